@@ -1,0 +1,1 @@
+"""Motoko runs workflows of BlackDynamite studies."""

@@ -1,0 +1,1 @@
+"""The one place that knows BlackDynamite: connections, creation, tasks, changes."""

@@ -1,0 +1,82 @@
+"""Several BlackDynamite bases in one process, never mixed.
+
+BlackDynamite keeps the last opened base in ``BaseZEO.singleton_base`` and asks it for everything.
+Once :func:`install` has run, an object stored in a database belongs to that database's base, and
+a new object to the base that made it.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from BlackDynamite.base_zeo import BaseZEO
+from BlackDynamite.zeoobject import ZEOObject
+
+_current: ContextVar[Any] = ContextVar("motoko_base", default=None)
+_bases: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+class _Singleton:
+    """Stands in for ``BaseZEO.singleton_base``."""
+
+    def __init__(self, opened_by_others: Any) -> None:
+        self.opened_by_others = opened_by_others
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        current = _current.get()
+        return self.opened_by_others if current is None else current
+
+
+def register(base: Any) -> None:
+    """Make objects of ``base``'s database know their base."""
+    install()
+    _bases[id(base.db)] = base
+
+
+def use(base: Any) -> None:
+    """Objects made from now on in this context belong to ``base``."""
+    _current.set(base)
+
+
+def install() -> None:
+    """Patch BlackDynamite; harmless when repeated (opening a base in its own way undoes a part)."""
+    found = BaseZEO.__dict__["singleton_base"]
+    if not isinstance(found, _Singleton):
+        BaseZEO.singleton_base = _Singleton(found)
+        if found is not None:
+            _bases[id(found.db)] = found
+    if not isinstance(ZEOObject.__dict__["base"], _Base):
+        ZEOObject.base = _Base()
+        for name in ("update", "getMatchedObjectList", "createTableRequest"):
+            setattr(ZEOObject, name, _in_own_base(ZEOObject.__dict__[name]))
+
+
+class _Base:
+    """Stands in for the property ``ZEOObject.base``."""
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        if instance._p_jar is not None:
+            base = _bases.get(id(instance._p_jar.db()))
+            if base is not None:
+                return base
+        return BaseZEO.singleton_base
+
+
+def _in_own_base(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that asks the singleton, made to ask its object's own base."""
+
+    @functools.wraps(method)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        token = _current.set(self.base)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            _current.reset(token)
+
+    return wrapper

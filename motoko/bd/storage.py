@@ -1,0 +1,75 @@
+"""A ZEO client that outlives its server's death."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ZEO.asyncio.client
+import ZODB
+from ZEO.ClientStorage import ClientStorage
+from ZEO.Exceptions import ClientDisconnected
+
+from motoko.errors import StudyUnavailable
+
+T = TypeVar("T")
+
+# A ZEO server is back within 2 s; this is for a machine that is very busy.
+PATIENCE_S = 30.0
+RECONNECT_S = 0.1
+# Objects kept in memory: some 20,000 runs, so that a selection repeated reads nothing.
+CACHE_OBJECTS = 200_000
+
+
+class PatientStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
+    """A ``ClientStorage`` whose reads wait for a server that is being restarted."""
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Any:
+        return patiently(lambda: super(PatientStorage, self).loadBefore(oid, tid))
+
+    def ping(self) -> None:
+        """A round trip: afterwards, every invalidation sent before it has arrived."""
+        patiently(lambda: self._call("ping"))
+
+
+def patiently(call: Callable[[], T], patience: float = PATIENCE_S) -> T:
+    """Call until it is not cut by a disconnection; ``ClientDisconnected`` after ``patience`` s."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return call()
+        except ClientDisconnected:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def open_storage(
+    address: str | tuple[str, int], blob_dir: Path, *, read_only: bool = False, wait: float = 10.0
+) -> PatientStorage:
+    """Connect to a ZEO server; raises ``StudyUnavailable`` if it does not answer in ``wait`` s."""
+    try:
+        storage = PatientStorage(
+            address,
+            read_only=read_only,
+            blob_dir=str(blob_dir),
+            shared_blob_dir=True,
+            wait_timeout=wait,
+            _client_factory=functools.partial(
+                ZEO.asyncio.client.ClientThread, disconnect_poll=RECONNECT_S
+            ),
+        )
+    except ClientDisconnected as error:
+        raise StudyUnavailable(
+            f"the ZEO server at {address} does not answer",
+            hint="`motoko ps` shows the state of the workflow's servers",
+        ) from error
+    return storage
+
+
+def open_database(storage: PatientStorage) -> ZODB.DB:
+    """A database on a storage, with a cache large enough for repeated selections."""
+    return ZODB.DB(storage, cache_size=CACHE_OBJECTS)

@@ -1,0 +1,1 @@
+"""The bus: typed messages, a publisher and a subscriber. The forwarder is a worker."""

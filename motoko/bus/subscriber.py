@@ -1,0 +1,127 @@
+"""Listening to the bus from an asyncio loop.
+
+The order that loses nothing is: subscribe, be welcomed, read, wait. A welcome is the bus's answer
+to the subscription to a topic that only this subscriber knows; since the bus handles a
+subscriber's subscriptions in order, it proves that every earlier one is live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+
+import zmq
+
+from motoko.bus.messages import BadMessage, Message, decode
+
+log = logging.getLogger(__name__)
+
+# Sorts after every other topic: a new connection sends its subscriptions in that order.
+WELCOME = b"~welcome."
+# Messages that a busy subscriber may leave unread before the bus drops for it (and it resyncs).
+RECEIVE_HIGH_WATER_MARK = 100_000
+RECONNECT_MS = 50
+
+
+class Subscriber:
+    """One SUB socket, feeding a callback from the running loop.
+
+    Args:
+        address: the bus's subscribe address.
+        on_message: called in the loop with each message, in the order of arrival.
+        on_live: called in the loop each time all subscriptions are live: once after the start,
+            after every later :meth:`subscribe`, and again after each reconnection (messages may
+            have been missed then, so the owner reads again what it waits for).
+
+    Belongs to the loop that was running when it was made; not thread-safe.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        on_message: Callable[[Message], None],
+        on_live: Callable[[], None] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_message = on_message
+        self._on_live = on_live
+        self._live = asyncio.Event()
+        self.bad_messages = 0
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        self._socket.set_hwm(RECEIVE_HIGH_WATER_MARK)
+        self._socket.linger = 0
+        self._socket.reconnect_ivl = RECONNECT_MS
+        self._topics: set[bytes] = set()
+        self._welcome = b""
+        self._ask_welcome()
+        self._socket.connect(address)
+        self._fd = self._socket.getsockopt(zmq.FD)
+        self._loop.add_reader(self._fd, self._drain)
+        self._loop.call_soon(self._drain)
+
+    def subscribe(self, *topics: bytes) -> None:
+        """Add topics (prefixes). They are live when :meth:`live` returns."""
+        new = [topic for topic in topics if topic not in self._topics]
+        if not new:
+            return
+        for topic in new:
+            self._topics.add(topic)
+            self._socket.subscribe(topic)
+        self._live.clear()
+        self._ask_welcome()
+        # Socket calls may consume the readiness that the descriptor has signalled.
+        self._loop.call_soon(self._drain)
+
+    async def live(self, timeout: float | None = None) -> None:
+        """Wait until the bus has confirmed every subscription; ``TimeoutError`` after seconds."""
+        async with asyncio.timeout(timeout):
+            await self._live.wait()
+
+    def close(self) -> None:
+        """Stop listening. May be called twice."""
+        if not self._socket.closed:
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._fd)
+            self._socket.close()
+            self._context.term()
+
+    def _ask_welcome(self) -> None:
+        old, self._welcome = self._welcome, WELCOME + secrets.token_hex(8).encode()
+        self._socket.subscribe(self._welcome)
+        if old:
+            self._socket.unsubscribe(old)
+
+    def _drain(self) -> None:
+        # The descriptor is edge-triggered: read until nothing is left.
+        while not self._socket.closed:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if frames[0].startswith(WELCOME):
+                self._welcomed(frames[0])
+                continue
+            try:
+                message = decode(frames)
+            except BadMessage as error:
+                self.bad_messages += 1
+                if self.bad_messages == 1:
+                    log.warning("dropped a bad message (further ones are counted): %s", error)
+                continue
+            self._on_message(message)
+
+    def _welcomed(self, topic: bytes) -> None:
+        if topic != self._welcome:
+            return  # a later subscription is still on its way
+        if self._live.is_set():
+            # The connection was lost and is back. Subscriptions are sent anew then, in no
+            # promised order: only the answer to a fresh one proves that all are there.
+            self._live.clear()
+            self._ask_welcome()
+            return
+        self._live.set()
+        if self._on_live:
+            self._on_live()

@@ -1,0 +1,1 @@
+"""The parent process: starts, watches, restarts and stops a workflow's daemons."""

@@ -1,0 +1,96 @@
+"""What every daemon does first: hold its lock, note its identity, log to its standard error."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from motoko.config import WorkflowConfig, load
+
+from motoko.errors import MotokoError
+from motoko.identity import Identity
+from motoko.runtime import Runtime, locate, write_atomically
+
+# Heartbeats are what an idle workflow costs: three missed ones are "silent".
+HEARTBEAT_S = 2.0
+EXIT_LOCKED = 75  # EX_TEMPFAIL: another process holds this daemon's lock
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """One daemon's name and its workflow."""
+
+    name: str
+    config: WorkflowConfig
+    runtime: Runtime
+
+
+def arguments(description: str, *, study: bool = False) -> argparse.Namespace:
+    """The command line of a worker: the workflow, and perhaps a study of it."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("workflow", help="path of motoko.yaml")
+    if study:
+        parser.add_argument("study")
+    parser.add_argument("--slots", type=int, default=None)
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def running(name: str, workflow: str) -> Iterator[Daemon]:
+    """Be the daemon ``name``: hold its lock and keep its record while the block runs.
+
+    SIGTERM and SIGINT end the block with ``SystemExit(0)``. Leaves with ``EXIT_LOCKED`` at once if
+    another process is this daemon already, and with a message for any ``MotokoError``.
+    """
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        level=os.environ.get("MOTOKO_LOG_LEVEL", "INFO"),
+        format=f"%(asctime)s.%(msecs)03dZ %(levelname)s {name} %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    try:
+        config = load(workflow)
+        runtime = locate(config)
+        if runtime is None:
+            raise MotokoError(
+                f"no runtime directory is recorded for {config.directory}",
+                hint="daemons are started by `motoko supervise`",
+            )
+        with _locked(runtime, name):
+            record = runtime.record(name)
+            write_atomically(record, json.dumps({"name": name, **Identity.mine().to_dict()}))
+            try:
+                yield Daemon(name, config, runtime)
+            finally:
+                record.unlink(missing_ok=True)
+    except MotokoError as error:
+        logging.error("%s%s", error, f" ({error.hint})" if error.hint else "")
+        sys.exit(error.exit_code)
+
+
+@contextlib.contextmanager
+def _locked(runtime: Runtime, name: str) -> Iterator[None]:
+    with open(runtime.lock(name), "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.error("another process is %s already", name)
+            sys.exit(EXIT_LOCKED)
+        yield
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    logging.info("stopped by %s", signal.Signals(number).name)
+    sys.exit(0)

@@ -1,0 +1,211 @@
+"""What the watcher knows of a study: which record belongs to which run, and the runs' states.
+
+No sockets and no threads here: records come from a :class:`Loader`, transitions go out as return
+values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from motoko.workers.records import Node, Ref, decode, node
+
+from motoko.errors import NotCreated
+
+
+class Loader(Protocol):
+    """Reads many records at once."""
+
+    def at(self, oids: Sequence[bytes], tid: bytes) -> list[bytes | None]:
+        """Each record as it was just after ``tid``; ``None`` if it was not there."""
+
+    def written_by(self, oids: Sequence[bytes], tid: bytes) -> list[bytes | None]:
+        """Each record exactly as transaction ``tid`` wrote it; ``None`` if that is gone."""
+
+
+class HistoryGone(Exception):
+    """A revision is no longer in the database: it was packed, or replaced by another one."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One run's state before and after a transaction; ``None`` is: there was no such run."""
+
+    run_id: int
+    old: str | None
+    new: str | None
+
+
+@dataclass
+class Run:
+    """The little that is kept of each run."""
+
+    state: str | None = None
+    run_name: str | None = None
+    job_id: int | None = None
+
+
+class RunIndex:
+    """The runs of one study, followed transaction by transaction."""
+
+    def __init__(self, study: str, loader: Loader) -> None:
+        self.study = study
+        self.loader = loader
+        self.tid = b""
+        self.runs: dict[int, Run] = {}
+        self._owner: dict[bytes, int] = {}  # a record of a run's entries -> the run
+        self._containers: dict[bytes, frozenset[int]] = {}  # a record of Runs -> its run ids
+
+    def walk(self, tid: bytes) -> None:
+        """Forget everything and read the study as it was just after ``tid``.
+
+        Raises ``HistoryGone`` if that is no longer there, ``NotCreated`` if there is no such study.
+        """
+        self.runs.clear()
+        self._owner.clear()
+        self._containers.clear()
+        container = self._find_runs(tid)
+        self._add_runs(self._read_container([container], {}, tid), tid)
+        self.tid = tid
+
+    def apply(
+        self, tid: bytes, oids: Iterable[bytes], records: Mapping[bytes, bytes] | None = None
+    ) -> list[Change]:
+        """The state changes of one transaction; none if it is known already.
+
+        ``records`` are the transaction's own, if the caller has them; else they are loaded.
+        Raises ``HistoryGone`` if they cannot be.
+        """
+        if tid <= self.tid:
+            return []
+        oids = list(oids)
+        changes: list[Change] = []
+        touched = [oid for oid in oids if oid in self._containers]
+        if touched:
+            changes += self._container_changes(touched, records or {}, tid)
+        entries = [oid for oid in oids if oid in self._owner]
+        if entries:
+            changes += self._entry_changes(entries, records, tid)
+        self.tid = tid
+        return changes
+
+    def _find_runs(self, tid: bytes) -> bytes:
+        def state(oid: bytes) -> Any:
+            return decode(self._at([oid], tid)[0])[1]
+
+        def items(tree: Ref) -> dict[Any, Any]:
+            found = node(self._at([tree.oid], tid)[0])
+            leaves = [found]
+            while leaves[0].children:
+                leaves = [
+                    node(data) for leaf in leaves for data in self._at(list(leaf.children), tid)
+                ]
+            return {key: value for leaf in leaves for key, value in leaf.items}
+
+        root = state(bytes(8))["data"]
+        if "schemas" not in root:
+            raise NotCreated(f"study {self.study}: the database holds no study")
+        schemas = items(state(root["schemas"].oid)["entries"])
+        for name, ref in schemas.items():
+            if name == self.study or name.endswith(f"_{self.study}"):
+                content = items(state(ref.oid)["entries"])
+                oid: bytes = state(content["runs" if "runs" in content else "Runs"].oid)[
+                    "entries"
+                ].oid
+                return oid
+        raise NotCreated(f"study {self.study}: the database holds {sorted(schemas)} only")
+
+    def _at(self, oids: Sequence[bytes], tid: bytes) -> list[bytes]:
+        return _present(self.loader.at(oids, tid))
+
+    def _read_container(
+        self, oids: list[bytes], records: Mapping[bytes, bytes], tid: bytes
+    ) -> dict[int, bytes]:
+        """Read container records and those below that are new; the runs they hold, by id."""
+        runs: dict[int, bytes] = {}
+        while oids:
+            missing = [oid for oid in oids if oid not in records]
+            loaded = {**records, **dict(zip(missing, self._at(missing, tid), strict=True))}
+            below: list[bytes] = []
+            for oid in oids:
+                found = node(loaded[oid])
+                held = {key: value.oid for key, value in found.items}
+                self._containers[oid] = frozenset(held)
+                runs |= held
+                below += [child for child in found.children if child not in self._containers]
+            oids = below
+        return runs
+
+    def _container_changes(
+        self, touched: list[bytes], records: Mapping[bytes, bytes], tid: bytes
+    ) -> list[Change]:
+        before = frozenset[int]().union(*(self._containers[oid] for oid in touched))
+        now = self._read_container(touched, records, tid)
+        changes = []
+        new = {run_id: oid for run_id, oid in now.items() if run_id not in self.runs}
+        if new:
+            self._add_runs(new, tid)
+            changes += [Change(run_id, None, self.runs[run_id].state) for run_id in sorted(new)]
+        for run_id in sorted(before - now.keys()):
+            if run := self.runs.pop(run_id, None):
+                changes.append(Change(run_id, run.state, None))
+        return changes
+
+    def _add_runs(self, runs: Mapping[int, bytes], tid: bytes) -> None:
+        ids = list(runs)
+        level: list[tuple[int, bytes]] = []
+        for run_id, data in zip(ids, self._at([runs[i] for i in ids], tid), strict=True):
+            self.runs[run_id] = Run()
+            level.append((run_id, decode(data)[1]["entries"].oid))
+        while level:
+            below: list[tuple[int, bytes]] = []
+            records = self._at([oid for _, oid in level], tid)
+            for (run_id, oid), data in zip(level, records, strict=True):
+                self._owner[oid] = run_id
+                found = node(data)
+                below += [(run_id, child) for child in found.children]
+                self._note(run_id, found)
+            level = below
+
+    def _note(self, run_id: int, found: Node) -> None:
+        run = self.runs[run_id]
+        for key, value in found.items:
+            if key == "state":
+                run.state = value
+            elif key == "run_name":
+                run.run_name = value
+            elif key == "job_id":
+                run.job_id = value
+
+    def _entry_changes(
+        self, oids: list[bytes], records: Mapping[bytes, bytes] | None, tid: bytes
+    ) -> list[Change]:
+        if records is None:
+            data = _present(self.loader.written_by(oids, tid))
+        else:
+            data = [records[oid] for oid in oids]
+        changes = []
+        for oid, record in zip(oids, data, strict=True):
+            run_id = self._owner[oid]
+            if run_id not in self.runs:
+                continue  # deleted in this very transaction
+            old = self.runs[run_id].state
+            found = node(record)
+            fresh = [child for child in found.children if child not in self._owner]
+            for child, part in zip(fresh, self._at(fresh, tid) if fresh else [], strict=True):
+                self._owner[child] = run_id
+                self._note(run_id, node(part))
+            self._note(run_id, found)
+            new = self.runs[run_id].state
+            if new != old:
+                changes.append(Change(run_id, old, new))
+        return changes
+
+
+def _present(data: Iterable[bytes | None]) -> list[bytes]:
+    found = list(data)
+    if any(item is None for item in found):
+        raise HistoryGone
+    return found  # type: ignore[return-value]  # none is None

@@ -1,0 +1,123 @@
+"""A ZEO client that is told of every commit, and reads exact revisions, many at a time."""
+
+from __future__ import annotations
+
+import functools
+import queue
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ZEO.asyncio.client
+from ZEO.ClientStorage import ClientStorage
+from ZODB.FileStorage.FileStorage import CorruptedDataError, FileIterator
+from ZODB.POSException import POSKeyError
+from ZODB.utils import p64, u64
+
+# A server that is frozen (not dead) never answers: the call is given up, and the study opened anew.
+CALL_DEADLINE_S = 20.0
+CONNECT_DEADLINE_S = 5.0
+RECONNECT_S = 0.1
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """The server has committed a transaction."""
+
+    tid: bytes
+    oids: Sequence[bytes]
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The server is there (again): pushes may have been missed."""
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """The server is gone: what it pushes next is not to be trusted before :class:`Connected`."""
+
+
+Event = Pushed | Connected | Disconnected
+
+
+class WatchStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
+    """Read-only. Puts an :data:`Event` into ``events`` for each push and each (dis)connection.
+
+    The callbacks run on ZEO's networking thread, where a storage call would wait for itself: so
+    they only enqueue.
+    """
+
+    def __init__(self, address: str | tuple[str, int]) -> None:
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        super().__init__(
+            address,
+            read_only=True,
+            cache_size=1 << 20,
+            wait_timeout=CONNECT_DEADLINE_S,
+            _client_factory=functools.partial(
+                ZEO.asyncio.client.ClientThread, disconnect_poll=RECONNECT_S
+            ),
+        )
+
+    def invalidateTransaction(self, tid: bytes, oids: Sequence[bytes]) -> None:
+        self.events.put(Pushed(tid, oids))
+
+    def notify_connected(self, connection: Any, info: Any) -> None:
+        super().notify_connected(connection, info)
+        self.events.put(Connected())
+
+    def notify_disconnected(self) -> None:
+        super().notify_disconnected()
+        self.events.put(Disconnected())
+
+    def at(self, oids: Sequence[bytes], tid: bytes) -> list[bytes | None]:
+        """Each record as it was just after ``tid``; ``None`` if it was not there."""
+        after = p64(u64(tid) + 1)
+        loaded = self._call_many("loadBefore", [(oid, after) for oid in oids])
+        return [found and found[0] for found in loaded]
+
+    def written_by(self, oids: Sequence[bytes], tid: bytes) -> list[bytes | None]:
+        """Each record exactly as transaction ``tid`` wrote it; ``None`` if that is gone."""
+        return self._call_many("loadSerial", [(oid, tid) for oid in oids])
+
+    def transactions_after(self, tid: bytes, log: Path | None) -> Iterator[Any]:
+        """The committed transactions after ``tid``, with their records, in order.
+
+        Read from the database's own file if it is here (``log``), else through the server. The
+        file may end early, beside its writer.
+        """
+        start = p64(u64(tid) + 1)
+        if log is None or not log.exists():
+            yield from self.iterator(start)
+            return
+        try:
+            iterator = FileIterator(str(log), start)
+            try:
+                yield from iterator
+            finally:
+                iterator.close()
+        except (ValueError, CorruptedDataError):
+            return  # met a transaction that is just being written
+
+    def _call_many(self, method: str, arguments: Sequence[tuple[bytes, bytes]]) -> list[Any]:
+        """Call once for each of ``arguments``, a batch in flight at a time, not one by one."""
+
+        async def call(batch: Sequence[tuple[bytes, bytes]]) -> list[Any]:
+            protocol = self._server.client.protocol
+            answers = [protocol.server_call(method, *each) for each in batch]
+            results: list[Any] = []
+            for answer in answers:
+                try:
+                    results.append(await answer)
+                except POSKeyError:
+                    results.append(None)
+            return results
+
+        results: list[Any] = []
+        for first in range(0, len(arguments), BATCH):
+            future = self._server.io_call(call(arguments[first : first + BATCH]), wait=False)
+            results += future.result(CALL_DEADLINE_S)
+        return results

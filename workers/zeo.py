@@ -1,0 +1,69 @@
+"""A study's ZEO server.
+
+Writes ``.bd/zeo.conf``, through which every BlackDynamite client finds the server, and serves the
+study's database from a socket in the runtime directory: clients that find it dead wait or fail
+there, whereas at BlackDynamite's default place they would start a server of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from motoko.config import StudyConfig
+from motoko.workers.daemon import arguments, running
+from ZEO.asyncio.server import ServerProtocol
+from ZEO.runzeo import ZEOOptions, ZEOServer
+
+from motoko.bd.zeo_conf import render
+from motoko.errors import NotCreated
+from motoko.runtime import Runtime, write_atomically
+
+
+class CountingServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
+    """A ZEO server whose answer to ``ruok`` also counts the calls of its clients."""
+
+    calls = 0
+
+    def create_server(self) -> None:
+        super().create_server()
+        ask = self.server.ruok
+
+        def ruok() -> dict[str, Any]:
+            return {**ask(), "motoko": {"calls": self.calls}}
+
+        self.server.ruok = ruok
+
+        received = ServerProtocol.message_received
+
+        def message_received(protocol: Any, message: bytes) -> None:
+            self.calls += 1
+            received(protocol, message)
+
+        ServerProtocol.message_received = message_received
+        logging.info("ready")
+
+
+def serve(study: StudyConfig, runtime: Runtime) -> None:
+    """Serve a study's database until the process is told to stop."""
+    if not study.created:
+        raise NotCreated(
+            f"study {study.name} has no database in {study.directory / '.bd'}",
+            hint="run `motoko create`",
+        )
+    conf = study.directory / ".bd" / "zeo.conf"
+    write_atomically(conf, render(study.directory / ".bd", runtime.zeo(study.name)))
+    options = ZEOOptions()
+    options.realize(["-C", str(conf)], doc="")
+    CountingServer(options).main()
+
+
+def main() -> None:
+    """Entry point of ``python -m motoko.workers.zeo``."""
+    options = arguments("The ZEO server of a study.", study=True)
+    with running(f"zeo:{options.study}", options.workflow) as daemon:
+        serve(daemon.config.studies[options.study], daemon.runtime)
+
+
+if __name__ == "__main__":
+    main()
