@@ -29,6 +29,8 @@ from motoko.runtime import Runtime, read_json, write_atomically
 log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
+# A commit that changed no state is told of by a beat: conditions may read other attributes.
+BEAT_AFTER_COMMIT_S = 0.3
 REOPEN_S = 0.2
 # How long a new publisher waits for the bus; what is published before that is lost (and the new
 # epoch makes every subscriber read again).
@@ -145,6 +147,8 @@ class StudyWatcher(threading.Thread):
         self._resync(index, "a part of the database's history is gone")
 
     def _publish(self, index: RunIndex, tid: bytes, changes: list[Change]) -> None:
+        if not changes:
+            self._next_beat = min(self._next_beat, time.monotonic() + BEAT_AFTER_COMMIT_S)
         for change in changes:
             self._seq += 1
             self.seen += 1

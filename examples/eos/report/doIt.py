@@ -45,7 +45,12 @@ def plot(job, path):
     columns = min(4, len(job.metals))
     rows = -(-len(job.metals) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(2.8 * columns + 0.4, 2.5 * rows + 0.3), squeeze=False, sharey=True
+        rows,
+        columns,
+        figsize=(2.8 * columns + 0.4, 2.5 * rows + 0.3),
+        squeeze=False,  # always an array of panels, even for one metal
+        sharey=True,  # stiff metals look stiff
+        layout="constrained",
     )
     panels = axes.flatten()
     for panel in panels[len(job.metals) :]:
@@ -59,12 +64,12 @@ def plot(job, path):
         panel.plot(volumes, 1000 * (np.array(energies) - e0), "o", markersize=4, label="EMT")
         panel.set_title(metal, loc="left", fontweight="bold")
         panel.set_title(f"$V_0$ = {v0:.2f} Å³", loc="right", fontsize="small")
+        panel.locator_params(axis="x", nbins=4)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].legend(frameon=False, fontsize="small")
 
     figure.supxlabel("volume per atom [Å³]", fontsize="medium")
-    figure.supylabel("energy above the minimum [meV/atom]", fontsize="medium")
-    figure.tight_layout()
+    figure.supylabel("energy above $E_0$ [meV/atom]", fontsize="medium")
     figure.savefig(path, dpi=150)
 
 

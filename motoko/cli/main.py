@@ -1,0 +1,124 @@
+"""``motoko``: the group of all commands, and what becomes of their errors.
+
+A command's module is imported when that command runs, so that ``motoko --help`` and the commands
+that only ask or stop start fast, and work whatever state the studies are in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from motoko.errors import MotokoError
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+# name -> (module, one line of help)
+COMMANDS = {
+    "create": ("motoko.cli.create", "Initialise the studies' databases."),
+    "supervise": ("motoko.cli.supervise", "Start the workflow's daemons and look after them."),
+    "ps": ("motoko.cli.ps", "Show the workflow's processes and their health."),
+    "kill": ("motoko.cli.kill", "Stop the workflow: daemons, launchers and local runs."),
+    "info": ("motoko.cli.info", "Show the workflow's studies and the state of their runs."),
+    "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
+    "orchestrator": ("motoko.cli.orchestrator", "Start, stop or show orchestrators."),
+    "run": ("motoko.cli.run", "Supervise and orchestrate with one command, then stop all."),
+    "clean": ("motoko.cli.clean", "Delete runs and what is left of them."),
+}
+
+
+@dataclass
+class Options:
+    """The options of ``motoko`` itself: commands find them as ``context.obj``."""
+
+    verbose: bool = False
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by the table above, and imports only the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"motoko {version('motoko')}")
+        context.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--verbose", "-v", is_flag=True, help="Show the traceback of errors.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def cli(context: click.Context, verbose: bool) -> None:
+    """Run workflows of BlackDynamite studies.
+
+    A workflow is a directory with a motoko.yaml. Most commands take it, or the file, as their
+    argument, and use the current directory without one.
+    """
+    context.obj.verbose = context.obj.verbose or verbose
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its code. Never returns.
+
+    A ``MotokoError`` becomes a message, a hint and the error's exit code; an interruption exits
+    with 130. What else a command raises is a bug and keeps its traceback.
+    """
+    options = Options()
+    try:
+        code = _run(arguments, options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Without a standard output the interpreter has
+        # nothing to complain about when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_BROKEN_PIPE
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None, options: Options) -> int:
+    try:
+        result: Any = cli.main(arguments, "motoko", obj=options, standalone_mode=False)
+    except MotokoError as error:
+        if options.verbose:
+            traceback.print_exc()
+        click.echo(f"motoko: error: {error}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    # Out of standalone mode click returns the code that a command gave to `context.exit`.
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,420 @@
+"""Constraints such as ``"state = FINISHED, jobs.x < 3"``, compiled once to predicates. Pure logic.
+
+A constraint is ``name operator value``. Constraints are joined by ``,`` or the word ``and``; a list
+of strings means all of them. There is no "or". Names are case-insensitive and may have a prefix,
+``runs.`` or ``jobs.``; the operators are ``= == != < > <= >=`` and, for regular expressions,
+``~ ~* !~ !~*`` (``*``: in any case). A value extends to the next ``,`` or ``and`` or the end, or
+is quoted, ``'...'`` or ``"..."``, and may then hold anything (``\\`` escapes the quote and itself).
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from motoko.errors import ConstraintError
+
+_Field = tuple[str, str]  # ("runs" or "jobs", the lower-case name)
+_Matches = Callable[[Any, Any], Any]  # of the field's value and the other field's, if any
+
+_NAME = re.compile(r"\s*(\w+)(?:\s*\.\s*(\w+))?\s*")
+_OPERATOR = re.compile(r"!~\*|!~|~\*|~|==|!=|<=|>=|=|<|>")
+_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*+)'|\"((?:[^\"\\]|\\.)*+)\"", re.DOTALL)
+# One blank before the word, not several: on long runs of blanks the search stays linear.
+_SEPARATOR = re.compile(r",|\sand(?=\s|$)", re.IGNORECASE)
+_AFTER_QUOTE = re.compile(r"\s*(?:,|$)|\s+and(?=\s|$)", re.IGNORECASE)
+_REFERENCE = re.compile(r"(\w+)\s*\.\s*(\w+)")
+_OR = re.compile(rf"\sor\s+(\w+)(?:\s*\.\s*\w+)?\s*(?:{_OPERATOR.pattern})", re.IGNORECASE)
+_OPERATORS = "the operators are = != < > <= >= ~ ~* !~ !~*"
+_BLANKS = re.compile(r"\s*")
+_BARE = re.compile(r"[\w./+-]+")
+
+_BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_COMPARISONS: dict[str, _Matches] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
+_NO_LITERAL = object()  # equals nothing and has no order
+# `Warning`: under `-W error` the compilers of Python and of regular expressions raise those.
+_BAD_TEXT = (
+    ValueError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    RecursionError,
+    Warning,
+    re.error,
+)
+# Not `Exception`: a database that cannot be reached is no comparison that cannot be made.
+_INCOMPARABLE = (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """One constraint. ``matches`` follows from the other attributes."""
+
+    where: _Field
+    op: str
+    operand: str
+    other: _Field | None
+    kind: type | None
+    matches: _Matches = field(compare=False, repr=False)
+    run_ids: frozenset[int] | None = None
+
+    def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+        left, right = (
+            (job if field[0] == "jobs" else run).get(field[1]) if field else None
+            for field in (self.where, self.other)
+        )
+        try:
+            found = bool(self.matches(_plain(left), _plain(right)))
+        except _INCOMPARABLE:
+            found = False
+        return found != self.op.startswith("!")
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """What a run and its job must be. Immutable, hashable; equal ones hold for the same runs.
+
+    Attributes:
+        text: the constraints, normalised; compiles to an equal predicate. ``""`` if there are none.
+        reads: all that is looked at, such as ``{"runs.state", "jobs.x"}``.
+        undeclared: the names among them that are no declared parameters of what they are looked up
+            in, which is always the run.
+        run_ids: the only ids that a matching run may have, or ``None`` if ids are not pinned.
+    """
+
+    text: str
+    reads: frozenset[str]
+    undeclared: frozenset[str]
+    run_ids: frozenset[int] | None
+    _tests: tuple[_Test, ...] = field(repr=False)
+
+    def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+        """Whether all constraints hold for these entries (lower-case keys; missing is ``None``).
+
+        A comparison that cannot be made, ``None < 3`` say, does not hold; ``!=`` and ``!~`` hold
+        exactly where ``=`` and ``~`` do not. Raises nothing but what the mappings raise themselves.
+        """
+        return all(test(run, job) for test in self._tests)
+
+
+def compile_constraints(
+    constraints: str | Sequence[str] | None,
+    *,
+    job_types: Mapping[str, type],
+    run_types: Mapping[str, type],
+    study: str = "",
+) -> Predicate:
+    """The predicate that says whether a run and its job obey all constraints.
+
+    ``None``, blank strings and ``[]`` match everything. Results are cached, arguments not changed.
+
+    A name without prefix is a declared job or run parameter, or else an undeclared one of the run.
+    Values are read by the declared type; for undeclared names, by the type of the run's own value.
+    Unquoted, ``None`` is None, and ``runs.x`` or ``jobs.x`` is that field if it is declared.
+
+    Args:
+        constraints: one string, or several that must all hold.
+        job_types: the declared job parameters.
+        run_types: the declared run parameters.
+        study: the study's name, for messages.
+
+    Raises:
+        ConstraintError: for whatever is not understood, pointing at the place.
+    """
+    if constraints is None or isinstance(constraints, str):
+        constraints = (constraints or "",)
+    elif not isinstance(constraints, Sequence):
+        constraints = (constraints,)  # refused below
+    for text in constraints:
+        if not isinstance(text, str):
+            raise ConstraintError(
+                f"{_where(study)}{text!r} ({type(text).__name__}) is not a constraint",
+                hint='give a string such as "state = FINISHED", or a list of such strings',
+            )
+    return _compile(
+        tuple(constraints),
+        tuple((name.lower(), kind) for name, kind in job_types.items()),
+        tuple((name.lower(), kind) for name, kind in run_types.items()),
+        study,
+    )
+
+
+def quote(value: str) -> str:
+    """A string, whatever it holds, as the value of a constraint; quoted only if it must be."""
+    means_more = value == "None" or value.lower().split(".")[0] in ("and", "runs", "jobs")
+    if _BARE.fullmatch(value) and not means_more:
+        return value
+    return "'" + value.replace("\\", r"\\").replace("'", r"\'") + "'"
+
+
+@lru_cache(maxsize=1024)
+def _compile(
+    texts: tuple[str, ...],
+    job_types: tuple[tuple[str, type], ...],
+    run_types: tuple[tuple[str, type], ...],
+    study: str,
+) -> Predicate:
+    types = {"jobs": dict(job_types), "runs": dict(run_types)}
+    tests = [test for text in texts if text.strip() for test in _Reader(text, types, study).read()]
+    fields = {test.where for test in tests} | {test.other for test in tests if test.other}
+    pins = [test.run_ids for test in tests if test.run_ids is not None]
+    return Predicate(
+        text=" and ".join(f"{'.'.join(test.where)} {test.op} {test.operand}" for test in tests),
+        reads=frozenset(map(".".join, fields)),
+        undeclared=frozenset(name for side, name in fields if name not in types[side]),
+        run_ids=frozenset.intersection(*pins) if pins else None,
+        _tests=tuple(tests),
+    )
+
+
+class _Reader:
+    """Reads one constraint string."""
+
+    def __init__(self, text: str, types: dict[str, dict[str, type]], study: str) -> None:
+        self.text, self.types, self.study = text, types, study
+        self.at = 0
+        self.cut_by = ""  # the separator that ended the value before, if that was not quoted
+
+    def read(self) -> Iterator[_Test]:
+        while True:
+            yield self._constraint()
+            if self.at >= len(self.text):
+                return
+
+    def _constraint(self) -> _Test:
+        where, start = self._field()
+        op = _OPERATOR.match(self.text, self.at)
+        if not op:
+            hint = self._quoting_hint() or _OPERATORS
+            what = f"{_short(self.text[start : self.at].strip())} is followed by no operator"
+            raise self._error(what, self.at, hint)
+        self.at = op.end()
+        if self.text[self.at : self.at + 1] in tuple("=<>~!"):
+            wrong = f"there is no operator {self.text[op.start() : self.at + 1]!r}"
+            hint = f"{_OPERATORS}; a value that begins like one must be quoted"
+            raise self._error(wrong, op.start(), hint)
+        value_at = self._skip_blanks()
+        value, quoted = self._value(value_at)
+        return self._test(where, op[0].replace("==", "="), value, quoted, value_at)
+
+    def _field(self) -> tuple[_Field, int]:
+        """What stands left of the operator, and where."""
+        match = _NAME.match(self.text, self.at)
+        if not match:
+            hint = self._quoting_hint() or "write: name operator value, as in state = FINISHED"
+            raise self._error("a name is missing", self._skip_blanks(), hint)
+        start, self.at = match.start(1), match.end()
+        first, second = match[1].lower(), match[2] and match[2].lower()
+        jobs, runs = self.types["jobs"], self.types["runs"]
+        if not second:
+            if first in jobs and first in runs:
+                what = f"{first!r} is ambiguous, both a job and a run parameter"
+                raise self._error(what, start, f"write jobs.{first} or runs.{first}")
+            return ("jobs" if first in jobs else "runs", first), start
+        if first not in self.types:
+            what = f"{_short(match[1])} is no prefix"
+            raise self._error(what, start, "the prefixes of names are runs. and jobs.")
+        if first == "jobs" and second not in jobs:
+            near = difflib.get_close_matches(second, jobs, 1)
+            maybe = f"runs.{second}" if second in runs else f"jobs.{near[0]}" if near else ""
+            what = f"there is no job parameter {_short(second)}"
+            what += f" (did you mean {maybe}?)" if maybe else ""
+            raise self._error(what, match.start(2), self._known())
+        return (first, second), start
+
+    def _value(self, at: int) -> tuple[str, bool]:
+        """The value that begins there and whether it was quoted; moves behind its separator."""
+        if self.text[at : at + 1] in ("'", '"'):
+            return self._quoted_value(at), True
+        # From behind the operator, so that the blank before a dangling "and" is seen.
+        end = _SEPARATOR.search(self.text, self.at)
+        value = self.text[self.at : end.start() if end else len(self.text)].strip()
+        if not value:
+            raise self._error("a value is missing", at, "an empty string is written ''")
+        other = _OR.search(value)
+        if other and other[1].lower() in {*self.types, *self.types["jobs"], *self.types["runs"]}:
+            hint = "alternatives go to .all(c1, c2) or to two actions; quote the value if it is one"
+            raise self._error("there is no 'or'", at + other.start() + 1, hint)
+        self._separated(end)
+        self.cut_by = end[0].strip() if end else ""
+        return value, False
+
+    def _quoted_value(self, at: int) -> str:
+        match = _QUOTED.match(self.text, at)
+        if not match:
+            hint = r"end it with the same quote; inside, the quote itself is written \' or \""
+            raise self._error("this quote is not closed", at, hint)
+        end = _AFTER_QUOTE.match(self.text, match.end())
+        if not end:
+            hint = r"only ',' or ' and ' may follow; inside, the quote is written \' or \""
+            raise self._error("text after the closing quote", match.end(), hint)
+        self._separated(end)
+        self.cut_by = ""
+        mark = self.text[at]
+        return re.sub(rf"\\([\\{mark}])", r"\1", match[0][1:-1])
+
+    def _separated(self, end: re.Match[str] | None) -> None:
+        """Move behind a separator. A ``,`` may stand at the very end, a dangling ``and`` not."""
+        self.at = end.end() if end else len(self.text)
+        if end and not self.text[self.at :].strip():
+            if end[0].strip().lower() == "and":
+                what = "a constraint is missing after 'and'"
+                raise self._error(what, self.at, "quote the value if 'and' belongs to it")
+            self.at = len(self.text)
+
+    def _test(self, where: _Field, op: str, value: str, quoted: bool, at: int) -> _Test:
+        kind = self.types[where[0]].get(where[1])
+        if "~" in op:
+            pattern = self._pattern(value, re.IGNORECASE if "*" in op else 0, at)
+            return _Test(where, op, quote(value), None, kind, _with_pattern(pattern))
+        compare = _COMPARISONS[op.replace("!", "")]
+        if not quoted and value == "None":
+            if op not in ("=", "!="):
+                raise self._error("None has no order", at, "use = or !=")
+            return _Test(where, op, value, None, kind, lambda x, _: x is None)
+        reference = None if quoted else _REFERENCE.fullmatch(value)
+        if reference:
+            other = (reference[1].lower(), reference[2].lower())
+            if other[1] in self.types.get(other[0], ()):
+                return _Test(where, op, ".".join(other), other, kind, compare)
+        literal: Any
+        if kind is None:
+            literal, matches = _literal_or_none(value, int), _by_own_type(compare, value)
+        else:
+            literal = self._literal(where, value, kind, at)
+            matches = _with_literal(compare, literal)
+        run_ids = None
+        if where == ("runs", "id") and op == "=" and isinstance(literal, int | float):
+            run_ids = frozenset([int(literal)] if literal % 1 == 0 else [])  # not 2.5, inf, nan
+        return _Test(where, op, quote(value), None, kind, matches, run_ids)
+
+    def _literal(self, where: _Field, value: str, kind: type, at: int) -> Any:
+        try:
+            return _literal(value, kind)
+        except _BAD_TEXT:
+            what = f"{_short(value)} is no value for {'.'.join(where)}, which is {kind.__name__}"
+            raise self._error(what, at, _example(kind)) from None
+
+    def _pattern(self, value: str, flags: int, at: int) -> re.Pattern[str]:
+        try:
+            return re.compile(value, flags)
+        except _BAD_TEXT as error:
+            hint = self._quoting_hint() or f"Python's re module says: {error}"
+            raise self._error("this is no regular expression", at, hint) from None
+
+    def _skip_blanks(self) -> int:
+        match = _BLANKS.match(self.text, self.at)
+        return match.end() if match else self.at
+
+    def _quoting_hint(self) -> str:
+        """What to say if the last value may have been cut in two."""
+        return f"a value that holds {self.cut_by!r} must be quoted: '...'" if self.cut_by else ""
+
+    def _known(self) -> str:
+        return "; ".join(
+            f"{kind} parameters: {', '.join(sorted(self.types[side])) or 'none'}"
+            for side, kind in (("jobs", "job"), ("runs", "run"))
+        )
+
+    def _error(self, problem: str, at: int, hint: str) -> ConstraintError:
+        start = max(0, at - 50)
+        line = "".join(c if c.isprintable() else " " for c in self.text[start : start + 80])
+        message = f"{_where(self.study)}{problem}\n    {line}\n    {' ' * (at - start)}^"
+        return ConstraintError(message, hint=hint)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _where(study: str) -> str:
+    return f"study {study}: " if study else ""
+
+
+def _literal(text: str, kind: type) -> Any:
+    """The text as a value to compare a parameter of that type with; one of ``_BAD_TEXT`` if not."""
+    if issubclass(kind, bool):
+        return _BOOLS[text.strip().lower()]
+    if issubclass(kind, int):
+        try:
+            return int(text)
+        except ValueError:  # `x < 2.5` is a fair question about an int
+            return _literal(text, float)
+    if issubclass(kind, float):
+        number = float(text)
+        if math.isinf(number) and "inf" not in text.lower():
+            raise ValueError("too large")
+        return number
+    if issubclass(kind, str):
+        return text
+    if issubclass(kind, datetime):
+        return _plain(datetime.fromisoformat(text))
+    value = ast.literal_eval(text)
+    if kind is list and isinstance(value, tuple):
+        value = list(value)
+    if kind in (list, dict, tuple, set) and not isinstance(value, kind):
+        raise ValueError("another type")
+    return value
+
+
+def _literal_or_none(text: str, kind: type) -> Any:
+    try:
+        return _literal(text, kind)
+    except _BAD_TEXT:
+        return None
+
+
+def _with_literal(compare: _Matches, literal: Any) -> _Matches:
+    return lambda value, _: compare(value, literal)
+
+
+def _with_pattern(pattern: re.Pattern[str]) -> _Matches:
+    return lambda value, _: value is not None and pattern.search(str(value))
+
+
+def _by_own_type(compare: _Matches, text: str) -> _Matches:
+    """For undeclared names: the text is read as what the run's value is."""
+    literals = {kind: _literal_or_none(text, kind) for kind in (bool, int, float, datetime)}
+
+    def matches(value: Any, _: Any) -> Any:
+        for kind, literal in literals.items():  # bool before int: True is both
+            if isinstance(value, kind):
+                return compare(value, _NO_LITERAL if literal is None else literal)
+        return compare(value if value is None else str(value), text)
+
+    return matches
+
+
+def _plain(value: Any) -> Any:
+    """What can be compared: Python's own values for numpy's, local time for aware datetimes."""
+    if isinstance(value, datetime):
+        return value.astimezone().replace(tzinfo=None) if value.tzinfo else value
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    return value
+
+
+def _example(kind: type) -> str:
+    if issubclass(kind, bool):
+        return "write true or false"
+    if issubclass(kind, int | float):
+        return "write a number such as 3, -2.5 or 1e-3, or None"
+    if issubclass(kind, datetime):
+        return "write a date such as 2030-01-31 or '2030-01-31 12:00'"
+    return "write it as in Python, in quotes if it holds a comma, such as '[1, 2]'"

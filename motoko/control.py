@@ -1,0 +1,295 @@
+"""Talking to a workflow's supervisor, finding it, and starting one. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motoko.config import WorkflowConfig, load
+from motoko.errors import MotokoError, NoSupervisor, NotCreated
+from motoko.identity import Identity
+from motoko.runtime import Runtime, locate, prepare, read_json
+
+SUPERVISOR = "supervisor"
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StopGroup:
+    """How the daemons of one kind are told to end, and how long they have for it."""
+
+    kind: str
+    signal: int
+    deadline: float
+
+
+# Reverse order of dependency. SIGUSR1 tells a launcher to end its local runs and mark them FAILED
+# (at SIGTERM it leaves them to its successor): that takes the databases and the bus.
+STOP_ORDER = (
+    StopGroup("launcher", signal.SIGUSR1, 15.0),
+    StopGroup("watcher", signal.SIGTERM, 5.0),
+    StopGroup("zeo", signal.SIGTERM, 5.0),
+    StopGroup("bus", signal.SIGTERM, 5.0),
+)
+
+
+@dataclass(frozen=True)
+class LivingDaemon:
+    """A daemon that lives, whoever supervises it."""
+
+    name: str
+    identity: Identity
+
+    @property
+    def kind(self) -> str:
+        """``zeo``, ``bus``, ``watcher`` or ``launcher``."""
+        return self.name.partition(":")[0]
+
+
+def ask(
+    runtime: Runtime, command: str, timeout: float = 5.0, **arguments: Any
+) -> dict[str, Any] | None:
+    """Ask the supervisor; ``None`` if nobody answers within ``timeout`` seconds.
+
+    An answer may be ``{"error": ...}``.
+    """
+    request = json.dumps({"command": command, **arguments}).encode() + b"\n"
+    deadline = time.monotonic() + timeout
+    answer = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout)
+            connection.connect(str(runtime.control))
+            connection.sendall(request)
+            while not answer.endswith(b"\n"):
+                connection.settimeout(max(deadline - time.monotonic(), 0.001))
+                chunk = connection.recv(1 << 16)
+                if not chunk:
+                    return None
+                answer += chunk
+        found = json.loads(answer)
+    except (OSError, ValueError):  # none there, frozen, or in the middle of ending
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def supervisor_status(config: WorkflowConfig, timeout: float = 5.0) -> dict[str, Any] | None:
+    """What the workflow's supervisor says of itself and its daemons; ``None`` without answer."""
+    runtime = locate(config)
+    return None if runtime is None else ask(runtime, "status", timeout)
+
+
+def records(config: WorkflowConfig) -> Runtime:
+    """The workflow's runtime for reading its records, even if its sockets are gone.
+
+    Nobody answers at such a runtime's control socket.
+    """
+    return locate(config) or Runtime(config.directory, config.directory / ".wf")
+
+
+def supervisor_identity(config: WorkflowConfig) -> Identity | None:
+    """The living supervisor of the workflow on this host, or ``None``. It may be frozen."""
+    identity = _identity(records(config).record(SUPERVISOR))
+    return identity if identity is not None and identity.alive else None
+
+
+def is_running(config: WorkflowConfig) -> bool:
+    """Whether a supervisor of the workflow lives on this host."""
+    return supervisor_identity(config) is not None
+
+
+def living_daemons(runtime: Runtime) -> list[LivingDaemon]:
+    """The daemons whose records name a living process of this host, by name."""
+    found = []
+    for path in sorted((runtime.wf / "daemons").glob("*.json")):
+        identity = _identity(path)
+        name = str((read_json(path) or {}).get("name", ""))
+        if identity is not None and identity.alive and name not in ("", SUPERVISOR):
+            found.append(LivingDaemon(name, identity))
+    return sorted(found, key=lambda daemon: daemon.name)
+
+
+def _identity(record: Path) -> Identity | None:
+    try:
+        return Identity.from_dict(read_json(record) or {})
+    except (KeyError, ValueError):
+        return None
+
+
+def uptime_s(identity: Identity) -> float:
+    """How long a process of this host has been running."""
+    started = identity.start_ticks / os.sysconf("SC_CLK_TCK")
+    return round(max(time.clock_gettime(time.CLOCK_BOOTTIME) - started, 0.0), 1)
+
+
+def tail(path: Path, lines: int = 10) -> str:
+    """The last lines of a log, indented; says so if there are none."""
+    try:
+        with open(path, "rb") as log:
+            log.seek(max(log.seek(0, os.SEEK_END) - 16384, 0))
+            text = log.read().decode(errors="replace")
+    except FileNotFoundError:
+        text = ""
+    found = text.splitlines()[-lines:]
+    return "\n".join(f"    {line}" for line in found) or "    (its log is empty)"
+
+
+def check_startable(config: WorkflowConfig) -> None:
+    """Raise what keeps a supervisor from being started here, before anything is changed."""
+    if "BLACKDYNAMITE_RUN_ID" in os.environ:
+        raise NoSupervisor(
+            f"{config.directory} has no supervisor, and a run does not start one",
+            hint=f"start it outside of runs: motoko supervise {config.directory}",
+        )
+    missing = [s.name for s in config.studies.values() if s.is_local and not s.created]
+    if missing:
+        names = ", ".join(missing)
+        raise NotCreated(
+            f"no database yet: {names} (in {config.path})",
+            hint=f"motoko create {config.directory}",
+        )
+
+
+def start_detached(
+    config_path: Path | str,
+    *,
+    launchers: bool = True,
+    slots: int | None = None,
+    announce: Announce | None = None,
+    timeout: float = 60.0,
+) -> None:
+    """Have a supervisor for the workflow, and return when all its daemons are ready.
+
+    Starts one in the background unless one is there; adds the launchers it lacks if they are
+    wanted. ``announce`` gets each line that the new supervisor reports until it is ready. Raises
+    ``MotokoError`` with the end of the log if a daemon cannot be started, ``NotCreated`` or
+    ``ConfigError`` for what is wrong before.
+    """
+    deadline = time.monotonic() + timeout
+    config = load(config_path)
+    if not is_running(config):
+        check_startable(config)
+        runtime = prepare(config)
+        if _start(config, runtime, launchers, slots, announce or _ignore, deadline):
+            return
+        # Somebody else was faster: that supervisor will do as well.
+    if launchers:
+        wait_for_answer(config, deadline)
+        ask(records(config), "add_launchers", slots=slots)
+    wait_until_ready(config, deadline)
+
+
+def _ignore(line: str) -> None:
+    """The default of ``announce``."""
+
+
+def _start(
+    config: WorkflowConfig,
+    runtime: Runtime,
+    launchers: bool,
+    slots: int | None,
+    announce: Announce,
+    deadline: float,
+) -> bool:
+    """Start a supervisor and follow its report; ``False`` if there is one already."""
+    command = [sys.executable, "-P", "-m", "motoko.supervisor", str(config.path)]
+    command += [] if launchers else ["--no-launchers"]
+    command += [] if slots is None else ["--slots", str(slots)]
+    reading, writing = os.pipe()
+    try:
+        with open(runtime.log(SUPERVISOR), "ab") as log:
+            process = subprocess.Popen(
+                [*command, "--report", str(writing)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=config.directory,
+                pass_fds=(writing,),
+                start_new_session=True,
+            )
+        os.close(writing)
+        process.wait()  # it forks at once, so that the supervisor is nobody's child
+        for message in _messages(reading, deadline):
+            if "line" in message:
+                announce(str(message["line"]))
+            if message.get("ready"):
+                return True
+            if message.get("already_running"):
+                return False
+            if "failed" in message:
+                raise MotokoError(str(message["failed"]), hint=_ps_hint(config))
+    finally:
+        os.close(reading)
+    raise MotokoError(
+        f"the supervisor ended while it was starting; the end of {runtime.log(SUPERVISOR)}:\n"
+        + tail(runtime.log(SUPERVISOR)),
+    )
+
+
+def _messages(reading: int, deadline: float) -> Iterator[dict[str, Any]]:
+    """The JSON lines from a pipe until it is closed; raises ``MotokoError`` at the deadline."""
+    text = b""
+    while True:
+        readable, _, _ = select.select([reading], [], [], max(deadline - time.monotonic(), 0))
+        if not readable:
+            raise MotokoError("the daemons are not ready in time", hint="see `motoko ps`")
+        chunk = os.read(reading, 1 << 16)
+        if not chunk:
+            return
+        *lines, text = (text + chunk).split(b"\n")
+        yield from map(json.loads, lines)
+
+
+def wait_for_answer(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
+    """The status of the running supervisor, which may just be starting.
+
+    Raises ``MotokoError`` if it does not answer before the deadline (``time.monotonic``).
+    """
+    while True:
+        status = supervisor_status(config, timeout=2.0)
+        if status is not None:
+            return status
+        if time.monotonic() > deadline:
+            identity = supervisor_identity(config)
+            who = f"pid {identity.pid}" if identity else "on another host?"
+            raise MotokoError(
+                f"a supervisor of {config.directory} holds its lock but does not answer ({who})",
+                hint="`motoko kill` ends it; `kill -9` leaves its daemons to the next supervisor",
+            )
+        time.sleep(0.05)
+
+
+def wait_until_ready(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
+    """The status of the running supervisor as soon as all its daemons are ready.
+
+    Raises ``MotokoError`` with the end of its log as soon as one has failed, or at the deadline.
+    """
+    while True:
+        status = wait_for_answer(config, deadline)
+        if status["supervisor"]["state"] == "ready":
+            return status
+        for daemon in status["daemons"]:
+            if daemon["state"] == "failed":
+                raise MotokoError(
+                    f"{daemon['name']} has failed ({daemon['last_exit']}); the end of "
+                    f"{daemon['log']}:\n{tail(Path(daemon['log']))}",
+                    hint=_ps_hint(config),
+                )
+        if time.monotonic() > deadline:
+            waiting = [d["name"] for d in status["daemons"] if d["state"] != "ready"]
+            raise MotokoError(f"not ready in time: {', '.join(waiting)}", hint=_ps_hint(config))
+        time.sleep(0.05)
+
+
+def _ps_hint(config: WorkflowConfig) -> str:
+    return f"the other daemons go on: see `motoko ps {config.directory}`; `motoko kill` stops them"

@@ -1,0 +1,228 @@
+"""Running an orchestrator: its function, its actions and its error handlers, in one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from motoko.actions import (
+    ALL,
+    Action,
+    ErrorHandlers,
+    condition,
+    handler,
+    in_handler,
+    is_opaque,
+    round_of,
+)
+from motoko.dispatch import Dispatcher
+from motoko.errors import ConfigError, NoSupervisor, WorkflowStopped
+from motoko.selection import TICK_S
+
+if TYPE_CHECKING:
+    from motoko.workflow import Workflow
+
+log = logging.getLogger(__name__)
+
+
+class Execution:
+    """The moving parts of a workflow object."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+        self.registered: dict[str, dict[str, Any]] = {}
+        self._actions: dict[tuple[str, str], Action] = {}
+        self._errors = ErrorHandlers(workflow)
+        self._finished = False
+        self._finish: asyncio.Event | None = None
+        self._registration: set[asyncio.Event] = set()  # of the loops that react to one
+        self._round = asyncio.Lock()
+        self._dispatcher: Dispatcher | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
+    @finished.setter
+    def finished(self, value: bool) -> None:
+        self._finished = bool(value)
+        if self._finished and self._finish is not None:
+            self._finish.set()
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        assert self._dispatcher is not None, "made by attached()"
+        return self._dispatcher
+
+    async def attached(self) -> Dispatcher:
+        """The dispatcher of the running loop, made at the first use, and live."""
+        current = self._dispatcher
+        if current is None or current.loop is not asyncio.get_running_loop():
+            if current is not None:
+                current.close()
+            workflow = self._workflow
+            runtime = workflow.served()
+            if runtime is None:
+                raise NoSupervisor(
+                    f"no supervisor runs for {workflow.config_path}",
+                    hint="run `motoko supervise`",
+                )
+            managers = workflow.task_managers
+            current = Dispatcher(runtime, managers, lambda study: managers[study].own_tid)
+            self._dispatcher = current
+            self._warn_without_launchers()
+        await current.live()
+        return current
+
+    def _warn_without_launchers(self) -> None:
+        from motoko import control
+
+        status = control.supervisor_status(self._workflow.definition)
+        if status and not any(each["kind"] == "launcher" for each in status["daemons"]):
+            log.warning(
+                "no launcher runs: runs that are created stay so; `motoko launcher` starts them"
+            )
+
+    def close(self) -> None:
+        """Stop listening to the bus."""
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+            self._dispatcher = None
+
+    def add_action(
+        self, name: str, task: str, event: Any, get_params: Any, f: Callable[..., Any] | None
+    ) -> None:
+        if task != ALL:
+            getattr(self._workflow, task)  # AttributeError names the task managers
+        action = Action(
+            name, task, condition(event, name), handler(f, name), get_params, is_opaque(event)
+        )
+        self.registered.setdefault(task, {})[name] = (event, f, get_params)
+        self._actions[task, name] = action
+        self._wake()
+
+    def add_error_handler(
+        self, event: Any, f: Callable[..., Any], task: str = ALL, get_params: Any = None
+    ) -> None:
+        if task != ALL:
+            getattr(self._workflow, task)
+        name = "error_handler"
+        self._errors.actions[task, name] = Action(
+            name, task, condition(event, name), handler(f, name), get_params
+        )
+        self._wake()
+
+    def _wake(self) -> None:
+        """Something was registered: evaluate it now."""
+        for event in self._registration:
+            event.set()
+
+    def in_order(self) -> list[Action]:
+        """The actions by task in the order of first registration, then by registration."""
+        return [
+            self._actions[task, name] for task, names in self.registered.items() for name in names
+        ]
+
+    async def handle_failure(self) -> None:
+        """Called before an await raises: error handlers first, then, for ``main``, one round."""
+        if self._finish is None:
+            return  # no execute(): nobody but the caller can act
+        await self._errors.check()
+        # While a handler is suspended a round has to wait; the failure does not.
+        if not in_handler() and not self._round.locked():
+            async with self._round:
+                await round_of(self._workflow, self.in_order())
+
+    async def run(self, params: dict[str, Any]) -> None:
+        """What :meth:`motoko.workflow.Workflow.execute` promises."""
+        from motoko.bd.session import session
+
+        function = self._workflow.get_orchestrator_function()
+        self._finish = asyncio.Event()
+        self._round = asyncio.Lock()
+        if self._finished:
+            self._finish.set()
+        main = asyncio.create_task(self._main(function, params), name="main")
+        finish = asyncio.create_task(self._finish.wait(), name="finish")
+        loops = [
+            asyncio.create_task(self._run_actions(), name="actions"),
+            asyncio.create_task(self._run_error_handlers(), name="error handlers"),
+        ]
+        tasks = [main, finish, *loops]
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    [task for task in tasks if not task.done()] or [finish],
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for task in done:
+                    task.result()  # what it has raised ends the workflow
+                if finish.done() or (main.done() and not self.registered):
+                    break
+            session().commit()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._finish = None
+            self.close()
+
+    async def _main(self, function: Callable[..., Any], params: dict[str, Any]) -> None:
+        from motoko.bd.session import session
+
+        result = function(self._workflow, **params)
+        if not inspect.isawaitable(result):
+            raise ConfigError(
+                f"{self._workflow.orchestrator_script} is not an async function",
+                hint="write `async def main(workflow, **params)`",
+            )
+        await result
+        session().commit()
+
+    async def _run_actions(self) -> None:
+        async def act() -> float | None:
+            async with self._round:
+                holds = await round_of(self._workflow, self.in_order())
+            # A condition that is code may depend on anything, time included.
+            opaque = any(action.is_opaque for action in self._actions.values())
+            return TICK_S if holds or opaque else None
+
+        await self._react(lambda: bool(self._actions), act)
+
+    async def _run_error_handlers(self) -> None:
+        async def act() -> float | None:
+            await self._errors.check()
+            return None
+
+        await self._react(lambda: bool(self._errors.actions), act)
+
+    async def _react(self, needed: Callable[[], bool], act: Callable[[], Any]) -> None:
+        """Act now, and again whenever something has happened in the studies, or when told."""
+        from motoko.bd.session import session
+
+        registered = asyncio.Event()
+        self._registration.add(registered)
+        try:
+            while not needed():
+                await registered.wait()
+                registered.clear()
+            dispatcher = await self.attached()
+            managers = self._workflow.task_managers
+            with dispatcher.waiting(studies=managers) as waiter:
+                self._registration.add(waiter.event)
+                for manager in managers.values():
+                    session().refresh(manager.base)
+                while True:
+                    news = await waiter.wait(await act())
+                    if waiter.stopped:
+                        raise WorkflowStopped("the workflow was stopped while it was executed")
+                    waiter.read_again = False
+                    newest = {change.study: bytes.fromhex(change.tid) for change in news}
+                    for study, manager in managers.items():
+                        tid = newest.get(study, dispatcher.tid(study))
+                        session().refresh(manager.base, tid)
+        finally:
+            self._registration.clear()

@@ -1,0 +1,57 @@
+"""Loading the user's orchestrator module. Only the commands that run it come here."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from types import ModuleType
+
+from motoko.config import WorkflowConfig
+from motoko.errors import ConfigError
+
+# The name motoko 0.1.4 gives it, whatever the file is called.
+MODULE_NAME = "orchestrator"
+
+
+def load_module(config: WorkflowConfig) -> ModuleType:
+    """Import the orchestrator's file, with its directory on ``sys.path``.
+
+    Raises ``ConfigError`` if there is no such file, or if it is not Python.
+    """
+    path = config.directory / f"{config.orchestrator[0]}.py"
+    if not path.is_file():
+        raise ConfigError(
+            f"{config.path}: orchestrator: there is no {path}",
+            hint="`orchestrator: module.function` names a file beside motoko.yaml",
+        )
+    if str(config.directory) not in sys.path:
+        sys.path.insert(0, str(config.directory))
+    loaded = sys.modules.get(MODULE_NAME)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    spec = importlib.util.spec_from_file_location(MODULE_NAME, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE_NAME] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        del sys.modules[MODULE_NAME]
+        raise ConfigError(
+            f"{error.filename}, line {error.lineno}: {error.msg}",
+            hint="mend the orchestrator's Python syntax",
+        ) from error
+    except BaseException:
+        del sys.modules[MODULE_NAME]
+        raise
+    return module
+
+
+def argument_parser(config: WorkflowConfig, prog: str) -> argparse.ArgumentParser:
+    """A parser of the workflow's own options: what ``populate_arg_parser`` asks for, if it is there."""
+    parser = argparse.ArgumentParser(prog=prog, add_help=False)
+    populate = getattr(load_module(config), "populate_arg_parser", None)
+    if populate is not None:
+        populate(parser)
+    return parser

@@ -1,0 +1,133 @@
+"""``await`` on runs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, overload
+
+from motoko.errors import RunFailed, WorkflowStopped
+from motoko.states import FAILED_STATES, FINISHED, Outcome, outcome, stderr_tail
+
+if TYPE_CHECKING:
+    from BlackDynamite.job import JobZEO
+    from BlackDynamite.run_zeo import RunZEO
+
+    from motoko.dispatch import RunKey, Waiter
+    from motoko.task_manager import TaskManager
+
+
+class RunList:
+    """Runs that can be awaited until all of them have FINISHED.
+
+    ``await run_list`` saves pending changes, sleeps until every run has reached FINISHED (it may
+    have moved on since) and returns the pairs. It raises ``RunFailed`` as soon as one of them has
+    failed for good, and ``WorkflowStopped`` if the workflow is stopped meanwhile. It may be
+    awaited more than once, by several coroutines, and be cancelled.
+
+    Iterating, ``len`` and indexing work on the pairs, which are also in ``runs``.
+    """
+
+    def __init__(self, runs: list[tuple[RunZEO, JobZEO]]) -> None:
+        self.runs = runs
+
+    def __iter__(self) -> Iterator[tuple[RunZEO, JobZEO]]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[RunZEO, JobZEO]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[RunZEO, JobZEO]]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.runs[index]
+
+    def __repr__(self) -> str:
+        return f"RunList({', '.join(f'{_manager(r).study}.{r.entries["id"]}' for r, _ in self)})"
+
+    def __await__(self) -> Generator[Any, None, list[tuple[RunZEO, JobZEO]]]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> list[tuple[RunZEO, JobZEO]]:
+        from motoko.bd.session import session
+
+        # First of all: saving may put other objects into the list.
+        session().commit()
+        if not self.runs:
+            return self.runs
+        managers = {_manager(run).study: _manager(run) for run, _ in self.runs}
+        workflow = next(iter(managers.values())).workflow
+        dispatcher = await workflow.attached()
+        pending = {_key(run): run for run, _ in self.runs}
+        with dispatcher.waiting(runs=pending) as waiter:
+            for manager in managers.values():
+                session().refresh(manager.base)
+            await self._settle(pending, waiter, list(pending), set())
+            while pending:
+                news = await waiter.wait()
+                if waiter.stopped:
+                    raise WorkflowStopped("the workflow was stopped while waiting for runs")
+                concerned = list(pending) if waiter.read_again else []
+                waiter.read_again = False
+                for change in news:
+                    session().refresh(managers[change.study].base, bytes.fromhex(change.tid))
+                    concerned.append((change.study, change.run_id))
+                if concerned and not news:
+                    for manager in managers.values():
+                        session().refresh(manager.base)
+                passed = {(c.study, c.run_id) for c in news if c.new == FINISHED}
+                await self._settle(pending, waiter, concerned, passed)
+        return self.runs
+
+    async def _settle(
+        self,
+        pending: dict[RunKey, RunZEO],
+        waiter: Waiter,
+        concerned: Iterable[RunKey],
+        passed: set[RunKey],
+    ) -> None:
+        """Wait no more for the runs that have ended; ``RunFailed`` if one has failed."""
+        for key in concerned:
+            run = pending.get(key)
+            if run is None:
+                continue
+            found = outcome(run.entries)
+            if found is Outcome.FAILED and key not in passed:
+                await self._failed(run)
+            elif found is Outcome.FINISHED or key in passed:
+                del pending[key]
+                _manager(run).workflow.dispatcher.forget(waiter, key)
+
+    async def _failed(self, run: RunZEO) -> None:
+        """Let error handlers and actions act first; then raise, if the run is still failed."""
+        await _manager(run).workflow.handle_failure()
+        if run.entries.get("state") in FAILED_STATES:
+            raise failure(run)
+
+
+def failure(run: RunZEO) -> RunFailed:
+    """The error that tells why a run has failed."""
+    entries = run.entries
+    study = _manager(run).study
+    state = str(entries.get("state"))
+    return RunFailed(
+        study,
+        entries["id"],
+        state,
+        str(entries.get("failure_reason") or "no reason was recorded"),
+        run_path=entries.get("run_path"),
+        stderr=stderr_tail(entries),
+        hint=f"when the cause is mended, `motoko retry {study}.{entries['id']}` runs it again",
+    )
+
+
+def _manager(run: RunZEO) -> TaskManager:
+    manager: TaskManager = run.base.task_manager
+    return manager
+
+
+def _key(run: RunZEO) -> RunKey:
+    return _manager(run).study, run.entries["id"]

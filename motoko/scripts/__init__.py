@@ -1,0 +1,1 @@
+"""Entry points that scripts written for motoko 0.1.4 call."""

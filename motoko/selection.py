@@ -1,0 +1,214 @@
+"""Live selections of runs, and conditions made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from motoko.constraints import Predicate, compile_constraints
+from motoko.errors import ConstraintError, RunFailed, WorkflowStopped
+from motoko.run_list import failure
+from motoko.states import FAILED_STATES
+
+if TYPE_CHECKING:
+    from BlackDynamite.job import JobZEO
+    from BlackDynamite.run_zeo import RunZEO
+
+    from motoko.bd.base import StudyBase
+
+# A condition that may depend on time, files or anything else is asked again this often.
+TICK_S = 2.0
+
+Pair = tuple["RunZEO", "JobZEO"]
+
+
+class TaskSelectionEval:
+    """A condition: a function whose true result is awaited, called or combined.
+
+    ``a & b`` is true when both are; its result is the two results, concatenated.
+    """
+
+    def __init__(self, func: Callable[[], Any]) -> None:
+        self.func = func
+
+    def __call__(self) -> Any:
+        return self.func()
+
+    def __and__(self, other: Callable[[], Any]) -> TaskSelectionEval:
+        if not callable(other):
+            raise RuntimeError(f"cannot combine a condition with {other!r}: it is not callable")
+
+        def both() -> Any:
+            first = self()
+            if not first:
+                return False
+            second = other()
+            if not second:
+                return False
+            return list(first) + list(second)
+
+        combined = TaskSelectionEval(both)
+        combined.bases = _bases_of(self) + _bases_of(other)
+        return combined
+
+    # The studies that the condition reads, where that is known: it is asked again at their events.
+    bases: tuple[StudyBase, ...] = ()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return _until_true(self.func, self.bases).__await__()
+
+
+class TaskSelection:
+    """The runs of a study that meet constraints, evaluated anew at each use.
+
+    Iterating gives ``(run, job)`` pairs. ``await selection`` saves pending changes and returns the
+    list of matching pairs once it is not empty. Own changes that are not saved yet are visible.
+    """
+
+    matching_condition: Callable[..., bool] | None = None
+
+    def __init__(
+        self, constraints: list[str], selector: Any, base: StudyBase, study: str
+    ) -> None:
+        self.constraints = constraints
+        self.selector = selector
+        self.base = base
+        self.study = study
+
+    def exec(self) -> list[Pair]:
+        """The matching pairs, as of now."""
+        predicate = self._predicate(self.constraints)
+        found = self._matching(predicate)
+        if not found and predicate.undeclared:
+            self._check_names(predicate)
+        return found
+
+    def __call__(self) -> list[Pair]:
+        return self.exec()
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.exec())
+
+    def __bool__(self) -> bool:
+        return bool(self.exec())
+
+    def __len__(self) -> int:
+        return len(self.exec())
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.exec()[index]
+
+    def __and__(self, other: Callable[[], Any]) -> TaskSelectionEval:
+        condition = TaskSelectionEval(self.current)
+        condition.bases = (self.base,)
+        return condition & other
+
+    def __await__(self) -> Generator[Any, None, list[Pair]]:
+        return _until_true(self.current, (self.base,)).__await__()
+
+    def current(self) -> list[Pair]:
+        """The matching pairs; a name that no run carries matches nothing, instead of an error."""
+        return self._matching(self._predicate(self.constraints))
+
+    def all(self, *args: Any) -> TaskSelectionEval:
+        """A condition: all selected runs meet the first, or all meet the second, ...
+
+        Each argument is a constraint string, or a list of them that all must hold. Never true on
+        an empty selection. Its result is the selected pairs. It raises ``RunFailed`` if a selected
+        run has failed and none of the alternatives accepts that.
+        """
+        alternatives = [self._predicate(constraints) for constraints in args]
+
+        def every() -> Any:
+            selected = self.current()
+            if not selected:
+                return False
+            for predicate in alternatives:
+                if all(predicate(run.entries, job.entries) for run, job in selected):
+                    return selected
+            self._raise_failures(selected, alternatives)
+            return False
+
+        condition = TaskSelectionEval(every)
+        condition.bases = (self.base,)
+        return condition
+
+    def _raise_failures(self, selected: list[Pair], alternatives: list[Predicate]) -> None:
+        for run, job in selected:
+            if run.entries.get("state") in FAILED_STATES and not any(
+                predicate(run.entries, job.entries) for predicate in alternatives
+            ):
+                raise failure(run)
+
+    def _predicate(self, constraints: str | list[str]) -> Predicate:
+        return compile_constraints(
+            constraints,
+            job_types=self.base.types("job"),
+            run_types=self.base.types("run"),
+            study=self.study,
+        )
+
+    def _matching(self, predicate: Predicate) -> list[Pair]:
+        runs = self.base.runs.entries
+        jobs = self.base.jobs.entries
+        if predicate.run_ids is not None:
+            candidates = [runs[number] for number in sorted(predicate.run_ids) if number in runs]
+        else:
+            candidates = runs.values()
+        pairs = ((run, jobs[run.entries["job_id"]]) for run in candidates)
+        return [pair for pair in pairs if predicate(pair[0].entries, pair[1].entries)]
+
+    def _check_names(self, predicate: Predicate) -> None:
+        """``ConstraintError`` if no run carries an undeclared name, and there are runs."""
+        runs = self.base.runs.entries
+        for name in sorted(predicate.undeclared):
+            if runs and not any(name in run.entries for run in runs.values()):
+                known = sorted({*self.base.types("job"), *self.base.types("run")})
+                raise ConstraintError(
+                    f"study {self.study}: no run has {name!r}, in {predicate.text!r}",
+                    hint=f"declared: {', '.join(known)}",
+                )
+
+
+def _bases_of(condition: Any) -> tuple[StudyBase, ...]:
+    if isinstance(condition, TaskSelection):
+        return (condition.base,)
+    return condition.bases if isinstance(condition, TaskSelectionEval) else ()
+
+
+async def _until_true(condition: Callable[[], Any], bases: tuple[StudyBase, ...]) -> Any:
+    """Ask when something has happened in the studies, and every tick if they are not known."""
+    import asyncio
+
+    from motoko.bd.session import session
+
+    if not bases:
+        while True:
+            session().refresh()
+            if found := condition():
+                return found
+            await asyncio.sleep(TICK_S)
+    session().commit()
+    workflow = bases[0].task_manager.workflow
+    by_study = {base.study.name: base for base in bases}
+    dispatcher = await workflow.attached()
+    with dispatcher.waiting(studies=by_study) as waiter:
+        for base in bases:
+            session().refresh(base)
+        while True:
+            try:
+                if found := condition():
+                    return found
+            except RunFailed:
+                # Error handlers act first; what they have not mended is an error.
+                await workflow.handle_failure()
+                if found := condition():
+                    return found
+            news = await waiter.wait()
+            if waiter.stopped:
+                raise WorkflowStopped("the workflow was stopped while waiting for a selection")
+            waiter.read_again = False
+            session().commit()
+            newest = {change.study: bytes.fromhex(change.tid) for change in news}
+            for study, base in by_study.items():
+                session().refresh(base, newest.get(study, dispatcher.tid(study)))

@@ -1,0 +1,37 @@
+"""``python -m motoko.supervisor``: the supervisor in the background, for ``motoko.control``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from motoko.config import load
+from motoko.errors import MotokoError
+from motoko.supervisor.main import AlreadySupervised, supervise
+from motoko.supervisor.report import Pipe
+
+
+def main() -> None:
+    """Detach from whoever started us, who then hears through the descriptor ``--report``."""
+    parser = argparse.ArgumentParser(description="The supervisor of a Motoko workflow.")
+    parser.add_argument("workflow", help="path of motoko.yaml")
+    parser.add_argument("--no-launchers", action="store_true")
+    parser.add_argument("--slots", type=int)
+    parser.add_argument("--report", type=int, required=True)
+    options = parser.parse_args()
+    if os.fork():
+        os._exit(0)  # our starter waits for this, and will not have to reap the supervisor
+    pipe = Pipe(options.report)
+    try:
+        config = load(options.workflow)
+        supervise(config, pipe, launchers=not options.no_launchers, slots=options.slots)
+    except AlreadySupervised:
+        pipe.already_running()
+    except MotokoError as error:
+        pipe.failed(str(error))
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

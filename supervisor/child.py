@@ -1,0 +1,90 @@
+"""One running daemon: a process of its own session, whose death the event loop is told of."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+
+from motoko.identity import Identity
+from motoko.runtime import Runtime
+from motoko.supervisor.daemons import Spec, environment
+
+
+class Child:
+    """A process behind a pidfd: it can be signalled, and its end is noticed, never another's.
+
+    ``on_death`` is called once, in the loop, with how it ended; then ``ended`` is done.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        pidfd: int,
+        on_death: Callable[[str], None],
+        process: subprocess.Popen[bytes] | None = None,
+    ) -> None:
+        self.identity = identity
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pidfd = pidfd
+        self._on_death = on_death
+        self._process = process
+        asyncio.get_running_loop().add_reader(pidfd, self._ended)
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended already."""
+        if self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:
+                return  # its end is about to be noticed
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self.ended.set_result(None)
+        self._on_death(_how(self._process))
+
+
+def _how(process: subprocess.Popen[bytes] | None) -> str:
+    if process is None:
+        return "ended"  # adopted: only a parent is told the exit code
+    code = process.wait()
+    if code >= 0:
+        return f"exited with {code}"
+    return f"died by {signal_name(-code)}"
+
+
+def signal_name(number: int) -> str:
+    """A signal's name; real-time signals have none of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def spawn(spec: Spec, runtime: Runtime, on_death: Callable[[str], None]) -> Child:
+    """Start a daemon, with its output appended to its log; ``OSError`` if that is impossible."""
+    with open(runtime.log(spec.name), "ab") as log:
+        process = subprocess.Popen(
+            spec.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=runtime.directory,
+            env=environment(),
+            start_new_session=True,
+        )
+    # Nobody else reaps it, so the pid is still its own, even if it has ended by now.
+    pidfd = os.pidfd_open(process.pid)
+    identity = Identity.of(process.pid) or Identity(process.pid, 0, "", "")
+    return Child(identity, pidfd, on_death, process)
+
+
+def adopt(identity: Identity, on_death: Callable[[str], None]) -> Child | None:
+    """Look after a daemon that another supervisor started; ``None`` if it is gone."""
+    pidfd = identity.open_pidfd()
+    return None if pidfd is None else Child(identity, pidfd, on_death)

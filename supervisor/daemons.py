@@ -1,0 +1,85 @@
+"""Which daemons a workflow has, how each is started, and what each waits for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from motoko.config import WorkflowConfig
+from motoko.supervisor.table import State
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One daemon: a name, and the command line that is it."""
+
+    name: str
+    kind: str
+    command: tuple[str, ...]
+    study: str | None = None
+
+
+def _command(worker: str, config: WorkflowConfig, *arguments: str) -> tuple[str, ...]:
+    # -P: whatever lies in the workflow's directory must not shadow a module of ours.
+    module = f"motoko.workers.{worker}"
+    return (sys.executable, "-P", "-m", module, str(config.path), *arguments)
+
+
+def base_daemons(config: WorkflowConfig) -> list[Spec]:
+    """All daemons but the launchers."""
+    servers = [
+        Spec(f"zeo:{study.name}", "zeo", _command("zeo", config, study.name), study.name)
+        for study in config.studies.values()
+        if study.is_local
+    ]
+    others = [Spec(name, name, _command(name, config)) for name in ("bus", "watcher")]
+    return [*servers, *others]
+
+
+def launchers(config: WorkflowConfig, slots: int | None) -> list[Spec]:
+    """One launcher for each local study."""
+    option = () if slots is None else ("--slots", str(slots))
+    return [
+        Spec(
+            f"launcher:{study.name}",
+            "launcher",
+            _command("launcher", config, study.name, *option),
+            study.name,
+        )
+        for study in config.studies.values()
+        if study.is_local
+    ]
+
+
+def may_start(spec: Spec, states: Mapping[str, State]) -> bool:
+    """Whether what a daemon depends on is there, for its first start.
+
+    The watcher does not wait for a ZEO server that was given up: it still serves the other studies.
+    """
+    match spec.kind:
+        case "watcher":
+            servers = (state for name, state in states.items() if name.startswith("zeo:"))
+            return states["bus"] is State.READY and all(
+                state in (State.READY, State.FAILED) for state in servers
+            )
+        case "launcher":
+            needed = (states["watcher"], states[f"zeo:{spec.study}"])
+            return all(state is State.READY for state in needed)
+    return True
+
+
+def environment() -> dict[str, str]:
+    """The environment of all daemons, and so of all runs.
+
+    Our own programs come first (``launch.sh`` calls ``canYouDigIt``), and variables that make
+    BlackDynamite talk to another base than the one asked for are gone.
+    """
+    found = {k: v for k, v in os.environ.items() if not k.startswith("BLACKDYNAMITE_")}
+    programs = str(Path(sys.executable).parent)
+    rest = found.get("PATH", os.defpath)
+    if rest.split(os.pathsep)[0] != programs:
+        found["PATH"] = f"{programs}{os.pathsep}{rest}"
+    return found

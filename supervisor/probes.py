@@ -1,0 +1,77 @@
+"""Real checks that a daemon works: a ZEO server answers, the bus confirms a subscription."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from motoko.bus.messages import Message
+from motoko.bus.subscriber import Subscriber
+
+# What a ZEO server may answer in place of its figures if something else holds its socket.
+_LONGEST_ANSWER = 1 << 20
+
+
+class NoAnswer(Exception):
+    """A daemon does not answer, or not as it should."""
+
+
+async def ping_zeo(path: Path, timeout: float) -> dict[str, Any]:
+    """A ZEO server's figures (see :func:`figures`); ``NoAnswer`` if it gives none in time.
+
+    Speaks ZEO's ``ruok``: length-prefixed, after the server's own greeting.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                await _receive(reader)
+                writer.write(struct.pack(">I", 4) + b"ruok")
+                answer = json.loads(await _receive(reader))
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+    except (OSError, EOFError, ValueError) as error:
+        raise NoAnswer(str(error) or type(error).__name__) from error
+    if not isinstance(answer, dict):
+        raise NoAnswer(f"{path} is no ZEO server")
+    return answer
+
+
+async def _receive(reader: asyncio.StreamReader) -> bytes:
+    (length,) = struct.unpack(">I", await reader.readexactly(4))
+    if length > _LONGEST_ANSWER:
+        raise ValueError(f"an answer of {length} bytes")
+    return await reader.readexactly(length)
+
+
+def figures(answer: dict[str, Any]) -> str:
+    """What is worth showing of a ZEO server's answer, in a few words."""
+    counts = dict(answer)
+    calls = counts.pop("motoko", {}).get("calls")
+    connections = sum(
+        storage.get("connections", 0) for storage in counts.values() if isinstance(storage, dict)
+    )
+    text = f"{connections} connection{'' if connections == 1 else 's'}"
+    return text if calls is None else f"{text}, {calls} calls"
+
+
+async def ping_bus(address: str, timeout: float) -> bool:
+    """Whether the bus confirms a new subscriber's subscription in time."""
+
+    def ignore(message: Message) -> None:
+        """This subscriber has come for the welcome alone."""
+
+    subscriber = Subscriber(address, ignore)
+    try:
+        await subscriber.live(timeout)
+    except TimeoutError:
+        return False
+    finally:
+        subscriber.close()
+    return True

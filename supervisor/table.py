@@ -1,0 +1,166 @@
+"""One daemon's life as a pure state machine: when to start it, when to wait, when to give up.
+
+Nothing here reads a clock or touches a process. Events come in as method calls with the time as
+an argument (seconds of any monotonic clock); what is to be done comes back as a :class:`Do`.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+
+class State(enum.StrEnum):
+    """What a daemon is doing, as ``motoko ps`` shows it."""
+
+    STARTING = "starting"
+    READY = "ready"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class Do(enum.Enum):
+    """What the caller has to do now."""
+
+    NOTHING = enum.auto()  # but call tick() at `wake_at`, if there is one
+    SPAWN = enum.auto()
+    KILL = enum.auto()
+    GIVE_UP = enum.auto()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The figures of the restart policy, in seconds."""
+
+    readiness: float = 30.0  # a daemon has to be ready within this time of its start
+    settled: float = 5.0  # one that was ready for this long has left its past behind
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    attempts: int = 5  # deaths in a row before readiness, then it has failed
+    free_relapses: int = 3  # deaths in a row soon after readiness that restart at once
+
+
+@dataclass
+class Entry:
+    """One daemon in the process table.
+
+    The policy: a death after readiness restarts at once. A death before readiness backs off and
+    counts; after ``attempts`` of them in a row the daemon has failed. A death sooner than
+    ``settled`` after readiness is a relapse: the first few restart at once (somebody kills the
+    daemon, and everybody waits for it), further ones back off, but none counts as a failure,
+    since a daemon that gets ready does work. Being ready for ``settled`` forgets both.
+    """
+
+    name: str
+    policy: Policy = field(default_factory=Policy)
+    jitter: Callable[[], float] = random.random
+    state: State = State.STARTING
+    pid: int | None = None
+    adopted: bool = False
+    was_ready: bool = False
+    restarts: int = 0
+    last_exit: str | None = None
+    wake_at: float | None = None
+    _failures: int = 0
+    _relapses: int = 0
+    _ready_at: float = 0.0
+    _killed_because: str | None = None
+    _begun: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it has never been started: it waits for what it depends on."""
+        return self.state is State.STARTING and not self._begun
+
+    def spawned(self, now: float, pid: int, *, adopted: bool = False) -> None:
+        """It runs (adopted: it was running), and has to become ready before the deadline."""
+        self._begun = True
+        self.state, self.pid, self.adopted = State.STARTING, pid, adopted
+        self.wake_at = now + self.policy.readiness
+        self._killed_because = None
+
+    def sign_of_life(self, now: float) -> None:
+        """It is not ready but says that it is getting there: the deadline moves."""
+        if self.state is State.STARTING and self.wake_at is not None:
+            self.wake_at = now + self.policy.readiness
+
+    def became_ready(self, now: float) -> bool:
+        """It has passed its readiness check; says whether that is news."""
+        if self.state is not State.STARTING or self.pid is None or self._killed_because:
+            return False
+        self.state, self.wake_at, self._ready_at, self.was_ready = State.READY, None, now, True
+        return True
+
+    def hung(self, reason: str) -> Do:
+        """It lives but does not work, for a reason that ``last_exit`` will show."""
+        if self.pid is None or self._killed_because:
+            return Do.NOTHING
+        self._killed_because, self.wake_at = reason, None
+        return Do.KILL
+
+    def died(self, now: float, how: str) -> Do:
+        """It has ended, or could not even be started."""
+        self._begun = True
+        self.pid, self.wake_at = None, None
+        if self.state in (State.STOPPING, State.STOPPED):
+            self.state = State.STOPPED
+            return Do.NOTHING
+        reason, self._killed_because = self._killed_because, None
+        self.last_exit = f"{reason}, killed" if reason else how
+        if self.state is State.READY:
+            if now - self._ready_at >= self.policy.settled:
+                self._failures = self._relapses = 0
+            else:
+                self._relapses += 1
+            delay = self._delay(self._relapses - self.policy.free_relapses)
+        else:
+            self._failures += 1
+            if self._failures >= self.policy.attempts:
+                self.state = State.FAILED
+                return Do.GIVE_UP
+            delay = self._delay(self._failures)
+        if delay:
+            self.state, self.wake_at = State.BACKOFF, now + delay
+            return Do.NOTHING
+        return self._again()
+
+    def tick(self, now: float) -> Do:
+        """The time is ``now``: has a delay or a deadline passed?"""
+        if self.wake_at is None or now < self.wake_at:
+            return Do.NOTHING
+        if self.state is State.BACKOFF:
+            return self._again()
+        return self.hung(f"not ready after {self.policy.readiness:g} s")
+
+    def stop(self) -> None:
+        """It is to end, and not to come back."""
+        self.wake_at = None
+        self.state = State.STOPPED if self.pid is None else State.STOPPING
+
+    def _again(self) -> Do:
+        self.state, self.wake_at = State.STARTING, None
+        self.restarts += 1
+        return Do.SPAWN
+
+    def _delay(self, attempt: int) -> float:
+        if attempt <= 0:
+            return 0.0
+        base = self.policy.first_delay * 2.0 ** min(attempt - 1, 20)
+        return min(self.policy.longest_delay, base * (1 + 0.25 * self.jitter()))
+
+
+def overall(entries: Iterable[Entry]) -> str:
+    """The state of the workflow: ``ready``, ``starting`` or ``degraded``.
+
+    ``starting`` as long as nothing is missing that has been there before, or is given up.
+    """
+    lacking = [entry for entry in entries if entry.state is not State.READY]
+    if not lacking:
+        return "ready"
+    if any(entry.was_ready or entry.state is State.FAILED for entry in lacking):
+        return "degraded"
+    return "starting"

@@ -1,0 +1,110 @@
+"""Liveness: daemons that run but do not work any more are found out.
+
+Cheap on purpose, since this is what an idle workflow costs: heartbeats that arrive anyway are
+compared with the clock, and only a ZEO server, or a bus without any traffic, is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from motoko.supervisor.member import Member
+from motoko.supervisor.probes import NoAnswer, figures, ping_bus, ping_zeo
+from motoko.supervisor.table import State
+
+CHECK_S = 2.0
+SILENCE_S = 10.0  # without a heartbeat or an answer a daemon counts as hung
+QUIET_BUS_S = 5.0  # without any traffic the bus is asked
+ZEO_EVERY_S = 10.0
+# Later than this by the clock, and it was us who did not run (frozen, or a very busy machine).
+LATE_S = 1.0
+
+
+class Watchdog:
+    """Looks after the daemons that are ready, and calls ``hung`` for those that do not work.
+
+    ``bus_quiet_since`` is when the bus last delivered anything; ``hung`` gets the daemon and why.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, Member],
+        bus_address: str,
+        bus_quiet_since: Callable[[], float],
+        hung: Callable[[Member, str], None],
+    ) -> None:
+        self._members = members
+        self._bus_address = bus_address
+        self._bus_quiet_since = bus_quiet_since
+        self._hung = hung
+        self._loop = asyncio.get_running_loop()
+        # Silence before this moment is not the daemons' fault.
+        self._listening_since = self._loop.time()
+        self._bus_answered = 0.0
+
+    async def watch(self) -> None:
+        """Watch for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_beats())
+            group.create_task(self._watch_servers())
+
+    async def _watch_beats(self) -> None:
+        while True:
+            due = self._loop.time() + CHECK_S
+            await asyncio.sleep(CHECK_S)
+            if self._loop.time() > due + LATE_S:
+                self._listening_since = self._loop.time()
+            elif await self._bus_works():
+                self._check_silence()
+
+    def _check_silence(self) -> None:
+        now = self._loop.time()
+        for member in list(self._members.values()):
+            since = max(member.heard, self._listening_since)
+            if member.beats and member.entry.state is State.READY and now - since > SILENCE_S:
+                self._hung(member, f"no heartbeat for {SILENCE_S:g} s")
+
+    async def _bus_works(self) -> bool:
+        """Whether a daemon's silence is its own; the bus's silence is settled here."""
+        bus = self._members["bus"]
+        if bus.entry.state is not State.READY:
+            self._listening_since = self._loop.time()
+            return False
+        started = self._loop.time()
+        # A bus that has just become ready starts with a clean slate.
+        self._listening_since = max(self._listening_since, bus.heard)
+        if started - max(self._bus_quiet_since(), self._bus_answered, bus.heard) <= QUIET_BUS_S:
+            return True
+        child = bus.child
+        answered = await ping_bus(self._bus_address, SILENCE_S - QUIET_BUS_S)
+        now = self._loop.time()
+        if answered:
+            self._bus_answered = now
+        elif bus.child is child:
+            self._hung(bus, f"no answer for {SILENCE_S:g} s")
+        if not answered or now - started > LATE_S:
+            self._listening_since = now
+            return False
+        return True
+
+    async def _watch_servers(self) -> None:
+        while True:
+            await asyncio.sleep(ZEO_EVERY_S)
+            servers = [
+                member
+                for member in self._members.values()
+                if member.spec.kind == "zeo" and member.entry.state is State.READY
+            ]
+            await asyncio.gather(*map(self._check_server, servers))
+
+    async def _check_server(self, member: Member) -> None:
+        child, started = member.child, self._loop.time()
+        assert member.socket is not None  # it is a ZEO server
+        try:
+            member.detail = figures(await ping_zeo(member.socket, SILENCE_S))
+        except NoAnswer:
+            took = self._loop.time() - started
+            # One that is being restarted has another child by now, or refuses at once.
+            if member.child is child and SILENCE_S <= took <= SILENCE_S + LATE_S:
+                self._hung(member, f"no answer for {SILENCE_S:g} s")
