@@ -12,12 +12,12 @@ from __future__ import annotations
 import ast
 import difflib
 import math
-import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from operator import eq, ge, gt, le, lt
 from typing import Any
 
 from motoko.errors import ConstraintError
@@ -34,32 +34,16 @@ _AFTER_QUOTE = re.compile(r"\s*(?:,|$)|\s+and(?=\s|$)", re.IGNORECASE)
 _REFERENCE = re.compile(r"(\w+)\s*\.\s*(\w+)")
 _OR = re.compile(rf"\sor\s+(\w+)(?:\s*\.\s*\w+)?\s*(?:{_OPERATOR.pattern})", re.IGNORECASE)
 _OPERATORS = "the operators are = != < > <= >= ~ ~* !~ !~*"
-_BLANKS = re.compile(r"\s*")
+_INK = re.compile(r"\S")
 _BARE = re.compile(r"[\w./+-]+")
 
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_COMPARISONS: dict[str, _Matches] = {
-    "=": operator.eq,
-    "<": operator.lt,
-    ">": operator.gt,
-    "<=": operator.le,
-    ">=": operator.ge,
-}
+_COMPARISONS: dict[str, _Matches] = {"=": eq, "<": lt, ">": gt, "<=": le, ">=": ge}
 _NO_LITERAL = object()  # equals nothing and has no order
-# `Warning`: under `-W error` the compilers of Python and of regular expressions raise those.
-_BAD_TEXT = (
-    ValueError,
-    SyntaxError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    MemoryError,
-    RecursionError,
-    Warning,
-    re.error,
-)
 # Not `Exception`: a database that cannot be reached is no comparison that cannot be made.
 _INCOMPARABLE = (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
+# `Warning`: under `-W error` the compilers of Python and of regular expressions raise those.
+_BAD_TEXT = (*_INCOMPARABLE, SyntaxError, LookupError, MemoryError, Warning, re.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +53,15 @@ class _Test:
     where: _Field
     op: str
     operand: str
-    other: _Field | None
     kind: type | None
     matches: _Matches = field(compare=False, repr=False)
+    other: _Field | None = None
     run_ids: frozenset[int] | None = None
 
     def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
-        left, right = (
-            (job if field[0] == "jobs" else run).get(field[1]) if field else None
-            for field in (self.where, self.other)
-        )
+        left = (job if self.where[0] == "jobs" else run).get(self.where[1])
+        other = self.other
+        right = (job if other[0] == "jobs" else run).get(other[1]) if other else None
         try:
             found = bool(self.matches(_plain(left), _plain(right)))
         except _INCOMPARABLE:
@@ -139,7 +122,7 @@ def compile_constraints(
     """
     if constraints is None or isinstance(constraints, str):
         constraints = (constraints or "",)
-    elif not isinstance(constraints, Sequence):
+    elif isinstance(constraints, bytes) or not isinstance(constraints, Sequence):
         constraints = (constraints,)  # refused below
     for text in constraints:
         if not isinstance(text, str):
@@ -201,17 +184,15 @@ class _Reader:
         where, start = self._field()
         op = _OPERATOR.match(self.text, self.at)
         if not op:
-            hint = self._quoting_hint() or _OPERATORS
             what = f"{_short(self.text[start : self.at].strip())} is followed by no operator"
-            raise self._error(what, self.at, hint)
+            raise self._error(what, self.at, self._quoting_hint() or _OPERATORS)
         self.at = op.end()
-        if self.text[self.at : self.at + 1] in tuple("=<>~!"):
+        if self.text.startswith(tuple("=<>~!"), self.at):
             wrong = f"there is no operator {self.text[op.start() : self.at + 1]!r}"
             hint = f"{_OPERATORS}; a value that begins like one must be quoted"
             raise self._error(wrong, op.start(), hint)
-        value_at = self._skip_blanks()
-        value, quoted = self._value(value_at)
-        return self._test(where, op[0].replace("==", "="), value, quoted, value_at)
+        at = self._skip_blanks()
+        return self._test(where, op[0].replace("==", "="), *self._value(at), at)
 
     def _field(self) -> tuple[_Field, int]:
         """What stands left of the operator, and where."""
@@ -233,14 +214,14 @@ class _Reader:
         if first == "jobs" and second not in jobs:
             near = difflib.get_close_matches(second, jobs, 1)
             maybe = f"runs.{second}" if second in runs else f"jobs.{near[0]}" if near else ""
-            what = f"there is no job parameter {_short(second)}"
-            what += f" (did you mean {maybe}?)" if maybe else ""
+            maybe = maybe and f" (did you mean {maybe}?)"
+            what = f"there is no job parameter {_short(second)}{maybe}"
             raise self._error(what, match.start(2), self._known())
         return (first, second), start
 
     def _value(self, at: int) -> tuple[str, bool]:
         """The value that begins there and whether it was quoted; moves behind its separator."""
-        if self.text[at : at + 1] in ("'", '"'):
+        if self.text.startswith(("'", '"'), at):
             return self._quoted_value(at), True
         # From behind the operator, so that the blank before a dangling "and" is seen.
         end = _SEPARATOR.search(self.text, self.at)
@@ -272,7 +253,7 @@ class _Reader:
     def _separated(self, end: re.Match[str] | None) -> None:
         """Move behind a separator. A ``,`` may stand at the very end, a dangling ``and`` not."""
         self.at = end.end() if end else len(self.text)
-        if end and not self.text[self.at :].strip():
+        if end and self._skip_blanks() == len(self.text):
             if end[0].strip().lower() == "and":
                 what = "a constraint is missing after 'and'"
                 raise self._error(what, self.at, "quote the value if 'and' belongs to it")
@@ -281,28 +262,27 @@ class _Reader:
     def _test(self, where: _Field, op: str, value: str, quoted: bool, at: int) -> _Test:
         kind = self.types[where[0]].get(where[1])
         if "~" in op:
-            pattern = self._pattern(value, re.IGNORECASE if "*" in op else 0, at)
-            return _Test(where, op, quote(value), None, kind, _with_pattern(pattern))
+            pattern = self._regex(value, re.IGNORECASE if "*" in op else 0, at)
+            return _Test(where, op, quote(value), kind, _finds(pattern))
         compare = _COMPARISONS[op.replace("!", "")]
         if not quoted and value == "None":
             if op not in ("=", "!="):
                 raise self._error("None has no order", at, "use = or !=")
-            return _Test(where, op, value, None, kind, lambda x, _: x is None)
+            return _Test(where, op, value, kind, lambda x, _: x is None)
         reference = None if quoted else _REFERENCE.fullmatch(value)
         if reference:
             other = (reference[1].lower(), reference[2].lower())
             if other[1] in self.types.get(other[0], ()):
-                return _Test(where, op, ".".join(other), other, kind, compare)
-        literal: Any
+                return _Test(where, op, ".".join(other), kind, compare, other)
         if kind is None:
             literal, matches = _literal_or_none(value, int), _by_own_type(compare, value)
         else:
             literal = self._literal(where, value, kind, at)
-            matches = _with_literal(compare, literal)
+            matches = _against(compare, literal)
         run_ids = None
         if where == ("runs", "id") and op == "=" and isinstance(literal, int | float):
             run_ids = frozenset([int(literal)] if literal % 1 == 0 else [])  # not 2.5, inf, nan
-        return _Test(where, op, quote(value), None, kind, matches, run_ids)
+        return _Test(where, op, quote(value), kind, matches, None, run_ids)
 
     def _literal(self, where: _Field, value: str, kind: type, at: int) -> Any:
         try:
@@ -311,7 +291,7 @@ class _Reader:
             what = f"{_short(value)} is no value for {'.'.join(where)}, which is {kind.__name__}"
             raise self._error(what, at, _example(kind)) from None
 
-    def _pattern(self, value: str, flags: int, at: int) -> re.Pattern[str]:
+    def _regex(self, value: str, flags: int, at: int) -> re.Pattern[str]:
         try:
             return re.compile(value, flags)
         except _BAD_TEXT as error:
@@ -319,8 +299,7 @@ class _Reader:
             raise self._error("this is no regular expression", at, hint) from None
 
     def _skip_blanks(self) -> int:
-        match = _BLANKS.match(self.text, self.at)
-        return match.end() if match else self.at
+        return len(self.text) if not (match := _INK.search(self.text, self.at)) else match.start()
 
     def _quoting_hint(self) -> str:
         """What to say if the last value may have been cut in two."""
@@ -380,12 +359,12 @@ def _literal_or_none(text: str, kind: type) -> Any:
         return None
 
 
-def _with_literal(compare: _Matches, literal: Any) -> _Matches:
-    return lambda value, _: compare(value, literal)
-
-
-def _with_pattern(pattern: re.Pattern[str]) -> _Matches:
+def _finds(pattern: re.Pattern[str]) -> _Matches:
     return lambda value, _: value is not None and pattern.search(str(value))
+
+
+def _against(compare: _Matches, literal: Any) -> _Matches:
+    return lambda value, _: compare(value, literal)
 
 
 def _by_own_type(compare: _Matches, text: str) -> _Matches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -289,6 +290,35 @@ def wait_until_ready(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
             waiting = [d["name"] for d in status["daemons"] if d["state"] != "ready"]
             raise MotokoError(f"not ready in time: {', '.join(waiting)}", hint=_ps_hint(config))
         time.sleep(0.05)
+
+
+def stop(config: WorkflowConfig, announce: Announce | None = None) -> None:
+    """Stop the workflow's supervisor, its daemons and their local runs, if there are any.
+
+    Returns when all of them have ended, whether their supervisor lives, is frozen or was killed.
+    ``announce`` gets a line for each that was stopped. Raises ``MotokoError`` if something cannot
+    even be killed.
+    """
+    from motoko import stopping
+
+    stopping.stop(config, announce or _ignore)
+
+
+def remove_leftovers(config: WorkflowConfig, runtime: Runtime) -> None:
+    """Remove the records of what has ended, and the sockets. The caller holds the lock."""
+    living = {runtime.record(daemon.name) for daemon in living_daemons(runtime)}
+    for record in (runtime.wf / "daemons").glob("*.json"):
+        if record not in living:
+            record.unlink(missing_ok=True)
+    if living:
+        return  # something cannot even be killed (a hung file system): it may hold a socket
+    with contextlib.suppress(FileNotFoundError):  # a cleaner of temporary files was faster
+        for path in runtime.sockets.iterdir():
+            if path.is_socket():
+                path.unlink(missing_ok=True)
+        # A directory that the user has named is the user's.
+        if config.runtime_dir is None and not any(runtime.sockets.iterdir()):
+            runtime.sockets.rmdir()
 
 
 def _ps_hint(config: WorkflowConfig) -> str:

@@ -83,15 +83,24 @@ class Dispatcher:
         studies: the studies to listen to.
         own_tid: the newest transaction of a study that this process has been told of by the
             study's own server, or ``None`` if it has no connection: never a round trip.
+        topics: further topics to listen to.
+        on_other: called with the messages that are of no concern to waiters.
     """
 
     def __init__(
-        self, runtime: Runtime, studies: Iterable[str], own_tid: Callable[[str], bytes | None]
+        self,
+        runtime: Runtime,
+        studies: Iterable[str],
+        own_tid: Callable[[str], bytes | None],
+        *,
+        topics: Iterable[bytes] = (),
+        on_other: Callable[[Message], None] | None = None,
     ) -> None:
         self.counters = Counters()
         self.loop = asyncio.get_running_loop()
         self.listeners: list[Callable[[Transition], None]] = []
         self._own_tid = own_tid
+        self._on_other = on_other
         self._streams = {study: _Stream() for study in studies}
         self._by_run: defaultdict[RunKey, set[int]] = defaultdict(set)
         self._by_study: defaultdict[str, set[int]] = defaultdict(set)
@@ -100,7 +109,7 @@ class Dispatcher:
         self._subscriber = Subscriber(runtime.bus_subscribe, self._on_message, self._on_live)
         for study in self._streams:
             self._subscriber.subscribe(f"run.{study}.".encode(), f"beat.{study}.".encode())
-        self._subscriber.subscribe(b"daemon.supervisor.")
+        self._subscriber.subscribe(b"daemon.supervisor.", *topics)
         self._net = self.loop.create_task(self._safety_net())
 
     async def live(self) -> None:
@@ -163,6 +172,8 @@ class Dispatcher:
                 for waiter in self._waiters.values():
                     waiter.stopped = True
                     waiter.event.set()
+            case _ if self._on_other is not None:
+                self._on_other(message)
 
     def _on_transition(self, message: Transition) -> None:
         stream = self._streams.get(message.study)

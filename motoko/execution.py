@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 from collections.abc import Callable
@@ -18,8 +19,10 @@ from motoko.actions import (
     is_opaque,
     round_of,
 )
+from motoko.bus.messages import Transition
 from motoko.dispatch import Dispatcher
 from motoko.errors import ConfigError, NoSupervisor, WorkflowStopped
+from motoko.orchestrators import registered
 from motoko.selection import TICK_S
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ class Execution:
         self._errors = ErrorHandlers(workflow)
         self._finished = False
         self._finish: asyncio.Event | None = None
+        self.listeners: list[Callable[[Transition], None]] = []  # told of every transition
         self._registration: set[asyncio.Event] = set()  # of the loops that react to one
         self._round = asyncio.Lock()
         self._dispatcher: Dispatcher | None = None
@@ -73,6 +77,7 @@ class Execution:
             managers = workflow.task_managers
             current = Dispatcher(runtime, managers, lambda study: managers[study].own_tid)
             self._dispatcher = current
+            current.listeners += self.listeners
             self._warn_without_launchers()
         await current.live()
         return current
@@ -138,9 +143,16 @@ class Execution:
 
     async def run(self, params: dict[str, Any]) -> None:
         """What :meth:`motoko.workflow.Workflow.execute` promises."""
+        function = self._workflow.get_orchestrator_function()
+        run_name, runtime = self._workflow.run_name, self._workflow.served()
+        with contextlib.ExitStack() as stack:
+            if run_name is not None and runtime is not None:
+                stack.enter_context(registered(runtime, run_name))
+            await self._run(function, params)
+
+    async def _run(self, function: Callable[..., Any], params: dict[str, Any]) -> None:
         from motoko.bd.session import session
 
-        function = self._workflow.get_orchestrator_function()
         self._finish = asyncio.Event()
         self._round = asyncio.Lock()
         if self._finished:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import sys
 from types import ModuleType
@@ -47,11 +46,3 @@ def load_module(config: WorkflowConfig) -> ModuleType:
         raise
     return module
 
-
-def argument_parser(config: WorkflowConfig, prog: str) -> argparse.ArgumentParser:
-    """A parser of the workflow's own options: what ``populate_arg_parser`` asks for, if it is there."""
-    parser = argparse.ArgumentParser(prog=prog, add_help=False)
-    populate = getattr(load_module(config), "populate_arg_parser", None)
-    if populate is not None:
-        populate(parser)
-    return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,7 @@ class TaskSelection:
             if not selected:
                 return False
             for predicate in alternatives:
-                if all(predicate(run.entries, job.entries) for run, job in selected):
+                if all(self._meets(predicate, pair) for pair in selected):
                     return selected
             self._raise_failures(selected, alternatives)
             return False
@@ -134,11 +135,11 @@ class TaskSelection:
         return condition
 
     def _raise_failures(self, selected: list[Pair], alternatives: list[Predicate]) -> None:
-        for run, job in selected:
-            if run.entries.get("state") in FAILED_STATES and not any(
-                predicate(run.entries, job.entries) for predicate in alternatives
+        for pair in selected:
+            if pair[0].entries.get("state") in FAILED_STATES and not any(
+                self._meets(predicate, pair) for predicate in alternatives
             ):
-                raise failure(run)
+                raise failure(pair[0])
 
     def _predicate(self, constraints: str | list[str]) -> Predicate:
         return compile_constraints(
@@ -156,13 +157,22 @@ class TaskSelection:
         else:
             candidates = runs.values()
         pairs = ((run, jobs[run.entries["job_id"]]) for run in candidates)
-        return [pair for pair in pairs if predicate(pair[0].entries, pair[1].entries)]
+        return [pair for pair in pairs if self._meets(predicate, pair)]
+
+    @staticmethod
+    def _meets(predicate: Predicate, pair: Pair) -> bool:
+        run, job = pair
+        # `run.y = 1` of an undeclared y makes an attribute of the run itself, not an entry.
+        values = ChainMap(run.entries, vars(run)) if predicate.undeclared else run.entries
+        return predicate(values, job.entries)
 
     def _check_names(self, predicate: Predicate) -> None:
         """``ConstraintError`` if no run carries an undeclared name, and there are runs."""
         runs = self.base.runs.entries
         for name in sorted(predicate.undeclared):
-            if runs and not any(name in run.entries for run in runs.values()):
+            if runs and not any(
+                name in run.entries or name in vars(run) for run in runs.values()
+            ):
                 known = sorted({*self.base.types("job"), *self.base.types("run")})
                 raise ConstraintError(
                     f"study {self.study}: no run has {name!r}, in {predicate.text!r}",

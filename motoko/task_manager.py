@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from motoko.config import StudyConfig
+from motoko.constraints import quote
 from motoko.errors import MotokoError
 from motoko.parameters import check, expand, merge
 from motoko.run_list import RunList
@@ -179,7 +180,7 @@ class TaskManager:
         """
         wanted = [constraints] if isinstance(constraints, str) else list(constraints or [])
         if self.workflow.run_name is not None:
-            wanted.append(f"runs.run_name = {_quoted(self.workflow.run_name)}")
+            wanted.append(f"runs.run_name = {quote(self.workflow.run_name)}")
         if self.selector is None:
             from BlackDynamite.runselector import RunSelector
 
@@ -194,11 +195,6 @@ class TaskManager:
 
     def __repr__(self) -> str:
         return f"TaskManager({self.study!r})"
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _loop_is_running() -> bool:

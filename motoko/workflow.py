@@ -21,6 +21,7 @@ from motoko.vars import WorkflowVars
 if TYPE_CHECKING:
     from BlackDynamite.run_zeo import RunZEO
 
+    from motoko.bus.messages import Transition
     from motoko.dispatch import Dispatcher
 
 __all__ = ["Workflow", "event"]
@@ -130,6 +131,15 @@ class Workflow:
     async def attached(self) -> Dispatcher:
         """The listener to the bus, live in the running loop."""
         return await self._execution.attached()
+
+    @property
+    def listeners(self) -> list[Callable[[Transition], None]]:
+        """Called with each transition that the bus tells of, once something listens to it."""
+        return self._execution.listeners
+
+    def detach(self) -> None:
+        """Stop listening to the bus."""
+        self._execution.close()
 
     async def handle_failure(self) -> None:
         """Let error handlers, and the actions where they may, act on a run that has failed."""

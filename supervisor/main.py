@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from motoko.config import WorkflowConfig
-from motoko.control import SUPERVISOR, check_startable, living_daemons
+from motoko.control import SUPERVISOR, check_startable, remove_leftovers
 from motoko.errors import MotokoError
 from motoko.identity import Identity
 from motoko.runtime import Runtime, prepare, write_atomically
@@ -42,7 +42,7 @@ def supervise(
         note = {"name": SUPERVISOR, **Identity.mine().to_dict()}
         write_atomically(record, json.dumps(note))
         asyncio.run(_run(config, runtime, listener, launchers=launchers, slots=slots))
-        clean(config, runtime)
+        remove_leftovers(config, runtime)
         logging.info("stopped")
 
 
@@ -75,20 +75,3 @@ def _log_to(runtime: Runtime) -> None:
         format=f"%(asctime)s.%(msecs)03dZ %(levelname)s {SUPERVISOR} %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
-
-
-def clean(config: WorkflowConfig, runtime: Runtime) -> None:
-    """Remove the records of what has ended, and the sockets. The caller holds the lock."""
-    living = {runtime.record(daemon.name) for daemon in living_daemons(runtime)}
-    for record in (runtime.wf / "daemons").glob("*.json"):
-        if record not in living:
-            record.unlink(missing_ok=True)
-    if living:
-        return  # something cannot even be killed (a hung file system): it may hold a socket
-    for path in runtime.sockets.iterdir():
-        if path.is_socket():
-            path.unlink(missing_ok=True)
-    # A directory that the user has named is the user's.
-    if config.runtime_dir is None:
-        with contextlib.suppress(OSError):  # somebody else's file is in it
-            runtime.sockets.rmdir()

@@ -352,6 +352,9 @@ async def _all_ended(
 ) -> None:
     """Wait until all children have ended, until there is a hurry, or for ``timeout`` seconds."""
     if children:
-        ended = asyncio.gather(*(child.ended for _, child in children))
-        events = [ended] if hurry is None else [ended, hurry]
+        events: list[asyncio.Future[Any]] = [
+            asyncio.gather(*(child.ended for _, child in children))
+        ]
+        if hurry is not None:
+            events.append(hurry)
         await asyncio.wait(events, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)

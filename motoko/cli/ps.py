@@ -18,6 +18,7 @@ from motoko.runtime import living_orchestrators
 ANSWER_S = 2.0
 EXIT_NOT_READY = 1
 EXIT_NO_SUPERVISOR = 3
+NOT_RUNNING = "not running"
 COLUMNS = ("name", "state", "pid", "uptime", "restarts", "cpu", "rss", "detail")
 _COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "backoff": "yellow"}
 
@@ -37,7 +38,7 @@ def command(context: click.Context, directory: Path | None, as_json: bool) -> No
         click.echo(json.dumps(state, indent=2))
     else:
         _print(state)
-    if state["supervisor"]["state"] == "none":
+    if state["supervisor"]["state"] == NOT_RUNNING:
         context.exit(EXIT_NO_SUPERVISOR)
     if state["supervisor"]["state"] != "ready":
         context.exit(EXIT_NOT_READY)
@@ -47,6 +48,7 @@ def collect(config: WorkflowConfig) -> dict[str, Any]:
     """Everything that ``ps`` shows, as its JSON says it."""
     status = control.supervisor_status(config, ANSWER_S) or _from_records(config)
     for daemon in status["daemons"]:
+        daemon.pop("counts", None)
         daemon["cpu_s"], daemon["rss_bytes"] = _figures(daemon["pid"])
     status["orchestrators"] = [
         {"run_name": run_name, "pid": identity.pid, "host": identity.host}
@@ -64,7 +66,7 @@ def _from_records(config: WorkflowConfig) -> dict[str, Any]:
         "supervisor": {
             "pid": supervisor.pid if supervisor else None,
             "host": supervisor.host if supervisor else None,
-            "state": "not answering" if supervisor else "none",
+            "state": "not answering" if supervisor else NOT_RUNNING,
             "uptime_s": control.uptime_s(supervisor) if supervisor else None,
         },
         "daemons": [

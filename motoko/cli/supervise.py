@@ -21,9 +21,7 @@ READY_S = 60.0
 @click.option("--detach", is_flag=True, help="Go to the background as soon as all is ready.")
 @click.option("--slots", type=click.IntRange(min=1), help="Runs at the same time, in nproc.")
 @click.option("--no-launchers", is_flag=True, help="Start no created runs.")
-def command(
-    motoko_yaml: Path | None, detach: bool, slots: int | None, no_launchers: bool
-) -> None:
+def command(motoko_yaml: Path | None, detach: bool, slots: int | None, no_launchers: bool) -> None:
     """Start the workflow's daemons and look after them.
 
     MOTOKO_YAML is the file or its directory, by default the current directory. In the foreground,
@@ -62,7 +60,5 @@ def _join(config: WorkflowConfig, launchers: bool, slots: int | None) -> None:
             click.echo(f"starting {name}")
     supervisor = status["supervisor"]
     since = datetime.now() - timedelta(seconds=supervisor["uptime_s"])
-    click.echo(
-        f"already running: pid {supervisor['pid']}, since {since.isoformat(' ', 'seconds')}"
-    )
+    click.echo(f"already running: pid {supervisor['pid']}, since {since.isoformat(' ', 'seconds')}")
     control.wait_until_ready(config, time.monotonic() + READY_S)

@@ -1,0 +1,37 @@
+"""One orchestrator per run_name, and who it is."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+
+from motoko.errors import OrchestratorRunning
+from motoko.identity import Identity
+from motoko.runtime import Runtime, file_name, read_json, write_atomically
+
+
+@contextlib.contextmanager
+def registered(runtime: Runtime, run_name: str) -> Iterator[None]:
+    """Be the orchestrator of a run_name while the block runs; ``motoko ps`` shows it.
+
+    Raises ``OrchestratorRunning`` if there is one already.
+    """
+    record = runtime.wf / "orchestrators" / f"{file_name(run_name)}.json"
+    with open(runtime.lock(f"orchestrator:{run_name}"), "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = read_json(record) or {}
+            raise OrchestratorRunning(
+                f"an orchestrator with run_name {run_name!r} is running already "
+                f"(pid {other.get('pid', '?')} on {other.get('host', '?')})",
+                hint="choose another --run_name, or wait for it: `motoko ps` shows it",
+            ) from None
+        me = {"run_name": run_name, **Identity.mine().to_dict()}
+        write_atomically(record, json.dumps(me))
+        try:
+            yield
+        finally:
+            record.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""Fixtures: small workflows, a private TMPDIR for each test, and a check that nothing is left."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# With --import-mode=importlib nothing puts this directory on the path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from support import Flow, processes_in, sockets_in, wait_until, write_workflow
+
+TEST_LOGS = Path(__file__).parent.parent / "test-logs"
+# Tests in these directories start processes.
+WITH_PROCESSES = {"integration", "faults", "slurm"}
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.when in ("setup", "call") and report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give a test that starts processes its own TMPDIR, and check that it leaves nothing.
+
+    No process whose command line or directory is in the test's ``tmp_path``, no socket, and no
+    runtime directory. What is left is killed, and fails the test.
+    """
+    if request.path.parent.name not in WITH_PROCESSES:
+        yield
+        return
+    tmp_path: Path = request.getfixturevalue("tmp_path")
+    # Short, since Unix sockets live in it.
+    private = Path(tempfile.mkdtemp(prefix="mt-", dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(private))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for name in ("BLACKDYNAMITE_RUN_ID", "BLACKDYNAMITE_HOST", "BLACKDYNAMITE_STUDY"):
+        monkeypatch.delenv(name, raising=False)
+    try:
+        yield
+        left = _wait_for_end(tmp_path)
+        sockets = sockets_in(private, tmp_path)
+        directories = list(private.glob("motoko-*/*"))
+        if left or sockets or directories:
+            _keep_logs(request.node.nodeid, tmp_path)
+            pytest.fail(
+                f"left behind: processes {left}, sockets {sockets}, directories {directories}"
+            )
+    finally:
+        if request.node.stash.get(_failed, False):
+            _keep_logs(request.node.nodeid, tmp_path)
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _wait_for_end(place: Path) -> list[str]:
+    """The command lines of processes that do not end by themselves; they are killed."""
+    try:
+        wait_until(lambda: not list(processes_in(place)), "processes have ended", timeout=2.0)
+    except AssertionError:
+        left = list(processes_in(place))
+        for identity, _ in left:
+            identity.signal(signal.SIGKILL)
+        return [command for _, command in left]
+    return []
+
+
+def _keep_logs(test: str, place: Path) -> None:
+    target = TEST_LOGS / re.sub(r"[^\w.-]+", "-", test)
+    for logs in place.rglob(".wf/log"):
+        name = str(logs.parent.parent.relative_to(place)).replace("/", "-")
+        shutil.copytree(logs, target / name, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def workflow(tmp_path: Path, nothing_left: None) -> Iterator[Callable[..., Flow]]:
+    """Write workflows: ``workflow(name="wf", studies=("mult",), created=True)``.
+
+    Whatever still runs of them at the end of the test is stopped by ``motoko kill``.
+    """
+    flows: list[Flow] = []
+
+    def make(name: str = "wf", studies: tuple[str, ...] = ("mult",), created: bool = True) -> Flow:
+        flow = write_workflow(tmp_path / name, studies)
+        flows.append(flow)
+        if created:
+            flow.create()
+        return flow
+
+    yield make
+    for flow in flows:
+        if flow.path.exists():
+            done = flow.motoko("kill", "--now")
+            assert done.returncode == 0, done.stdout + done.stderr
+        for process in flow.started:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.communicate()

@@ -1,0 +1,390 @@
+"""`motoko supervise`, `ps` and `kill` with real daemons."""
+
+import contextlib
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from motoko import control
+from motoko.config import load
+from motoko.runtime import locate
+from support import Flow, kill9, wait_until
+
+STUDIES = ("add", "mult")
+ALL = {"zeo:add", "zeo:mult", "bus", "watcher", "launcher:add", "launcher:mult"}
+DAEMON_KEYS = {
+    "name", "kind", "pid", "state", "uptime_s", "restarts", "cpu_s", "rss_bytes", "last_exit",
+    "log", "detail",
+}  # fmt: skip
+
+
+@pytest.fixture
+def two(workflow) -> Flow:
+    """A workflow of two studies that nobody supervises."""
+    return workflow(studies=STUDIES)
+
+
+@pytest.fixture
+def supervised(two) -> Flow:
+    """The same, supervised."""
+    two.supervise()
+    return two
+
+
+def restarted(flow, name, pid, state="ready"):
+    """A condition: the daemon is ready with another pid."""
+
+    def condition():
+        daemon = flow.daemons()[name]
+        return daemon if daemon["state"] == state and daemon["pid"] != pid else None
+
+    return condition
+
+
+def ask_raw(flow, request):
+    """What the control socket answers to some bytes."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(15)
+        connection.connect(str(locate(load(flow.path)).control))
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return connection.recv(1 << 16).decode()
+
+
+def frozen(flow):
+    """Freeze the supervisor; returns its pid."""
+    pid = flow.ps()["supervisor"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+class TestStarting:
+    def test_detached_is_ready_when_it_returns(self, two):
+        lines = two.supervise()
+        state = two.ps()
+        assert state["supervisor"]["state"] == "ready"
+        assert {d["name"]: d["state"] for d in state["daemons"]} == dict.fromkeys(ALL, "ready")
+        for daemon in state["daemons"]:
+            assert f"ready (pid {daemon['pid']})" in lines
+
+    def test_nothing_is_inherited(self, two):
+        # `motoko` in support runs with pipes: it would not return if a daemon held one.
+        two.supervise()
+        pipes = {os.readlink(f"/proc/self/fd/{fd}") for fd in (0, 1, 2)}
+        for pid in (*two.pids().values(), two.ps()["supervisor"]["pid"]):
+            fds = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)}
+            assert not fds.intersection(pipes - {"/dev/null"})
+            assert "/dev/null" in fds and all(".wf/log" in fd or fd == "/dev/null" for fd in fds)
+
+    def test_without_launchers_then_with(self, two):
+        two.supervise("--no-launchers")
+        before = two.pids()
+        assert set(before) == {name for name in ALL if not name.startswith("launcher")}
+        done = two.motoko("supervise", "--slots", "3")
+        assert done.returncode == 0 and "already running: pid " in done.stdout
+        after = two.pids()
+        assert set(after) == ALL and before.items() <= after.items()
+        command = control_command(after["launcher:add"])
+        assert command[-2:] == ["--slots", "3"]
+
+    def test_second_says_already_running(self, supervised):
+        before = supervised.pids()
+        for options in ([], ["--detach"]):
+            done = supervised.motoko("supervise", *options)
+            assert done.returncode == 0 and not done.stderr
+            pid = supervised.ps()["supervisor"]["pid"]
+            assert f"already running: pid {pid}, since 20" in done.stdout
+        assert supervised.pids() == before
+
+    def test_many_at_once_make_one(self, two):
+        started = [two.begin("supervise", "--detach") for _ in range(4)]
+        for process in started:
+            output, _ = process.communicate(timeout=60)
+            assert process.returncode == 0, output
+        assert set(two.pids()) == ALL
+
+    def test_not_created(self, workflow):
+        flow = workflow(studies=STUDIES, created=False)
+        for options in ([], ["--detach"]):
+            done = flow.motoko("supervise", *options)
+            assert done.returncode == 2
+            assert "add, mult" in done.stderr and "hint: motoko create" in done.stderr
+            assert not (flow.directory / ".wf").exists()
+
+    def test_never_from_inside_a_run(self, two):
+        done = two.motoko("supervise", "--detach", BLACKDYNAMITE_RUN_ID="1")
+        assert done.returncode == 3 and "hint: " in done.stderr
+
+    def test_a_daemon_that_cannot_start(self, two):
+        database = two.directory / "mult" / ".bd" / "bd.zeo"
+        database.write_bytes(b"this is no database at all")
+        done = two.motoko("supervise", "--detach")
+        assert (
+            done.returncode == 1
+            and "Traceback (most recent call last):\n  File"
+            not in (done.stderr.split("the end of")[0])
+        )
+        assert "zeo:mult given up after 5 attempts (exited with 1)" in done.stderr
+        daemons = two.daemons()
+        assert daemons["zeo:mult"]["state"] == "failed" and daemons["zeo:add"]["state"] == "ready"
+        assert two.motoko("ps").returncode == 1
+
+    def test_awkward_directory(self, workflow):
+        flow = workflow(name="a b" + "-long" * 30 + " é")
+        flow.supervise()
+        assert flow.state() == "ready"
+
+
+class TestPs:
+    def test_json(self, supervised):
+        done = supervised.motoko("ps", "--json")
+        state = supervised.ps()
+        assert done.returncode == 0
+        assert set(state) == {"workflow", "supervisor", "daemons", "orchestrators"}
+        assert state["workflow"] == str(supervised.path) and state["orchestrators"] == []
+        assert set(state["supervisor"]) == {"pid", "host", "state", "uptime_s"}
+        assert state["supervisor"]["host"] == socket.gethostname()
+        for daemon in state["daemons"]:
+            assert set(daemon) == DAEMON_KEYS
+            assert daemon["rss_bytes"] > 1e6 and daemon["cpu_s"] >= 0 and daemon["restarts"] == 0
+            assert 0 <= daemon["uptime_s"] < 60 and daemon["last_exit"] is None
+            assert os.path.exists(daemon["log"])
+        kinds = {daemon["name"]: daemon["kind"] for daemon in state["daemons"]}
+        assert kinds == {name: name.partition(":")[0] for name in ALL}
+
+    def test_plain_lines_are_whole(self, supervised):
+        done = supervised.motoko("ps", COLUMNS="40")
+        assert len(done.stdout.splitlines()) == 2 + 1 + len(ALL)
+        assert "\x1b" not in done.stdout
+
+    def test_dead_supervisor(self, supervised):
+        before = supervised.pids()
+        kill9(supervised.ps()["supervisor"]["pid"])
+        done = wait_until(
+            lambda: (done := supervised.motoko("ps", "--json")).returncode == 3 and done, "orphans"
+        )
+        state = supervised.ps()
+        assert done.stdout and state["supervisor"]["pid"] is None
+        assert {d["name"]: d["pid"] for d in state["daemons"]} == before
+        assert {d["state"] for d in state["daemons"]} == {"orphaned"}
+
+    def test_frozen_supervisor(self, supervised):
+        pid = frozen(supervised)
+        try:
+            done = supervised.motoko("ps", "--json", timeout=10)
+            state = supervised.ps()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert done.returncode == 1
+        assert state["supervisor"]["state"] == "not answering"
+        assert state["supervisor"]["pid"] == pid and len(state["daemons"]) == len(ALL)
+
+
+class TestRestarting:
+    @pytest.mark.parametrize("name", sorted(ALL))
+    def test_killed_daemon_is_replaced(self, supervised, name):
+        before = supervised.pids()
+        kill9(before[name])
+        daemon = wait_until(restarted(supervised, name, before[name]), f"{name} is back")
+        assert daemon["restarts"] == 1 and daemon["last_exit"] == "died by SIGKILL"
+        after = supervised.pids()
+        assert {n: p for n, p in after.items() if n != name} == {
+            n: p for n, p in before.items() if n != name
+        }
+        wait_until(lambda: supervised.state() == "ready", "all is ready again")
+
+    def test_bus_killed_many_times(self, supervised):
+        for _ in range(6):
+            pid = supervised.pids()["bus"]
+            kill9(pid)
+            wait_until(restarted(supervised, "bus", pid), "the bus is back")
+        wait_until(lambda: supervised.state() == "ready", "all is ready again")
+
+    @pytest.mark.parametrize("name", ["zeo:mult", "bus", "watcher", "launcher:mult"])
+    def test_frozen_daemon_is_replaced(self, supervised, name):
+        before = supervised.pids()
+        os.kill(before[name], signal.SIGSTOP)
+        daemon = wait_until(
+            restarted(supervised, name, before[name]), f"{name} is replaced", timeout=45
+        )
+        assert "for 10 s, killed" in daemon["last_exit"]
+        others = {n: p for n, p in supervised.pids().items() if n != name}
+        assert others == {n: p for n, p in before.items() if n != name}
+
+    def test_supervisor_that_was_frozen_kills_nobody(self, supervised):
+        before = supervised.pids()
+        pid = frozen(supervised)
+        thawed = time.monotonic() + 14
+        wait_until(lambda: time.monotonic() > thawed, "more than the silence that counts")
+        os.kill(pid, signal.SIGCONT)
+        watched = time.monotonic() + 6
+        wait_until(lambda: time.monotonic() > watched, "it has looked at them")
+        assert supervised.pids() == before and supervised.state() == "ready"
+
+
+class TestAdoption:
+    def test_killed_supervisor(self, supervised):
+        before = supervised.pids()
+        kill9(supervised.ps()["supervisor"]["pid"])
+        wait_until(lambda: supervised.motoko("ps").returncode == 3, "the supervisor is dead")
+        lines = supervised.supervise()
+        assert supervised.pids() == before
+        assert all(f"adopted (pid {pid})" in lines for pid in before.values())
+        # The adopted are looked after like the others.
+        kill9(before["bus"])
+        daemon = wait_until(restarted(supervised, "bus", before["bus"]), "the bus is back")
+        assert daemon["last_exit"] == "ended"
+
+    def test_killed_while_starting(self, two):
+        for delay in (0.1, 0.2, 0.3, 0.5):
+            process = two.begin("supervise", "--detach", start_new_session=True)
+            due = time.monotonic() + delay
+            identity = wait_until(
+                lambda due=due: (
+                    time.monotonic() > due and control.supervisor_identity(load(two.path))
+                ),
+                "a supervisor",
+            )
+            kill9(identity.pid)
+            process.communicate(timeout=60)
+        two.supervise()
+        assert set(two.pids()) == ALL
+
+    def test_gone_socket_directory(self, supervised):
+        """A cleaner of temporary files took the sockets while nobody supervised."""
+        kill9(supervised.ps()["supervisor"]["pid"])
+        wait_until(lambda: supervised.motoko("ps").returncode == 3, "the supervisor is dead")
+        sockets = locate(load(supervised.path)).sockets
+        for path in sockets.iterdir():
+            path.unlink()
+        sockets.rmdir()
+        assert supervised.motoko("ps").returncode == 3
+        done = supervised.motoko("kill", "--now")
+        assert done.returncode == 0 and done.stdout.count("stopped ") == len(ALL)
+
+
+class TestStopping:
+    def test_kill_leaves_nothing(self, supervised):
+        runtime = locate(load(supervised.path))
+        done = supervised.motoko("kill")
+        assert done.returncode == 0
+        assert done.stdout.count("stopped ") == 1 + len(ALL)
+        assert not runtime.sockets.exists()
+        assert not list((runtime.wf / "daemons").iterdir())
+        assert supervised.motoko("ps").returncode == 3
+        again = supervised.motoko("kill")
+        assert (again.returncode, again.stdout) == (0, "nothing is running\n")
+
+    def test_kill_orphans(self, supervised):
+        kill9(supervised.ps()["supervisor"]["pid"])
+        wait_until(lambda: supervised.motoko("ps").returncode == 3, "the supervisor is dead")
+        done = supervised.motoko("kill")
+        assert done.returncode == 0 and done.stdout.count("stopped ") == len(ALL)
+        assert not list((supervised.directory / ".wf" / "daemons").iterdir())
+
+    def test_kill_with_frozen_supervisor(self, supervised):
+        frozen(supervised)
+        done = supervised.motoko("kill", timeout=60)
+        assert done.returncode == 0 and "which did not answer" in done.stdout
+        assert supervised.motoko("ps").returncode == 3
+
+    def test_kill_frozen_daemons(self, supervised):
+        for name in ("bus", "zeo:add"):
+            os.kill(supervised.pids()[name], signal.SIGSTOP)
+        assert supervised.motoko("kill", timeout=60).returncode == 0
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_foreground(self, two, number):
+        process = two.begin("supervise")
+        wait_until(lambda: two.state() == "ready", "all is ready")
+        pids = two.pids()
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode == 0, output
+        for name, pid in pids.items():
+            assert f"ready (pid {pid})" in output
+            assert any(line.split() == [name, "stopped"] for line in output.splitlines()), output
+        assert two.motoko("ps").returncode == 3
+
+    def test_second_interrupt_is_at_once(self, two):
+        process = two.begin("supervise")
+        wait_until(lambda: two.state() == "ready", "all is ready")
+        for pid in two.pids().values():
+            os.kill(pid, signal.SIGSTOP)  # nobody obeys
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: two.state() == "stopping", "it stops")
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=5)
+        assert process.returncode == 0, output
+
+    def test_losing_the_terminal_ends_nothing(self, two):
+        parent, child = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "motoko", "supervise"],
+            cwd=two.directory,
+            stdin=child,
+            stdout=child,
+            stderr=child,
+            start_new_session=True,
+        )
+        os.close(child)
+        wait_until(lambda: two.state() == "ready", "all is ready")
+        os.close(parent)
+        process.send_signal(signal.SIGHUP)
+        bus = two.pids()["bus"]
+        kill9(bus)  # something to print
+        wait_until(restarted(two, "bus", bus), "the bus is back")
+        assert process.poll() is None
+        assert two.motoko("kill").returncode == 0
+        assert process.wait(10) == 0
+
+
+class TestControlSocket:
+    def test_garbage_and_silence(self, supervised):
+        runtime = locate(load(supervised.path))
+        with contextlib.ExitStack() as stack:
+            for _ in range(50):
+                silent = stack.enter_context(socket.socket(socket.AF_UNIX))
+                silent.connect(str(runtime.control))
+            for request in (
+                b"\n",
+                b"hello\n",
+                b"\xff\xfe\n",
+                b"[]\n",
+                b"{}\n",
+                b'{"command": 3}\n',
+                b'{"command": "explode"}\n',
+                b'{"command": "add_launchers", "slots": "many"}\n',
+                b'{"command"',
+                b"[" * 5000 + b"\n",
+                b"x" * 200_000,
+            ):
+                with contextlib.suppress(ConnectionError, BrokenPipeError):
+                    assert '"error"' in ask_raw(supervised, request), request[:40]
+            assert supervised.state() == "ready"
+
+    def test_is_private(self, supervised):
+        runtime = locate(load(supervised.path))
+        assert runtime.control.stat().st_mode & 0o777 == 0o600
+        assert runtime.sockets.stat().st_mode & 0o777 == 0o700
+
+    def test_client_functions(self, supervised):
+        config = load(supervised.path)
+        assert control.is_running(config)
+        assert control.supervisor_status(config)["supervisor"]["state"] == "ready"
+        assert control.ask(locate(config), "nonsense") == {"error": "unknown command: nonsense"}
+        control.start_detached(supervised.path)  # is content with the one that runs
+        assert control.ask(locate(config), "stop") == {"stopping": True}
+        wait_until(lambda: not control.is_running(config), "the supervisor has gone")
+        assert control.supervisor_status(config) is None
+
+
+def control_command(pid):
+    """A process's command line as a list."""
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return [part.decode() for part in file.read().split(b"\0")[:-1]]

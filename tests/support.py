@@ -1,0 +1,193 @@
+"""What tests share: waiting for conditions, small workflows, and finding what was left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from motoko.identity import Identity
+
+T = TypeVar("T")
+POLL_S = 0.02
+
+DO_IT = """\
+import BlackDynamite as BD
+
+run, job = BD.getRunFromScript()
+run.start()
+run["y"] = job.x * 2
+run.finish()
+"""
+
+ORCHESTRATOR = """\
+async def main(workflow, **params):
+    for study in workflow.task_managers.values():
+        await study.createTask(x=[1.0, 2.0])
+    workflow.finished = True
+"""
+
+
+def wait_until(condition: Callable[[], T], what: str, timeout: float = 20.0) -> T:
+    """Poll a condition until it is true and return its value.
+
+    Raises ``AssertionError`` with the last observation (value or exception) after ``timeout`` s.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        observed: object
+        try:
+            value = condition()
+        except (AssertionError, LookupError, OSError) as error:
+            observed = error
+        else:
+            if value:
+                return value
+            observed = value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout:g} s: {what}; last seen: {observed!r}")
+        time.sleep(POLL_S)
+
+
+@dataclass
+class Flow:
+    """A workflow in a temporary directory, driven through the command line."""
+
+    directory: Path
+    studies: tuple[str, ...]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        """Its motoko.yaml."""
+        return self.directory / "motoko.yaml"
+
+    def motoko(
+        self, *arguments: str, timeout: float = 90.0, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, in the workflow's directory, with pipes for its output."""
+        return run_motoko(*arguments, cwd=self.directory, timeout=timeout, environment=environment)
+
+    def begin(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a command and leave it running; its output goes to a pipe."""
+        process = subprocess.Popen(
+            motoko_command(*arguments),
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+        self.started.append(process)
+        return process
+
+    def supervise(self, *options: str) -> str:
+        """``motoko supervise --detach``, which has to succeed; returns what it prints."""
+        done = self.motoko("supervise", "--detach", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def ps(self) -> dict[str, Any]:
+        """``motoko ps --json``."""
+        answer = json.loads(self.motoko("ps", "--json").stdout)
+        assert isinstance(answer, dict)
+        return answer
+
+    def daemons(self) -> dict[str, dict[str, Any]]:
+        """The daemons of ``motoko ps --json`` by name."""
+        return {daemon["name"]: daemon for daemon in self.ps()["daemons"]}
+
+    def pids(self) -> dict[str, int]:
+        """The pid of each living daemon by name."""
+        return {name: d["pid"] for name, d in self.daemons().items() if d["pid"]}
+
+    def state(self) -> str:
+        """The state of the supervisor, as ps tells it."""
+        return str(self.ps()["supervisor"]["state"])
+
+    def log(self, daemon: str) -> str:
+        """The text of a daemon's log."""
+        name = daemon.replace(":", "-", 1)
+        return (self.directory / ".wf" / "log" / f"{name}.log").read_text()
+
+    def create(self) -> None:
+        """Make the studies' databases."""
+        code = (
+            "from motoko.bd.create import create_study; from motoko.config import load\n"
+            "for study in load('.').studies.values(): create_study(study)"
+        )
+        command = [sys.executable, "-P", "-c", code]
+        subprocess.run(command, cwd=self.directory, check=True, timeout=60)
+
+
+def motoko_command(*arguments: str) -> list[str]:
+    """The command line of ``motoko`` with the interpreter that runs the tests."""
+    return [sys.executable, "-P", "-m", "motoko", *arguments]
+
+
+def run_motoko(
+    *arguments: str,
+    cwd: Path | None = None,
+    timeout: float = 90.0,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. Its pipes have to be closed by then: nobody may inherit them."""
+    return subprocess.run(
+        motoko_command(*arguments),
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def write_workflow(directory: Path, studies: tuple[str, ...] = ("mult",)) -> Flow:
+    """Write a small workflow: each study doubles its parameter ``x``."""
+    directory.mkdir(parents=True)
+    managers = "".join(f"  {study}:\n" for study in studies)
+    (directory / "motoko.yaml").write_text(
+        f"task_managers:\n{managers}\norchestrator: orchestrator.main\n"
+    )
+    (directory / "orchestrator.py").write_text(ORCHESTRATOR)
+    for study in studies:
+        (directory / study).mkdir()
+        (directory / study / "bd.yaml").write_text(f"study: {study}\n\njob:\n  x: float\n")
+        (directory / study / "launch.sh").write_text("python doIt.py\n")
+        (directory / study / "doIt.py").write_text(DO_IT)
+    return Flow(directory, studies)
+
+
+def kill9(pid: int) -> None:
+    """Kill one process, by its pid."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def processes_in(place: Path) -> Iterator[tuple[Identity, str]]:
+    """The living processes whose command line or working directory mentions a path."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            where = str((entry / "cwd").readlink())
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        identity = Identity.of(int(entry.name))
+        if identity and (str(place) in command or Path(where).is_relative_to(place)):
+            yield identity, command
+
+
+def sockets_in(*places: Path) -> list[Path]:
+    """The socket files below some directories."""
+    return [path for place in places for path in place.rglob("*") if path.is_socket()]

@@ -1,0 +1,103 @@
+"""Commands that only ask start fast: what they must not import, and how errors look."""
+
+import subprocess
+import sys
+
+import pytest
+from support import run_motoko, write_workflow
+
+HEAVY = ("BlackDynamite", "ZODB", "ZEO", "numpy", "pandas", "BTrees", "zmq")
+OTHER_COMMANDS = ("create", "supervise", "kill", "info", "launcher", "orchestrator", "run", "clean")
+
+
+@pytest.fixture
+def wf(tmp_path):
+    return write_workflow(tmp_path / "wf")
+
+
+def imported_by(*arguments, cwd):
+    """The names of all modules that a command has imported at its end."""
+    code = (
+        "import sys\n"
+        "from motoko.cli.main import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "finally:\n"
+        "    print(*sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["ps"], ["ps", "--json"], ["--version"]])
+def test_imports_nothing_heavy(wf, arguments):
+    modules = imported_by(*arguments, cwd=wf.directory)
+    assert "motoko.cli.main" in modules
+    assert not modules.intersection(HEAVY)
+    assert not modules.intersection(f"motoko.cli.{name}" for name in OTHER_COMMANDS)
+
+
+def test_import_motoko_is_light(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "import motoko, sys; print(*sys.modules)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not set(done.stdout.split()).intersection(HEAVY)
+
+
+def test_help_lists_all_commands(tmp_path):
+    for option in ("--help", "-h"):
+        done = run_motoko(option, cwd=tmp_path)
+        assert done.returncode == 0
+        assert all(f"\n  {name} " in done.stdout for name in (*OTHER_COMMANDS, "ps"))
+
+
+def test_version(tmp_path):
+    done = run_motoko("--version", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith("motoko ")
+
+
+def test_unknown_command(tmp_path):
+    done = run_motoko("launch", cwd=tmp_path)
+    assert done.returncode == 2 and "launch" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["ps", "supervise", "kill"])
+def test_no_workflow(tmp_path, command):
+    done = run_motoko(command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("motoko: error: ") and "\nhint: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_verbose_shows_the_traceback(tmp_path):
+    done = run_motoko("--verbose", "ps", cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" in done.stderr and "motoko: error: " in done.stderr
+
+
+def test_closed_output_is_no_error(wf):
+    done = subprocess.run(
+        f"'{sys.executable}' -P -m motoko --help | true; exit ${{PIPESTATUS[0]}}",
+        shell=True,  # noqa: S602  # it takes a shell to close the pipe
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_ps_without_supervisor(wf):
+    done = run_motoko("ps", "--json", cwd=wf.directory)
+    assert done.returncode == 3 and '"pid": null' in done.stdout
+    assert not (wf.directory / ".wf").exists()  # it changes nothing

@@ -1,0 +1,145 @@
+"""From a CREATED run to a directory that can be started, and the entries that say so."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import BlackDynamite
+from BlackDynamite.conffile_zeo import ConfFile
+
+from motoko.bd.base import StudyBase
+from motoko.states import CREATED, FAILED, LAUNCHED
+from motoko.workers.run_directory import Unset, fill, header, keep_output, write
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that says ``launched`` once the transaction is committed, and may start then."""
+
+    run_id: int
+    directory: Path
+    attempt: int
+    run_name: str
+
+
+class Preparer:
+    """Prepares the runs of one study, inside the caller's transaction."""
+
+    def __init__(self, base: StudyBase, slots: int) -> None:
+        self._base = base
+        self._slots = slots
+        self._hosts = {"localhost", socket.gethostname()}
+        self._requirements: str | None = None
+
+    def slots_wanted(self, number: int) -> int:
+        """How many slots a run takes: its ``nproc``."""
+        run = self._base.runs.entries.get(number)
+        nproc = run.entries.get("nproc") if run is not None else 1
+        return nproc if isinstance(nproc, int) and nproc > 0 else 1
+
+    def prepare(self, number: int, launched_already: bool) -> Prepared | None:
+        """Write a run's directory and mark it ``launched``.
+
+        ``None`` if it is not to be started: gone, not CREATED any more, another machine's, or
+        FAILED for a reason that is recorded.
+        """
+        run = self._base.runs.entries.get(number)
+        if run is None:
+            return None
+        entries = run.entries
+        attempt = int(entries.get("attempt") or 1)
+        if launched_already:
+            directory = Path(entries["run_path"])
+            return Prepared(number, directory, attempt, str(entries.get("run_name")))
+        if entries.get("state") != CREATED or entries.get("machine_name") not in self._hosts:
+            return None
+        directory = self.directory(number)
+        try:
+            if self.slots_wanted(number) > self._slots:
+                raise Unset(
+                    f"it needs {self.slots_wanted(number)} slots, and there are {self._slots}"
+                )
+            self._write(run, directory, attempt)
+        except (Unset, OSError, KeyError) as error:
+            log.warning("run %d cannot start: %s", number, error)
+            entries.update({"state": FAILED, "ended_state": FAILED, "failure_reason": str(error)})
+            return None
+        entries.update(
+            {
+                "state": LAUNCHED,
+                "run_path": str(directory),
+                "attempt": attempt,
+                "blackdynamite_version": BlackDynamite.__version__,
+                "python_requirements": self._requirements_id(),
+            }
+        )
+        return Prepared(number, directory, attempt, str(entries.get("run_name")))
+
+    def directory(self, number: int) -> Path:
+        """The run's directory."""
+        study = self._base.study
+        return study.directory / f"BD-{study.name}-runs" / f"run-{number}"
+
+    def _write(self, run: Any, directory: Path, attempt: int) -> None:
+        entries = run.entries
+        number = entries["id"]
+        job = self._base.jobs.entries[entries["job_id"]]
+        # The job's entries win: `id` is the job's.
+        values = {
+            **dict(entries.items()),
+            **dict(job.entries.items()),
+            "dbhost": self._base.host,
+            "study": self._base.schema,
+            "run_id": number,
+        }
+        executable = self._base.configfiles[entries["exec"]].filename
+        files = {}
+        for file_id in run.configfiles:
+            file = self._base.configfiles[file_id]
+            text = fill(file.file, values, file.filename)
+            if file_id == entries["exec"]:
+                text = self._header(number) + text
+            files[file.filename] = text
+        if attempt > 1:
+            keep_output(directory, output_stem(str(entries.get("run_name"))), number, attempt - 1)
+        write(directory, files, executable=executable)
+        if executable != "launch.sh":
+            (directory / executable).replace(directory / "launch.sh")
+
+    def _header(self, number: int) -> str:
+        base = self._base
+        return header(host=base.host, schema=base.schema, run_id=number, user=base.user)
+
+    def _requirements_id(self) -> str:
+        """The id of the file that lists the installed packages; listed once."""
+        if self._requirements is None:
+            installed = importlib.metadata.distributions()
+            lines = sorted(f"{each.metadata['Name']}=={each.version}" for each in installed)
+            self._file = ConfFile("requirements.txt", content="\n".join(lines))
+            self._requirements = str(self._file.id)
+        if self._requirements not in self._base.configfiles:
+            self._base.configfiles[self._requirements] = self._file
+        return self._requirements
+
+
+def output_stem(run_name: str) -> str:
+    """What a run's output files are called after: its run_name, as a file name."""
+    return run_name.replace("/", "_")
+
+
+def stderr_end(directory: Path, name: str, size: int = 4000) -> str:
+    """The end of an output file; empty if there is none."""
+    try:
+        with open(directory / name, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - size))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,62 @@
+"""What a launcher that has just started makes of a run: from its entries and its directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motoko.identity import Identity
+from motoko.states import CREATED, FAILED_STATES, FINISHED, RUNNING_STATES, TOBELAUNCHED
+from motoko.workers import wrapper
+from motoko.workers.ends import End
+from motoko.workers.preparing import output_stem, stderr_end
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is to be done with a run: one of ``retry_at``, ``end``, ``wrapper``, or start it.
+
+    Attributes:
+        retry_at: it is CREATED, and not to be started before this time (seconds since the epoch).
+        end: its attempt has ended, which is to be recorded.
+        wrapper: its attempt runs, under this process.
+    """
+
+    directory: Path
+    attempt: int
+    stem: str
+    retry_at: float | None = None
+    end: End | None = None
+    wrapper: Identity | None = None
+
+
+def examine(run: Mapping[str, Any]) -> Found | None:
+    """What is to be done with a run; ``None`` if nothing is."""
+    state = run.get("state")
+    attempt = int(run.get("attempt") or 1)
+    directory = Path(run.get("run_path") or "/nonexistent")
+    stem = output_stem(str(run.get("run_name")))
+    if state in (CREATED, TOBELAUNCHED):
+        return Found(directory, attempt, stem, retry_at=float(run.get("retry_at") or 0.0))
+    if state not in RUNNING_STATES:
+        if state == FINISHED or state in FAILED_STATES or run.get("ended_state"):
+            return None
+        code = wrapper.read_exit(directory, attempt)
+        return Found(directory, attempt, stem, end=End(code=code)) if code == 0 else None
+    claim = wrapper.read_claim(directory, attempt)
+    if claim is None:
+        return Found(directory, attempt, stem)
+    if claim.wrapper.alive:
+        return Found(directory, attempt, stem, wrapper=claim.wrapper)
+    code = wrapper.read_exit(directory, attempt)
+    reason = ""
+    if code is None:
+        reason = (
+            "its wrapper was killed before it could record the exit"
+            if claim.since_reboot
+            else "host rebooted"
+        )
+    stderr = stderr_end(directory, f"{stem}.e{run.get('id')}")
+    return Found(directory, attempt, stem, end=End(code=code, reason=reason, stderr=stderr))

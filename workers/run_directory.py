@@ -1,0 +1,72 @@
+"""Writing a run's directory, exactly as BlackDynamite's coats do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from motoko.errors import MotokoError
+
+_PLACEHOLDER = re.compile("__BLACKDYNAMITE__(.+?)__")
+
+
+class Unset(MotokoError):
+    """A file asks for a parameter that has no value."""
+
+
+def header(*, host: str, schema: str, run_id: int, user: str) -> str:
+    """What stands before the user's launch.sh: the interpreter and the exports."""
+    exports = {
+        "BLACKDYNAMITE_HOST": host,
+        "BLACKDYNAMITE_STUDY": schema,
+        "BLACKDYNAMITE_SCHEMA": schema,
+        "BLACKDYNAMITE_RUN_ID": str(run_id),
+        "BLACKDYNAMITE_USER": user,
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+    return "\n".join(["#!/bin/bash", *lines, ""])
+
+
+@lru_cache(maxsize=256)
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(_PLACEHOLDER.split(text))
+
+
+def fill(text: str, values: Mapping[str, Any], file_name: str) -> str:
+    """Replace ``__BLACKDYNAMITE__name__`` by values.
+
+    A name that is no parameter stays as it is; one whose value is ``None`` raises ``Unset``.
+    """
+    parts = list(_split(text))
+    for index in range(1, len(parts), 2):
+        name = parts[index]
+        if name not in values:
+            parts[index] = f"__BLACKDYNAMITE__{name}__"
+        elif values[name] is None:
+            raise Unset(f"{file_name} uses the parameter {name!r}, which has no value")
+        else:
+            parts[index] = str(values[name])
+    return "".join(parts)
+
+
+def write(directory: Path, files: Mapping[str, str], *, executable: str) -> None:
+    """Make a run's directory with its files; the executable gets mode 0700."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        path = directory / name
+        path.unlink(missing_ok=True)  # an earlier attempt's, perhaps a running one's own
+        path.write_text(text)
+        if name == executable:
+            path.chmod(0o700)
+
+
+def keep_output(directory: Path, stem: str, run_id: int, attempt: int) -> None:
+    """Set the output of an earlier attempt aside: ``<stem>.o<id>.<attempt>``."""
+    for kind in "oe":
+        path = directory / f"{stem}.{kind}{run_id}"
+        if path.exists():
+            path.rename(path.with_name(f"{path.name}.{attempt}"))

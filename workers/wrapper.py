@@ -1,0 +1,97 @@
+"""The wrapper around each local run: claims the attempt, runs launch.sh, records its exit.
+
+A few lines of shell in a session of their own, so that a run survives its launcher, and a new
+launcher finds out what became of it: from the claim (who runs it) and from the exit record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from motoko.identity import Identity, boot_id
+
+# The claim is made with O_EXCL (set -C): whoever comes second leaves. It holds the boot and the
+# wrapper's own line of /proc, for the launcher to recognise it by. The slots' descriptors are
+# inherited by launch.sh: a slot is held as long as anything of the run lives.
+SCRIPT = """\
+cd "$1" || exit 120
+read -r boot < /proc/sys/kernel/random/boot_id
+read -r stat < "/proc/$$/stat"
+set -C
+{ printf '%s\\n%s\\n' "$boot" "$stat" > "attempt-$2"; } 2> /dev/null || exit 121
+set +C
+./launch.sh > "$3" 2> "$4" < /dev/null
+code=$?
+printf '{"attempt": %d, "code": %d}\\n' "$2" "$code" > exit.json
+exit "$code"
+"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who has started an attempt."""
+
+    wrapper: Identity
+
+    @property
+    def since_reboot(self) -> bool:
+        """Whether the host has not been rebooted since."""
+        return self.wrapper.boot_id == boot_id()
+
+
+def start(
+    directory: Path, attempt: int, stdout: str, stderr: str, slots: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    """Start an attempt in its run directory; ``slots`` are the descriptors that hold its slots.
+
+    If the attempt is claimed already, the process ends at once with code 121 and starts nothing.
+    """
+    return subprocess.Popen(
+        ["/bin/sh", "-c", SCRIPT, "motoko-run", str(directory), str(attempt), stdout, stderr],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=slots,
+        env=environment(),
+    )
+
+
+def environment() -> dict[str, str]:
+    """A run's environment: ours, with this Python's programs (canYouDigIt) first on PATH."""
+    programs = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])}
+
+
+def read_claim(directory: Path, attempt: int) -> Claim | None:
+    """The claim of an attempt, or ``None`` if it was never started."""
+    try:
+        text = (directory / f"attempt-{attempt}").read_text()
+    except FileNotFoundError:
+        return None
+    boot, _, stat = text.partition("\n")
+    pid = stat.partition(" ")[0]
+    fields = stat.rpartition(")")[2].split()
+    if not pid.isdigit() or len(fields) < 20:
+        # Killed between making the file and writing it: started, by nobody that still lives.
+        return Claim(Identity(0, 0, boot, socket.gethostname()))
+    return Claim(Identity(int(pid), int(fields[19]), boot, socket.gethostname()))
+
+
+def read_exit(directory: Path, attempt: int) -> int | None:
+    """The exit code of an attempt, or ``None`` if none is recorded (completely)."""
+    try:
+        record = json.loads((directory / "exit.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    if not isinstance(record, dict) or record.get("attempt") != attempt:
+        return None
+    code = record.get("code")
+    return code if isinstance(code, int) else None
