@@ -225,9 +225,7 @@ class ErrorHandlers:
         prefix = (action.task, action.name, manager.study)
         if isinstance(found, bool):
             return {prefix} - self._handled
-        return {
-            (*prefix, run.id, run.entries.get("attempt")) for run, _ in found
-        } - self._handled
+        return {(*prefix, run.id, run.entries.get("attempt")) for run, _ in found} - self._handled
 
     def _raise_if_still(self, action: Action, manager: TaskManager, new: set[Any]) -> None:
         found = action.evaluate(self._workflow, manager)

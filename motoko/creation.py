@@ -65,9 +65,7 @@ def stop_everything(config: WorkflowConfig) -> None:
 
 def describe(lost: Mapping[str, Contents]) -> str:
     """What would be lost, in a line for each study."""
-    return "\n".join(
-        f"  {name}: {held.jobs} jobs, {held.runs} runs" for name, held in lost.items()
-    )
+    return "\n".join(f"  {name}: {held.jobs} jobs, {held.runs} runs" for name, held in lost.items())
 
 
 def _ask(config: WorkflowConfig, lost: Mapping[str, Contents]) -> bool:

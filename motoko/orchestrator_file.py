@@ -45,4 +45,3 @@ def load_module(config: WorkflowConfig) -> ModuleType:
         del sys.modules[MODULE_NAME]
         raise
     return module
-

@@ -46,7 +46,8 @@ class RunList:
         return self.runs[index]
 
     def __repr__(self) -> str:
-        return f"RunList({', '.join(f'{_manager(r).study}.{r.entries["id"]}' for r, _ in self)})"
+        names = (f"{_manager(run).study}.{run.entries['id']}" for run, _ in self)
+        return f"RunList({', '.join(names)})"
 
     def __await__(self) -> Generator[Any, None, list[tuple[RunZEO, JobZEO]]]:
         return self._wait().__await__()

@@ -92,9 +92,7 @@ def _is_private(path: Path) -> bool:
         info = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return (
-        stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077
-    )
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077
 
 
 def locate(config: WorkflowConfig) -> Runtime | None:

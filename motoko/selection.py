@@ -68,9 +68,7 @@ class TaskSelection:
 
     matching_condition: Callable[..., bool] | None = None
 
-    def __init__(
-        self, constraints: list[str], selector: Any, base: StudyBase, study: str
-    ) -> None:
+    def __init__(self, constraints: list[str], selector: Any, base: StudyBase, study: str) -> None:
         self.constraints = constraints
         self.selector = selector
         self.base = base
@@ -170,9 +168,7 @@ class TaskSelection:
         """``ConstraintError`` if no run carries an undeclared name, and there are runs."""
         runs = self.base.runs.entries
         for name in sorted(predicate.undeclared):
-            if runs and not any(
-                name in run.entries or name in vars(run) for run in runs.values()
-            ):
+            if runs and not any(name in run.entries or name in vars(run) for run in runs.values()):
                 known = sorted({*self.base.types("job"), *self.base.types("run")})
                 raise ConstraintError(
                     f"study {self.study}: no run has {name!r}, in {predicate.text!r}",

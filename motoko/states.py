@@ -16,7 +16,18 @@ FAILED = "FAILED"
 
 # BlackDynamite's own words for a failure, and those of batch systems.
 FAILED_STATES = frozenset(
-    "FAILED FAILURE ERROR CANCELLED TIMEOUT NODE_FAIL OUT_OF_MEMORY BOOT_FAIL DEADLINE LOST".split()
+    [
+        "FAILED",
+        "FAILURE",
+        "ERROR",
+        "CANCELLED",
+        "TIMEOUT",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "BOOT_FAIL",
+        "DEADLINE",
+        "LOST",
+    ]
 )
 WAITING_STATES = frozenset({CREATED, TOBELAUNCHED})
 RUNNING_STATES = frozenset({LAUNCHED, START})

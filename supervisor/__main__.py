@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 
-from motoko.config import load
-from motoko.errors import MotokoError
 from motoko.supervisor.main import AlreadySupervised, supervise
 from motoko.supervisor.report import Pipe
+
+from motoko.config import load
+from motoko.errors import MotokoError
 
 
 def main() -> None:

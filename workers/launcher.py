@@ -14,13 +14,6 @@ import signal
 import time
 from dataclasses import dataclass, field
 
-from motoko.bd.base import StudyBase, connect
-from motoko.bus.messages import DaemonStatus, Message, SlotsFreed
-from motoko.bus.publisher import Publisher
-from motoko.dispatch import Dispatcher, Waiter
-from motoko.errors import ConfigError
-from motoko.identity import session_members
-from motoko.states import CREATED, FINISHED
 from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
 from motoko.workers.ends import End, settle
 from motoko.workers.local_run import LocalRun
@@ -28,6 +21,14 @@ from motoko.workers.preparing import Prepared, Preparer, stderr_end
 from motoko.workers.recovery import Found, examine
 from motoko.workers.slots import Slots, release, usable_cpus
 from motoko.workers.transacting import atomically
+
+from motoko.bd.base import StudyBase, connect
+from motoko.bus.messages import DaemonStatus, Message, SlotsFreed
+from motoko.bus.publisher import Publisher
+from motoko.dispatch import Dispatcher, Waiter
+from motoko.errors import ConfigError
+from motoko.identity import session_members
+from motoko.states import CREATED, FINISHED
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +130,7 @@ class Launcher:
             elif what.wrapper is not None:
                 log.info("run %d: adopted (pid %d)", number, what.wrapper.pid)
                 self._watch(
-                    LocalRun.adopt(
-                        number, what.directory, what.attempt, what.stem, what.wrapper
-                    )
+                    LocalRun.adopt(number, what.directory, what.attempt, what.stem, what.wrapper)
                 )
             else:
                 self._work.unstarted.add(number)

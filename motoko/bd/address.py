@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 from motoko.config import StudyConfig
 from motoko.errors import StudyUnavailable
@@ -25,4 +25,4 @@ def address(study: StudyConfig, runtime: Runtime | None) -> str | tuple[str, int
     name, _, port = target.rpartition(":")
     if port.isdigit():
         return name, int(port)
-    return os.path.join(target, ".bd", "zeo.socket")
+    return str(Path(target, ".bd", "zeo.socket"))

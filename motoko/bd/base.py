@@ -38,7 +38,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.host = study.host or f"zeo://{study.directory}"
         self.root_dir = str(study.directory)
         self.setConfPaths()
-        self.config = {}
+        self.config: dict[str, Any] = {}
         self.db = db
         self.connection = db.open()
         self.root = self.connection.root
@@ -107,7 +107,9 @@ def connect(study: StudyConfig, runtime: Runtime | None) -> StudyBase:
     return StudyBase(study, open_database(storage))
 
 
-def open_file(study: StudyConfig, *, read_only: bool = False, schema: str | None = None) -> StudyBase:
+def open_file(
+    study: StudyConfig, *, read_only: bool = False, schema: str | None = None
+) -> StudyBase:
     """A study's database opened from its file, without a server.
 
     For writing, nobody else may have it open: ``zc.lockfile.LockError`` otherwise.

@@ -6,7 +6,6 @@ in ``job.runs`` is the run itself, and the types are the descriptors'.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -138,7 +137,7 @@ class TaskCreator:
 
     def _file(self, path: Path) -> str:
         """The id of a file's present content, stored if it is new."""
-        info = os.stat(path)
+        info = path.stat()
         key = (str(path), info.st_mtime_ns, info.st_size, info.st_ino)
         files = self._base.configfiles
         file_id = self._file_ids.get(key)

@@ -113,6 +113,7 @@ def decode(frames: list[bytes]) -> Message:
     if len(frames) != 2:
         raise BadMessage(f"{len(frames)} frames instead of 2")
     try:
-        return _decoder.decode(frames[1])
+        message: Message = _decoder.decode(frames[1])
+        return message
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMessage(f"{error} in {frames[1][:200]!r}") from error

@@ -58,7 +58,7 @@ class Subscriber:
         self._welcome = b""
         self._ask_welcome()
         self._socket.connect(address)
-        self._fd = self._socket.getsockopt(zmq.FD)
+        self._fd = int(self._socket.getsockopt(zmq.FD))
         self._loop.add_reader(self._fd, self._drain)
         self._loop.call_soon(self._drain)
 

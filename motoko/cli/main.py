@@ -18,7 +18,7 @@ import click
 from motoko.errors import MotokoError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
-EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+EXIT_BROKEN_PIPE = 1  # as click does when it notices first
 
 # name -> (module, one line of help)
 COMMANDS = {

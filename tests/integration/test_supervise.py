@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from support import Flow, kill9, wait_until
+
 from motoko import control
 from motoko.config import load
 from motoko.runtime import locate
-from support import Flow, kill9, wait_until
 
 STUDIES = ("add", "mult")
 ALL = {"zeo:add", "zeo:mult", "bus", "watcher", "launcher:add", "launcher:mult"}
@@ -75,9 +77,9 @@ class TestStarting:
     def test_nothing_is_inherited(self, two):
         # `motoko` in support runs with pipes: it would not return if a daemon held one.
         two.supervise()
-        pipes = {os.readlink(f"/proc/self/fd/{fd}") for fd in (0, 1, 2)}
+        pipes = {str(Path(f"/proc/self/fd/{fd}").readlink()) for fd in (0, 1, 2)}
         for pid in (*two.pids().values(), two.ps()["supervisor"]["pid"]):
-            fds = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)}
+            fds = {str(Path(f"/proc/{pid}/fd/{fd}").readlink()) for fd in (0, 1, 2)}
             assert not fds.intersection(pipes - {"/dev/null"})
             assert "/dev/null" in fds and all(".wf/log" in fd or fd == "/dev/null" for fd in fds)
 
@@ -153,7 +155,7 @@ class TestPs:
             assert set(daemon) == DAEMON_KEYS
             assert daemon["rss_bytes"] > 1e6 and daemon["cpu_s"] >= 0 and daemon["restarts"] == 0
             assert 0 <= daemon["uptime_s"] < 60 and daemon["last_exit"] is None
-            assert os.path.exists(daemon["log"])
+            assert Path(daemon["log"]).exists()
         kinds = {daemon["name"]: daemon["kind"] for daemon in state["daemons"]}
         assert kinds == {name: name.partition(":")[0] for name in ALL}
 

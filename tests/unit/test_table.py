@@ -1,6 +1,7 @@
 """The process table's state machine: no processes, no clock."""
 
 import pytest
+
 from motoko.supervisor.daemons import Spec, may_start
 from motoko.supervisor.table import Do, Entry, Policy, State, overall
 
@@ -78,7 +79,8 @@ def test_settled_readiness_forgets_earlier_failures():
         found.tick(now := now + 40)
         found.spawned(now, 100)
         found.became_ready(now)
-        assert found.died(now := now + 5.0, "died by SIGKILL") is Do.SPAWN
+        now += 5.0
+        assert found.died(now, "died by SIGKILL") is Do.SPAWN
 
 
 def test_short_readiness_forgets_no_failures():
