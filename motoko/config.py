@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,70 +14,31 @@ from typing import Any
 from motoko.errors import ConfigError
 
 FILE_NAME = "motoko.yaml"
+GENERATORS = ("bash", "slurm", "pbs", "sge")
 TYPES: Mapping[str, type] = MappingProxyType(
     {t.__name__: t for t in (int, float, str, bool, list, dict, tuple, complex, bytes)}
 )
-GENERATORS = ("bash", "slurm", "pbs", "sge")
 WORKFLOW_KEYS = frozenset(
-    [
-        "task_managers",
-        "aliases",
-        "orchestrator",
-        "generator",
-        "slots",
-        "retries",
-        "runtime_dir",
-        "supervisor",
-    ]
-) | {f"{generator}_options" for generator in GENERATORS}
+    {"task_managers", "aliases", "orchestrator", "slots", "retries", "runtime_dir", "supervisor"}
+    | {"generator", "bash_options", "slurm_options", "pbs_options", "sge_options"}
+)
 STUDY_KEYS = frozenset(
-    [
-        "host",
-        "retries",
-        "insecure_tcp",
-        "timeout",
-        "nproc",
-        "environment",
-        "finish",
-        "generator",
-        "slurm_options",
-        "modules",
-    ]
+    {"host", "retries", "insecure_tcp", "timeout", "nproc", "environment", "finish"}
+    | {"generator", "slurm_options", "modules"}
 )
 # Attributes of Workflow, which would hide a study of that name.
 RESERVED_NAMES = frozenset(
-    [
-        "create",
-        "start_launcher_daemons",
-        "add_action",
-        "add_error_handler",
-        "execute",
-        "get_runs",
-        "get_orchestrator_function",
-        "orchestrator_script",
-        "orchestrator_function",
-        "actions",
-        "params",
-        "vars",
-        "is_empty",
-        "run_name",
-        "finished",
-        "directory",
-        "config",
-        "config_path",
-        "task_managers",
-        "aliases",
-        "on_failure",
-    ]
+    {"create", "start_launcher_daemons", "add_action", "add_error_handler", "execute", "get_runs"}
+    | {"get_orchestrator_function", "orchestrator_script", "orchestrator_function", "actions"}
+    | {"params", "vars", "is_empty", "run_name", "finished", "directory", "config", "config_path"}
+    | {"task_managers", "aliases", "on_failure"}
 )
 _STUDY_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _TCP = re.compile(r".+:([0-9]{1,5})")
-_NAMES_HINT = "start with a-z; then a-z, 0-9, _ and - (it names a directory as well)"
+_NAMES_HINT = "it starts with a-z and goes on with a-z, 0-9, _ and -"
 _KINDS: Mapping[type, str] = MappingProxyType(
-    {
-        **{dict: "a mapping", list: "a list", str: "a string", int: "an integer"},
-        **{float: "a number", bool: "true or false", type(None): "nothing"},
-    }
+    {dict: "a mapping", list: "a list", str: "a string", int: "an integer"}
+    | {float: "a number", bool: "true or false", type(None): "nothing"}
 )
 
 
@@ -86,30 +47,18 @@ class StudyConfig:
     """One study: its entry in motoko.yaml and its bd.yaml, both checked.
 
     When :func:`load` returned it, its directory, doIt.py, launch.sh and config files were there.
-
-    Attributes:
-        name: the key in ``task_managers``, and the name of its directory.
-        directory: absolute.
-        host: as written, or ``None``.
-        jobs: declared job parameters, lower case, in the order of the file.
-        runs: declared run parameters, likewise.
-        job_space: defaults of job parameters, as written.
-        run_params: defaults of run parameters, as written.
-        config_files: files besides doIt.py, relative to ``directory`` unless absolute; each once.
-        retries: how often a failed run is tried again.
-        settings: the entry in motoko.yaml as it is there.
     """
 
-    name: str
-    directory: Path
-    host: str | None
-    jobs: Mapping[str, type]
-    runs: Mapping[str, type]
-    job_space: Mapping[str, Any]
-    run_params: Mapping[str, Any]
-    config_files: tuple[str, ...]
-    retries: int
-    settings: Mapping[str, Any]
+    name: str  # the key in task_managers, and the name of its directory
+    directory: Path  # absolute
+    host: str | None  # as written; None if absent
+    jobs: Mapping[str, type]  # declared job parameters, lower case, in the order of the file
+    runs: Mapping[str, type]  # declared run parameters, likewise
+    job_space: Mapping[str, Any]  # defaults of job parameters, as written
+    run_params: Mapping[str, Any]  # defaults of run parameters, as written
+    config_files: tuple[str, ...]  # besides doIt.py, each once, relative to `directory`
+    retries: int  # how often a failed run is tried again
+    settings: Mapping[str, Any]  # the entry in motoko.yaml, as it is there
 
     @property
     def is_local(self) -> bool:
@@ -133,55 +82,36 @@ class StudyConfig:
 
 @dataclass(frozen=True)
 class WorkflowConfig:
-    """A workflow: motoko.yaml, checked, with all its studies.
+    """A workflow: motoko.yaml, checked, with all its studies."""
 
-    Attributes:
-        path: of motoko.yaml, absolute; symbolic links are not resolved.
-        directory: the directory of ``path``.
-        studies: by name, at least one, in the order of the file.
-        aliases: further names; each leads, perhaps through others, to a study.
-        orchestrator: module and function. Whether they exist was not looked at.
-        generator: ``bash``, ``slurm``, ``pbs`` or ``sge``.
-        slots: how many runs may go on at once, or ``None``.
-        runtime_dir: absolute, or ``None``. Whether it exists was not looked at.
-        raw: the content of the file, keys of the user's own included; belongs to the caller.
-        warnings: what is suspicious but no error, one line each.
-    """
-
-    path: Path
-    directory: Path
-    studies: Mapping[str, StudyConfig]
-    aliases: Mapping[str, str]
-    orchestrator: tuple[str, str]
-    generator: str
+    path: Path  # of motoko.yaml, absolute, symbolic links not resolved
+    directory: Path  # the one that `path` is in
+    studies: Mapping[str, StudyConfig]  # at least one, in the order of the file
+    aliases: Mapping[str, str]  # each leads, perhaps through others, to a study
+    orchestrator: tuple[str, str]  # module and function; whether they exist was not looked at
+    generator: str  # one of GENERATORS
     slots: int | None
-    runtime_dir: Path | None
-    raw: dict[str, Any]
-    warnings: tuple[str, ...]
+    runtime_dir: Path | None  # absolute; whether it exists was not looked at
+    raw: dict[str, Any]  # the file's content, keys of the user's own included; the caller's to keep
+    warnings: tuple[str, ...]  # what is suspicious but no error, one line each
 
 
 def find(where: str | os.PathLike[str] | None = None) -> Path:
-    """The absolute path of a workflow's file, symbolic links not resolved.
+    """The absolute path of a workflow's file (symbolic links not resolved), which is there.
 
-    Args:
-        where: the file itself, or its directory; ``None`` is the current directory.
-
-    Raises:
-        ConfigError: there is no such file.
+    ``where`` is the file or its directory, by default the current directory. Raises
+    ``ConfigError`` if there is no such file.
     """
     try:
-        path = Path(os.path.abspath("." if where is None else where))
+        path = Path(os.path.abspath("." if where is None else where))  # noqa: PTH100 (keeps links)
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"{where or FILE_NAME}: the current directory has been deleted",
-            hint="cd to the workflow's directory",
-        ) from error
-    if stat.S_ISDIR(_mode(path)):
+        raise ConfigError("the current directory is gone", hint="cd to the workflow") from error
+    if stat.S_ISDIR(mode := _mode(path)):
         path /= FILE_NAME
-    if not stat.S_ISREG(mode := _mode(path)):
-        others = [name for name in _names_in(path.parent) if name.endswith((".yaml", ".yml"))]
+        mode = _mode(path)
+    if not stat.S_ISREG(mode):
         hint = f"cd to the workflow's directory, or name it; a workflow has a {FILE_NAME}"
-        if near := _near(path.name, others):
+        if near := _near(path.name, [other.name for other in path.parent.glob("*.y*ml")]):
             hint = f"there is a {near}: rename it, or name it in the command"
         problem = "is not a file" if mode else "there is no such file"
         raise ConfigError(f"{path}: {problem}", hint=hint)
@@ -191,24 +121,21 @@ def find(where: str | os.PathLike[str] | None = None) -> Path:
 def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
     """Find, read and check a workflow and its studies. Changes nothing, connects to nothing.
 
-    Args:
-        where: as for :func:`find`.
-
-    Raises:
-        ConfigError: what is wrong first, with its file and key, and a hint.
+    ``where`` is as for :func:`find`. Raises ``ConfigError`` for the first thing that is wrong: it
+    names the file and the key, and its hint says what to do.
     """
     path = find(where)
-    file = _File(path, path.name, [])
-    file.warn_unknown(file.content, WORKFLOW_KEYS)
-    generator = file.value(file.content, "generator", str) or "bash"
+    file = _Section(path, path.name, [], _read(path))
+    file.warn_unknown(WORKFLOW_KEYS)
+    generator = file.value("generator", str) or "bash"
     file.choice("generator", generator, (*GENERATORS, *(f"{name}Coat" for name in GENERATORS)))
     for name in GENERATORS:
         file.strings(f"{name}_options")
-    retries = file.integer(file.content, "retries", 0) or 0
+    retries = file.integer("retries", 0) or 0
     hint = "below `task_managers:`, write one indented line `name:` for each study"
-    if file.content.get("task_managers") in (None, {}):
+    entries = file.value("task_managers", dict, hint)
+    if not entries:
         raise file.error("task_managers", "is missing or empty", hint)
-    entries = file.value(file.content, "task_managers", dict, hint)
     studies = {name: _study(file, name, entry, retries) for name, entry in entries.items()}
     return WorkflowConfig(
         path=path,
@@ -217,66 +144,69 @@ def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
         aliases=_aliases(file, studies),
         orchestrator=_orchestrator(file),
         generator=generator.removesuffix("Coat"),
-        slots=file.integer(file.content, "slots", 1),
+        slots=file.integer("slots", 1),
         runtime_dir=_runtime_dir(file),
         raw=file.content,
         warnings=tuple(file.warnings),
     )
 
 
-class _File:
-    """The mapping in a YAML file, and errors that name the file."""
+@dataclass(frozen=True)
+class _Section:
+    """A mapping in a YAML file, and the errors about it."""
 
-    def __init__(self, path: Path, short_name: str, warnings: list[str]) -> None:
-        self.path, self.short_name, self.warnings = path, short_name, warnings
-        self.content = _read(path)
+    path: Path
+    name: str  # the file's, in warnings
+    warnings: list[str]
+    content: dict[str, Any]
+    at: str = ""  # precedes keys in messages
 
     def error(self, key: str, problem: str, hint: str) -> ConfigError:
-        return ConfigError(f"{self.path}: {key}: {problem}", hint=hint)
+        return ConfigError(f"{self.path}: {self.at}{key}: {problem}", hint=hint)
 
     def wrong(self, key: str, value: Any, expected: str, hint: str | None = None) -> ConfigError:
         problem = f"must be {expected}, and is {_found(value)}"
         return self.error(key, problem, hint or f"make {key} {expected}")
 
-    def warn_unknown(self, keys: Iterable[Any], known: Iterable[str], prefix: str = "") -> None:
-        for key in keys:
+    def warn(self, key: str, text: str) -> None:
+        self.warnings.append(f"{self.name}: {self.at}{key}{text}")
+
+    def warn_unknown(self, known: Collection[str]) -> None:
+        for key in self.content:
             if key not in known:
                 near = _near(key, known)
-                also = f" (did you mean {near!r}?)" if near else ""
-                self.warnings.append(f"{self.short_name}: {prefix}unknown key {key!r}{also}")
+                self.warn("", f"unknown key {key!r}" + (f" (did you mean {near!r}?)" * bool(near)))
 
-    def value(
-        self, where: Mapping[str, Any], key: str, kind: type, hint: str | None = None, at: str = ""
-    ) -> Any:
+    def value(self, key: str, kind: type, hint: str | None = None) -> Any:
         """The value of a key if it is of that very type, ``None`` if it is absent or null."""
-        value = where.get(key)
+        value = self.content.get(key)
         if value is not None and type(value) is not kind:
-            raise self.wrong(at + key, value, _KINDS[kind], hint)
+            raise self.wrong(key, value, _KINDS[kind], hint)
         return value
 
-    def integer(self, where: Mapping[str, Any], key: str, least: int, at: str = "") -> int | None:
-        value: int | None = where.get(key)
+    def integer(self, key: str, least: int) -> int | None:
+        value: int | None = self.content.get(key)
         if value is not None and (type(value) is not int or value < least):
-            raise self.wrong(at + key, value, f"an integer of at least {least}")
+            raise self.wrong(key, value, f"an integer of at least {least}")
         return value
 
-    def choice(self, key: str, value: Any, choices: Iterable[str]) -> None:
-        if value not in tuple(choices):
+    def choice(self, key: str, value: Any, choices: Collection[str]) -> None:
+        if not isinstance(value, str) or value not in choices:
             near = _near(value, choices)
             hint = f"did you mean {near!r}?" if near else None
             raise self.wrong(key, value, f"one of {', '.join(choices)}", hint)
 
     def mapping(self, key: str) -> Mapping[str, Any]:
         """The mapping at a key, all of whose own keys are strings; empty if absent or null."""
-        found = self.value(self.content, key, dict) or {}
+        found = self.value(key, dict) or {}
         for name in found:
             if not isinstance(name, str):
                 hint = "names that YAML takes for something else (yes, no, on, off, 1) need quotes"
                 raise self.wrong(f"{key}.{name}", name, "a string", hint)
-        return MappingProxyType(found)
+        return MappingProxyType(dict(found))
 
     def strings(self, key: str) -> list[str]:
-        found: list[str] = self.value(self.content, key, list, f"write `{key}: [...]`") or []
+        found: list[str] = self.value(key, list, f"write `{key}: [...]`") or []
         for position, item in enumerate(found):
             if not isinstance(item, str):
                 raise self.wrong(f"{key}[{position}]", item, "a string", "put it in quotes")
@@ -298,17 +228,13 @@ def _read(path: Path) -> dict[str, Any]:
         _refuse_duplicates(path, node, set())
         content = None if node is None else loader.construct_document(node)
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read: {error.strerror}", hint="check the file's permissions"
-        ) from error
+        raise _unreadable(path, error) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise ConfigError(
-            f"{path}: {place}not valid YAML: {problem}",
-            hint="look there and just above: indent with spaces, and quote what is special",
-        ) from error
+        hint = "look there and just above: indent with spaces, and quote what is special"
+        raise ConfigError(f"{path}: {place}not valid YAML: {problem}", hint=hint) from error
     if not isinstance(content, dict):
         problem = "is empty" if content is None else f"must be a mapping, and is {_found(content)}"
         raise ConfigError(f"{path}: {problem}", hint="write `key: value` lines into it")
@@ -326,53 +252,49 @@ def _refuse_duplicates(path: Path, node: Any, seen: set[int]) -> None:
             _refuse_duplicates(path, child, seen)
         if not isinstance(item, tuple) or not isinstance(item[0].value, str):
             continue
-        name, line = (item[0].tag, item[0].value), item[0].start_mark.line + 1
-        if name in lines:
-            raise ConfigError(
-                f"{path}: line {line}: {name[1]}: is there twice, first in line {lines[name]}",
-                hint="remove or rename one of them: YAML would silently take the last",
-            )
-        lines[name] = line
+        key, line = (item[0].tag, item[0].value), item[0].start_mark.line + 1
+        if key in lines:
+            problem = f"line {line}: {key[1]}: is there twice, first in line {lines[key]}"
+            hint = "remove or rename one of them: YAML would silently take the last"
+            raise ConfigError(f"{path}: {problem}", hint=hint)
+        lines[key] = line
 
 
-def _study(file: _File, name: Any, entry: Any, retries: int) -> StudyConfig:
+def _study(file: _Section, name: Any, value: Any, retries: int) -> StudyConfig:
     key = f"task_managers.{name}"
     if not isinstance(name, str):
         raise file.wrong(key, name, "a string", f"put the name in quotes; {_NAMES_HINT}")
     if not _STUDY_NAME.fullmatch(name) or name in RESERVED_NAMES:
         why = f": workflow.{name} is something else" if name in RESERVED_NAMES else ""
-        hint = f"rename the study and its directory: {_NAMES_HINT}"
+        hint = f"rename the study and its directory; {_NAMES_HINT}"
         raise file.error(key, f"{name!r} is a name that cannot be a study{why}", hint)
-    if entry is not None and not isinstance(entry, dict):
+    if value is not None and not isinstance(value, dict):
         hint = f"write `{name}:` alone, or settings such as `host:` indented below it"
-        raise file.wrong(key, entry, "a mapping, or nothing", hint)
-    settings = entry or {}
-    file.warn_unknown(settings, STUDY_KEYS, f"{key}: ")
-    own_retries = file.integer(settings, "retries", 0, f"{key}.")
-    file.value(settings, "insecure_tcp", bool, at=f"{key}.")
-    host = _host(file, settings, f"{key}.")
+        raise file.wrong(key, value, "a mapping, or nothing", hint)
+    entry = _Section(file.path, file.name, file.warnings, value or {}, f"{key}.")
+    entry.warn_unknown(STUDY_KEYS)
+    entry.value("insecure_tcp", bool)
+    own_retries = entry.integer("retries", 0)
+    host = _host(entry)
     directory = file.path.parent / name
     if not stat.S_ISDIR(mode := _mode(directory)):
-        folders = [
-            n for n in _names_in(file.path.parent) if stat.S_ISDIR(_mode(file.path.parent / n))
-        ]
-        near = _near(name, folders)
+        near = _near(name, [folder.name for folder in file.path.parent.glob("*/")])
         hint = f"did you mean {near!r}?" if near else "create the directory, or correct the name"
         problem = "is not a directory" if mode else "there is no such directory"
         raise file.error(key, f"{directory}: {problem}", hint)
     for needed in ("bd.yaml", "doIt.py", "launch.sh"):
         file.require_file(key, directory / needed, f"every study has a {needed}: create it")
-    bd = _File(directory / "bd.yaml", f"{name}/bd.yaml", file.warnings)
-    study = bd.value(bd.content, "study", str)
-    if study != name:
-        state = "missing" if study is None else repr(study)
-        bd.warnings.append(f"{bd.short_name}: study: is {state}, its directory is {name!r}")
-    if bd.content.get("job") is None:
+    path = directory / "bd.yaml"
+    bd = _Section(path, f"{name}/bd.yaml", file.warnings, _read(path))
+    if (study := bd.value("study", str)) != name:
+        is_what = "missing" if study is None else repr(study)
+        bd.warn("study", f": is {is_what}, but the directory's name is {name!r}")
+    if bd.value("job", dict) is None:
         hint = "declare the job's parameters, e.g. `job: {x: float}`"
         raise bd.error("job", "is missing or empty", hint)
     config_files = tuple(f for f in dict.fromkeys(bd.strings("config_files")) if f != "doIt.py")
     for needed in config_files:
-        hint = f"create {needed}, or take it out of {bd.short_name}"
+        hint = f"create {needed}, or take it out of {bd.name}"
         bd.require_file("config_files", directory / needed, hint)
     return StudyConfig(
         name=name,
@@ -384,11 +306,11 @@ def _study(file: _File, name: Any, entry: Any, retries: int) -> StudyConfig:
         run_params=bd.mapping("run_params"),
         config_files=config_files,
         retries=retries if own_retries is None else own_retries,
-        settings=MappingProxyType(settings),
+        settings=MappingProxyType(dict(entry.content)),
     )
 
 
-def _types(bd: _File, section: str) -> Mapping[str, type]:
+def _types(bd: _Section, section: str) -> Mapping[str, type]:
     types: dict[str, type] = {}
     for name, kind in bd.mapping(section).items():
         bd.choice(f"{section}.{name}", kind, TYPES)
@@ -399,45 +321,44 @@ def _types(bd: _File, section: str) -> Mapping[str, type]:
     return MappingProxyType(types)
 
 
-def _host(file: _File, settings: Mapping[str, Any], at: str) -> str | None:
+def _host(entry: _Section) -> str | None:
     hint = "write zeo:///path/of/the/study, or zeo://name:port"
-    host: str | None = file.value(settings, "host", str, hint, at)
+    host: str | None = entry.value("host", str, hint)
     if host is not None:
         scheme, _, target = host.partition("://")
         tcp = _TCP.fullmatch(target)
         known = 0 < int(tcp[1]) < 65536 if tcp else target[:1] == "/" or ":" not in target
         if scheme != "zeo" or not target or not known:
-            raise file.wrong(f"{at}host", host, "of the form zeo://...", hint)
+            raise entry.wrong("host", host, "of the form zeo://...", hint)
     return host
 
 
-def _aliases(file: _File, studies: Mapping[str, StudyConfig]) -> Mapping[str, str]:
+def _aliases(file: _Section, studies: Mapping[str, StudyConfig]) -> Mapping[str, str]:
     aliases = file.mapping("aliases")
-    for name in aliases:
+    for name, target in aliases.items():
         key, chain = f"aliases.{name}", [name]
         if name in studies:
             raise file.error(key, f"{name!r} is a study already", "give the alias another name")
         if name in RESERVED_NAMES:
-            hidden = f"workflow.{name} is something else, which hides the alias"
-            file.warnings.append(f"{file.short_name}: {key}: {hidden}")
-        while chain[-1] not in studies:
-            target = aliases.get(chain[-1])
-            if chain[-1] in aliases and not isinstance(target, str):
-                raise file.wrong(key, target, "a string", "an alias names a study")
-            if target is None:
-                near = _near(chain[-1], [*studies, *aliases])
-                hint = f"did you mean {near!r}?" if near else f"studies: {', '.join(studies)}"
-                raise file.error(key, f"{chain[-1]!r} is no study and no alias", hint)
+            file.warn(key, f": hidden, since workflow.{name} is something else")
+        while target not in studies:
+            if not isinstance(target, str):
+                raise file.wrong(f"aliases.{chain[-1]}", target, "a string", "name a study there")
             if target in chain:
                 loop = " -> ".join([*chain, target])
                 raise file.error(key, f"goes in a circle: {loop}", "let one of them name a study")
+            if target not in aliases:
+                near = _near(target, [*studies, *aliases])
+                hint = f"did you mean {near!r}?" if near else f"studies: {', '.join(studies)}"
+                raise file.error(key, f"{target!r} is no study and no alias", hint)
             chain.append(target)
+            target = aliases[target]
     return aliases
 
 
-def _orchestrator(file: _File) -> tuple[str, str]:
+def _orchestrator(file: _Section) -> tuple[str, str]:
     hint = "write module.function: orchestrator.main is the function main of orchestrator.py"
-    text = file.value(file.content, "orchestrator", str, hint)
+    text = file.value("orchestrator", str, hint)
     if text is None:
         raise file.error("orchestrator", "is missing or empty", hint)
     module, _, function = text.partition(".")
@@ -446,17 +367,15 @@ def _orchestrator(file: _File) -> tuple[str, str]:
     return module, function
 
 
-def _runtime_dir(file: _File) -> Path | None:
-    text = file.value(file.content, "runtime_dir", str)
-    if text is None:
+def _runtime_dir(file: _Section) -> Path | None:
+    text = file.value("runtime_dir", str)
+    if not text:
         return None
     try:
-        path = Path(text).expanduser()
-    except RuntimeError:
-        path = None
-    if not text or path is None:
-        raise file.wrong("runtime_dir", text, "a directory's path", "~name needs a user's name")
-    return Path(os.path.abspath(file.path.parent / path))
+        path = file.path.parent / Path(text).expanduser()
+    except RuntimeError as error:
+        raise file.wrong("runtime_dir", text, "a path", "there is no such user") from error
+    return Path(os.path.abspath(path))  # noqa: PTH100 (keeps links)
 
 
 def _mode(path: Path) -> int:
@@ -466,19 +385,15 @@ def _mode(path: Path) -> int:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return 0
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read: {error.strerror}", hint="check the path and its permissions"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
-def _names_in(directory: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except OSError:
-        return []
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    hint = "check the path and its permissions"
+    return ConfigError(f"{path}: cannot be read: {error.strerror}", hint=hint)
 
 
-def _near(name: Any, names: Iterable[str]) -> str | None:
+def _near(name: Any, names: Collection[str]) -> str | None:
     import difflib  # only wrong names come here
 
     lower = {other.lower(): other for other in names if other != name}

@@ -6,11 +6,10 @@ import argparse
 import os
 import sys
 
-from motoko.supervisor.main import AlreadySupervised, supervise
-from motoko.supervisor.report import Pipe
-
 from motoko.config import load
 from motoko.errors import MotokoError
+from motoko.supervisor.main import AlreadySupervised, supervise
+from motoko.supervisor.report import Pipe
 
 
 def main() -> None:

@@ -8,10 +8,9 @@ import signal
 import subprocess
 from collections.abc import Callable
 
-from motoko.supervisor.daemons import Spec, environment
-
 from motoko.identity import Identity
 from motoko.runtime import Runtime
+from motoko.supervisor.daemons import Spec, environment
 
 
 class Child:

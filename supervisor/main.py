@@ -11,14 +11,13 @@ import os
 import time
 from collections.abc import Iterator
 
-from motoko.supervisor.report import Listener
-from motoko.supervisor.shell import Supervisor
-
 from motoko.config import WorkflowConfig
 from motoko.control import SUPERVISOR, check_startable, remove_leftovers
 from motoko.errors import MotokoError
 from motoko.identity import Identity
 from motoko.runtime import Runtime, prepare, write_atomically
+from motoko.supervisor.report import Listener
+from motoko.supervisor.shell import Supervisor
 
 
 class AlreadySupervised(MotokoError):

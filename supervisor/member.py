@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from motoko.control import uptime_s
+from motoko.runtime import Runtime
 from motoko.supervisor.child import Child
 from motoko.supervisor.daemons import Spec
 from motoko.supervisor.table import Entry, State
-
-from motoko.control import uptime_s
-from motoko.runtime import Runtime
 
 
 @dataclass

@@ -10,16 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from motoko.supervisor import daemons
-from motoko.supervisor.child import Child, adopt, spawn
-from motoko.supervisor.daemons import Spec, may_start
-from motoko.supervisor.member import Member
-from motoko.supervisor.probes import NoAnswer, figures, ping_zeo
-from motoko.supervisor.report import Listener
-from motoko.supervisor.server import serve
-from motoko.supervisor.table import Do, Entry, State, overall
-from motoko.supervisor.watchdog import Watchdog
-
 from motoko.bus.messages import DaemonStatus, Message
 from motoko.bus.publisher import Publisher
 from motoko.bus.subscriber import Subscriber
@@ -34,6 +24,15 @@ from motoko.control import (
 )
 from motoko.identity import Identity
 from motoko.runtime import Runtime
+from motoko.supervisor import daemons
+from motoko.supervisor.child import Child, adopt, spawn
+from motoko.supervisor.daemons import Spec, may_start
+from motoko.supervisor.member import Member
+from motoko.supervisor.probes import NoAnswer, figures, ping_zeo
+from motoko.supervisor.report import Listener
+from motoko.supervisor.server import serve
+from motoko.supervisor.table import Do, Entry, State, overall
+from motoko.supervisor.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 

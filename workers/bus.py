@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 
 import zmq
-from motoko.workers.daemon import arguments, running
 
 from motoko.bus.subscriber import WELCOME
 from motoko.runtime import Runtime
+from motoko.workers.daemon import arguments, running
 
 # Messages held for a subscriber that does not read; beyond it, it misses some, and resyncs.
 HIGH_WATER_MARK = 100_000

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from types import FrameType
 
 from motoko.config import WorkflowConfig, load
-
 from motoko.errors import MotokoError
 from motoko.identity import Identity
 from motoko.runtime import Runtime, locate, write_atomically
@@ -58,6 +57,7 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
         format=f"%(asctime)s.%(msecs)03dZ %(levelname)s {name} %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
+    logging.getLogger("ZEO").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     try:

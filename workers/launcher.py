@@ -14,14 +14,6 @@ import signal
 import time
 from dataclasses import dataclass, field
 
-from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
-from motoko.workers.ends import End, settle
-from motoko.workers.local_run import LocalRun
-from motoko.workers.preparing import Prepared, Preparer, stderr_end
-from motoko.workers.recovery import Found, examine
-from motoko.workers.slots import Slots, release, usable_cpus
-from motoko.workers.transacting import atomically
-
 from motoko.bd.base import StudyBase, connect
 from motoko.bus.messages import DaemonStatus, Message, SlotsFreed
 from motoko.bus.publisher import Publisher
@@ -29,6 +21,13 @@ from motoko.dispatch import Dispatcher, Waiter
 from motoko.errors import ConfigError
 from motoko.identity import session_members
 from motoko.states import CREATED, FINISHED
+from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
+from motoko.workers.ends import End, settle
+from motoko.workers.local_run import LocalRun
+from motoko.workers.preparing import Prepared, Preparer, stderr_end
+from motoko.workers.recovery import Found, examine
+from motoko.workers.slots import Slots, release, usable_cpus
+from motoko.workers.transacting import atomically
 
 log = logging.getLogger(__name__)
 

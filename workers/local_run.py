@@ -8,10 +8,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from motoko.identity import Identity, session_members
 from motoko.workers import wrapper
 from motoko.workers.preparing import Prepared, output_stem
-
-from motoko.identity import Identity, session_members
 
 
 @dataclass

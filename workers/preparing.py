@@ -11,10 +11,10 @@ from typing import Any
 
 import BlackDynamite
 from BlackDynamite.conffile_zeo import ConfFile
-from motoko.workers.run_directory import Unset, fill, header, keep_output, write
 
 from motoko.bd.base import StudyBase
 from motoko.states import CREATED, FAILED, LAUNCHED
+from motoko.workers.run_directory import Unset, fill, header, keep_output, write
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from motoko.identity import Identity
+from motoko.states import CREATED, FAILED_STATES, FINISHED, RUNNING_STATES, TOBELAUNCHED
 from motoko.workers import wrapper
 from motoko.workers.ends import End
 from motoko.workers.preparing import output_stem, stderr_end
-
-from motoko.identity import Identity
-from motoko.states import CREATED, FAILED_STATES, FINISHED, RUNNING_STATES, TOBELAUNCHED
 
 
 @dataclass(frozen=True)

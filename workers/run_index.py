@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from motoko.workers.records import Node, Ref, decode, node
-
 from motoko.errors import NotCreated
+from motoko.workers.records import Node, Ref, decode, node
 
 
 class Loader(Protocol):

@@ -14,17 +14,17 @@ import secrets
 import threading
 import time
 
-from motoko.config import StudyConfig
-from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
-from motoko.workers.run_index import Change, HistoryGone, RunIndex
-from motoko.workers.watch_storage import Connected, Disconnected, Event, Pushed, WatchStorage
 from ZEO.Exceptions import ClientDisconnected, ClientStorageError
 
 from motoko.bd.address import address
 from motoko.bus.messages import Beat, DaemonStatus, Resync, Transition
 from motoko.bus.publisher import Publisher
+from motoko.config import StudyConfig
 from motoko.errors import NotCreated
 from motoko.runtime import Runtime, read_json, write_atomically
+from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
+from motoko.workers.run_index import Change, HistoryGone, RunIndex
+from motoko.workers.watch_storage import Connected, Disconnected, Event, Pushed, WatchStorage
 
 log = logging.getLogger(__name__)
 

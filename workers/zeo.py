@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from motoko.config import StudyConfig
-from motoko.workers.daemon import arguments, running
 from ZEO.asyncio.server import ServerProtocol
 from ZEO.runzeo import ZEOOptions, ZEOServer
 
 from motoko.bd.zeo_conf import render
+from motoko.config import StudyConfig
 from motoko.errors import NotCreated
 from motoko.runtime import Runtime, write_atomically
+from motoko.workers.daemon import arguments, running
 
 
 class CountingServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from motoko.bd.storage import open_database, open_storage
 from motoko.config import StudyConfig
 from motoko.errors import NotCreated
 from motoko.runtime import Runtime
+
+# It logs every decorated function, at a level that says "all of it", to the screen.
+logging.getLogger("BlackDynamite").setLevel(logging.WARNING)
 
 
 class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types

@@ -34,6 +34,9 @@ def parse(
 
 def log_to_terminal(verbose: bool = False) -> None:
     """Show an orchestrator's warnings, and with ``verbose`` also what is fired, on stderr."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="motoko: %(message)s"
-    )
+    logger = logging.getLogger("motoko")
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("motoko: %(message)s"))
+    logger.addHandler(handler)
+    logger.propagate = False
