@@ -56,13 +56,19 @@ def outcome(run: Mapping[str, Any]) -> Outcome:
     return Outcome.FINISHED if run.get("ended_state") == FINISHED else Outcome.PENDING
 
 
+def output_stem(run_name: str) -> str:
+    """What a run's output files are called after: its run_name, as a file name."""
+    return run_name.replace("/", "_")
+
+
 def stderr_tail(run: Mapping[str, Any], lines: int = 20) -> str:
     """The last lines of a run's standard error; empty if there is none (here)."""
     path = run.get("run_path")
     if not path:
         return ""
+    name = f"{output_stem(str(run.get('run_name')))}.e{run.get('id')}"
     try:
-        data = Path(path, f"{run.get('run_name')}.e{run.get('id')}").read_bytes()[-20_000:]
+        data = Path(path, name).read_bytes()[-20_000:]
     except OSError:
         return ""  # not on this machine, or cleaned
     return "\n".join(data.decode(errors="replace").splitlines()[-lines:])

@@ -191,8 +191,11 @@ class Launcher:
             return  # deleted meanwhile
         retries = int(run.entries.get("retries", self.study.retries))
         changes = settle(run.entries, end, retries=retries, now=time.time())
-        if "failure_reason" in changes or "last_failure" in changes:
-            log.warning("run %d failed: %s", number, changes.get("failure_reason", "will retry"))
+        if "retry_at" in changes:
+            self._work.waiting[number] = changes["retry_at"]
+            log.warning("run %d failed and will be retried: %s", number, changes["last_failure"])
+        elif "failure_reason" in changes:
+            log.warning("run %d failed: %s", number, changes["failure_reason"])
         run.entries.update(changes)
 
     def _watch(self, run: LocalRun) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motoko.identity import Identity, session_members
+from motoko.states import output_stem
 from motoko.workers import wrapper
-from motoko.workers.preparing import Prepared, output_stem
+from motoko.workers.preparing import Prepared
 
 
 @dataclass

@@ -13,7 +13,7 @@ import BlackDynamite
 from BlackDynamite.conffile_zeo import ConfFile
 
 from motoko.bd.base import StudyBase
-from motoko.states import CREATED, FAILED, LAUNCHED
+from motoko.states import CREATED, FAILED, LAUNCHED, output_stem
 from motoko.workers.run_directory import Unset, fill, header, keep_output, write
 
 log = logging.getLogger(__name__)
@@ -127,11 +127,6 @@ class Preparer:
         if self._requirements not in self._base.configfiles:
             self._base.configfiles[self._requirements] = self._file
         return self._requirements
-
-
-def output_stem(run_name: str) -> str:
-    """What a run's output files are called after: its run_name, as a file name."""
-    return run_name.replace("/", "_")
 
 
 def stderr_end(directory: Path, name: str, size: int = 4000) -> str:

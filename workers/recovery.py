@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from motoko.identity import Identity
-from motoko.states import CREATED, FAILED_STATES, FINISHED, RUNNING_STATES, TOBELAUNCHED
+from motoko.states import (
+    CREATED,
+    FAILED_STATES,
+    FINISHED,
+    RUNNING_STATES,
+    TOBELAUNCHED,
+    output_stem,
+)
 from motoko.workers import wrapper
 from motoko.workers.ends import End
-from motoko.workers.preparing import output_stem, stderr_end
+from motoko.workers.preparing import stderr_end
 
 
 @dataclass(frozen=True)
