@@ -35,7 +35,6 @@ RESERVED_NAMES = frozenset(
 )
 _STUDY_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _TCP = re.compile(r".+:([0-9]{1,5})")
-_NAMES_HINT = "it starts with a-z and goes on with a-z, 0-9, _ and -"
 _KINDS: Mapping[type, str] = MappingProxyType(
     {dict: "a mapping", list: "a list", str: "a string", int: "an integer"}
     | {float: "a number", bool: "true or false", type(None): "nothing"}
@@ -64,8 +63,8 @@ class StudyConfig:
     def is_local(self) -> bool:
         """Whether the database is the one in ``directory``, reached without TCP.
 
-        So if there is no ``host:``, or if it is a path of that directory, through symbolic links
-        or not. A relative path counts from the workflow's directory.
+        So without a ``host:``, or if that is a path of this directory, links resolved. A relative
+        path counts from the workflow's directory.
         """
         if self.host is None:
             return True
@@ -99,17 +98,15 @@ class WorkflowConfig:
 def find(where: str | os.PathLike[str] | None = None) -> Path:
     """The absolute path of a workflow's file (symbolic links not resolved), which is there.
 
-    ``where`` is the file or its directory, by default the current directory. Raises
-    ``ConfigError`` if there is no such file.
+    ``where`` is the file, or its directory: by default the current one. Else ``ConfigError``.
     """
     try:
         path = Path(os.path.abspath("." if where is None else where))  # noqa: PTH100 (keeps links)
     except FileNotFoundError as error:
         raise ConfigError("the current directory is gone", hint="cd to the workflow") from error
-    if stat.S_ISDIR(mode := _mode(path)):
+    if stat.S_ISDIR(_mode(path)):
         path /= FILE_NAME
-        mode = _mode(path)
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(mode := _mode(path)):
         hint = f"cd to the workflow's directory, or name it; a workflow has a {FILE_NAME}"
         if near := _near(path.name, [other.name for other in path.parent.glob("*.y*ml")]):
             hint = f"there is a {near}: rename it, or name it in the command"
@@ -133,7 +130,7 @@ def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
         file.strings(f"{name}_options")
     retries = file.integer("retries", 0) or 0
     hint = "below `task_managers:`, write one indented line `name:` for each study"
-    entries = file.value("task_managers", dict, hint)
+    entries = file.mapping("task_managers", hint)
     if not entries:
         raise file.error("task_managers", "is missing or empty", hint)
     studies = {name: _study(file, name, entry, retries) for name, entry in entries.items()}
@@ -168,14 +165,12 @@ class _Section:
         problem = f"must be {expected}, and is {_found(value)}"
         return self.error(key, problem, hint or f"make {key} {expected}")
 
-    def warn(self, key: str, text: str) -> None:
-        self.warnings.append(f"{self.name}: {self.at}{key}{text}")
-
     def warn_unknown(self, known: Collection[str]) -> None:
         for key in self.content:
             if key not in known:
-                near = _near(key, known)
-                self.warn("", f"unknown key {key!r}" + (f" (did you mean {near!r}?)" * bool(near)))
+                near = _near(key, known, 0.65)  # here 0.6 finds what is meant to be another
+                text = f"unknown key {key!r}" + (f" (did you mean {near!r}?)" if near else "")
+                self.warnings.append(": ".join(filter(None, (self.name, self.at[:-1], text))))
 
     def value(self, key: str, kind: type, hint: str | None = None) -> Any:
         """The value of a key if it is of that very type, ``None`` if it is absent or null."""
@@ -196,9 +191,9 @@ class _Section:
             hint = f"did you mean {near!r}?" if near else None
             raise self.wrong(key, value, f"one of {', '.join(choices)}", hint)
 
-    def mapping(self, key: str) -> Mapping[str, Any]:
+    def mapping(self, key: str, hint: str | None = None) -> Mapping[str, Any]:
         """The mapping at a key, all of whose own keys are strings; empty if absent or null."""
-        found = self.value(key, dict) or {}
+        found = self.value(key, dict, hint) or {}
         for name in found:
             if not isinstance(name, str):
                 hint = "names that YAML takes for something else (yes, no, on, off, 1) need quotes"
@@ -260,13 +255,11 @@ def _refuse_duplicates(path: Path, node: Any, seen: set[int]) -> None:
         lines[key] = line
 
 
-def _study(file: _Section, name: Any, value: Any, retries: int) -> StudyConfig:
+def _study(file: _Section, name: str, value: Any, retries: int) -> StudyConfig:
     key = f"task_managers.{name}"
-    if not isinstance(name, str):
-        raise file.wrong(key, name, "a string", f"put the name in quotes; {_NAMES_HINT}")
     if not _STUDY_NAME.fullmatch(name) or name in RESERVED_NAMES:
         why = f": workflow.{name} is something else" if name in RESERVED_NAMES else ""
-        hint = f"rename the study and its directory; {_NAMES_HINT}"
+        hint = "rename it: a study's name starts with a-z and goes on with a-z, 0-9, _ and -"
         raise file.error(key, f"{name!r} is a name that cannot be a study{why}", hint)
     if value is not None and not isinstance(value, dict):
         hint = f"write `{name}:` alone, or settings such as `host:` indented below it"
@@ -288,14 +281,12 @@ def _study(file: _Section, name: Any, value: Any, retries: int) -> StudyConfig:
     bd = _Section(path, f"{name}/bd.yaml", file.warnings, _read(path))
     if (study := bd.value("study", str)) != name:
         is_what = "missing" if study is None else repr(study)
-        bd.warn("study", f": is {is_what}, but the directory's name is {name!r}")
+        bd.warnings.append(f"{bd.name}: study: is {is_what}, but its directory is {name!r}")
     if bd.value("job", dict) is None:
-        hint = "declare the job's parameters, e.g. `job: {x: float}`"
-        raise bd.error("job", "is missing or empty", hint)
+        raise bd.error("job", "is missing or empty", "name its parameters: `job: {x: float}`")
     config_files = tuple(f for f in dict.fromkeys(bd.strings("config_files")) if f != "doIt.py")
     for needed in config_files:
-        hint = f"create {needed}, or take it out of {bd.name}"
-        bd.require_file("config_files", directory / needed, hint)
+        bd.require_file("config_files", directory / needed, "create it, or remove it there")
     return StudyConfig(
         name=name,
         directory=directory,
@@ -315,8 +306,7 @@ def _types(bd: _Section, section: str) -> Mapping[str, type]:
     for name, kind in bd.mapping(section).items():
         bd.choice(f"{section}.{name}", kind, TYPES)
         if name.lower() in types:
-            problem = "is there twice: upper and lower case are the same here"
-            raise bd.error(f"{section}.{name}", problem, "rename or remove one of them")
+            raise bd.error(f"{section}.{name}", "is there twice, but for its case", "rename one")
         types[name.lower()] = TYPES[kind]
     return MappingProxyType(types)
 
@@ -340,8 +330,8 @@ def _aliases(file: _Section, studies: Mapping[str, StudyConfig]) -> Mapping[str,
         if name in studies:
             raise file.error(key, f"{name!r} is a study already", "give the alias another name")
         if name in RESERVED_NAMES:
-            file.warn(key, f": hidden, since workflow.{name} is something else")
-        while target not in studies:
+            file.warnings.append(f"{file.name}: {key}: hidden by workflow.{name}, another thing")
+        while not isinstance(target, str) or target not in studies:
             if not isinstance(target, str):
                 raise file.wrong(f"aliases.{chain[-1]}", target, "a string", "name a study there")
             if target in chain:
@@ -389,19 +379,19 @@ def _mode(path: Path) -> int:
 
 
 def _unreadable(path: Path, error: OSError) -> ConfigError:
-    hint = "check the path and its permissions"
-    return ConfigError(f"{path}: cannot be read: {error.strerror}", hint=hint)
+    return ConfigError(f"{path}: cannot be read: {error.strerror}", hint="check its permissions")
 
 
-def _near(name: Any, names: Collection[str]) -> str | None:
+def _near(name: Any, names: Collection[str], cutoff: float = 0.6) -> str | None:
     import difflib  # only wrong names come here
 
     lower = {other.lower(): other for other in names if other != name}
-    found = difflib.get_close_matches(str(name).lower(), lower, 1)
+    found = difflib.get_close_matches(str(name).lower(), lower, 1, cutoff)
     return lower[found[0]] if found else None
 
 
 def _found(value: Any) -> str:
     text = repr(value)
-    text = text if len(text) <= 80 else text[:77] + "..."
-    return f"{text} ({_KINDS.get(type(value), type(value).__name__)})"
+    return (
+        f"{text[:80]}{'...' * (len(text) > 80)} ({_KINDS.get(type(value), type(value).__name__)})"
+    )

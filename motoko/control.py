@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -22,7 +23,13 @@ from motoko.identity import Identity
 from motoko.runtime import Runtime, locate, prepare, read_json
 
 SUPERVISOR = "supervisor"
+POLL_S = 0.05
+LOCK_PATIENCE_S = 2.0
 Announce = Callable[[str], None]
+
+
+class AlreadySupervised(MotokoError):
+    """Another process is the workflow's supervisor."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,33 @@ def is_running(config: WorkflowConfig) -> bool:
     return supervisor_identity(config) is not None
 
 
+@contextlib.contextmanager
+def supervisor_lock(runtime: Runtime) -> Iterator[None]:
+    """Be the only one who may start or stop daemons; raises ``AlreadySupervised`` otherwise."""
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    with open(runtime.lock(SUPERVISOR), "a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # A process that was killed keeps its locks until its last thread has ended.
+                holder = _identity(runtime.record(SUPERVISOR))
+                if time.monotonic() > deadline or (holder is not None and holder.alive):
+                    raise AlreadySupervised(
+                        f"{runtime.directory} has a supervisor already",
+                        hint=f"see `motoko ps {runtime.directory}`",
+                    ) from None
+            time.sleep(POLL_S)
+        yield
+
+
+def supervisor_elsewhere(config: WorkflowConfig) -> Identity | None:
+    """The supervisor that the records name, if it is one of another host. It may be dead."""
+    identity = _identity(records(config).record(SUPERVISOR))
+    return identity if identity is not None and identity.host != socket.gethostname() else None
+
+
 def living_daemons(runtime: Runtime) -> list[LivingDaemon]:
     """The daemons whose records name a living process of this host, by name."""
     found = []
@@ -152,6 +186,18 @@ def check_startable(config: WorkflowConfig) -> None:
             f"{config.directory} has no supervisor, and a run does not start one",
             hint=f"start it outside of runs: motoko supervise {config.directory}",
         )
+    elsewhere = supervisor_elsewhere(config)
+    if elsewhere is not None:
+        # Only its lock tells whether it lives, and only where all hosts share locks.
+        with contextlib.suppress(FileNotFoundError), open(records(config).lock(SUPERVISOR)) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadySupervised(
+                    f"{config.directory} is supervised on {elsewhere.host} (pid {elsewhere.pid})",
+                    hint=f"work there, or stop it: ssh {elsewhere.host} motoko kill "
+                    f"{config.directory}",
+                ) from None
     missing = [s.name for s in config.studies.values() if s.is_local and not s.created]
     if missing:
         names = ", ".join(missing)
@@ -208,17 +254,19 @@ def _start(
     command += [] if slots is None else ["--slots", str(slots)]
     reading, writing = os.pipe()
     try:
-        with open(runtime.log(SUPERVISOR), "ab") as log:
-            process = subprocess.Popen(
-                [*command, "--report", str(writing)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=config.directory,
-                pass_fds=(writing,),
-                start_new_session=True,
-            )
-        os.close(writing)
+        try:
+            with open(runtime.log(SUPERVISOR), "ab") as log:
+                process = subprocess.Popen(
+                    [*command, "--report", str(writing)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=config.directory,
+                    pass_fds=(writing,),
+                    start_new_session=True,
+                )
+        finally:
+            os.close(writing)
         process.wait()  # it forks at once, so that the supervisor is nobody's child
         for message in _messages(reading, deadline):
             if "line" in message:
@@ -267,7 +315,7 @@ def wait_for_answer(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
                 f"a supervisor of {config.directory} holds its lock but does not answer ({who})",
                 hint="`motoko kill` ends it; `kill -9` leaves its daemons to the next supervisor",
             )
-        time.sleep(0.05)
+        time.sleep(POLL_S)
 
 
 def wait_until_ready(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
@@ -289,7 +337,7 @@ def wait_until_ready(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
         if time.monotonic() > deadline:
             waiting = [d["name"] for d in status["daemons"] if d["state"] != "ready"]
             raise MotokoError(f"not ready in time: {', '.join(waiting)}", hint=_ps_hint(config))
-        time.sleep(0.05)
+        time.sleep(POLL_S)
 
 
 def stop(config: WorkflowConfig, announce: Announce | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -64,7 +63,8 @@ def _stop_orphans(config: WorkflowConfig, runtime: Runtime, announce: Announce) 
     """Stop the daemons that have no supervisor, in the order in which it would."""
     if not control.living_daemons(runtime):
         return
-    with _instead_of_supervisor(runtime), _announcement(config):
+    # With its lock nobody starts again what is being stopped.
+    with control.supervisor_lock(runtime), _announcement(config):
         for group in control.STOP_ORDER:
             daemons = [d for d in control.living_daemons(runtime) if d.kind == group.kind]
             _stop_group(daemons, group, announce)
@@ -82,19 +82,6 @@ def _stop_group(
             if daemon.identity.signal(signal.SIGKILL):
                 announce(f"{daemon.name} does not end, killing it")
         _gone([daemon.identity for daemon in daemons], KILLED_S)
-
-
-@contextlib.contextmanager
-def _instead_of_supervisor(runtime: Runtime) -> Iterator[None]:
-    """Hold the supervisor's lock, so that nobody starts again what is being stopped."""
-    with open(runtime.lock(control.SUPERVISOR), "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MotokoError(
-                "a supervisor is being started at this moment", hint="repeat `motoko kill`"
-            ) from None
-        yield
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import weakref
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -37,19 +36,13 @@ class TaskManager:
     """
 
     def __init__(self, workflow: Workflow, study: str) -> None:
-        self._workflow = weakref.ref(workflow)
+        self.workflow = workflow
         self.study = study
         self.definition: StudyConfig = workflow.definition.studies[study]
         self.config: dict[str, Any] = dict(self.definition.settings)
         self.host = self.definition.host or f"zeo://{self.study_dir}"
         self.selector: Any = None
         self._base: StudyBase | None = None
-
-    @property
-    def workflow(self) -> Workflow:
-        workflow = self._workflow()
-        assert workflow is not None, "the workflow of a task manager outlives it"
-        return workflow
 
     def connect(self) -> StudyBase:
         """The same as ``base``."""

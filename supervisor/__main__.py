@@ -7,8 +7,9 @@ import os
 import sys
 
 from motoko.config import load
+from motoko.control import AlreadySupervised
 from motoko.errors import MotokoError
-from motoko.supervisor.main import AlreadySupervised, supervise
+from motoko.supervisor.main import supervise
 from motoko.supervisor.report import Pipe
 
 

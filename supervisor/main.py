@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import json
 import logging
 import os
 import time
-from collections.abc import Iterator
 
 from motoko.config import WorkflowConfig
-from motoko.control import SUPERVISOR, check_startable, remove_leftovers
-from motoko.errors import MotokoError
+from motoko.control import SUPERVISOR, check_startable, remove_leftovers, supervisor_lock
 from motoko.identity import Identity
 from motoko.runtime import Runtime, prepare, write_atomically
 from motoko.supervisor.report import Listener
 from motoko.supervisor.shell import Supervisor
-
-
-class AlreadySupervised(MotokoError):
-    """Another process is the workflow's supervisor."""
 
 
 def supervise(
@@ -34,7 +26,7 @@ def supervise(
     """
     check_startable(config)
     runtime = prepare(config)
-    with _lock(runtime):
+    with supervisor_lock(runtime):
         _log_to(runtime)
         for warning in config.warnings:
             logging.warning("%s", warning)
@@ -55,16 +47,6 @@ async def _run(
     slots: int | None,
 ) -> None:
     await Supervisor(config, runtime, listener, launchers=launchers, slots=slots).run()
-
-
-@contextlib.contextmanager
-def _lock(runtime: Runtime) -> Iterator[None]:
-    with open(runtime.lock(SUPERVISOR), "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadySupervised(f"{runtime.directory} has a supervisor already") from None
-        yield
 
 
 def _log_to(runtime: Runtime) -> None:

@@ -79,8 +79,8 @@ class Supervisor:
         """Start or adopt all daemons, look after them, and stop them when asked to."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled)
-        # Losing the terminal must not end the workflow.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # Losing the terminal must not end the workflow. (Daemons would inherit SIG_IGN.)
+        self._loop.add_signal_handler(signal.SIGHUP, log.info, "the terminal has gone")
         subscriber = Subscriber(self._runtime.bus_subscribe, self._heard, self._bus_is_live)
         subscriber.subscribe(b"daemon.")
         server = await serve(self._runtime.control, self._answer)
@@ -251,6 +251,8 @@ class Supervisor:
                 return self._status()
             case "add_launchers":
                 return self._add_launchers(request.get("slots"))
+            case "retry_failed":
+                return self._retry_failed()
             case "stop":
                 self._stop_asked.set()
                 return {"stopping": True}
@@ -288,6 +290,13 @@ class Supervisor:
             self._add(spec)
         self._advance()
         return {"added": [spec.name for spec in lacking]}
+
+    def _retry_failed(self) -> dict[str, Any]:
+        failed = [m for m in self._members.values() if m.entry.state is State.FAILED]
+        if not self._stop_asked.is_set():
+            for member in failed:
+                self._do(member, member.entry.retry())
+        return {"retried": [member.name for member in failed]}
 
     # Stopping
 

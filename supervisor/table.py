@@ -128,6 +128,13 @@ class Entry:
             return Do.NOTHING
         return self._again()
 
+    def retry(self) -> Do:
+        """Somebody has mended what made it fail: start it again, with a clean slate."""
+        if self.state is not State.FAILED:
+            return Do.NOTHING
+        self._failures = self._relapses = 0
+        return self._again()
+
     def tick(self, now: float) -> Do:
         """The time is ``now``: has a delay or a deadline passed?"""
         if self.wake_at is None or now < self.wake_at:

@@ -18,6 +18,7 @@ from motoko.runtime import living_orchestrators
 ANSWER_S = 2.0
 EXIT_NOT_READY = 1
 EXIT_NO_SUPERVISOR = 3
+ELSEWHERE = "on another host"
 NOT_RUNNING = "not running"
 COLUMNS = ("name", "state", "pid", "uptime", "restarts", "cpu", "rss", "detail")
 _COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "backoff": "yellow"}
@@ -38,7 +39,7 @@ def command(context: click.Context, directory: Path | None, as_json: bool) -> No
         click.echo(json.dumps(state, indent=2))
     else:
         _print(state)
-    if state["supervisor"]["state"] == NOT_RUNNING:
+    if state["supervisor"]["pid"] is None:
         context.exit(EXIT_NO_SUPERVISOR)
     if state["supervisor"]["state"] != "ready":
         context.exit(EXIT_NOT_READY)
@@ -61,12 +62,13 @@ def _from_records(config: WorkflowConfig) -> dict[str, Any]:
     """What can be known without a supervisor that answers."""
     runtime = control.records(config)
     supervisor = control.supervisor_identity(config)
+    elsewhere = control.supervisor_elsewhere(config)
     return {
         "workflow": str(config.path),
         "supervisor": {
             "pid": supervisor.pid if supervisor else None,
-            "host": supervisor.host if supervisor else None,
-            "state": "not answering" if supervisor else NOT_RUNNING,
+            "host": supervisor.host if supervisor else elsewhere.host if elsewhere else None,
+            "state": "not answering" if supervisor else ELSEWHERE if elsewhere else NOT_RUNNING,
             "uptime_s": control.uptime_s(supervisor) if supervisor else None,
         },
         "daemons": [

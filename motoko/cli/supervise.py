@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -25,8 +24,8 @@ def command(motoko_yaml: Path | None, detach: bool, slots: int | None, no_launch
     """Start the workflow's daemons and look after them.
 
     MOTOKO_YAML is the file or its directory, by default the current directory. In the foreground,
-    Ctrl-C stops everything. If the workflow is supervised already, the launchers that it lacks are
-    added, and nothing else is done.
+    Ctrl-C stops everything. If the workflow is supervised already, the launchers that it lacks and
+    the daemons that were given up are started, and nothing else is done.
     """
     config = load(motoko_yaml)
     for warning in config.warnings:
@@ -40,24 +39,25 @@ def command(motoko_yaml: Path | None, detach: bool, slots: int | None, no_launch
         )
     else:
         # The one command that is the supervisor itself.
-        from motoko.supervisor.main import AlreadySupervised, supervise
+        from motoko.supervisor.main import supervise
         from motoko.supervisor.report import Terminal
 
         try:
             supervise(config, Terminal(), launchers=launchers, slots=slots)
-        except AlreadySupervised:
-            _join(config, launchers, slots)
+        except control.AlreadySupervised:
+            if control.supervisor_elsewhere(config):
+                raise
+            _join(config, launchers, slots)  # somebody else was faster
 
 
 def _join(config: WorkflowConfig, launchers: bool, slots: int | None) -> None:
     """Make do with the supervisor that is there."""
     status = control.wait_for_answer(config, time.monotonic() + ANSWER_S)
-    if launchers:
-        answer: dict[str, Any] = (
-            control.ask(control.records(config), "add_launchers", slots=slots) or {}
-        )
-        for name in answer.get("added", []):
-            click.echo(f"starting {name}")
+    runtime = control.records(config)
+    again = control.ask(runtime, "retry_failed") or {}
+    added = (control.ask(runtime, "add_launchers", slots=slots) or {}) if launchers else {}
+    for name in (*again.get("retried", []), *added.get("added", [])):
+        click.echo(f"starting {name}")
     supervisor = status["supervisor"]
     since = datetime.now() - timedelta(seconds=supervisor["uptime_s"])
     click.echo(f"already running: pid {supervisor['pid']}, since {since.isoformat(' ', 'seconds')}")

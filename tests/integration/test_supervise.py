@@ -1,6 +1,7 @@
 """`motoko supervise`, `ps` and `kill` with real daemons."""
 
 import contextlib
+import json
 import os
 import pty
 import signal
@@ -135,6 +136,28 @@ class TestStarting:
         daemons = two.daemons()
         assert daemons["zeo:mult"]["state"] == "failed" and daemons["zeo:add"]["state"] == "ready"
         assert two.motoko("ps").returncode == 1
+
+    def test_supervise_gives_the_failed_another_chance(self, two):
+        database = two.directory / "mult" / ".bd" / "bd.zeo"
+        good = database.read_bytes()
+        database.write_bytes(b"this is no database at all")
+        assert two.motoko("supervise", "--detach").returncode == 1
+        database.write_bytes(good)
+        done = two.motoko("supervise")
+        assert done.returncode == 0, done.stderr
+        assert "starting zeo:mult" in done.stdout and two.state() == "ready"
+
+    def test_supervised_on_another_host(self, two):
+        process = two.begin("supervise", "--no-launchers")
+        wait_until(lambda: two.state() == "ready", "all is ready")
+        record = two.directory / ".wf" / "daemons" / "supervisor.json"
+        here = record.read_text()
+        record.write_text(json.dumps({**json.loads(here), "host": "login7"}))
+        done = two.motoko("supervise")
+        assert done.returncode == 1 and "is supervised on login7 (pid" in done.stderr
+        assert "ssh login7 motoko kill" in done.stderr
+        record.write_text(here)
+        assert process.poll() is None
 
     def test_awkward_directory(self, workflow):
         flow = workflow(name="a b" + "-long" * 30 + " é")

@@ -7,6 +7,10 @@ import sys
 import pytest
 from support import motoko_command, run_motoko, write_workflow
 
+from motoko import control
+from motoko.cli import kill
+from motoko.config import load
+
 HEAVY = ("BlackDynamite", "ZODB", "ZEO", "numpy", "pandas", "BTrees", "zmq")
 OTHER_COMMANDS = ("create", "supervise", "kill", "info", "launcher", "orchestrator", "run", "clean")
 
@@ -101,3 +105,18 @@ def test_ps_without_supervisor(wf):
     done = run_motoko("ps", "--json", cwd=wf.directory)
     assert done.returncode == 3 and '"pid": null' in done.stdout
     assert not (wf.directory / ".wf").exists()  # it changes nothing
+
+
+@pytest.mark.parametrize(
+    ("counts", "question"),
+    [([0, 0], None), ([1, 0], "1 run is running"), ([2, 3], "5 runs are running")],
+)
+def test_kill_asks_when_runs_are_running(wf, monkeypatch, counts, question):
+    asked = []
+    daemons = [{"counts": {"running": number}} for number in counts] + [{"counts": {}}]
+    monkeypatch.setattr(control, "supervisor_status", lambda *_: {"daemons": daemons})
+    monkeypatch.setattr(kill.click, "confirm", lambda text, **_: asked.append(text))
+    kill._confirm(load(wf.path))
+    assert [question] == [text.partition(" and ")[0] for text in asked] or (
+        question is None and not asked
+    )

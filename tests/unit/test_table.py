@@ -71,6 +71,19 @@ def test_five_deaths_in_a_row_before_readiness_give_up():
     assert found.tick(10_000.0) is Do.NOTHING
 
 
+def test_retry_of_a_failed_one_has_a_clean_slate():
+    found = entry(policy=Policy(attempts=2))
+    assert found.retry() is Do.NOTHING
+    for _ in range(2):
+        found.spawned(0.0, 100)
+        found.died(0.0, "exited with 1")
+    assert found.state is State.FAILED
+    assert found.retry() is Do.SPAWN and found.state is State.STARTING
+    found.spawned(0.0, 101)
+    assert found.died(0.0, "exited with 1") is Do.NOTHING
+    assert found.state is State.BACKOFF
+
+
 def test_settled_readiness_forgets_earlier_failures():
     found, now = entry(), 0.0
     for _ in range(20):

@@ -1,0 +1,85 @@
+# make demo and make test need Python >= 3.11 and nothing else: they make .venv by themselves.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Further arguments for pytest: make test PYTEST_ARGS="-k watcher -x"
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq --no-input
+# git keeps no empty directories: a tier without tests is not there.
+TESTS = $(wildcard tests/unit tests/integration tests/faults)
+SOURCES := motoko supervisor workers tests examples benchmarks
+TYPED := build/typed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test lint typecheck bench clean
+
+help:
+	@echo "make demo    run a real calculation, examples/eos, and print its table"
+	@echo "make test    run all tests but those that need Slurm"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   the benchmarks: what idling costs, how fast a chain is"
+	@echo "make clean   remove what the examples, the tests and the builds have left"
+	@echo
+	@echo "Each makes the virtual environment $(VENV) when it is missing: PYTHON=python3.12 chooses"
+	@echo "the Python for it (>= 3.11)."
+
+demo: $(VENV)/.examples
+	@$(BIN)/motoko run examples/eos > /dev/null # what it prints is in the report, too
+	@echo && cat examples/eos/report.txt && echo && echo "plot: $(CURDIR)/examples/eos/report.png"
+
+test: $(VENV)/.test
+	$(BIN)/pytest $(TESTS) $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory typecheck
+
+# From the repository's top level mypy would take ./motoko for the whole package, and miss
+# motoko.supervisor and motoko.workers, which are elsewhere until they are installed.
+typecheck: $(VENV)/.dev
+	@rm -rf $(TYPED) && mkdir -p $(TYPED)/motoko
+	@ln -s "$(CURDIR)"/motoko/* "$(CURDIR)/supervisor" "$(CURDIR)/workers" $(TYPED)/motoko
+	cd $(TYPED) && "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" \
+	    --cache-dir "$(CURDIR)/.mypy_cache" -p motoko
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/idle.py
+	$(BIN)/python benchmarks/chain.py
+
+clean:
+	@for each in examples/*/motoko.yaml; do \
+	    if [ -x $(BIN)/motoko ]; then $(BIN)/motoko kill --now $$each > /dev/null; fi; \
+	done
+	rm -rf build dist *.egg-info test-logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf examples/*/.wf examples/*/*/.bd examples/*/*/BD-*-runs
+	rm -f examples/*/result.json examples/*/report.json examples/*/report.txt examples/*/report.png
+	find $(wildcard $(SOURCES)) -name __pycache__ -prune -exec rm -rf {} +
+
+# One stamp for each set of dependencies. The package itself is installed in editable form: the
+# stamps need not follow its sources.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Motoko needs Python >= 3.11, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)"; \
+	    echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; } >&2
+	@echo "making the virtual environment $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.examples: pyproject.toml | $(BIN)/python
+	@echo "installing Motoko and what the examples need into $(VENV) (about a minute)"
+	@$(PIP) install --editable '.[examples]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@echo "installing Motoko and what the tests need into $(VENV) (about a minute)"
+	@$(PIP) install --editable '.[examples,test]'
+	@touch $@ $(VENV)/.examples
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "installing Motoko and the tools of its developers into $(VENV) (about a minute)"
+	@$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/.test $(VENV)/.examples
