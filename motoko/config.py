@@ -168,7 +168,7 @@ class _Section:
     def warn_unknown(self, known: Collection[str]) -> None:
         for key in self.content:
             if key not in known:
-                near = _near(key, known, 0.65)  # here 0.6 finds what is meant to be another
+                near = _near(key, known, 0.65)  # 0.6 takes temperature for generator
                 text = f"unknown key {key!r}" + (f" (did you mean {near!r}?)" if near else "")
                 self.warnings.append(": ".join(filter(None, (self.name, self.at[:-1], text))))
 
@@ -391,7 +391,5 @@ def _near(name: Any, names: Collection[str], cutoff: float = 0.6) -> str | None:
 
 
 def _found(value: Any) -> str:
-    text = repr(value)
-    return (
-        f"{text[:80]}{'...' * (len(text) > 80)} ({_KINDS.get(type(value), type(value).__name__)})"
-    )
+    text, kind = repr(value), _KINDS.get(type(value), type(value).__name__)
+    return f"{text[:80]}{'...' if len(text) > 80 else ''} ({kind})"

@@ -143,6 +143,22 @@ def supervisor_elsewhere(config: WorkflowConfig) -> Identity | None:
     return identity if identity is not None and identity.host != socket.gethostname() else None
 
 
+def refuse_elsewhere(config: WorkflowConfig) -> None:
+    """Raise ``AlreadySupervised`` if a supervisor on another host holds the lock."""
+    elsewhere = supervisor_elsewhere(config)
+    if elsewhere is None:
+        return
+    # Only its lock tells whether it lives, and only where all hosts share locks.
+    with contextlib.suppress(FileNotFoundError), open(records(config).lock(SUPERVISOR)) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadySupervised(
+                f"{config.directory} is supervised on {elsewhere.host} (pid {elsewhere.pid})",
+                hint=f"work there, or stop it: ssh {elsewhere.host} motoko kill {config.directory}",
+            ) from None
+
+
 def living_daemons(runtime: Runtime) -> list[LivingDaemon]:
     """The daemons whose records name a living process of this host, by name."""
     found = []
@@ -186,18 +202,7 @@ def check_startable(config: WorkflowConfig) -> None:
             f"{config.directory} has no supervisor, and a run does not start one",
             hint=f"start it outside of runs: motoko supervise {config.directory}",
         )
-    elsewhere = supervisor_elsewhere(config)
-    if elsewhere is not None:
-        # Only its lock tells whether it lives, and only where all hosts share locks.
-        with contextlib.suppress(FileNotFoundError), open(records(config).lock(SUPERVISOR)) as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AlreadySupervised(
-                    f"{config.directory} is supervised on {elsewhere.host} (pid {elsewhere.pid})",
-                    hint=f"work there, or stop it: ssh {elsewhere.host} motoko kill "
-                    f"{config.directory}",
-                ) from None
+    refuse_elsewhere(config)
     missing = [s.name for s in config.studies.values() if s.is_local and not s.created]
     if missing:
         names = ", ".join(missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from motoko.constraints import Predicate, compile_constraints
@@ -123,7 +123,7 @@ class TaskSelection:
             if not selected:
                 return False
             for predicate in alternatives:
-                if all(self._meets(predicate, pair) for pair in selected):
+                if all(_meets(predicate, run, job.entries) for run, job in selected):
                     return selected
             self._raise_failures(selected, alternatives)
             return False
@@ -133,11 +133,11 @@ class TaskSelection:
         return condition
 
     def _raise_failures(self, selected: list[Pair], alternatives: list[Predicate]) -> None:
-        for pair in selected:
-            if pair[0].entries.get("state") in FAILED_STATES and not any(
-                self._meets(predicate, pair) for predicate in alternatives
+        for run, job in selected:
+            if run.entries.get("state") in FAILED_STATES and not any(
+                _meets(predicate, run, job.entries) for predicate in alternatives
             ):
-                raise failure(pair[0])
+                raise failure(run)
 
     def _predicate(self, constraints: str | list[str]) -> Predicate:
         return compile_constraints(
@@ -153,16 +153,12 @@ class TaskSelection:
         if predicate.run_ids is not None:
             candidates = [runs[number] for number in sorted(predicate.run_ids) if number in runs]
         else:
-            candidates = runs.values()
-        pairs = ((run, jobs[run.entries["job_id"]]) for run in candidates)
-        return [pair for pair in pairs if self._meets(predicate, pair)]
-
-    @staticmethod
-    def _meets(predicate: Predicate, pair: Pair) -> bool:
-        run, job = pair
-        # `run.y = 1` of an undeclared y makes an attribute of the run itself, not an entry.
-        values = ChainMap(run.entries, vars(run)) if predicate.undeclared else run.entries
-        return predicate(values, job.entries)
+            candidates = self.base.all_runs()
+        return [
+            (run, jobs[run.entries["job_id"]])
+            for run in candidates
+            if _meets(predicate, run, _LateJob(jobs, run.entries["job_id"]))
+        ]
 
     def _check_names(self, predicate: Predicate) -> None:
         """``ConstraintError`` if no run carries an undeclared name, and there are runs."""
@@ -174,6 +170,30 @@ class TaskSelection:
                     f"study {self.study}: no run has {name!r}, in {predicate.text!r}",
                     hint=f"declared: {', '.join(known)}",
                 )
+
+
+def _meets(predicate: Predicate, run: RunZEO, job: Mapping[str, Any]) -> bool:
+    # `run.y = 1` of an undeclared y makes an attribute of the run itself, not an entry.
+    values = ChainMap(run.entries, vars(run)) if predicate.undeclared else run.entries
+    return predicate(values, job)
+
+
+class _LateJob(Mapping[str, Any]):
+    """A job's entries, loaded when a constraint asks for one."""
+
+    __slots__ = ("_jobs", "_number")
+
+    def __init__(self, jobs: Mapping[int, JobZEO], number: int) -> None:
+        self._jobs, self._number = jobs, number
+
+    def __getitem__(self, name: str) -> Any:
+        return self._jobs[self._number].entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._jobs[self._number].entries)
+
+    def __len__(self) -> int:
+        return len(self._jobs[self._number].entries)
 
 
 def _bases_of(condition: Any) -> tuple[StudyBase, ...]:

@@ -13,10 +13,10 @@ from motoko.supervisor.member import Member
 from motoko.supervisor.probes import NoAnswer, figures, ping_bus, ping_zeo
 from motoko.supervisor.table import State
 
-CHECK_S = 2.0
+CHECK_S = 5.0
 SILENCE_S = 10.0  # without a heartbeat or an answer a daemon counts as hung
 QUIET_BUS_S = 5.0  # without any traffic the bus is asked
-ZEO_EVERY_S = 5.0
+ZEO_EVERY_S = 10.0
 # Later than this by the clock, and it was us who did not run (frozen, or a very busy machine).
 LATE_S = 1.0
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from motoko.bd.storage import open_database, open_storage
 from motoko.config import StudyConfig
 from motoko.errors import NotCreated
 from motoko.runtime import Runtime
+
+PREFETCH = 500
 
 # It logs every decorated function, at a level that says "all of it", to the screen.
 logging.getLogger("BlackDynamite").setLevel(logging.WARNING)
@@ -74,6 +78,19 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         """The newest transaction that this process has been told of: no round trip."""
         tid: bytes = self.db.storage.lastTransaction()
         return tid
+
+    def all_runs(self) -> Iterator[Any]:
+        """Every run, its entries loaded: many at a time, where they are not in memory yet."""
+        runs = iter(self.runs.entries.values())
+        while batch := list(itertools.islice(runs, PREFETCH)):
+            self._prefetch(batch)
+            self._prefetch([run.entries for run in batch])
+            yield from batch
+
+    def _prefetch(self, objects: list[Any]) -> None:
+        ghosts = [each._p_oid for each in objects if each._p_changed is None]
+        if len(ghosts) > 1:
+            self.connection.prefetch(ghosts)
 
     def close(self) -> None:
         """Forget pending changes and disconnect."""

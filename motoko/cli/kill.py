@@ -23,6 +23,7 @@ def command(directory: Path | None, now: bool) -> None:
     """
     config = load(directory)
     if not control.is_running(config) and not control.living_daemons(control.records(config)):
+        control.refuse_elsewhere(config)
         click.echo("nothing is running")
         return
     if not now and sys.stdin.isatty() and sys.stderr.isatty():

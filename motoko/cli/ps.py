@@ -16,6 +16,7 @@ from motoko.identity import Identity
 from motoko.runtime import living_orchestrators
 
 ANSWER_S = 2.0
+DETAIL_WIDTH = 24
 EXIT_NOT_READY = 1
 EXIT_NO_SUPERVISOR = 3
 ELSEWHERE = "on another host"
@@ -172,4 +173,8 @@ def _print_table(title: str, rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         state = Text(row[1], style=_COLOURS.get(row[1], "red"))
         table.add_row(Text(row[0]), state, *map(Text, row[2:]))
-    Console().print(table)
+    console = Console()
+    # On a terminal too narrow for the short columns the lines run over: nothing is cut.
+    short = sum(max(map(len, column)) + 2 for column in list(zip(COLUMNS, *rows, strict=True))[:-1])
+    console.width = max(console.width, short + DETAIL_WIDTH)
+    console.print(table)

@@ -1,6 +1,7 @@
 """`motoko supervise`, `ps` and `kill` with real daemons."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ from support import Flow, kill9, wait_until
 
 from motoko import control
 from motoko.config import load
+from motoko.identity import Identity
 from motoko.runtime import locate
 
 STUDIES = ("add", "mult")
@@ -147,17 +149,24 @@ class TestStarting:
         assert done.returncode == 0, done.stderr
         assert "starting zeo:mult" in done.stdout and two.state() == "ready"
 
-    def test_supervised_on_another_host(self, two):
-        process = two.begin("supervise", "--no-launchers")
-        wait_until(lambda: two.state() == "ready", "all is ready")
-        record = two.directory / ".wf" / "daemons" / "supervisor.json"
-        here = record.read_text()
-        record.write_text(json.dumps({**json.loads(here), "host": "login7"}))
-        done = two.motoko("supervise")
-        assert done.returncode == 1 and "is supervised on login7 (pid" in done.stderr
-        assert "ssh login7 motoko kill" in done.stderr
-        record.write_text(here)
-        assert process.poll() is None
+    def test_supervised_on_another_host(self, workflow):
+        flow = workflow(created=False)
+        record = flow.directory / ".wf" / "daemons" / "supervisor.json"
+        lock = flow.directory / ".wf" / "locks" / "supervisor"
+        record.parent.mkdir(parents=True)
+        lock.parent.mkdir()
+        elsewhere = {**Identity.mine().to_dict(), "name": "supervisor", "host": "login7"}
+        record.write_text(json.dumps(elsewhere))
+        with open(lock, "w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # as seen through a shared file system
+            for command in ("supervise", "kill"):
+                done = flow.motoko(command)
+                assert done.returncode == 1 and "is supervised on login7 (pid" in done.stderr
+                assert "hint: work there, or stop it: ssh login7 motoko kill" in done.stderr
+            supervisor = flow.ps()["supervisor"]
+            assert (supervisor["host"], supervisor["pid"]) == ("login7", None)
+        # Without its lock it is dead, and in nobody's way.
+        assert "no database yet" in flow.motoko("supervise").stderr
 
     def test_awkward_directory(self, workflow):
         flow = workflow(name="a b" + "-long" * 30 + " é")

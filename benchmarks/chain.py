@@ -1,0 +1,137 @@
+"""How long a chain of dependent runs takes, beside motoko 0.1.4.
+
+Each step is ``await workflow.step.createTask(x=i)``, and its run is null: ``python doIt.py`` with
+``run.start(); run.finish()``. So what is measured is the time that a workflow system adds: creating
+a run, noticing it, starting it, and noticing its end.
+
+Both get the same files and the same four commands (create, launcher, orchestrator start, kill),
+each in a virtual environment of its own. They take turns, and while one is measured nothing of the
+other runs. The time is taken inside of the orchestrator, from the start of its ``main`` to its end,
+and written to a file: starting daemons and the orchestrator itself do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from scratch import PROGRAMS, Scratch, end_cleanly_when_terminated, machine, report
+
+PEER = "0.1.4"
+RATIO = 8.0
+PATIENCE_S = 60.0  # for a step, before a chain is given up
+DEFAULT_PEER_VENV = Path.home() / ".cache" / "motoko-benchmarks" / f"motoko-{PEER}"
+
+FILES = {
+    "motoko.yaml": "task_managers:\n  step:\n\norchestrator: orchestrator.main\n",
+    "step/bd.yaml": "study: step\n\njob:\n  x: int\n",
+    "step/launch.sh": "python doIt.py\n",
+    "step/doIt.py": """\
+import BlackDynamite as BD
+
+run, job = BD.getRunFromScript()
+run.start()
+run.finish()
+""",
+    "orchestrator.py": """\
+import json
+import time
+from pathlib import Path
+
+
+def populate_arg_parser(parser):
+    parser.add_argument("--length", type=int, required=True)
+
+
+async def main(workflow, length, **params):
+    started = time.perf_counter()
+    for i in range(length):
+        await workflow.step.createTask(x=i)
+    seconds = time.perf_counter() - started
+    Path(workflow.directory, "result.json").write_text(json.dumps({"seconds": seconds}))
+    workflow.finished = True
+""",
+}
+
+
+def chain(length: int, programs: Path) -> float:
+    """Seconds that a chain takes with the ``motoko`` in a directory of programs."""
+    with Scratch(FILES, programs) as scratch:
+        scratch.motoko("create", "--validated", "./")
+        scratch.motoko("launcher")
+        scratch.motoko(
+            *("orchestrator", "start", "--run_name", "chain", "--length", str(length)),
+            timeout=PATIENCE_S * (length + 1),
+        )
+        return float(json.loads((scratch.directory / "result.json").read_text())["seconds"])
+
+
+def peer_programs(venv: Path) -> Path:
+    """The programs of the peer's virtual environment, which is made if it is not there."""
+    python = venv / "bin" / "python"
+    if _version(python) != PEER:
+        print(f"installing motoko {PEER} into {venv} (once)", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", f"motoko=={PEER}"], check=True)
+    return python.parent
+
+
+def _version(python: Path) -> str | None:
+    """Which motoko an interpreter has."""
+    if not python.exists():
+        return None
+    code = "from importlib.metadata import version; print(version('motoko'))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def main() -> None:
+    """Let both take turns, print both times and their ratio, and exit with 1 if it is too low."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--length", type=int, default=10, help="runs in a chain (default: 10)")
+    parser.add_argument("--repeats", type=int, default=2, help="chains of each (default: 2)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--peer-venv", type=Path, default=DEFAULT_PEER_VENV, metavar="DIR")
+    options = parser.parse_args()
+    if min(options.length, options.repeats) < 1:
+        parser.error("a chain has at least one run, and is measured at least once")
+    end_cleanly_when_terminated()
+
+    contestants = {"ours": PROGRAMS, "peer": peer_programs(options.peer_venv.absolute())}
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(options.repeats):
+        for name, programs in contestants.items():
+            seconds[name].append(round(chain(options.length, programs), 3))
+
+    ours, peer = (statistics.median(seconds[name]) for name in contestants)
+    ratio = round(peer / ours, 1)
+    passed = ratio >= RATIO
+    result = {
+        "machine": machine(),
+        "length": options.length,
+        "peer": f"motoko {PEER}",
+        "seconds": seconds,
+        "ratio": ratio,
+        "passed": passed,
+    }
+    lines = [
+        f"a chain of {options.length} null runs, seconds from start to end of the "
+        "orchestrator's main",
+        *(
+            f"  {label:<13}{statistics.median(seconds[name]):8.2f}   "
+            f"({', '.join(f'{each:.2f}' for each in seconds[name])})"
+            for name, label in (("ours", "ours"), ("peer", f"motoko {PEER}"))
+        ),
+        f"  {'ratio':<13}{ratio:8.1f}   (promised: at least {RATIO:g})",
+        f"on {machine()}",
+        "PASS" if passed else "FAIL",
+    ]
+    report(result, "\n".join(lines), as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""What the benchmarks share: a workflow in a temporary directory that leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+import psutil
+
+PROGRAMS = Path(sys.executable).parent  # where our own `motoko` is
+TOKEN = "MOTOKO_BENCHMARK"
+_NOT_OURS = ("BLACKDYNAMITE_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+_END_S = 5.0
+
+
+class Scratch:
+    """A workflow directory with a short path, and everything that is started in it.
+
+    Whatever is started gets an environment variable that nothing else has. At the end of the
+    ``with`` block the workflow is killed by its own command; processes that still have the
+    variable are ended, and told of on standard error. Then the directory is removed.
+
+    Args:
+        files: what is in the directory: text by relative path.
+        programs: the directory of the ``motoko`` to use, and what comes first on PATH.
+    """
+
+    def __init__(self, files: Mapping[str, str], programs: Path = PROGRAMS) -> None:
+        self._motoko = programs / "motoko"
+        if not self._motoko.exists():
+            sys.exit(f"there is no {self._motoko}: run this with the Python of Motoko's venv")
+        # Short, and not below $TMPDIR: Unix sockets with their limit of 107 bytes live here.
+        self._top = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp"))
+        self._token = secrets.token_hex(16)
+        self._environment = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_OURS)}
+        self._environment |= {
+            "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "TMPDIR": str(self._top),
+            TOKEN: self._token,
+        }
+        self.directory = self._top / "w"
+        for name, text in files.items():
+            path = self.directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def motoko(self, *arguments: str, timeout: float = 120.0) -> str:
+        """Run a command in the directory, and return what it prints; it has to succeed."""
+        # Into files: a daemon that has inherited a pipe would keep us waiting for its end.
+        with tempfile.TemporaryFile("w+", dir=self._top) as output:
+            done = subprocess.run(
+                [self._motoko, *arguments],
+                cwd=self.directory,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=timeout,
+                check=False,
+            )
+            output.seek(0)
+            text = output.read()
+        if done.returncode:
+            raise RuntimeError(f"motoko {' '.join(arguments)} exits {done.returncode}:\n{text}")
+        return text
+
+    def processes(self) -> list[psutil.Process]:
+        """The living processes that were started in here."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(TOKEN) == self._token:
+                    found.append(process)
+            except psutil.Error:  # it has just ended, or is another user's
+                continue
+        return found
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        try:
+            self.motoko("kill")
+        except (RuntimeError, subprocess.TimeoutExpired) as failure:
+            print(failure, file=sys.stderr)
+        finally:
+            self._end_all()
+            shutil.rmtree(self._top, ignore_errors=True)
+
+    def _end_all(self) -> None:
+        _, left = psutil.wait_procs(self.processes(), timeout=_END_S)
+        for process in left:
+            try:
+                print(f"left behind, ended: {process.cmdline()}", file=sys.stderr)
+                process.terminate()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(left, timeout=_END_S)
+        # zdaemon, while it lived, may have started again what was ended.
+        for process in self.processes():
+            process.kill()
+
+
+def end_cleanly_when_terminated() -> None:
+    """Let SIGTERM leave ``with`` blocks, as Ctrl-C does."""
+
+    def leave(number: int, frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def machine() -> str:
+    """Where this was measured, in a few words."""
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, load {load:.1f}"
+    )
+
+
+def report(result: dict[str, Any], text: str, *, as_json: bool) -> NoReturn:
+    """Print a result, as text or as JSON, and exit with 0 if it has passed, 1 otherwise."""
+    print(json.dumps(result, indent=2) if as_json else text)
+    sys.exit(0 if result["passed"] else 1)
