@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,8 @@ class Action:
     f: Callable[..., Any]
     get_params: Any
     is_opaque: bool = False  # its condition is code, which may depend on anything
+    concurrent: bool = False  # its handler runs beside others (never beside itself)
+    running: bool = False
     _last: dict[str, _Firing] = field(default_factory=dict)
 
     def managers(self, workflow: Workflow) -> Iterator[TaskManager]:
@@ -126,6 +128,19 @@ class Action:
             self._last.pop(manager.study, None)
         else:
             self._last[manager.study] = _Firing(selected, time.monotonic())
+
+    async def handle(self, workflow: Workflow, manager: TaskManager, found: Any) -> None:
+        """Call the handler and save what it has changed."""
+        from motoko.bd.session import session
+
+        self.running = True
+        try:
+            await self.fire(workflow, manager, found)
+            if session().pending:
+                self.settle(workflow, manager)
+            session().commit()
+        finally:
+            self.running = False
 
     async def fire(self, workflow: Workflow, manager: TaskManager, found: Any) -> None:
         """Call the handler."""
@@ -163,22 +178,32 @@ def in_handler() -> bool:
     return _in_handler.get()
 
 
-async def round_of(workflow: Workflow, actions: list[Action]) -> bool:
-    """Evaluate actions in order and fire those that are due; whether any condition holds."""
-    from motoko.bd.session import session
+async def round_of(
+    workflow: Workflow,
+    actions: list[Action],
+    beside: Callable[[Coroutine[Any, Any, None]], None],
+) -> bool:
+    """Evaluate actions in order and fire those that are due; whether any condition holds.
 
+    ``beside`` starts the handler of a concurrent action.
+    """
     holds = False
     for action in actions:
         for manager in action.managers(workflow):
+            if action.running:
+                holds = True  # to be looked at again
+                continue
             found = action.evaluate(workflow, manager)
             if not action.due(manager, found):
                 holds = holds or manager.study in action._last
                 continue
             holds = True
-            await action.fire(workflow, manager, found)
-            if session().pending:
-                action.settle(workflow, manager)
-            session().commit()
+            work = action.handle(workflow, manager, found)
+            if action.concurrent:
+                action.running = True  # before it starts: the next study's turn is now
+                beside(work)
+            else:
+                await work
             if workflow.finished:
                 return holds
     return holds

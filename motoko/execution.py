@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from motoko.actions import (
@@ -44,6 +44,8 @@ class Execution:
         self.listeners: list[Callable[[Transition], None]] = []  # told of every transition
         self._registration: set[asyncio.Event] = set()  # of the loops that react to one
         self._round = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._wake_up = asyncio.Event()
         self._dispatcher: Dispatcher | None = None
 
     @property
@@ -98,12 +100,24 @@ class Execution:
             self._dispatcher = None
 
     def add_action(
-        self, name: str, task: str, event: Any, get_params: Any, f: Callable[..., Any] | None
+        self,
+        name: str,
+        task: str,
+        event: Any,
+        get_params: Any,
+        f: Callable[..., Any] | None,
+        concurrent: bool,
     ) -> None:
         if task != ALL:
             getattr(self._workflow, task)  # AttributeError names the task managers
         action = Action(
-            name, task, condition(event, name), handler(f, name), get_params, is_opaque(event)
+            name,
+            task,
+            condition(event, name),
+            handler(f, name),
+            get_params,
+            is_opaque(event),
+            concurrent,
         )
         self.registered.setdefault(task, {})[name] = (event, f, get_params)
         self._actions[task, name] = action
@@ -139,7 +153,13 @@ class Execution:
         # While a handler is suspended a round has to wait; the failure does not.
         if not in_handler() and not self._round.locked():
             async with self._round:
-                await round_of(self._workflow, self.in_order())
+                await round_of(self._workflow, self.in_order(), self._beside)
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a handler beside the others; what it raises ends the workflow."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        self._wake_up.set()
 
     async def run(self, params: dict[str, Any]) -> None:
         """What :meth:`motoko.workflow.Workflow.execute` promises."""
@@ -155,30 +175,34 @@ class Execution:
 
         self._finish = asyncio.Event()
         self._round = asyncio.Lock()
+        self._wake_up = asyncio.Event()
         if self._finished:
             self._finish.set()
         main = asyncio.create_task(self._main(function, params), name="main")
         finish = asyncio.create_task(self._finish.wait(), name="finish")
-        loops = [
+        self._tasks = {
+            main,
+            finish,
             asyncio.create_task(self._run_actions(), name="actions"),
             asyncio.create_task(self._run_error_handlers(), name="error handlers"),
-        ]
-        tasks = [main, finish, *loops]
+        }
         try:
-            while True:
+            while not finish.done() and (not main.done() or self.registered):
+                # A handler that starts beside the others is waited for from then on.
+                started = asyncio.create_task(self._wake_up.wait())
                 done, _ = await asyncio.wait(
-                    [task for task in tasks if not task.done()] or [finish],
-                    return_when=asyncio.FIRST_COMPLETED,
+                    {*self._tasks, started}, return_when=asyncio.FIRST_COMPLETED
                 )
-                for task in done:
+                started.cancel()
+                self._wake_up.clear()
+                self._tasks -= done
+                for task in done - {started}:
                     task.result()  # what it has raised ends the workflow
-                if finish.done() or (main.done() and not self.registered):
-                    break
             session().commit()
         finally:
-            for task in tasks:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             self._finish = None
             self.close()
 
@@ -197,7 +221,7 @@ class Execution:
     async def _run_actions(self) -> None:
         async def act() -> float | None:
             async with self._round:
-                holds = await round_of(self._workflow, self.in_order())
+                holds = await round_of(self._workflow, self.in_order(), self._beside)
             # A condition that is code may depend on anything, time included.
             opaque = any(action.is_opaque for action in self._actions.values())
             return TICK_S if holds or opaque else None
@@ -216,7 +240,8 @@ class Execution:
         from motoko.bd.session import session
 
         registered = asyncio.Event()
-        self._registration.add(registered)
+        events = {registered}
+        self._registration |= events
         try:
             while not needed():
                 await registered.wait()
@@ -224,7 +249,8 @@ class Execution:
             dispatcher = await self.attached()
             managers = self._workflow.task_managers
             with dispatcher.waiting(studies=managers) as waiter:
-                self._registration.add(waiter.event)
+                events.add(waiter.event)
+                self._registration |= events
                 for manager in managers.values():
                     session().refresh(manager.base)
                 while True:
@@ -237,4 +263,4 @@ class Execution:
                         tid = newest.get(study, dispatcher.tid(study))
                         session().refresh(manager.base, tid)
         finally:
-            self._registration.clear()
+            self._registration -= events

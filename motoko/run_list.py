@@ -104,8 +104,9 @@ class RunList:
 
     async def _failed(self, run: RunZEO) -> None:
         """Let error handlers and actions act first; then raise, if the run is still failed."""
-        await _manager(run).workflow.handle_failure()
-        if run.entries.get("state") in FAILED_STATES:
+        workflow = _manager(run).workflow
+        await workflow.handle_failure()
+        if run.entries.get("state") in FAILED_STATES and workflow.on_failure == "raise":
             raise failure(run)
 
 

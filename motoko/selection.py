@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from motoko.constraints import Predicate, compile_constraints
@@ -151,7 +151,9 @@ class TaskSelection:
         runs = self.base.runs.entries
         jobs = self.base.jobs.entries
         if predicate.run_ids is not None:
-            candidates = [runs[number] for number in sorted(predicate.run_ids) if number in runs]
+            candidates: Iterable[RunZEO] = [
+                runs[number] for number in sorted(predicate.run_ids) if number in runs
+            ]
         else:
             candidates = self.base.all_runs()
         return [

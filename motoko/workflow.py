@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from motoko.config import WorkflowConfig, load
 from motoko.errors import ConfigError, NoSupervisor
@@ -72,6 +72,8 @@ class Workflow:
             command line, or by you.
         finished: set it to end :meth:`execute`.
         params: the parameters that :meth:`execute` was called with.
+        on_failure: ``"raise"``, so that awaiting a failed run raises ``RunFailed``, or ``"wait"``:
+            then it waits on, until somebody runs it again.
         actions: what is registered, by task and event name.
     """
 
@@ -88,6 +90,7 @@ class Workflow:
         self.orchestrator_function: Callable[..., Any] | None = None
         self.run_name: str | None = None
         self.params: dict[str, Any] = {}
+        self.on_failure: Literal["raise", "wait"] = "raise"
         self._execution = Execution(self)
         self._vars: WorkflowVars | None = None
 
@@ -220,6 +223,8 @@ class Workflow:
         event: Any = None,
         get_params: Any = None,
         f: Callable[..., Any] | None = None,
+        *,
+        concurrent: bool = False,
     ) -> None:
         """Call ``f`` while a condition holds.
 
@@ -232,10 +237,11 @@ class Workflow:
             get_params: called when the action fires; its result is passed as ``params``.
             f: the handler, async or plain. Gets ``workflow``, ``params``, the parameters of
                 :meth:`execute`, and ``runs`` where the condition gives runs.
+            concurrent: run this handler beside others; it never runs twice at once itself.
 
         Handlers run one at a time, in the order of registration, beside ``main``.
         """
-        self._execution.add_action(event_name, task, event, get_params, f)
+        self._execution.add_action(event_name, task, event, get_params, f, concurrent)
 
     def add_error_handler(
         self, event: Any = "state = FAILED", f: Callable[..., Any] = no_action, **kwargs: Any

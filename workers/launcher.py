@@ -116,7 +116,8 @@ class Launcher:
 
         def look() -> dict[int, Found]:
             found = {}
-            for number, run in self._base.runs.entries.items():
+            for run in self._base.all_runs():
+                number = run.entries["id"]
                 if number not in known and (what := examine(run.entries)):
                     found[number] = what
             return found
