@@ -14,7 +14,7 @@ def create_bd_study(task_manager: TaskManager) -> None:
     from motoko.creation import create_one
 
     task_manager.close()
-    create_one(task_manager.workflow.definition, task_manager.definition)
+    create_one(task_manager.workflow._definition, task_manager.definition)
 
 
 def create_bd_studies(workflow: Workflow, validated: bool | None = None) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import os
+import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +25,16 @@ from motoko.bus.messages import Transition
 from motoko.dispatch import Dispatcher
 from motoko.errors import ConfigError, NoSupervisor, WorkflowStopped
 from motoko.orchestrators import registered
+from motoko.runtime import Runtime, locate
 from motoko.selection import TICK_S
 
 if TYPE_CHECKING:
     from motoko.workflow import Workflow
 
 log = logging.getLogger(__name__)
+
+# Set in every run: from inside one, nothing is ever started.
+RUN_ID_VARIABLE = "BLACKDYNAMITE_RUN_ID"
 
 
 class Execution:
@@ -70,7 +76,7 @@ class Execution:
             if current is not None:
                 current.close()
             workflow = self._workflow
-            runtime = workflow.served()
+            runtime = self.served()
             if runtime is None:
                 raise NoSupervisor(
                     f"no supervisor runs for {workflow.config_path}",
@@ -84,10 +90,38 @@ class Execution:
         await current.live()
         return current
 
+    def served(self) -> Runtime | None:
+        """Where the workflow's servers listen; a supervisor is started if there is none.
+
+        It is started detached and without launchers, and never from inside a run: then
+        ``NoSupervisor`` is raised if there is none.
+        """
+        from motoko import control
+
+        definition = self._workflow._definition
+        if not any(study.is_local for study in definition.studies.values()):
+            return locate(definition)
+        runtime = locate(definition)
+        if os.environ.get(RUN_ID_VARIABLE):
+            if runtime is None:
+                raise NoSupervisor(
+                    f"no supervisor runs for {definition.path}, and a run starts none",
+                    hint="run `motoko supervise` outside",
+                )
+            return runtime
+        if not control.is_running(definition):
+            print(
+                f"motoko: no supervisor runs for {definition.path}: starting one "
+                "(without launchers; `motoko supervise` adds them, `motoko kill` stops all)",
+                file=sys.stderr,
+            )
+            control.start_detached(definition.path, launchers=False)
+        return locate(definition)
+
     def _warn_without_launchers(self) -> None:
         from motoko import control
 
-        status = control.supervisor_status(self._workflow.definition)
+        status = control.supervisor_status(self._workflow._definition)
         if status and not any(each["kind"] == "launcher" for each in status["daemons"]):
             log.warning(
                 "no launcher runs: runs that are created stay so; `motoko launcher` starts them"
@@ -164,7 +198,7 @@ class Execution:
     async def run(self, params: dict[str, Any]) -> None:
         """What :meth:`motoko.workflow.Workflow.execute` promises."""
         function = self._workflow.get_orchestrator_function()
-        run_name, runtime = self._workflow.run_name, self._workflow.served()
+        run_name, runtime = self._workflow.run_name, self.served()
         with contextlib.ExitStack() as stack:
             if run_name is not None and runtime is not None:
                 stack.enter_context(registered(runtime, run_name))

@@ -61,7 +61,7 @@ class RunList:
             return self.runs
         managers = {_manager(run).study: _manager(run) for run, _ in self.runs}
         workflow = next(iter(managers.values())).workflow
-        dispatcher = await workflow.attached()
+        dispatcher = await workflow._execution.attached()
         pending = {_key(run): run for run, _ in self.runs}
         with dispatcher.waiting(runs=pending) as waiter:
             for manager in managers.values():
@@ -100,12 +100,12 @@ class RunList:
                 await self._failed(run)
             elif found is Outcome.FINISHED or key in passed:
                 del pending[key]
-                _manager(run).workflow.dispatcher.forget(waiter, key)
+                _manager(run).workflow._execution.dispatcher.forget(waiter, key)
 
     async def _failed(self, run: RunZEO) -> None:
         """Let error handlers and actions act first; then raise, if the run is still failed."""
         workflow = _manager(run).workflow
-        await workflow.handle_failure()
+        await workflow._execution.handle_failure()
         if run.entries.get("state") in FAILED_STATES and workflow.on_failure == "raise":
             raise failure(run)
 

@@ -219,7 +219,7 @@ async def _until_true(condition: Callable[[], Any], bases: tuple[StudyBase, ...]
     session().commit()
     workflow = bases[0].task_manager.workflow
     by_study = {base.study.name: base for base in bases}
-    dispatcher = await workflow.attached()
+    dispatcher = await workflow._execution.attached()
     with dispatcher.waiting(studies=by_study) as waiter:
         for base in bases:
             session().refresh(base)
@@ -229,7 +229,7 @@ async def _until_true(condition: Callable[[], Any], bases: tuple[StudyBase, ...]
                     return found
             except RunFailed:
                 # Error handlers act first; what they have not mended is an error.
-                await workflow.handle_failure()
+                await workflow._execution.handle_failure()
                 if found := condition():
                     return found
             news = await waiter.wait()

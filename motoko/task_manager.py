@@ -38,7 +38,7 @@ class TaskManager:
     def __init__(self, workflow: Workflow, study: str) -> None:
         self.workflow = workflow
         self.study = study
-        self.definition: StudyConfig = workflow.definition.studies[study]
+        self.definition: StudyConfig = workflow._definition.studies[study]
         self.config: dict[str, Any] = dict(self.definition.settings)
         self.host = self.definition.host or f"zeo://{self.study_dir}"
         self.selector: Any = None
@@ -58,7 +58,7 @@ class TaskManager:
             from motoko.bd.base import connect
             from motoko.bd.session import session
 
-            base = connect(self.definition, self.workflow.served())
+            base = connect(self.definition, self.workflow._execution.served())
             base.task_manager = self
             session().attach(base)
             self._base = base

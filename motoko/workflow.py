@@ -6,28 +6,22 @@ import argparse
 import functools
 import inspect
 import os
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from motoko.config import WorkflowConfig, load
-from motoko.errors import ConfigError, NoSupervisor
+from motoko.errors import ConfigError
 from motoko.execution import Execution
-from motoko.runtime import Runtime, locate
+from motoko.runtime import locate
 from motoko.task_manager import TaskManager
 from motoko.vars import WorkflowVars
 
 if TYPE_CHECKING:
     from BlackDynamite.run_zeo import RunZEO
 
-    from motoko.bus.messages import Transition
-    from motoko.dispatch import Dispatcher
 
 __all__ = ["Workflow", "event"]
-
-# Set in every run: from inside one, nothing is ever started.
-RUN_ID_VARIABLE = "BLACKDYNAMITE_RUN_ID"
 
 
 def event(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,7 +47,8 @@ def no_action(*args: Any, **kwargs: Any) -> None:
 class Workflow:
     """The workflow that a ``motoko.yaml`` describes.
 
-    Its task managers are attributes, by their names and aliases. Making the object only reads
+    Its task managers are attributes, by their names and aliases (so what is not for users starts
+    with an underscore). Making the object only reads
     files: it starts, locks and prints nothing.
 
     Args:
@@ -78,15 +73,15 @@ class Workflow:
     """
 
     def __init__(self, filename: str | os.PathLike[str]) -> None:
-        self.definition: WorkflowConfig = load(filename)
-        self.config = self.definition.raw
-        self.config_path = str(self.definition.path)
-        self.directory = str(self.definition.directory)
+        self._definition: WorkflowConfig = load(filename)
+        self.config = self._definition.raw
+        self.config_path = str(self._definition.path)
+        self.directory = str(self._definition.directory)
         self.task_managers: dict[str, TaskManager] = {
-            name: TaskManager(self, name) for name in self.definition.studies
+            name: TaskManager(self, name) for name in self._definition.studies
         }
-        self.aliases: dict[str, str] = dict(self.definition.aliases)
-        self.orchestrator_script = ".".join(self.definition.orchestrator)
+        self.aliases: dict[str, str] = dict(self._definition.aliases)
+        self.orchestrator_script = ".".join(self._definition.orchestrator)
         self.orchestrator_function: Callable[..., Any] | None = None
         self.run_name: str | None = None
         self.params: dict[str, Any] = {}
@@ -126,55 +121,6 @@ class Workflow:
     def finished(self, value: bool) -> None:
         self._execution.finished = value
 
-    @property
-    def dispatcher(self) -> Dispatcher:
-        """The process's listener to the bus; :meth:`attached` makes it."""
-        return self._execution.dispatcher
-
-    async def attached(self) -> Dispatcher:
-        """The listener to the bus, live in the running loop."""
-        return await self._execution.attached()
-
-    @property
-    def listeners(self) -> list[Callable[[Transition], None]]:
-        """Called with each transition that the bus tells of, once something listens to it."""
-        return self._execution.listeners
-
-    def detach(self) -> None:
-        """Stop listening to the bus."""
-        self._execution.close()
-
-    async def handle_failure(self) -> None:
-        """Let error handlers, and the actions where they may, act on a run that has failed."""
-        await self._execution.handle_failure()
-
-    def served(self) -> Runtime | None:
-        """Where the workflow's servers listen; a supervisor is started if there is none.
-
-        It is started detached and without launchers, and never from inside a run: then
-        ``NoSupervisor`` is raised if there is none.
-        """
-        from motoko import control
-
-        if not any(study.is_local for study in self.definition.studies.values()):
-            return locate(self.definition)
-        runtime = locate(self.definition)
-        if os.environ.get(RUN_ID_VARIABLE):
-            if runtime is None:
-                raise NoSupervisor(
-                    f"no supervisor runs for {self.config_path}, and a run starts none",
-                    hint="run `motoko supervise` outside",
-                )
-            return runtime
-        if not control.is_running(self.definition):
-            print(
-                f"motoko: no supervisor runs for {self.config_path}: starting one "
-                "(without launchers; `motoko supervise` adds them, `motoko kill` stops all)",
-                file=sys.stderr,
-            )
-            control.start_detached(self.definition.path, launchers=False)
-        return locate(self.definition)
-
     def create(self, validated: bool | None = None) -> None:
         """Initialise every study's database, and ``.wf``; what was there is gone.
 
@@ -184,16 +130,16 @@ class Workflow:
         """
         from motoko.creation import create_workflow
 
-        self.close()
-        create_workflow(self.definition, validated=bool(validated))
+        self._close()
+        create_workflow(self._definition, validated=bool(validated))
 
     def start_launcher_daemons(self, args: argparse.Namespace | None = None) -> None:
         """Add launchers to the workflow's supervisor; start one, detached, if there is none."""
         from motoko import control
 
-        runtime = locate(self.definition)
+        runtime = locate(self._definition)
         if runtime is None or control.ask(runtime, "add_launchers", slots=None) is None:
-            control.start_detached(self.definition.path, launchers=True)
+            control.start_detached(self._definition.path, launchers=True)
 
     def get_orchestrator_function(self) -> Callable[..., Any]:
         """The orchestrator's function, loaded from the module that motoko.yaml names.
@@ -204,8 +150,8 @@ class Workflow:
         if self.orchestrator_function is None:
             from motoko.orchestrator_file import load_module
 
-            module_name, function = self.definition.orchestrator
-            module = load_module(self.definition)
+            module_name, function = self._definition.orchestrator
+            module = load_module(self._definition)
             try:
                 self.orchestrator_function = getattr(module, function)
             except AttributeError as error:
@@ -288,7 +234,7 @@ class Workflow:
         """Whether no study has a run (of this run_name, if one is set)."""
         return not any(manager.select() for manager in self.task_managers.values())
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Disconnect from everything; changes that are not saved are lost."""
         self._execution.close()
         for manager in self.task_managers.values():

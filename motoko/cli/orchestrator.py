@@ -59,7 +59,7 @@ def start(context: click.Context) -> None:
     try:
         workflow.execute(**parameters)
     finally:
-        workflow.close()
+        workflow._close()
 
 
 def _detach(runtime: Runtime, run_name: str, arguments: list[str]) -> None:

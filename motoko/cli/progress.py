@@ -46,7 +46,7 @@ class Progress:
         self._live: Live | None = None
 
     def __enter__(self) -> Progress:
-        self._workflow.listeners.append(self._on_transition)
+        self._workflow._execution.listeners.append(self._on_transition)
         for name, manager in self._workflow.task_managers.items():
             for run, _ in manager.select():
                 self._states[name][run.entries["id"]] = str(run.entries.get("state"))
@@ -65,7 +65,7 @@ class Progress:
         error: BaseException | None,
         _: TracebackType | None,
     ) -> None:
-        self._workflow.listeners.remove(self._on_transition)
+        self._workflow._execution.listeners.remove(self._on_transition)
         if self._live is not None:
             self._live.stop()
         else:
@@ -77,7 +77,7 @@ class Progress:
         from motoko.bd.session import session
 
         managers = self._workflow.task_managers
-        dispatcher = await self._workflow.attached()
+        dispatcher = await self._workflow._execution.attached()
         try:
             with dispatcher.waiting(studies=managers) as waiter:
                 for manager in managers.values():
@@ -93,7 +93,7 @@ class Progress:
                             session().refresh(manager.base)
                         self._read()
         finally:
-            self._workflow.detach()
+            self._workflow._execution.close()
 
     def _all(self) -> list[str]:
         return [state for states in self._states.values() for state in states.values()]

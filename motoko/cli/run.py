@@ -88,4 +88,4 @@ def _execute(workflow: Workflow, parameters: dict[str, object]) -> None:
             asyncio.run(progress.until_all_have_ended())
             raise
         asyncio.run(progress.until_all_have_ended())
-    workflow.close()
+    workflow._close()
