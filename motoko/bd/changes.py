@@ -1,44 +1,104 @@
 """What a transaction changes in runs and jobs, key by key, so that it can be applied again.
 
-A commit that meets a conflict or loses its server is aborted, and its changes with it. They are
-noted beforehand, compared with what they started from, and set again on the fresh objects, unless
-somebody else has changed that very key meanwhile.
+A commit that meets a conflict or loses its server is aborted, and its changes with it. So the
+pending content is noted before; when the commit has failed it is compared with what the
+transaction started from, and the difference is set on the fresh objects, unless somebody else has
+changed that very key meanwhile.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import transaction
 from BlackDynamite.conffile_zeo import ConfFile
 from BTrees.OOBTree import OOBTree, OOBucket
 from ZODB.utils import z64
 
-from motoko.errors import ChangeConflict
+from motoko.errors import ChangeConflict, MotokoError
 
 _MISSING = object()
+# Which tree a leaf was found in: looked up at every commit that changes a large run.
+_owners: weakref.WeakKeyDictionary[Any, dict[bytes, Any]] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The pending content of one ``entries`` tree, or of one leaf of a large one."""
+
+    connection: Any
+    view: bytes  # the connection sees what was committed before this tid
+    node: Any
+    tree: Any
+    content: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Change:
-    """The pending content of one ``entries`` tree, or of one leaf of a large one."""
+    """One key of one run's or job's entries: what it was and what it shall be."""
 
     connection: Any
-    oid: bytes
-    serial: bytes  # the revision it started from
-    pending: dict[str, Any]
+    tree_oid: bytes
+    key: str
+    old: Any
+    new: Any
 
 
-def capture(connection: Any) -> list[Change]:
-    """The pending changes of a connection's stored runs and jobs.
+def capture(connection: Any) -> list[Pending]:
+    """The pending content of a connection's changed runs and jobs; to be called before a commit.
 
     New objects and the study's own containers are left out: creating is repeated as a whole.
     """
-    return [
-        Change(connection, obj._p_oid, obj._p_serial, dict(obj.items()))
+    stored = [
+        obj
         for obj in connection._registered_objects
         if isinstance(obj, (OOBTree, OOBucket)) and obj._p_serial != z64 and _is_entries(obj)
     ]
+    trees = [obj for obj in stored if isinstance(obj, OOBTree)]
+    # A tree that is changed itself has got or lost leaves: then only its whole content tells.
+    covered = {id(leaf) for tree in trees for leaf in _leaves(tree)}
+    leaves = [obj for obj in stored if not isinstance(obj, OOBTree)]
+    # Noted now: a failed commit has moved the view on, and dropped objects from memory.
+    view = connection._storage._start
+    return [
+        Pending(connection, view, node, _tree_of(connection, node), dict(node.items()))
+        for node in leaves
+        if id(node) not in covered
+    ] + [Pending(connection, view, tree, tree, dict(tree.items())) for tree in trees]
+
+
+def changes(pending: Iterable[Pending]) -> list[Change]:
+    """The changed keys; to be called after the commit has failed."""
+    found: list[Change] = []
+    for each in pending:
+        before = _content_at(each.connection, each.node._p_oid, each.view)
+        found += [
+            Change(each.connection, each.tree._p_oid, key, old, new)
+            for key in sorted(before.keys() | each.content.keys())
+            if not _same(old := before.get(key, _MISSING), new := each.content.get(key, _MISSING))
+        ]
+    return found
+
+
+def apply_again(change: Change) -> None:
+    """Set a key on the fresh object; ``ChangeConflict`` if somebody else has set it otherwise."""
+    tree = change.connection.get(change.tree_oid)
+    current = tree.get(change.key, _MISSING)
+    if _same(current, change.new):
+        return  # it did get through, or somebody else had the same in mind
+    if not _same(current, change.old):
+        raise ChangeConflict(
+            f"run or job {tree.get('id')}: {change.key!r} was set to {_shown(change.new)} here and "
+            f"to {_shown(current)} by somebody else (it was {_shown(change.old)})",
+            hint="read it again and decide: only one of the two can be kept",
+        )
+    if change.new is _MISSING:
+        del tree[change.key]
+    else:
+        tree[change.key] = change.new
 
 
 def _is_entries(tree: Any) -> bool:
@@ -48,45 +108,39 @@ def _is_entries(tree: Any) -> bool:
     return False
 
 
-def apply_again(change: Change) -> None:
-    """Set a change's keys on the fresh object; ``ChangeConflict`` if one was changed by others."""
-    fresh = change.connection.get(change.oid)
-    before = _content(type(fresh), change.connection.oldstate(fresh, change.serial))
-    # A leaf may have been split meanwhile: only its tree knows where a key belongs.
-    tree = fresh if isinstance(fresh, OOBTree) else _tree_of(change.connection, fresh)
-    for key in before.keys() | change.pending.keys():
-        old = before.get(key, _MISSING)
-        new = change.pending.get(key, _MISSING)
-        if old is new or old == new:
-            continue
-        current = tree.get(key, _MISSING)
-        if current is new or current == new:
-            continue
-        if current is not old and current != old:
-            raise ChangeConflict(
-                f"run or job {tree.get('id')}: {key!r} was set to {new!r} here and to "
-                f"{current!r} by somebody else (it was {old!r})",
-                hint="read the run again and decide; only one of the two can be kept",
-            )
-        if new is _MISSING:
-            del tree[key]
-        else:
-            tree[key] = new
-
-
-def _content(kind: type, state: Any) -> dict[str, Any]:
-    copy = kind()
-    copy.__setstate__(state)
-    return dict(copy.items())
+def _leaves(tree: Any) -> list[Any]:
+    state = tree.__getstate__()
+    return list(state[0][0::2]) if state and len(state) == 2 else []
 
 
 def _tree_of(connection: Any, leaf: Any) -> Any:
-    for _, obj in connection._cache.lru_items():
-        if isinstance(obj, OOBTree):
-            state = obj.__getstate__()
-            if state and len(state) == 2 and any(child is leaf for child in state[0][0::2]):
-                return obj
-    raise ChangeConflict(
-        "a change to a large run met a conflict and could not be applied again",
-        hint="repeat the change",
-    )
+    """The tree that a leaf belongs to: it is in memory, since the leaf was reached through it."""
+    known = _owners.setdefault(connection, {})
+    tree = known.get(leaf._p_oid)
+    if tree is None or not any(child is leaf for child in _leaves(tree)):
+        for _, tree in connection._cache.lru_items():
+            if isinstance(tree, OOBTree) and any(child is leaf for child in _leaves(tree)):
+                break
+        else:
+            raise MotokoError(f"no run or job holds the changed record {leaf._p_oid.hex()}")
+        known[leaf._p_oid] = tree
+    return tree
+
+
+def _content_at(connection: Any, oid: bytes, view: bytes) -> dict[str, Any]:
+    """A node's content in a view of the past."""
+    manager = transaction.TransactionManager()
+    past = connection.db().open(manager, before=view)
+    try:
+        return dict(past.get(oid).items())
+    finally:
+        manager.abort()
+        past.close()
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or bool(one == other)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is _MISSING else repr(value)

@@ -27,7 +27,7 @@ from ZEO.Exceptions import ClientDisconnected
 from ZODB.POSException import ConflictError, StorageTransactionError
 
 from motoko.bd.base import StudyBase
-from motoko.bd.changes import Change, apply_again, capture
+from motoko.bd.changes import Change, apply_again, capture, changes
 from motoko.bd.storage import PATIENCE_S
 from motoko.errors import ChangeConflict, StudyUnavailable
 
@@ -102,7 +102,8 @@ class Session:
             raise failure
         if not self._pending:
             return
-        changes = [change for base in self._bases for change in capture(base.connection)]
+        pending = [each for base in self._bases for each in capture(base.connection)]
+        lost: list[Change] | None = None
         creations = self._creations
         deadline = time.monotonic() + PATIENCE_S
         pause = 0.005
@@ -113,12 +114,16 @@ class Session:
                 return
             except (ConflictError, ClientDisconnected, StorageTransactionError) as error:
                 log.info("saving again after %s: %s", type(error).__name__, error)
-                transaction.abort()
+                try:
+                    if lost is None:
+                        lost = changes(pending)
+                finally:
+                    transaction.abort()
                 if time.monotonic() > deadline:
                     raise self._lost(error) from error
                 time.sleep(random.uniform(0, pause))
                 pause = min(pause * 2, 0.5)
-                self._repeat(creations, changes)
+                self._repeat(creations, lost)
 
     def refresh(self, base: StudyBase | None = None, tid: bytes | None = None) -> None:
         """See what others have committed; pending changes are saved first.
@@ -131,14 +136,14 @@ class Session:
             base.db.storage.ping()
         transaction.begin()
 
-    def _repeat(self, creations: list[Callable[[], None]], changes: list[Change]) -> None:
+    def _repeat(self, creations: list[Callable[[], None]], lost: list[Change]) -> None:
         for base in self._bases:
             base.db.storage.ping()
         transaction.begin()
         try:
             for creation in creations:
                 creation()
-            for change in changes:
+            for change in lost:
                 apply_again(change)
         except ChangeConflict:
             self._creations = []

@@ -1,0 +1,116 @@
+"""What is written on a run when its attempt has ended."""
+
+import pytest
+
+from motoko.states import FAILED_STATES
+from motoko.workers.ends import End, describe, settle
+
+NOW = 1000.0
+
+
+def settled(run, end, retries=0):
+    return settle(run, end, retries=retries, now=NOW)
+
+
+class TestFinalStatesOfTheRun:
+    @pytest.mark.parametrize("code", [0, 1, 137, None])
+    def test_finished_wins_over_exit_code(self, code):
+        changes = settled({"state": "FINISHED"}, End(code=code), retries=3)
+        assert "state" not in changes and changes["ended_state"] == "FINISHED"
+        assert changes.get("exit_code") == code
+
+    @pytest.mark.parametrize("state", sorted(FAILED_STATES))
+    def test_failed_stays_as_it_is(self, state):
+        changes = settled({"state": state}, End(code=0))
+        assert changes["state"] == changes["ended_state"] == state
+        assert state in changes["failure_reason"]
+
+    def test_its_own_reason_is_kept(self):
+        run = {"state": "FAILED", "failure_reason": "diverged"}
+        assert settled(run, End(code=1))["failure_reason"] == "diverged"
+
+    def test_moved_on(self):
+        assert settled({"state": "FORWARDED"}, End(code=0))["ended_state"] == "FINISHED"
+        seen = settled({"state": "FORWARDED"}, End(code=1, finished=True))
+        assert seen["ended_state"] == "FINISHED"
+        # Nothing says that it has ever been FINISHED.
+        assert settled({"state": "FORWARDED"}, End(code=1)) == {"exit_code": 1}
+
+    def test_reset_meanwhile(self):
+        assert settled({"state": "CREATED", "attempt": 2}, End(code=0), retries=5) == {}
+
+
+class TestFailures:
+    @pytest.mark.parametrize("state", ["launched", "START"])
+    @pytest.mark.parametrize("code", [0, 1, 143])
+    def test_unfinished(self, state, code):
+        changes = settled({"state": state}, End(code=code))
+        assert changes["state"] == changes["ended_state"] == "FAILED"
+        assert changes["exit_code"] == code and changes["failure_reason"]
+        assert "retry_at" not in changes
+
+    def test_never_assumed_to_have_finished(self):
+        changes = settled({"state": "START"}, End(code=None, reason="host rebooted"))
+        assert changes["state"] == "FAILED" and changes["failure_reason"] == "host rebooted"
+        assert "exit_code" not in changes
+
+
+class TestRetries:
+    def test_attempts_are_counted(self):
+        run = {"state": "START"}
+        states = []
+        for _ in range(4):
+            changes = settled(run, End(code=1, stderr="boom\n"), retries=2)
+            run = {**run, **changes}
+            states.append((run["state"], run.get("attempt")))
+            if run["state"] == "CREATED":
+                run["state"] = "START"
+        assert states[:3] == [("CREATED", 2), ("CREATED", 3), ("FAILED", 3)]
+
+    def test_earlier_attempt_leaves_no_end(self):
+        changes = settled({"state": "START", "attempt": 1}, End(code=3, stderr="boom"), retries=1)
+        assert "ended_state" not in changes and "failure_reason" not in changes
+        assert "boom" in changes["last_failure"] and changes["exit_code"] == 3
+
+    def test_pause_doubles_up_to_a_minute(self):
+        pauses = [
+            settled({"state": "START", "attempt": n}, End(code=1), retries=20)["retry_at"] - NOW
+            for n in range(1, 10)
+        ]
+        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+    def test_failure_that_the_run_has_set_is_retried_too(self):
+        changes = settled({"state": "FAILED", "attempt": 1}, End(code=0), retries=1)
+        assert changes["state"] == "CREATED" and changes["attempt"] == 2
+
+    def test_final_is_final(self):
+        end = End(code=143, reason="stopped by `motoko kill`", final=True)
+        changes = settled({"state": "START"}, end, retries=9)
+        assert changes["state"] == "FAILED"
+        assert changes["failure_reason"] == "stopped by `motoko kill`"
+
+    def test_finished_is_not_retried(self):
+        assert "retry_at" not in settled({"state": "FINISHED"}, End(code=1), retries=3)
+
+
+class TestDescribe:
+    @pytest.mark.parametrize(
+        ("end", "words"),
+        [
+            (End(code=1), "exit code 1"),
+            (End(code=1, stderr="a\nValueError: no\n\n"), "exit code 1: ValueError: no"),
+            (End(code=0), "never called finish()"),
+            (End(code=137), "SIGKILL"),
+            (End(code=139), "SIGSEGV"),
+            (End(code=255), "signal 127"),
+            (End(code=120), "run directory is gone"),
+            (End(code=1, stderr="x\nZEO.Exceptions.ClientDisconnected: y"), "database connection"),
+            (End(code=1, reason="because"), "because"),
+        ],
+    )
+    def test_words(self, end, words):
+        assert words in describe(end, "START")
+
+    def test_one_short_line(self):
+        reason = describe(End(code=1, stderr="x\n" + "y" * 10_000), "START")
+        assert "\n" not in reason and len(reason) < 300
