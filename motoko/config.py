@@ -69,9 +69,18 @@ class StudyConfig:
         if self.host is None:
             return True
         target = self.host.removeprefix("zeo://")
-        if _TCP.fullmatch(target):
+        if self.tcp_address:
             return False
         return os.path.realpath(self.directory.parent / target) == os.path.realpath(self.directory)
+
+    @property
+    def tcp_address(self) -> tuple[str, int] | None:
+        """The TCP host and port that ``host:`` names, if it does."""
+        target = (self.host or "").removeprefix("zeo://")
+        if not _TCP.fullmatch(target):
+            return None
+        name, _, port = target.rpartition(":")
+        return name, int(port)
 
     @property
     def created(self) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from motoko.config import WorkflowConfig, load
-from motoko.errors import MotokoError, NoSupervisor, NotCreated
+from motoko.errors import ConfigError, MotokoError, NoSupervisor, NotCreated
 from motoko.identity import Identity
 from motoko.runtime import Runtime, locate, prepare, read_json
 
@@ -195,7 +195,7 @@ def tail(path: Path, lines: int = 10) -> str:
     return "\n".join(f"    {line}" for line in found) or "    (its log is empty)"
 
 
-def check_startable(config: WorkflowConfig) -> None:
+def check_startable(config: WorkflowConfig, launchers: bool = True) -> None:
     """Raise what keeps a supervisor from being started here, before anything is changed."""
     if "BLACKDYNAMITE_RUN_ID" in os.environ:
         raise NoSupervisor(
@@ -203,6 +203,18 @@ def check_startable(config: WorkflowConfig) -> None:
             hint=f"start it outside of runs: motoko supervise {config.directory}",
         )
     refuse_elsewhere(config)
+    if launchers and config.generator != "bash":
+        raise ConfigError(
+            f"{config.path}: generator: {config.generator} is not there yet",
+            hint="use `generator: bash`, or supervise with --no-launchers",
+        )
+    for study in config.studies.values():
+        if study.tcp_address and not study.settings.get("insecure_tcp"):
+            raise ConfigError(
+                f"{config.path}: task_managers.{study.name}.host: {study.host} is TCP, where "
+                "anybody who reaches the port can run code in your processes",
+                hint="use a local path, or accept the risk with `insecure_tcp: true` beside host",
+            )
     missing = [s.name for s in config.studies.values() if s.is_local and not s.created]
     if missing:
         names = ", ".join(missing)
@@ -230,7 +242,7 @@ def start_detached(
     deadline = time.monotonic() + timeout
     config = load(config_path)
     if not is_running(config):
-        check_startable(config)
+        check_startable(config, launchers)
         runtime = prepare(config)
         if _start(config, runtime, launchers, slots, announce or _ignore, deadline):
             return

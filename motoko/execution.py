@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import inspect
 import logging
 import os
 import sys
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +87,7 @@ class Execution:
             managers = workflow.task_managers
             current = Dispatcher(runtime, managers, lambda study: managers[study].own_tid)
             self._dispatcher = current
+            atexit.register(_close, weakref.ref(workflow))
             current.listeners += self.listeners
             self._warn_without_launchers()
         await current.live()
@@ -110,6 +113,7 @@ class Execution:
                 )
             return runtime
         if not control.is_running(definition):
+            control.check_startable(definition, launchers=False)
             print(
                 f"motoko: no supervisor runs for {definition.path}: starting one "
                 "(without launchers; `motoko supervise` adds them, `motoko kill` stops all)",
@@ -298,3 +302,10 @@ class Execution:
                         session().refresh(manager.base, tid)
         finally:
             self._registration -= events
+
+
+def _close(reference: weakref.ref[Workflow]) -> None:
+    """At the interpreter's end: take leave of the servers instead of just vanishing."""
+    workflow = reference()
+    if workflow is not None:
+        workflow._close()

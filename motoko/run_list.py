@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 from motoko.errors import RunFailed, WorkflowStopped
-from motoko.states import FAILED_STATES, FINISHED, Outcome, outcome, stderr_tail
+from motoko.run_output import stderr_path, tail
+from motoko.states import FINISHED, Outcome, outcome
 
 if TYPE_CHECKING:
     from BlackDynamite.job import JobZEO
@@ -106,7 +107,7 @@ class RunList:
         """Let error handlers and actions act first; then raise, if the run is still failed."""
         workflow = _manager(run).workflow
         await workflow._execution.handle_failure()
-        if run.entries.get("state") in FAILED_STATES and workflow.on_failure == "raise":
+        if outcome(run.entries) is Outcome.FAILED and workflow.on_failure == "raise":
             raise failure(run)
 
 
@@ -121,7 +122,7 @@ def failure(run: RunZEO) -> RunFailed:
         state,
         str(entries.get("failure_reason") or "no reason was recorded"),
         run_path=entries.get("run_path"),
-        stderr=stderr_tail(entries),
+        stderr=tail(stderr_path(entries)),
         hint=f"when the cause is mended, `motoko retry {study}.{entries['id']}` runs it again",
     )
 

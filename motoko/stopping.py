@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from motoko import control
 from motoko.config import WorkflowConfig
-from motoko.control import Announce, LivingDaemon
+from motoko.control import SUPERVISOR, Announce, LivingDaemon
 from motoko.errors import MotokoError
 from motoko.identity import Identity
 from motoko.runtime import Runtime, locate
@@ -23,15 +23,94 @@ KILLED_S = 5.0
 ANNOUNCE_S = 0.3
 
 
-def stop(config: WorkflowConfig, announce: Announce) -> None:
-    """See :func:`motoko.control.stop`."""
+POLL_S = 0.05
+
+
+def ignore(line: str) -> None:
+    """The default of what is announced."""
+
+
+def stop(config: WorkflowConfig, announce: Announce, detail: Announce = ignore) -> None:
+    """See :func:`motoko.control.stop`. ``detail`` gets a line for each signal that is sent."""
     runtime = control.records(config)
     supervisor = control.supervisor_identity(config)
     daemons = control.living_daemons(runtime)
     if supervisor is not None:
-        _stop_supervisor(supervisor, runtime, daemons, announce)
+        with _following(runtime, detail):
+            _stop_supervisor(supervisor, runtime, daemons, announce, detail)
     # What is left now nobody looks after: its supervisor had been killed, or was just now.
-    _stop_orphans(config, runtime, announce)
+    _stop_orphans(config, runtime, announce, detail)
+    _say_what_has_stopped(daemons, announce)
+
+
+def stop_study(
+    config: WorkflowConfig, study: str, announce: Announce, detail: Announce = ignore
+) -> bool:
+    """Stop the launcher of a study, with its local runs, and its ZEO server; nothing else.
+
+    They stay away until ``motoko supervise`` or ``motoko launcher`` is called.
+
+    Returns:
+        Whether there was anything to stop.
+
+    Raises:
+        MotokoError: the supervisor does not answer, or something cannot even be killed.
+    """
+    names = {f"launcher:{study}", f"zeo:{study}"}
+    runtime = control.records(config)
+    supervisor = control.supervisor_identity(config)
+    daemons = [d for d in control.living_daemons(runtime) if d.name in names]
+    if supervisor is None:
+        if not daemons:
+            control.refuse_elsewhere(config)
+            return False
+        with control.supervisor_lock(runtime):
+            _stop_in_order(daemons, announce, detail)
+        _say_what_has_stopped(daemons, announce)
+        return True
+    with _following(runtime, detail):
+        status = control.ask(runtime, "status", ANSWER_S) or {}
+        known = [
+            each["name"]
+            for each in status.get("daemons", [])
+            if each["name"] in names and each["state"] != "stopped"
+        ]
+        if status and not known:
+            return False
+        detail(f"asking the supervisor (pid {supervisor.pid}) to stop {', '.join(sorted(known))}")
+        answer = control.ask(runtime, "stop_daemons", ANSWER_S, names=known) if known else None
+        if answer is None or "error" in answer:
+            why = answer["error"] if answer else "it does not answer"
+            raise MotokoError(
+                f"the supervisor (pid {supervisor.pid}) cannot stop study {study}: {why}",
+                hint=f"`motoko kill {config.directory}` stops the whole workflow",
+            )
+        _await_stopped(runtime, known)
+    _say_what_has_stopped(daemons, announce)
+    return True
+
+
+def _await_stopped(runtime: Runtime, names: Sequence[str]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        status = control.ask(runtime, "status", ANSWER_S)
+        if status is None:
+            return  # the supervisor has gone, or was killed: what is left is said by the caller
+        left = [
+            each["name"]
+            for each in status["daemons"]
+            if each["name"] in names and each["state"] == "stopping"
+        ]
+        turn = [each for each in status["daemons"] if each["name"] in names]
+        if not left and all(each["state"] == "stopped" for each in turn):
+            return
+        if time.monotonic() > deadline:
+            raise MotokoError(f"not stopped in time: {', '.join(left)}", hint="see `motoko ps`")
+        time.sleep(POLL_S)
+
+
+def _say_what_has_stopped(daemons: Sequence[LivingDaemon], announce: Announce) -> None:
+    """Announce the daemons that have ended; ``MotokoError`` if one has not."""
     left = [daemon for daemon in daemons if daemon.identity.alive]
     for daemon in daemons:
         if daemon not in left:
@@ -41,47 +120,74 @@ def stop(config: WorkflowConfig, announce: Announce) -> None:
         raise MotokoError(f"cannot be killed: {names}", hint="is a file system hanging?")
 
 
+@contextlib.contextmanager
+def _following(runtime: Runtime, detail: Announce) -> Iterator[None]:
+    """Pass on what the supervisor logs meanwhile: it names the signals that it sends."""
+    log = runtime.log(SUPERVISOR)
+    start = log.stat().st_size if log.exists() else 0
+    try:
+        yield
+    finally:
+        if detail is not ignore and log.exists():
+            with open(log, "rb") as file:
+                file.seek(start)
+                for line in file.read().decode(errors="replace").splitlines():
+                    detail(f"supervisor's log: {line}")
+
+
 def _stop_supervisor(
-    supervisor: Identity, runtime: Runtime, daemons: list[LivingDaemon], announce: Announce
+    supervisor: Identity,
+    runtime: Runtime,
+    daemons: list[LivingDaemon],
+    announce: Announce,
+    detail: Announce,
 ) -> None:
     """Have the supervisor stop everything; kill it if it cannot."""
+    detail(f"asking the supervisor (pid {supervisor.pid}) to stop")
     answer = control.ask(runtime, "stop", ANSWER_S)
     if answer is not None:
-        if _gone([supervisor, *(daemon.identity for daemon in daemons)], DEADLINE_S):
+        if gone([supervisor, *(daemon.identity for daemon in daemons)], DEADLINE_S):
             announce(f"stopped supervisor (pid {supervisor.pid})")
             return
     # It may be starting, and have no control socket yet.
-    elif supervisor.signal(signal.SIGTERM) and _gone([supervisor], ANSWER_S):
+    elif _signal(SUPERVISOR, supervisor, signal.SIGTERM, detail) and gone([supervisor], ANSWER_S):
         announce(f"stopped supervisor (pid {supervisor.pid})")
         return
-    if supervisor.signal(signal.SIGKILL):
-        _gone([supervisor], KILLED_S)
+    if _signal(SUPERVISOR, supervisor, signal.SIGKILL, detail):
+        gone([supervisor], KILLED_S)
         announce(f"killed supervisor (pid {supervisor.pid}), which did not answer")
 
 
-def _stop_orphans(config: WorkflowConfig, runtime: Runtime, announce: Announce) -> None:
+def _stop_orphans(
+    config: WorkflowConfig, runtime: Runtime, announce: Announce, detail: Announce
+) -> None:
     """Stop the daemons that have no supervisor, in the order in which it would."""
     if not control.living_daemons(runtime):
         return
     # With its lock nobody starts again what is being stopped.
     with control.supervisor_lock(runtime), _announcement(config):
-        for group in control.STOP_ORDER:
-            daemons = [d for d in control.living_daemons(runtime) if d.kind == group.kind]
-            _stop_group(daemons, group, announce)
+        _stop_in_order(control.living_daemons(runtime), announce, detail)
         if locate(config) is not None:
             control.remove_leftovers(config, runtime)
 
 
-def _stop_group(
-    daemons: Sequence[LivingDaemon], group: control.StopGroup, announce: Announce
-) -> None:
-    for daemon in daemons:
-        daemon.identity.signal(group.signal)
-    if not _gone([daemon.identity for daemon in daemons], group.deadline):
-        for daemon in daemons:
-            if daemon.identity.signal(signal.SIGKILL):
-                announce(f"{daemon.name} does not end, killing it")
-        _gone([daemon.identity for daemon in daemons], KILLED_S)
+def _stop_in_order(daemons: Sequence[LivingDaemon], announce: Announce, detail: Announce) -> None:
+    for group in control.STOP_ORDER:
+        turn = [daemon for daemon in daemons if daemon.kind == group.kind]
+        for daemon in turn:
+            _signal(daemon.name, daemon.identity, group.signal, detail)
+        if not gone([daemon.identity for daemon in turn], group.deadline):
+            for daemon in turn:
+                if _signal(daemon.name, daemon.identity, signal.SIGKILL, detail):
+                    announce(f"{daemon.name} does not end, killing it")
+            gone([daemon.identity for daemon in turn], KILLED_S)
+
+
+def _signal(name: str, identity: Identity, number: int, detail: Announce) -> bool:
+    sent = identity.signal(number)
+    if sent:
+        detail(f"{signal.Signals(number).name} to {name} (pid {identity.pid})")
+    return sent
 
 
 @contextlib.contextmanager
@@ -100,7 +206,7 @@ def _announcement(config: WorkflowConfig) -> Iterator[None]:
         yield
 
 
-def _gone(identities: Sequence[Identity], timeout: float) -> bool:
+def gone(identities: Sequence[Identity], timeout: float) -> bool:
     """Whether all these processes have ended, waiting at most ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     for identity in identities:

@@ -24,7 +24,7 @@ def supervise(
     Raises ``AlreadySupervised`` if there is one, and a ``MotokoError`` for what keeps it from
     starting; nothing was started then. If this process is killed all daemons go on.
     """
-    check_startable(config)
+    check_startable(config, launchers)
     runtime = prepare(config)
     with supervisor_lock(runtime):
         _log_to(runtime)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from motoko.control import (
 from motoko.identity import Identity
 from motoko.runtime import Runtime
 from motoko.supervisor import daemons
-from motoko.supervisor.child import Child, adopt, spawn
+from motoko.supervisor.child import Child, adopt, signal_name, spawn
 from motoko.supervisor.daemons import Spec, may_start
 from motoko.supervisor.member import Member
 from motoko.supervisor.probes import NoAnswer, figures, ping_zeo
@@ -58,6 +58,8 @@ class Supervisor:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._members: dict[str, Member] = {}
+        self._to_stop: set[str] = set()  # asked for, but it is not their turn yet
+        self._wanted_again: set[str] = set()  # while they are being stopped
         self._specs = daemons.base_daemons(config)
         living = {daemon.name for daemon in living_daemons(runtime)}
         for spec in daemons.launchers(config, slots):
@@ -104,8 +106,9 @@ class Supervisor:
 
     # Starting
 
-    def _add(self, spec: Spec) -> None:
-        member = Member(spec, Entry(spec.name), socket=self._zeo_socket(spec))
+    def _add(self, spec: Spec, restarts: int = 0) -> None:
+        entry = Entry(spec.name, restarts=restarts)
+        member = Member(spec, entry, socket=self._zeo_socket(spec))
         self._members[spec.name] = member
         self._adopt(member)
 
@@ -209,6 +212,9 @@ class Supervisor:
         do = entry.died(self._loop.time(), how)
         if asked:
             self._say(member.name, "stopped")
+            if member.name in self._wanted_again:
+                self._begin_again(member)
+                self._advance()
         elif do is Do.SPAWN:
             self._say(member.name, f"{entry.last_exit}, restarting")
         elif entry.wake_at is not None:
@@ -250,9 +256,11 @@ class Supervisor:
             case "status":
                 return self._status()
             case "add_launchers":
-                return self._add_launchers(request.get("slots"))
+                return self._add_launchers(request.get("slots"), request.get("studies"))
             case "retry_failed":
                 return self._retry_failed()
+            case "stop_daemons":
+                return self._stop_daemons(request.get("names"))
             case "stop":
                 self._stop_asked.set()
                 return {"stopping": True}
@@ -276,27 +284,75 @@ class Supervisor:
             "daemons": [member.status(self._runtime) for member in self._members.values()],
         }
 
-    def _add_launchers(self, slots: Any) -> dict[str, Any]:
+    def _add_launchers(self, slots: Any, studies: Any) -> dict[str, Any]:
+        """Add the launchers of some studies, or of all, and start again what they need."""
         if slots is not None and (isinstance(slots, bool) or not isinstance(slots, int)):
             return {"error": f"slots has to be a whole number: {slots!r}"}
+        if studies is not None and not _are_strings(studies):
+            return {"error": f"studies has to be a list of names: {studies!r}"}
         if self._stop_asked.is_set():
             return {"error": "the workflow is being stopped"}
-        lacking = [
+        wanted = [
             spec
             for spec in daemons.launchers(self._config, slots)
-            if spec.name not in self._members
+            if studies is None or spec.study in studies
         ]
+        lacking = [spec for spec in wanted if spec.name not in self._members]
         for spec in lacking:
             self._add(spec)
+        started = [spec.name for spec in lacking]
+        for spec in wanted:
+            if slots is not None and self._members[spec.name].entry.state is State.STOPPED:
+                self._members[spec.name].spec = spec
+            started += self._want([spec.name, f"zeo:{spec.study}", "bus", "watcher"])
         self._advance()
-        return {"added": [spec.name for spec in lacking]}
+        return {"added": started}
 
     def _retry_failed(self) -> dict[str, Any]:
+        """Start again what was given up or stopped; launchers that were stopped are forgotten."""
+        if self._stop_asked.is_set():
+            return {"retried": []}
         failed = [m for m in self._members.values() if m.entry.state is State.FAILED]
-        if not self._stop_asked.is_set():
-            for member in failed:
-                self._do(member, member.entry.retry())
-        return {"retried": [member.name for member in failed]}
+        for member in failed:
+            self._do(member, member.entry.retry())
+        for member in list(self._members.values()):
+            if member.spec.kind == "launcher" and member.entry.state is State.STOPPED:
+                del self._members[member.name]
+        others = [m.name for m in self._members.values() if m.spec.kind != "launcher"]
+        started = self._want(others)
+        self._advance()
+        return {"retried": [*(member.name for member in failed), *started]}
+
+    def _want(self, names: Sequence[str]) -> list[str]:
+        """Start daemons again that were stopped, or as soon as they have; returns which."""
+        started = []
+        self._to_stop.difference_update(names)
+        for name in names:
+            member = self._members[name]
+            if member.entry.state is State.STOPPED:
+                self._begin_again(member)
+            elif member.entry.state is State.STOPPING:
+                self._wanted_again.add(name)
+            else:
+                continue
+            started.append(name)
+        return started
+
+    def _begin_again(self, member: Member) -> None:
+        self._wanted_again.discard(member.name)
+        self._add(member.spec, restarts=member.entry.restarts)
+
+    def _stop_daemons(self, names: Any) -> dict[str, Any]:
+        if not _are_strings(names):
+            return {"error": f"names has to be a list of daemons' names: {names!r}"}
+        if unknown := [name for name in names if name not in self._members]:
+            return {"error": f"there is no daemon {', '.join(unknown)}"}
+        if self._stop_asked.is_set():
+            return {"error": "the workflow is being stopped"}
+        self._wanted_again.difference_update(names)
+        self._to_stop.update(names)
+        self._background(self._stop_asked_for())
+        return {"stopping": names}
 
     # Stopping
 
@@ -316,12 +372,27 @@ class Supervisor:
 
     async def _stop_group(self, group: StopGroup) -> None:
         members = [m for m in self._members.values() if m.spec.kind == group.kind]
+        await self._end(group, members, self._strangers(group.kind))
+
+    async def _stop_asked_for(self) -> None:
+        for group in STOP_ORDER:
+            turn = [n for n in self._to_stop if self._members[n].spec.kind == group.kind]
+            self._to_stop.difference_update(turn)
+            await self._end(group, [self._members[name] for name in turn])
+
+    async def _end(
+        self,
+        group: StopGroup,
+        members: Sequence[Member],
+        others: Sequence[tuple[str, Child]] = (),
+    ) -> None:
         for member in members:
             member.entry.stop()
             self._set_timer(member)
         children = [(m.name, m.child) for m in members if m.child is not None]
-        children += self._strangers(group.kind)
-        for _, child in children:
+        children += others
+        for name, child in children:
+            log.info("%s: %s to pid %d", name, signal_name(group.signal), child.identity.pid)
             child.signal(group.signal)
         await _all_ended(children, group.deadline, self._hurry)
         left = [(name, child) for name, child in children if not child.ended.done()]
@@ -354,6 +425,10 @@ class Supervisor:
     def _say(self, name: str, text: str) -> None:
         log.info("%s %s", name, text)
         self._listener.line(f"{name:<{self._width}} {text}")
+
+
+def _are_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 async def _all_ended(

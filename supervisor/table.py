@@ -163,11 +163,13 @@ class Entry:
 def overall(entries: Iterable[Entry]) -> str:
     """The state of the workflow: ``ready``, ``starting`` or ``degraded``.
 
-    ``starting`` as long as nothing is missing that has been there before, or is given up.
+    ``starting`` as long as nothing is missing that has been there before, is given up or was
+    stopped.
     """
     lacking = [entry for entry in entries if entry.state is not State.READY]
     if not lacking:
         return "ready"
-    if any(entry.was_ready or entry.state is State.FAILED for entry in lacking):
+    gone = (State.FAILED, State.STOPPED)
+    if any(entry.was_ready or entry.state in gone for entry in lacking):
         return "degraded"
     return "starting"

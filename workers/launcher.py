@@ -20,11 +20,12 @@ from motoko.bus.publisher import Publisher
 from motoko.dispatch import Dispatcher, Waiter
 from motoko.errors import ConfigError
 from motoko.identity import session_members
+from motoko.run_output import tail
 from motoko.states import CREATED, FINISHED
 from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
 from motoko.workers.ends import End, settle
 from motoko.workers.local_run import LocalRun
-from motoko.workers.preparing import Prepared, Preparer, stderr_end
+from motoko.workers.preparing import Prepared, Preparer
 from motoko.workers.recovery import Found, examine
 from motoko.workers.slots import Slots, release, usable_cpus
 from motoko.workers.transacting import atomically
@@ -215,7 +216,7 @@ class Launcher:
         self._work.ended[run.run_id] = End(
             code=code,
             reason="stopped by `motoko kill`" if self._stopping else reason,
-            stderr=stderr_end(run.directory, run.stderr),
+            stderr=tail(run.directory / run.stderr),
             final=self._stopping,
             finished=run.run_id in self._work.finished,
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motoko.identity import Identity, session_members
-from motoko.states import output_stem
+from motoko.run_output import output_stem
 from motoko.workers import wrapper
 from motoko.workers.preparing import Prepared
 

@@ -13,8 +13,10 @@ import BlackDynamite
 from BlackDynamite.conffile_zeo import ConfFile
 
 from motoko.bd.base import StudyBase
-from motoko.states import CREATED, FAILED, LAUNCHED, output_stem
+from motoko.run_output import output_stem
+from motoko.states import CREATED, FAILED, LAUNCHED
 from motoko.workers.run_directory import Unset, fill, header, keep_output, write
+from motoko.workers.wrapper import read_claim
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class Preparer:
         if entries.get("state") != CREATED or entries.get("machine_name") not in self._hosts:
             return None
         directory = self.directory(number)
+        while read_claim(directory, attempt) is not None:
+            attempt += 1  # somebody has set it back to CREATED: this is a new attempt
         try:
             if self.slots_wanted(number) > self._slots:
                 raise Unset(
@@ -76,6 +80,9 @@ class Preparer:
                 "state": LAUNCHED,
                 "run_path": str(directory),
                 "attempt": attempt,
+                "ended_state": None,
+                "failure_reason": None,
+                "exit_code": None,
                 "blackdynamite_version": BlackDynamite.__version__,
                 "python_requirements": self._requirements_id(),
             }
@@ -127,14 +134,3 @@ class Preparer:
         if self._requirements not in self._base.configfiles:
             self._base.configfiles[self._requirements] = self._file
         return self._requirements
-
-
-def stderr_end(directory: Path, name: str, size: int = 4000) -> str:
-    """The end of an output file; empty if there is none."""
-    try:
-        with open(directory / name, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - size))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from motoko.identity import Identity
+from motoko.run_output import output_stem, stderr_path, tail
 from motoko.states import (
     CREATED,
     FAILED_STATES,
     FINISHED,
     RUNNING_STATES,
     TOBELAUNCHED,
-    output_stem,
 )
 from motoko.workers import wrapper
 from motoko.workers.ends import End
-from motoko.workers.preparing import stderr_end
 
 
 @dataclass(frozen=True)
@@ -65,5 +64,5 @@ def examine(run: Mapping[str, Any]) -> Found | None:
             if claim.since_reboot
             else "host rebooted"
         )
-    stderr = stderr_end(directory, f"{stem}.e{run.get('id')}")
-    return Found(directory, attempt, stem, end=End(code=code, reason=reason, stderr=stderr))
+    end = End(code=code, reason=reason, stderr=tail(stderr_path(run)))
+    return Found(directory, attempt, stem, end=end)

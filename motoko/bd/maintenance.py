@@ -109,6 +109,11 @@ def selected(base: StudyBase, constraints: Sequence[str]) -> dict[int, str]:
     return {run.entries["id"]: str(run.entries.get("state")) for run, _ in pairs}
 
 
+def failed(base: StudyBase, constraints: Sequence[str]) -> list[int]:
+    """The failed ones among the runs that obey all constraints."""
+    return [n for n, state in selected(base, constraints).items() if state in FAILED_STATES]
+
+
 def running(base: StudyBase, numbers: Collection[int]) -> list[int]:
     """Those of the runs that are being executed.
 
@@ -158,6 +163,7 @@ def _clean(base: StudyBase, wanted: Mapping[int, str], delete: bool, cleaned: Cl
                 passed.changed.append(number)
             else:
                 run.entries["state"] = CLEANING
+                run.entries.pop("ended_state", None)  # nobody is to take it for finished
                 taken[number] = _directory(base.study, run.entries)
                 if taken[number] is None and (elsewhere := run.entries.get("run_path")):
                     passed.left.append(Path(elsewhere))
@@ -366,9 +372,7 @@ def _retry(study: StudyConfig, entries: Any) -> int:
     directory = _directory(study, entries)
     # Attempts count executions; one that could not even start was none.
     if "run_path" in entries and (
-        directory is None
-        or not directory.is_dir()
-        or read_claim(directory, attempt) is not None
+        directory is None or not directory.is_dir() or read_claim(directory, attempt) is not None
     ):
         attempt += 1
     if reason := entries.get("failure_reason"):
@@ -389,6 +393,8 @@ def _take_files(base: StudyBase, run: Any, files: Sequence[Any]) -> None:
             continue
         if file.id not in stored:
             stored[file.id] = file
+        elif stored[file.id].filename != file.filename:
+            continue  # the database keeps one file, and one name, for a content
         run.configfiles.remove(old)
         run.configfiles.add(file.id)
         if run.entries.get("exec") == old:
@@ -404,5 +410,5 @@ def _not_failed(base: StudyBase, number: int) -> MotokoError:
         )
     return MotokoError(
         f"run {study}.{number} is {run.entries.get('state')}: only failed runs are retried",
-        hint=f'to have it executed anew: motoko clean -bd {study} --constraints "id = {number}"',
+        hint=f'to have it executed anew: motoko clean -bd {study} --constraints "runs.id = {number}"',
     )

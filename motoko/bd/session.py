@@ -47,6 +47,10 @@ class Session:
         self._locked: tuple[StudyBase, int] | None = None  # whose lock is held, its descriptor
         self._creations: list[Callable[[], None]] = []
         self._failure: BaseException | None = None
+        # Whoever commits (a user, or BlackDynamite) gets what this session promises.
+        manager = transaction.manager.manager
+        self._commit = manager.commit
+        manager.commit = self.commit
 
     def attach(self, base: StudyBase) -> None:
         """Save the changes that are made through this base."""
@@ -101,6 +105,7 @@ class Session:
         if failure is not None:
             raise failure
         if not self._pending:
+            self._commit()  # a view as new as the connections have been told of
             return
         pending = [each for base in self._bases for each in capture(base.connection)]
         lost: list[Change] | None = None
@@ -109,7 +114,7 @@ class Session:
         pause = 0.005
         while True:
             try:
-                transaction.commit()
+                self._commit()
                 self._creations = []
                 return
             except (ConflictError, ClientDisconnected, StorageTransactionError) as error:

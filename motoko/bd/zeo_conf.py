@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 
@@ -34,3 +35,13 @@ def render(bd_dir: Path, address: Path) -> str:
   </logfile>
 </eventlog>
 """
+
+
+def read_address(bd_dir: Path) -> str | None:
+    """The server's socket that a study's zeo.conf names, or ``None`` if there is none."""
+    try:
+        text = (bd_dir / "zeo.conf").read_text()
+    except FileNotFoundError:
+        return None
+    found = re.search(r"<zeo>\s*address\s+(.+)", text)
+    return found[1].strip().replace("$$", "$") if found else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from motoko.errors import MotokoError
 
@@ -30,7 +31,9 @@ COMMANDS = {
     "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
     "orchestrator": ("motoko.cli.orchestrator", "Start, stop or show orchestrators."),
     "run": ("motoko.cli.run", "Supervise and orchestrate with one command, then stop all."),
-    "clean": ("motoko.cli.clean", "Delete runs and what is left of them."),
+    "clean": ("motoko.cli.clean", "Reset runs to CREATED, or delete them."),
+    "retry": ("motoko.cli.retry", "Have failed runs executed again."),
+    "completion": ("motoko.cli.completion", "Print the script that completes commands in a shell."),
 }
 
 
@@ -54,6 +57,14 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # Without importing all commands for their help, as click does.
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        return [
+            *(CompletionItem(name, help=COMMANDS[name][1]) for name in names),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -63,7 +74,8 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
     if value and not context.resilient_parsing:
         from importlib.metadata import version
 
-        click.echo(f"motoko {version('motoko')}")
+        for name in ("motoko", "BlackDynamite", "ZEO", "pyzmq"):
+            click.echo(f"{name} {version(name)}")
         context.exit()
 
 
@@ -75,7 +87,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the version and exit.",
+    help="Show the versions of Motoko and of what it rests on.",
 )
 @click.pass_context
 def cli(context: click.Context, verbose: bool) -> None:
@@ -83,6 +95,15 @@ def cli(context: click.Context, verbose: bool) -> None:
 
     A workflow is a directory with a motoko.yaml. Most commands take it, or the file, as their
     argument, and use the current directory without one.
+
+    \b
+    To begin with:
+      motoko run                    everything with one command, or in pieces:
+      motoko create                 initialise the studies' databases, once
+      motoko supervise --detach     start the daemons and the launchers
+      motoko orchestrator start --run_name first
+      motoko ps, motoko info        look at the processes, and at the runs
+      motoko kill                   stop everything
     """
     context.obj.verbose = context.obj.verbose or verbose
 

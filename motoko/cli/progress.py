@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from motoko import control
 from motoko.bus.messages import Transition
 from motoko.states import FAILED_STATES, FINISHED, RUNNING_STATES, WAITING_STATES
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 COLUMNS = ("created", "running", "finished", "failed")
 # Lines for a file or a pipe: no more than one a study in this time.
 LINE_EVERY_S = 2.0
+PROCESSES_POLL_S = 0.1
 
 
 def column(state: str | None) -> str:
@@ -55,7 +58,13 @@ class Progress:
             from rich.live import Live
 
             console = Console(stderr=True)
-            self._live = Live(get_renderable=self._table, console=console, refresh_per_second=4)
+            self._live = Live(
+                get_renderable=self._table,
+                console=console,
+                refresh_per_second=4,
+                # Else a result that is sent to a file would be shown here instead.
+                redirect_stdout=sys.stdout.isatty(),
+            )
             self._live.start()
         return self
 
@@ -72,8 +81,13 @@ class Progress:
             for name in self._states:
                 self._line(name, at_once=True)
 
+    @property
+    def unfinished(self) -> int:
+        """How many runs are created or running."""
+        return sum(column(state) in ("created", "running") for state in self._all())
+
     async def until_all_have_ended(self) -> None:
-        """Wait until no run of the run_name is created or running any more."""
+        """Wait until no run of the run_name is created or running, its processes included."""
         from motoko.bd.session import session
 
         managers = self._workflow.task_managers
@@ -83,7 +97,7 @@ class Progress:
                 for manager in managers.values():
                     session().refresh(manager.base)
                 self._read()
-                while any(column(s) in ("created", "running") for s in self._all()):
+                while self.unfinished:
                     await waiter.wait()
                     if waiter.stopped:
                         return
@@ -92,8 +106,16 @@ class Progress:
                         for manager in managers.values():
                             session().refresh(manager.base)
                         self._read()
+            # A run is FINISHED before its launch.sh has ended.
+            while self._running_processes():
+                await asyncio.sleep(PROCESSES_POLL_S)
         finally:
             self._workflow._execution.close()
+
+    def _running_processes(self) -> int:
+        status = control.supervisor_status(self._workflow._definition)
+        daemons = status["daemons"] if status else []
+        return sum(daemon.get("counts", {}).get("running", 0) for daemon in daemons)
 
     def _all(self) -> list[str]:
         return [state for states in self._states.values() for state in states.values()]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -48,6 +51,8 @@ def command(context: click.Context) -> None:
     started = not control.is_running(config)
     control.start_detached(config.path, launchers=True)
     click.echo(f"supervisor {'started' if started else 'found'}: {config.path}", err=True)
+    # Told to end, end what was started as well.
+    signal.signal(signal.SIGTERM, _leave)
     try:
         workflow = Workflow(config.path)
         workflow.run_name = values.run_name
@@ -56,6 +61,10 @@ def command(context: click.Context) -> None:
         if started:
             click.echo("stopping what was started", err=True)
             control.stop(config)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _directory(arguments: list[str]) -> tuple[Path | None, list[str]]:
@@ -83,9 +92,10 @@ def _execute(workflow: Workflow, parameters: dict[str, object]) -> None:
     with Progress(workflow) as progress:
         try:
             workflow.execute(**parameters)
-        except MotokoError as error:
-            click.echo(f"motoko: the orchestrator has ended: {error}", err=True)
+        except MotokoError:
+            # What it had started goes on: its results are there when it is run again.
+            if left := progress.unfinished:
+                click.echo(f"motoko: the orchestrator failed; {left} runs are to end", err=True)
             asyncio.run(progress.until_all_have_ended())
             raise
         asyncio.run(progress.until_all_have_ended())
-    workflow._close()
