@@ -21,6 +21,7 @@ from motoko.bus.messages import Beat, DaemonStatus, Message, Resync, Transition
 from motoko.bus.subscriber import Subscriber
 from motoko.errors import NoSupervisor
 from motoko.runtime import Runtime
+from motoko.timing import until_next
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +241,7 @@ class Dispatcher:
 
     async def _safety_net(self) -> None:
         while True:
-            await asyncio.sleep(NET_S)
+            await asyncio.sleep(until_next(NET_S))
             now = time.monotonic()
             for study, stream in self._streams.items():
                 own = self._own_tid(study)
@@ -255,7 +256,7 @@ class Dispatcher:
                     log.warning("%s: the watcher is silent, reading the base itself", study)
                 if stream.ahead_since is None and not silent:
                     stream.ahead_since = now
-                elif silent or now - (stream.ahead_since or now) >= NET_S:
+                elif silent or now - (stream.ahead_since or now) >= NET_S - 0.1:
                     stream.tid, stream.ahead_since = own, None
                     self.counters.wakeups_by_safety_read += 1
                     self._read_again(study)

