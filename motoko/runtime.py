@@ -63,27 +63,33 @@ class Runtime:
 
     def log(self, daemon: str) -> Path:
         """The log file of a daemon, of the supervisor or of an orchestrator."""
-        return self.wf / "log" / f"{file_name(daemon)}.log"
+        return self.wf / "log" / f"{_daemon_file_name(daemon)}.log"
 
     def record(self, daemon: str) -> Path:
         """The file in which a daemon notes its identity."""
-        return self.wf / "daemons" / f"{file_name(daemon)}.json"
+        return self.wf / "daemons" / f"{_daemon_file_name(daemon)}.json"
 
     def lock(self, name: str) -> Path:
         """The file whose lock says that its holder is alive."""
-        return self.wf / "locks" / file_name(name)
+        return self.wf / "locks" / _daemon_file_name(name)
 
 
 def file_name(name: str) -> str:
-    """A daemon's or run_name's name as a file name: distinct names stay distinct."""
+    """A run_name as a file name: distinct names stay distinct."""
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-    if (safe == name.replace(":", "-", 1) and len(safe) < 100) and not safe.startswith("."):
+    if safe == name and len(os.fsencode(name)) < 100 and not name.startswith("."):
         return safe
-    return f"{safe[:60].lstrip('.')}-{_digest(name)}"
+    return f"{safe[:40].lstrip('.')}-{_digest(name)}"
+
+
+def _daemon_file_name(name: str) -> str:
+    """``zeo:mult`` as ``zeo-mult``: what precedes the colon is one of our own words."""
+    kind, colon, rest = name.partition(":")
+    return f"{kind}-{file_name(rest)}" if colon else kind
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 
 def _is_private(path: Path) -> bool:
@@ -102,7 +108,7 @@ def locate(config: WorkflowConfig) -> Runtime | None:
     """
     try:
         sockets = Path((config.directory / ".wf" / "runtime").read_text().strip())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return Runtime(config.directory, sockets) if _is_private(sockets) else None
 
@@ -132,7 +138,13 @@ def prepare(config: WorkflowConfig) -> Runtime:
 def _make_socket_directory(config: WorkflowConfig) -> Path:
     if config.runtime_dir is not None:
         path = config.runtime_dir
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise MotokoError(
+                f"runtime_dir {path} cannot be made: {error.strerror}",
+                hint="name another directory in motoko.yaml",
+            ) from error
         if not _is_private(path):
             raise MotokoError(
                 f"runtime_dir {path} can be entered by others",

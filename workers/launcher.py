@@ -142,7 +142,9 @@ class Launcher:
         work = self._work
         while True:
             ended, work.ended = work.ended, {}
-            starting = self._take_slots(work.due(time.time()))
+            if due := work.due(time.time()):
+                await atomically(self._base, lambda: None)  # how many slots do they want?
+            starting = self._take_slots(due)
             if not ended and not starting:
                 return
 

@@ -63,9 +63,9 @@ class Preparer:
         if entries.get("state") != CREATED or entries.get("machine_name") not in self._hosts:
             return None
         directory = self.directory(number)
-        while read_claim(directory, attempt) is not None:
-            attempt += 1  # somebody has set it back to CREATED: this is a new attempt
         try:
+            while read_claim(directory, attempt) is not None:
+                attempt += 1  # somebody has set it back to CREATED: this is a new attempt
             if self.slots_wanted(number) > self._slots:
                 raise Unset(
                     f"it needs {self.slots_wanted(number)} slots, and there are {self._slots}"

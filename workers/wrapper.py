@@ -74,7 +74,7 @@ def read_claim(directory: Path, attempt: int) -> Claim | None:
     """The claim of an attempt, or ``None`` if it was never started."""
     try:
         text = (directory / f"attempt-{attempt}").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     boot, _, stat = text.partition("\n")
     pid = stat.partition(" ")[0]
@@ -89,7 +89,7 @@ def read_exit(directory: Path, attempt: int) -> int | None:
     """The exit code of an attempt, or ``None`` if none is recorded (completely)."""
     try:
         record = json.loads((directory / "exit.json").read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     if not isinstance(record, dict) or record.get("attempt") != attempt:
         return None

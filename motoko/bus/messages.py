@@ -115,5 +115,5 @@ def decode(frames: list[bytes]) -> Message:
     try:
         message: Message = _decoder.decode(frames[1])
         return message
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessage(f"{error} in {frames[1][:200]!r}") from error

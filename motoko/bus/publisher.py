@@ -25,6 +25,8 @@ class Publisher:
         self._context = zmq.Context()
         # XPUB, not PUB: it hears the bus's subscription, the proof that messages are not dropped.
         self._socket = self._context.socket(zmq.XPUB)
+        # All of them: a bus that is back subscribes to what it had subscribed to before.
+        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         self._socket.set_hwm(SEND_HIGH_WATER_MARK)
         self._socket.linger = 500  # ms: a last word at the end, but no waiting for a dead bus
         self._socket.connect(address)

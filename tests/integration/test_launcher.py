@@ -161,7 +161,8 @@ class TestRunDirectory:
         assert seen["path"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
         assert seen["version"] == run.blackdynamite_version
         assert run.start_time is not None
-        assert "BlackDynamite==" in run.base.configfiles[run.python_requirements].file
+        requirements = run.base.configfiles[run.python_requirements].file
+        assert "blackdynamite==" in requirements.lower()
 
     def test_sources_as_they_were_at_creation(self, flow, session):
         flow.supervise("--no-launchers")
@@ -349,6 +350,33 @@ class TestSlots:
         ((first, _), *others) = runs
         for run, _ in others:
             assert run.began >= first.ended or run.ended <= first.began
+
+    def test_wide_runs_are_not_starved_by_another_study(self, workflow):
+        flow = workflow(name="two", studies=("add", "mult"))
+        with open(flow.path, "a") as file:
+            file.write("slots: 2\n")
+        for study in ("add", "mult"):
+            text = self.SLEEPER.replace("sleep(1)", "sleep(0.3)")
+            (flow.directory / study / "doIt.py").write_text(text)
+        flow.supervise()
+        one = Session(flow, "r")
+        try:
+            narrow = one.workflow.add.createTask(x=[float(x) for x in range(12)])
+
+            async def main():
+                await one.workflow.add.select("state = START")
+                # First come, first served: ten of the others have not started yet.
+                wide = one.mult.createTask({"nproc": 2}, x=1.0)
+                try:
+                    return await wide, await narrow
+                finally:
+                    one.workflow._execution.close()
+
+            wide, others = asyncio.run(main())
+            later = [run.id for run, _ in others if run.began > wide[0][0].began]
+            assert len(later) >= 6, f"{len(later)} of 12 runs came after the wide one"
+        finally:
+            one.workflow._close()
 
     def test_more_than_there_are(self, flow, session):
         change(flow, yaml="slots: 2\n")

@@ -6,6 +6,7 @@ No launcher runs in most of these tests: a second process, the puppet, plays the
 import asyncio
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,15 @@ from pathlib import Path
 import pytest
 from support import Flow, processes_in, sockets_in, wait_until
 
-from motoko import MotokoError, ParameterError, RunFailed, RunList, TaskSelectionEval, Workflow
+from motoko import (
+    MotokoError,
+    ParameterError,
+    RunFailed,
+    RunList,
+    TaskSelectionEval,
+    Workflow,
+    event,
+)
 from motoko.errors import ConstraintError, WorkflowStopped
 
 DEADLINE_S = 25
@@ -947,6 +956,42 @@ class TestActions:
         (second,) = wf.get_runs(run.dependencies)["rich"]
         assert second.state == "FINISHED"
 
+    def test_event_decorator(self, wf, other):
+        @event
+        async def slow(runs, workflow, **params):
+            for run, _ in runs:
+                run["state"] = "SEEN"
+            workflow.finished = True
+
+        @event
+        def plain(workflow, **params):
+            return 7
+
+        assert slow.__name__ == "slow" and asyncio.run(plain(workflow=wf)) == 7
+
+        async def main(workflow, **params):
+            workflow.mult.createTask(x=117.0)
+            workflow.add_action("seen", task="mult", event="state = CREATED", f=slow)
+
+        execute(wf, main)
+        assert len(other.mult.select("state = SEEN")) == 1
+
+    def test_concurrent_handlers_only_where_asked(self, wf):
+        log = []
+
+        async def slow(workflow, **params):
+            log.append("in")
+            await asyncio.sleep(0.1)
+            log.append("out")
+            workflow.finished = log.count("out") == 2
+
+        async def main(workflow, **params):
+            for name in ("a", "b"):
+                workflow.add_action(name, task="mult", event=lambda: True, f=slow, concurrent=True)
+
+        execute(wf, main)
+        assert log == ["in", "in", "out", "out"]
+
     def test_fires_again_while_true(self, wf):
         times = []
 
@@ -1040,6 +1085,71 @@ class TestErrorHandlers:
         with pytest.raises(RunFailed):
             execute(wf, main)
         assert calls == [1]
+
+    def test_called_while_another_handler_is_suspended(self, wf, puppet):
+        log = []
+
+        async def stuck(**params):
+            log.append("stuck")
+            await asyncio.Event().wait()
+
+        async def main(workflow, **params):
+            workflow.add_error_handler(f=lambda **kwargs: log.append("error handler"))
+            workflow.add_action("stuck", task="mult", event=lambda: True, f=stuck)
+            ((run, _),) = workflow.mult.createTask(x=123.0)
+            while "stuck" not in log:
+                await asyncio.sleep(0.01)
+            await puppet.later("mult", run.id, "FAILED")
+            await asyncio.Event().wait()
+
+        with pytest.raises(RunFailed):
+            execute(wf, main)
+        assert log == ["stuck", "error handler"]
+
+    def test_an_action_may_mend_what_main_awaits(self, wf, puppet):
+        calls = []
+
+        def mend(runs, **params):
+            for run, _ in list(runs):
+                calls.append(run.id)
+                run["state"] = "CREATED"
+
+        async def main(workflow, **params):
+            workflow.add_action("mend", task="mult", event="state = FAILED", f=mend)
+            ((run, _),) = created = workflow.mult.createTask(x=124.0)
+            waiting = asyncio.ensure_future(created)
+            await asyncio.sleep(0)
+            await puppet.later("mult", run.id, "FAILED")
+            while not calls:
+                await asyncio.sleep(0.01)
+            await workflow.mult.select("state = CREATED")
+            await puppet.later("mult", run.id, "FINISHED")
+            await waiting
+            workflow.finished = True
+
+        execute(wf, main)
+        assert len(calls) == 1
+
+    def test_an_await_inside_a_handler_raises_at_once(self, wf, puppet):
+        log = []
+
+        async def handler(workflow, **params):
+            ((run, _),) = created = workflow.mult.createTask(x=125.0)
+            waiting = asyncio.ensure_future(created)
+            await asyncio.sleep(0)
+            await puppet.later("mult", run.id, "FAILED")
+            try:
+                async with asyncio.timeout(1):
+                    await waiting
+            except RunFailed:
+                log.append("raised")
+            workflow.finished = True
+
+        async def main(workflow, **params):
+            workflow.add_action("act", task="mult", event=lambda: True, f=handler)
+
+        execute(wf, main)
+        assert log == ["raised"]
 
 
 class TestExecute:
@@ -1178,6 +1288,50 @@ class TestExecute:
         assert calls == [1, 1]
 
 
+MAINS = {
+    "returns": ("pass", 0, ""),
+    "finished": ("workflow.finished = True", 0, ""),
+    "raises": ("raise ValueError('mine')", 1, "mine"),
+    "exits": ("sys.exit(7)", 7, ""),
+    "handler raises": ("workflow.add_action('a', event=lambda: True, f=bad)", 1, "mine"),
+    "handler exits": ("workflow.add_action('a', event=lambda: True, f=leave)", 7, ""),
+    "constraint": ("list(workflow.mult.select('nonsense'))", 2, "hint: "),
+    "parameter": ("workflow.mult.createTask(q=1)", 2, "'q'"),
+    "helper": ("import helper; sys.exit(helper.CODE)", 9, ""),
+    "options": ("sys.exit(params['run_name'] == 'cli' and params['code'])", 11, ""),
+    "no launcher": (
+        "import asyncio; await asyncio.wait_for(workflow.mult.createTask(x=151.0), 0.1)",
+        1,
+        "motoko launcher",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MAINS)
+def test_command_line(flow, case):
+    body, code, words = MAINS[case]
+    text = "import sys\n\n\n"
+    if case == "options":
+        text += (
+            "def populate_arg_parser(parser):\n    parser.add_argument('--code', type=int)\n\n\n"
+        )
+    text += "def bad(**params):\n    raise ValueError('mine')\n\n\n"
+    text += "def leave(**params):\n    sys.exit(7)\n\n\n"
+    text += f"async def main(workflow, **params):\n    {body}\n"
+    file = flow.directory / "orchestrator.py"
+    before = file.read_text()
+    (flow.directory / "helper.py").write_text("CODE = 9\n")
+    file.write_text(text)
+    options = ["--code", "11"] if case == "options" else []
+    try:
+        done = flow.motoko("orchestrator", "start", "--run_name", "cli", *options)
+    finally:
+        file.write_text(before)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert ("Traceback" in done.stderr) == (code == 1), done.stderr
+
+
 class TestTheRest:
     def test_vars_of_two_processes(self, wf, flow):
         code = (
@@ -1257,6 +1411,65 @@ class TestTheRest:
             assert (run.one, run.two) == (1, 2)
 
         script(wf, main)
+
+
+SCRIPT = """\
+import asyncio, sys
+from motoko import Workflow
+
+workflow = Workflow("motoko.yaml")
+workflow.run_name = "r"
+print(len(workflow.mult.createTask(x=1.0)))
+"""
+
+
+class TestWithoutSupervisor:
+    def script(self, flow, **environment):
+        return subprocess.run(
+            [sys.executable, "-P", "-c", SCRIPT],
+            cwd=flow.directory,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    @pytest.fixture
+    def own(self, tmp_path, nothing_left):
+        flow = write(tmp_path / "own")
+        flow.create()
+        yield flow
+        assert flow.motoko("kill", "--now").returncode == 0
+
+    def test_one_is_started_without_launchers(self, own):
+        done = self.script(own)
+        assert done.returncode == 0 and done.stdout == "1\n", done.stderr
+        (line,) = done.stderr.splitlines()
+        assert "starting one" in line and "motoko supervise" in line
+        assert {name.split(":")[0] for name in own.daemons()} == {"zeo", "bus", "watcher"}
+        # And is found by the next.
+        done = self.script(own)
+        assert done.returncode == 0 and done.stderr == ""
+
+    def test_never_from_inside_a_run(self, own):
+        done = self.script(own, BLACKDYNAMITE_RUN_ID="1")
+        assert done.returncode == 1 and "NoSupervisor" in done.stderr
+        assert own.motoko("ps").returncode == 3
+
+    def test_a_workflow_object_does_nothing(self, own):
+        before = {path: path.lstat().st_mtime_ns for path in own.directory.rglob("*")}
+        code = "from motoko.workflow import Workflow; w = Workflow('motoko.yaml'); w.mult; w.config"
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            cwd=own.directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout == done.stderr == ""
+        assert {path: path.lstat().st_mtime_ns for path in own.directory.rglob("*")} == before
 
 
 class TestStopping:

@@ -168,7 +168,9 @@ class TestFileName:
     )  # fmt: skip
 
     def test_known_names_are_readable(self):
-        assert file_name("zeo:mult") == "zeo-mult" and file_name("bus") == "bus"
+        runtime = Runtime(Path("/w"), Path("/s"))
+        assert runtime.log("zeo:mult").name == "zeo-mult.log"
+        assert runtime.log("bus").name == "bus.log"
 
     def test_usable(self, tmp_path):
         for name in self.CLASHING:

@@ -1,0 +1,133 @@
+"""The examples, as a newcomer runs them: one command, and nothing is left."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import processes_in, run_motoko, sockets_in
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LEFT_BEHIND = (".wf", ".bd", "BD-*", "__pycache__", "result.json", "report.*")
+
+
+def copy(name, target):
+    shutil.copytree(
+        EXAMPLES / name,
+        target,
+        # `report` is also the name of a study.
+        ignore=lambda place, names: {
+            each
+            for pattern in LEFT_BEHIND
+            for each in shutil.ignore_patterns(pattern)(place, names)
+        },
+    )
+    return target
+
+
+@pytest.fixture
+def long_directory(tmp_path):
+    """A directory whose path has more than 200 characters and spaces."""
+    place = tmp_path / ("a long name with spaces " * 10)[: max(30, 201 - len(str(tmp_path)))]
+    assert len(str(place)) >= 200
+    yield place
+    if (place / "motoko.yaml").exists():
+        run_motoko("kill", "--now", str(place))
+
+
+class TestMinimal:
+    RESULT = {"inputs": [3.0, 4.0, 12.0], "total": 169.0, "length": 13.0}  # noqa: RUF012
+
+    def test_one_command(self, long_directory, tmp_path):
+        copy("minimal", long_directory)
+        done = run_motoko("run", cwd=long_directory)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((long_directory / "result.json").read_text()) == self.RESULT
+        assert "length of [3.0, 4.0, 12.0] = 13.0" in done.stdout
+        for words in ("created: square, total, root", "supervisor started", "3 finished"):
+            assert words in done.stderr
+        assert "Traceback" not in done.stderr
+        # It has waited for what it stopped.
+        assert not list(processes_in(tmp_path))
+        assert not sockets_in(Path(os.environ["TMPDIR"]), tmp_path)
+        assert run_motoko("ps", str(long_directory)).returncode == 3
+
+    def test_again_goes_on_where_it_was(self, long_directory):
+        copy("minimal", long_directory)
+        assert run_motoko("run", str(long_directory)).returncode == 0
+        (long_directory / "result.json").unlink()
+        started = sorted(long_directory.glob("*/BD-*-runs/*/attempt-1"))
+        times = [path.stat().st_mtime_ns for path in started]
+        assert len(started) == 5
+        # From elsewhere, and under the same run_name: all is there already.
+        done = run_motoko("run", str(long_directory), cwd=long_directory.parent)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((long_directory / "result.json").read_text()) == self.RESULT
+        again = sorted(long_directory.glob("*/BD-*-runs/*/attempt-*"))
+        assert again == started and [path.stat().st_mtime_ns for path in again] == times
+
+    def test_own_options(self, long_directory):
+        copy("minimal", long_directory)
+        done = run_motoko("run", str(long_directory), "--run_name", "other", "--inputs", "5", "12")
+        assert done.returncode == 0, done.stderr
+        result = json.loads((long_directory / "result.json").read_text())
+        assert result == {"inputs": [5.0, 12.0], "total": 169.0, "length": 13.0}
+        assert "--inputs" in run_motoko("run", str(long_directory), "--help").stdout
+
+    def test_leaves_a_supervisor_that_it_found(self, long_directory):
+        copy("minimal", long_directory)
+        assert run_motoko("create", str(long_directory)).returncode == 0
+        done = run_motoko("supervise", "--detach", str(long_directory))
+        assert done.returncode == 0, done.stderr
+        before = json.loads(run_motoko("ps", "--json", str(long_directory)).stdout)
+        done = run_motoko("run", str(long_directory))
+        assert done.returncode == 0 and "supervisor found" in done.stderr, done.stderr
+        after = json.loads(run_motoko("ps", "--json", str(long_directory)).stdout)
+        assert [d["pid"] for d in after["daemons"]] == [d["pid"] for d in before["daemons"]]
+        assert after["orchestrators"] == []
+
+    def test_a_failing_run(self, long_directory, tmp_path):
+        copy("minimal", long_directory)
+        (long_directory / "square" / "launch.sh").write_text("echo oops >&2; exit 3\n")
+        done = run_motoko("run", str(long_directory))
+        assert done.returncode == 1
+        assert "exit code 3" in done.stderr and "oops" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (long_directory / "result.json").exists()
+        assert not list(processes_in(tmp_path))
+
+
+class TestEos:
+    def test_agrees_with_the_direct_calculation(self, tmp_path):
+        pytest.importorskip("ase")
+        pytest.importorskip("matplotlib")
+        metals = ["Al", "Cu"]
+        place = copy("eos", tmp_path / "eos")
+        direct = subprocess.run(
+            [sys.executable, str(place / "direct.py"), *metals],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        expected = json.loads(direct.stdout)
+        try:
+            done = run_motoko("run", str(place), "--metals", *metals, timeout=240)
+        finally:
+            run_motoko("kill", "--now", str(place))
+        assert done.returncode == 0, done.stderr
+        report = json.loads((place / "report.json").read_text())
+        assert list(report) == list(expected) == metals
+        for metal in metals:
+            assert report[metal].keys() == {"a0_angstrom", "bulk_modulus_gpa"}
+            for name, value in expected[metal].items():
+                assert report[metal][name] == pytest.approx(value, rel=0.01), (metal, name)
+        # Far from each other, so that the comparison above can fail.
+        assert report["Al"]["a0_angstrom"] / report["Cu"]["a0_angstrom"] > 1.05
+        table = (place / "report.txt").read_text()
+        assert table in done.stdout and all(metal in table for metal in metals)
+        assert (place / "report.png").read_bytes().startswith(b"\x89PNG\r\n")
+        assert not list(processes_in(tmp_path))
