@@ -484,7 +484,8 @@ class TestConflicts:
             run["note"] = "mine"
             other.do(f"run({run.id})['note'] = 'theirs'")
             await turns()
-            await wf.mult.select("state = FINISHED")
+            async with asyncio.timeout(10):
+                await wf.mult.select("state = FINISHED")
 
         async def lucky():
             if creates == "after":  # another's conflict is there already

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest

@@ -3,7 +3,8 @@
 import pytest
 
 from motoko import states
-from motoko.states import Outcome, outcome, output_stem, stderr_tail
+from motoko.run_output import output_stem, stderr_path, tail
+from motoko.states import Outcome, outcome
 
 
 @pytest.mark.parametrize("state", ["CREATED", "TOBELAUNCHED", "launched", "START"])
@@ -31,7 +32,8 @@ def test_moved_on_after_finished():
 
 def test_own_state_while_running():
     assert outcome({"state": "EQUILIBRATING"}) is Outcome.PENDING
-    assert outcome({"state": "SEEN", "ended_state": "FAILED"}) is Outcome.PENDING
+    # Nobody will run it again by itself: whoever awaits it must not hang.
+    assert outcome({"state": "SEEN", "ended_state": "FAILED"}) is Outcome.FAILED
 
 
 def test_retried_run_is_not_finished():
@@ -51,14 +53,18 @@ class TestStderrTail:
 
     def test_last_lines(self, tmp_path):
         (tmp_path / "r_1.e7").write_text("".join(f"line {i}\n" for i in range(100)))
-        tail = stderr_tail(self.entries(tmp_path), lines=3)
-        assert tail == "line 97\nline 98\nline 99"
+        end = tail(stderr_path(self.entries(tmp_path)), lines=3)
+        assert end == "line 97\nline 98\nline 99"
 
     def test_huge_and_undecodable(self, tmp_path):
         (tmp_path / "r_1.e7").write_bytes(b"x" * 1_000_000 + b"\n\xff\xfe last")
-        tail = stderr_tail(self.entries(tmp_path))
-        assert tail.endswith(" last") and len(tail) <= 20_001
+        end = tail(stderr_path(self.entries(tmp_path)))
+        assert end.endswith(" last") and len(end) <= 20_001
 
     def test_not_there(self, tmp_path):
-        assert stderr_tail(self.entries(tmp_path)) == ""
-        assert stderr_tail({"run_path": None, "id": 7}) == ""
+        assert tail(stderr_path(self.entries(tmp_path))) == ""
+        assert tail(stderr_path({"run_path": None, "id": 7})) == ""
+
+    def test_without_blackdynamite_s_own(self, tmp_path):
+        (tmp_path / "r_1.e7").write_text("INFO:parse [bdparser.py:12]: hello\nValueError: x\n")
+        assert tail(stderr_path(self.entries(tmp_path))) == "ValueError: x"
