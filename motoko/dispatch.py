@@ -51,6 +51,7 @@ class Waiter:
     studies: set[str] = field(default_factory=set)
     event: asyncio.Event = field(default_factory=asyncio.Event)
     news: list[Transition] = field(default_factory=list)
+    states_only: bool = False  # commits that change no state are of no concern
     read_again: bool = False  # something was missed: messages say nothing about what
     stopped: bool = False  # the workflow is being stopped
 
@@ -204,7 +205,8 @@ class Dispatcher:
                 stream.tid = tid
                 # Something other than a state has changed: conditions may depend on it.
                 for key in self._by_study.get(message.study, set()):
-                    self._waiters[key].event.set()
+                    if not self._waiters[key].states_only:
+                        self._waiters[key].event.set()
 
     def _follow(self, stream: _Stream, study: str, epoch: str, seq: int, expected: int) -> None:
         """Note a message's place in the sequence; read again if something before it is missing."""

@@ -22,6 +22,9 @@ TICK_S = 2.0
 
 Pair = tuple["RunZEO", "JobZEO"]
 
+# What changes with a run's state, or never after its creation.
+_TOLD_BY_TRANSITIONS = frozenset({"runs.state", "runs.id", "runs.job_id", "runs.run_name"})
+
 
 class TaskSelectionEval:
     """A condition: a function whose true result is awaited, called or combined.
@@ -103,7 +106,9 @@ class TaskSelection:
         return condition & other
 
     def __await__(self) -> Generator[Any, None, list[Pair]]:
-        return _until_true(self.current, (self.base,)).__await__()
+        predicate = self._predicate(self.constraints)
+        states_only = not predicate.undeclared and predicate.reads <= _TOLD_BY_TRANSITIONS
+        return _until_true(self.current, (self.base,), states_only).__await__()
 
     def current(self) -> list[Pair]:
         """The matching pairs; a name that no run carries matches nothing, instead of an error."""
@@ -148,6 +153,9 @@ class TaskSelection:
         )
 
     def _matching(self, predicate: Predicate) -> list[Pair]:
+        return list(self.base.remembered(predicate, lambda: self._find(predicate)))
+
+    def _find(self, predicate: Predicate) -> list[Pair]:
         runs = self.base.runs.entries
         jobs = self.base.jobs.entries
         if predicate.run_ids is not None:
@@ -204,8 +212,13 @@ def _bases_of(condition: Any) -> tuple[StudyBase, ...]:
     return condition.bases if isinstance(condition, TaskSelectionEval) else ()
 
 
-async def _until_true(condition: Callable[[], Any], bases: tuple[StudyBase, ...]) -> Any:
-    """Ask when something has happened in the studies, and every tick if they are not known."""
+async def _until_true(
+    condition: Callable[[], Any], bases: tuple[StudyBase, ...], states_only: bool = False
+) -> Any:
+    """Ask when something has happened in the studies, and every tick if they are not known.
+
+    With ``states_only``, commits that change no run's state are slept through.
+    """
     import asyncio
 
     from motoko.bd.session import session
@@ -221,6 +234,7 @@ async def _until_true(condition: Callable[[], Any], bases: tuple[StudyBase, ...]
     by_study = {base.study.name: base for base in bases}
     dispatcher = await workflow._execution.attached()
     with dispatcher.waiting(studies=by_study) as waiter:
+        waiter.states_only = states_only
         for base in bases:
             session().refresh(base)
         while True:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import transaction
 import ZODB
@@ -23,7 +23,10 @@ from motoko.config import StudyConfig
 from motoko.errors import NotCreated
 from motoko.runtime import Runtime
 
+T = TypeVar("T")
+
 PREFETCH = 500
+REMEMBER_MAX = 100
 
 # It logs every decorated function, at a level that says "all of it", to the screen.
 logging.getLogger("BlackDynamite").setLevel(logging.WARNING)
@@ -50,6 +53,8 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.db = db
         self.connection = db.open()
         self.root = self.connection.root
+        self._remembered: dict[Any, Any] = {}
+        self._remembered_in: bytes | None = None
         singleton.register(self)
         self.schema = schema or find_schema(self.connection.root(), study)
 
@@ -71,7 +76,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
 
     def types(self, which: str) -> dict[str, type]:
         """The declared parameters of ``"job"`` or ``"run"``: name to type, ``id`` included."""
-        return dict(self.content[f"{which}_desc"].types.entries)
+        return self.remembered(which, lambda: dict(self.content[f"{which}_desc"].types.entries))
 
     @property
     def tid(self) -> bytes:
@@ -86,6 +91,22 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
             self._prefetch(batch)
             self._prefetch([run.entries for run in batch])
             yield from batch
+
+    def remembered(self, key: Any, find: Callable[[], T]) -> T:
+        """What ``find`` returns, found once in each view of the database.
+
+        A connection with pending changes remembers nothing: they may change what is found.
+        """
+        if self.connection._registered_objects:
+            return find()
+        view = getattr(self.connection._storage, "_start", None)
+        if view is None or view != self._remembered_in or len(self._remembered) > REMEMBER_MAX:
+            self._remembered.clear()
+            self._remembered_in = view
+        if key not in self._remembered:
+            self._remembered[key] = find()
+        found: T = self._remembered[key]
+        return found
 
     def _prefetch(self, objects: list[Any]) -> None:
         ghosts = [each._p_oid for each in objects if each._p_changed is None]

@@ -12,7 +12,10 @@ from motoko.cli import kill
 from motoko.config import load
 
 HEAVY = ("BlackDynamite", "ZODB", "ZEO", "numpy", "pandas", "BTrees", "zmq")
-OTHER_COMMANDS = ("create", "supervise", "kill", "info", "launcher", "orchestrator", "run", "clean")
+OTHER_COMMANDS = (
+    *("create", "supervise", "kill", "info", "launcher", "orchestrator", "run", "clean"),
+    *("retry", "completion"),
+)
 
 
 @pytest.fixture

@@ -1,0 +1,40 @@
+"""Every command explains itself, without a workflow and without its databases."""
+
+import pytest
+from support import run_motoko
+
+from motoko.cli.main import COMMANDS
+
+OURS = ("kill", "info", "launcher", "orchestrator", "clean", "retry")
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(tmp_path, command, option):
+    done = run_motoko(command, option, cwd=tmp_path)
+    if command == "run":  # its help has the workflow's own options
+        assert done.returncode in (0, 2)
+        return
+    assert done.returncode == 0 and not done.stderr
+    assert done.stdout.startswith("Usage: motoko ")
+    if command in OURS:
+        assert "Examples:" in done.stdout and f"motoko {command}" in done.stdout
+
+
+def test_the_lines_of_the_table_are_those_of_the_commands(tmp_path):
+    text = run_motoko("--help", cwd=tmp_path).stdout
+    for name, (_, line) in COMMANDS.items():
+        assert f"  {name} " in text and line in " ".join(text.split())
+
+
+def test_start_is_the_workflow_s(tmp_path):
+    done = run_motoko("orchestrator", "--help", cwd=tmp_path)
+    assert all(f"  {name} " in done.stdout for name in ("start", "stop", "status"))
+    done = run_motoko("orchestrator", "start", "--help", cwd=tmp_path)
+    assert done.returncode == 2 and "motoko.yaml" in done.stderr
+
+
+def test_versions(tmp_path):
+    lines = run_motoko("--version", cwd=tmp_path).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["motoko", "BlackDynamite", "ZEO", "pyzmq"]
+    assert all(line.split()[1][0].isdigit() for line in lines)
