@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from motoko.config import WorkflowConfig
 from motoko.errors import ConfigError
@@ -45,3 +47,15 @@ def load_module(config: WorkflowConfig) -> ModuleType:
         del sys.modules[MODULE_NAME]
         raise
     return module
+
+
+def load_function(config: WorkflowConfig) -> Callable[..., Any]:
+    """The orchestrator's function; ``ConfigError`` if its file has none of that name."""
+    name, function = config.orchestrator
+    found = getattr(load_module(config), function, None)
+    if not callable(found):
+        raise ConfigError(
+            f"{config.path}: orchestrator: {name}.py has no function {function!r}",
+            hint=f"define `async def {function}(workflow, **params)` there",
+        )
+    return found  # type: ignore[no-any-return]  # callable() cannot tell more

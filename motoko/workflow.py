@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from motoko.config import WorkflowConfig, load
-from motoko.errors import ConfigError
 from motoko.execution import Execution
 from motoko.runtime import locate
 from motoko.task_manager import TaskManager
@@ -148,18 +147,9 @@ class Workflow:
         the function is not there; what the module itself raises comes through.
         """
         if self.orchestrator_function is None:
-            from motoko.orchestrator_file import load_module
+            from motoko.orchestrator_file import load_function
 
-            module_name, function = self._definition.orchestrator
-            module = load_module(self._definition)
-            try:
-                self.orchestrator_function = getattr(module, function)
-            except AttributeError as error:
-                raise ConfigError(
-                    f"{self.config_path}: orchestrator: {module_name}.py has no {function!r}",
-                    hint=f"define `async def {function}(workflow, **params)` there",
-                ) from error
-        assert self.orchestrator_function is not None
+            self.orchestrator_function = load_function(self._definition)
         return self.orchestrator_function
 
     def add_action(

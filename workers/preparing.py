@@ -71,7 +71,7 @@ class Preparer:
                     f"it needs {self.slots_wanted(number)} slots, and there are {self._slots}"
                 )
             self._write(run, directory, attempt)
-        except (Unset, OSError, KeyError) as error:
+        except (Unset, OSError, KeyError, TypeError, ValueError) as error:
             log.warning("run %d cannot start: %s", number, error)
             entries.update({"state": FAILED, "ended_state": FAILED, "failure_reason": str(error)})
             return None

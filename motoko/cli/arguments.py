@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from motoko.config import WorkflowConfig
-from motoko.orchestrator_file import load_module
+from motoko.orchestrator_file import load_function, load_module
 
 
 def parse(
@@ -19,6 +19,7 @@ def parse(
         All values, and the orchestrator's parameters: ``run_name`` and the workflow's own, without
         those that are ``None``.
     """
+    load_function(config)  # or fail now, before anything is started
     ours = {action.dest for action in parser._actions}
     populate = getattr(load_module(config), "populate_arg_parser", None)
     if populate is not None:

@@ -25,6 +25,8 @@ STUDIES = {
 }
 TYPES = {"alpha": ({"x"}, {"depth"}), "beta": ({"name"}, {"width"})}
 BOTH = ("alpha", "beta")
+# Its parser of constraints, with the present pyparsing.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:BlackDynamite")
 
 
 def write(directory):

@@ -181,15 +181,18 @@ class TestFileName:
             assert not path.name.startswith(".") or name == ""
 
     def test_distinct(self):
-        # A daemon's name holds one colon at most; "zeo-a" is not a daemon's.
-        names = [name for name in self.CLASHING if name != "zeo-a"]
-        assert len({file_name(name) for name in names}) == len(names)
+        assert len({file_name(name) for name in self.CLASHING}) == len(self.CLASHING)
 
     @given(st.text(max_size=150), st.text(max_size=150))
     def test_orchestrators_are_distinct(self, one, other):
         # run_names are arbitrary, and come with this prefix.
-        same = file_name(f"orchestrator:{one}") == file_name(f"orchestrator:{other}")
-        assert same == (one == other)
+        lock = Runtime(Path("/w"), Path("/s")).lock
+        assert (lock(f"orchestrator:{one}") == lock(f"orchestrator:{other}")) == (one == other)
+        assert lock(f"orchestrator:{one}") not in (
+            lock("bus"),
+            lock("zeo:a"),
+            lock("zeo:orchestrator"),
+        )
 
     @example("a:b", "a-b")
     @given(st.text(max_size=150), st.text(max_size=150))
