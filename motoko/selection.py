@@ -79,6 +79,9 @@ class TaskSelection:
 
     def exec(self) -> list[Pair]:
         """The matching pairs, as of now."""
+        from motoko.bd.session import session
+
+        session().look()
         predicate = self._predicate(self.constraints)
         found = self._matching(predicate)
         if not found and predicate.undeclared:

@@ -69,6 +69,14 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         singleton.use(self)
         return super().Job
 
+    def insert(self, *args: Any, **kwargs: Any) -> Any:
+        singleton.use(self)
+        return super().insert(*args, **kwargs)
+
+    def select(self, *args: Any, **kwargs: Any) -> Any:
+        singleton.use(self)
+        return super().select(*args, **kwargs)
+
     @property
     def content(self) -> Any:
         """The study's own part of the database, by BlackDynamite's names: Jobs, Runs, ..."""

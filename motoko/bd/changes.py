@@ -15,19 +15,25 @@ from typing import Any
 
 import transaction
 from BlackDynamite.conffile_zeo import ConfFile
+from BlackDynamite.zeoobject import ZEOObject
 from BTrees.OOBTree import OOBTree, OOBucket
 from ZODB.utils import z64
 
 from motoko.errors import ChangeConflict, MotokoError
 
 _MISSING = object()
+# What BlackDynamite's objects are made of; other attributes are values that users have set.
+_STRUCTURE = frozenset(
+    {"entries", "key_string", "optional", "types", "operators"}
+    | {"configfiles", "quantities", "runs"}
+)
 # Which tree a leaf was found in: looked up at every commit that changes a large run.
 _owners: weakref.WeakKeyDictionary[Any, dict[bytes, Any]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
 class Pending:
-    """The pending content of one ``entries`` tree, or of one leaf of a large one."""
+    """The pending content of a run's or job's entries (of a leaf of large ones), or attributes."""
 
     connection: Any
     view: bytes  # the connection sees what was committed before this tid
@@ -41,6 +47,7 @@ class Change:
     """One key of one run's or job's entries: what it was and what it shall be."""
 
     connection: Any
+    node_oid: bytes  # what was changed: the tree itself, or a leaf of it
     tree_oid: bytes
     key: str
     old: Any
@@ -55,19 +62,19 @@ def capture(connection: Any) -> list[Pending]:
     stored = [
         obj
         for obj in connection._registered_objects
-        if isinstance(obj, (OOBTree, OOBucket)) and obj._p_serial != z64 and _is_entries(obj)
+        if obj._p_serial != z64 and (isinstance(obj, ZEOObject) or _is_entries(obj))
     ]
-    trees = [obj for obj in stored if isinstance(obj, OOBTree)]
+    trees = [obj for obj in stored if not isinstance(obj, OOBucket)]
     # A tree that is changed itself has got or lost leaves: then only its whole content tells.
     covered = {id(leaf) for tree in trees for leaf in _leaves(tree)}
-    leaves = [obj for obj in stored if not isinstance(obj, OOBTree)]
+    leaves = [obj for obj in stored if isinstance(obj, OOBucket)]
     # Noted now: a failed commit has moved the view on, and dropped objects from memory.
     view = connection._storage._start
     return [
-        Pending(connection, view, node, _tree_of(connection, node), dict(node.items()))
+        Pending(connection, view, node, _tree_of(connection, node), _content(node))
         for node in leaves
         if id(node) not in covered
-    ] + [Pending(connection, view, tree, tree, dict(tree.items())) for tree in trees]
+    ] + [Pending(connection, view, tree, tree, _content(tree)) for tree in trees]
 
 
 def changes(pending: Iterable[Pending]) -> list[Change]:
@@ -76,7 +83,7 @@ def changes(pending: Iterable[Pending]) -> list[Change]:
     for each in pending:
         before = _content_at(each.connection, each.node._p_oid, each.view)
         found += [
-            Change(each.connection, each.tree._p_oid, key, old, new)
+            Change(each.connection, each.node._p_oid, each.tree._p_oid, key, old, new)
             for key in sorted(before.keys() | each.content.keys())
             if not _same(old := before.get(key, _MISSING), new := each.content.get(key, _MISSING))
         ]
@@ -85,23 +92,44 @@ def changes(pending: Iterable[Pending]) -> list[Change]:
 
 def apply_again(change: Change) -> None:
     """Set a key on the fresh object; ``ChangeConflict`` if somebody else has set it otherwise."""
-    tree = change.connection.get(change.tree_oid)
-    current = tree.get(change.key, _MISSING)
+    fresh = change.connection.get(change.tree_oid)
+    content = _content(fresh)
+    current = content.get(change.key, _MISSING)
     if _same(current, change.new):
         return  # it did get through, or somebody else had the same in mind
     if not _same(current, change.old):
+        entries = fresh.entries if isinstance(fresh, ZEOObject) else content
         raise ChangeConflict(
-            f"run or job {tree.get('id')}: {change.key!r} was set to {_shown(change.new)} here and "
-            f"to {_shown(current)} by somebody else (it was {_shown(change.old)})",
+            f"run or job {entries.get('id')}: {change.key!r} was set to {_shown(change.new)} here "
+            f"and to {_shown(current)} by somebody else (it was {_shown(change.old)})",
             hint="read it again and decide: only one of the two can be kept",
         )
-    if change.new is _MISSING:
-        del tree[change.key]
+    if isinstance(fresh, ZEOObject):
+        if change.new is _MISSING:
+            delattr(fresh, change.key)
+        else:
+            setattr(fresh, change.key, change.new)
+    elif change.new is _MISSING:
+        del fresh[change.key]
     else:
-        tree[change.key] = change.new
+        fresh[change.key] = change.new
+
+
+def _content(node: Any) -> dict[str, Any]:
+    """The entries that a node holds; of a run or job itself, its attributes beside them."""
+    if isinstance(node, ZEOObject):
+        node._p_activate()
+        return {
+            key: value
+            for key, value in vars(node).items()
+            if key not in _STRUCTURE and not key.startswith("_")
+        }
+    return dict(node.items())
 
 
 def _is_entries(tree: Any) -> bool:
+    if not isinstance(tree, (OOBTree, OOBucket)):
+        return False
     # Containers are keyed by numbers or tuples, or hold configuration files.
     for key, value in tree.items():
         return isinstance(key, str) and not isinstance(value, ConfFile)
@@ -109,6 +137,8 @@ def _is_entries(tree: Any) -> bool:
 
 
 def _leaves(tree: Any) -> list[Any]:
+    if not isinstance(tree, OOBTree):
+        return []
     state = tree.__getstate__()
     return list(state[0][0::2]) if state and len(state) == 2 else []
 
@@ -132,7 +162,7 @@ def _content_at(connection: Any, oid: bytes, view: bytes) -> dict[str, Any]:
     manager = transaction.TransactionManager()
     past = connection.db().open(manager, before=view)
     try:
-        return dict(past.get(oid).items())
+        return _content(past.get(oid))
     finally:
         manager.abort()
         past.close()

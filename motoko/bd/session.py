@@ -29,7 +29,7 @@ from ZODB.POSException import ConflictError, StorageTransactionError
 from motoko.bd.base import StudyBase
 from motoko.bd.changes import Change, apply_again, capture, changes
 from motoko.bd.storage import PATIENCE_S
-from motoko.errors import ChangeConflict, StudyUnavailable
+from motoko.errors import ChangeConflict, MotokoError, StudyUnavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -46,7 +46,8 @@ class Session:
         self._pending = False
         self._locked: tuple[StudyBase, int] | None = None  # whose lock is held, its descriptor
         self._creations: list[Callable[[], None]] = []
-        self._failure: BaseException | None = None
+        self._owners: dict[bytes, asyncio.Task[Any] | None] = {}  # who has changed a record
+        self._unseen: list[tuple[asyncio.Task[Any] | None, MotokoError]] = []
         # Whoever commits (a user, or BlackDynamite) gets what this session promises.
         manager = transaction.manager.manager
         self._commit = manager.commit
@@ -59,7 +60,7 @@ class Session:
 
         def noting(obj: Any) -> None:
             register(obj)
-            self._changed()
+            self._changed(obj)
 
         # Persistent objects call their connection's `register` when they are first changed.
         base.connection.register = noting
@@ -97,26 +98,33 @@ class Session:
         """Save all pending changes.
 
         A change that meets a conflict is applied again; one that loses its server waits for it.
-        Raises ``ChangeConflict`` if somebody else changed the very same key, and
-        ``StudyUnavailable`` if a server stays away. Raises what an earlier save in the background
-        has met.
+        Raises ``ChangeConflict`` if somebody else changed the very same key as the caller's task
+        (all other changes are saved), now or at an earlier save in the background, and
+        ``StudyUnavailable`` if a server stays away.
         """
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        self._save()
+        task = _current_task()
+        for unseen in self._unseen:
+            owner, error = unseen
+            if owner is None or owner is task or owner.done():
+                self._unseen.remove(unseen)
+                raise error
+
+    def _save(self) -> None:
         if not self._pending:
             self._commit()  # a view as new as the connections have been told of
             return
         pending = [each for base in self._bases for each in capture(base.connection)]
-        lost: list[Change] | None = None
+        owners = self._owners
         creations = self._creations
+        lost: list[Change] | None = None
+        conflicts: list[tuple[Change, ChangeConflict]] = []
         deadline = time.monotonic() + PATIENCE_S
         pause = 0.005
         while True:
             try:
                 self._commit()
-                self._creations = []
-                return
+                break
             except (ConflictError, ClientDisconnected, StorageTransactionError) as error:
                 log.info("saving again after %s: %s", type(error).__name__, error)
                 try:
@@ -128,7 +136,9 @@ class Session:
                     raise self._lost(error) from error
                 time.sleep(random.uniform(0, pause))
                 pause = min(pause * 2, 0.5)
-                self._repeat(creations, lost)
+                conflicts = self._repeat(creations, lost)
+        self._creations = []
+        self._unseen += [(owners.get(change.node_oid), error) for change, error in conflicts]
 
     def refresh(self, base: StudyBase | None = None, tid: bytes | None = None) -> None:
         """See what others have committed; pending changes are saved first.
@@ -141,30 +151,40 @@ class Session:
             base.db.storage.ping()
         transaction.begin()
 
-    def _repeat(self, creations: list[Callable[[], None]], lost: list[Change]) -> None:
+    def look(self) -> None:
+        """See what this process has been told of since the last look; costs no round trip.
+
+        Not while changes are pending: they belong to the view in which they were made.
+        """
+        if not self._pending:
+            transaction.begin()
+
+    def _repeat(
+        self, creations: list[Callable[[], None]], lost: list[Change]
+    ) -> list[tuple[Change, ChangeConflict]]:
+        """Make the changes again in a fresh view; returns those that others have forestalled."""
         for base in self._bases:
             base.db.storage.ping()
         transaction.begin()
-        try:
-            for creation in creations:
-                creation()
-            for change in lost:
+        for creation in creations:
+            creation()
+        conflicts = []
+        for change in lost:
+            try:
                 apply_again(change)
-        except ChangeConflict:
-            self._creations = []
-            transaction.abort()
-            raise
+            except ChangeConflict as conflict:
+                conflicts.append((change, conflict))
+        return conflicts
 
-    def _lost(self, error: Exception) -> Exception:
+    def _lost(self, error: Exception) -> StudyUnavailable:
         self._creations = []
-        if isinstance(error, ConflictError):
-            return ChangeConflict(f"changes met conflicts for {PATIENCE_S:.0f} s: {error}")
         return StudyUnavailable(
             f"changes could not be saved for {PATIENCE_S:.0f} s: {error!r}",
             hint="`motoko ps` shows the state of the ZEO servers",
         )
 
-    def _changed(self) -> None:
+    def _changed(self, obj: Any) -> None:
+        self._owners.setdefault(obj._p_oid, _current_task())
         if self._pending:
             return
         self._pending = True
@@ -172,18 +192,21 @@ class Session:
         current.addAfterCommitHook(self._ended)
         current.addAfterAbortHook(self._ended)
         with contextlib.suppress(RuntimeError):  # no loop: whoever changes commits by himself
-            asyncio.get_running_loop().call_soon(self._commit_in_background)
+            asyncio.get_running_loop().call_soon(self._save_in_background)
 
-    def _commit_in_background(self) -> None:
+    def _save_in_background(self) -> None:
+        known = len(self._unseen)
         try:
-            self.commit()
-        except (ChangeConflict, StudyUnavailable) as error:
-            # Nobody is there to catch it now: whoever awaits or commits next gets it.
-            log.error("pending changes were not saved: %s", error)
-            self._failure = error
+            self._save()
+        except StudyUnavailable as error:
+            self._unseen.append((None, error))
+        # Nobody is there to catch it now: the one concerned gets it when he awaits or commits.
+        for _, unseen in self._unseen[known:]:
+            log.error("not saved: %s", unseen)
 
     def _ended(self, success: bool = False) -> None:
         self._pending = False
+        self._owners = {}
         self._unlock()
 
     def _lock(self, base: StudyBase) -> None:
@@ -215,6 +238,13 @@ class Session:
             _, descriptor = self._locked
             self._locked = None
             os.close(descriptor)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None  # no loop is running
 
 
 _sessions = threading.local()

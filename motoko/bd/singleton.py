@@ -17,6 +17,7 @@ from BlackDynamite.base_zeo import BaseZEO
 from BlackDynamite.zeoobject import ZEOObject
 
 _current: ContextVar[Any] = ContextVar("motoko_base", default=None)
+_made_in: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 _bases: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
@@ -51,6 +52,7 @@ def install() -> None:
             _bases[id(found.db)] = found
     if not isinstance(ZEOObject.__dict__["base"], _Base):
         ZEOObject.base = _Base()
+        ZEOObject.__init__ = _noting_base(ZEOObject.__init__)
         for name in ("update", "getMatchedObjectList", "createTableRequest"):
             setattr(ZEOObject, name, _in_own_base(ZEOObject.__dict__[name]))
 
@@ -65,7 +67,20 @@ class _Base:
             base = _bases.get(id(instance._p_jar.db()))
             if base is not None:
                 return base
-        return BaseZEO.singleton_base
+        return _made_in.get(instance) or BaseZEO.singleton_base
+
+
+def _noting_base(init: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that notes whose object this is: until it is stored nothing else tells."""
+
+    @functools.wraps(init)
+    def wrapper(self: Any) -> None:
+        current = BaseZEO.singleton_base
+        if current is not None:
+            _made_in[self] = current
+        init(self)
+
+    return wrapper
 
 
 def _in_own_base(method: Callable[..., Any]) -> Callable[..., Any]:

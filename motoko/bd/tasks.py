@@ -6,6 +6,7 @@ in ``job.runs`` is the run itself, and the types are the descriptors'.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from motoko.bd.base import StudyBase
 CREATED = "CREATED"
 # What BlackDynamite keeps on every run, and what no comparison of runs looks at.
 _RUN_DEFAULTS = {"last_step": None, "last_step_time": None, "start_time": None}
+OWN_INDEX = "motokojobsindex"  # as BlackDynamite spells keys: lower case
 _RUN_OPTIONAL = ["run_path", "start_time", "state", "last_step", "last_step_time"]
 
 
@@ -68,9 +70,9 @@ class TaskCreator:
         entries = dict(values)
         for name in [name for name, value in entries.items() if callable(value)]:
             entries[name] = entries[name](_Values(entries))
-        key = tuple(value for _, value in sorted(entries.items()))
-        known = content["JobsIndex"].get(key)
-        if known is not None:
+        index = _Index(content, entries)
+        known = index.find()
+        if known is not None and known in content["Jobs"].entries:
             return content["Jobs"].entries[known]
         number = content["Jobs_counter"]
         content["Jobs_counter"] = number + 1
@@ -85,8 +87,9 @@ class TaskCreator:
                 "runs": _container("runs_"),
             }
         )
+        self._base.connection.add(job)  # from now on it knows its base
         content["Jobs"].entries[number] = job
-        content["JobsIndex"][key] = number
+        index.note(number)
         return job
 
     def _existing(
@@ -129,6 +132,7 @@ class TaskCreator:
                 "quantities": OOBTree(),
             }
         )
+        self._base.connection.add(run)
         content["Runs"].entries[number] = run
         if not hasattr(job, "runs"):
             job.runs = _container("runs_")
@@ -147,6 +151,64 @@ class TaskCreator:
             if file_id not in files:
                 files[file_id] = file
         return file_id
+
+
+class _Index:
+    """Where jobs are found by their values.
+
+    BlackDynamite's index is keyed by the tuple of a job's values, which has to be comparable with
+    every other. Values that are not (dicts, mixed lists, None, not-a-number) are kept in an index
+    of our own, by their text.
+    """
+
+    def __init__(self, content: Any, values: Mapping[str, Any]) -> None:
+        self._content = content
+        ordered = [value for _, value in sorted(values.items())]
+        self._key = tuple(ordered) if all(_is_comparable(value) for value in ordered) else None
+        self._text = repr([_canonical(value) for value in ordered])
+
+    def find(self) -> int | None:
+        """The number of the job with these values."""
+        found: int | None = None
+        if self._key is not None:
+            with contextlib.suppress(TypeError):  # others there are of other types
+                found = self._content["JobsIndex"].get(self._key)
+        if found is None and OWN_INDEX in self._content.entries:
+            found = self._content[OWN_INDEX].get(self._text)
+        return found
+
+    def note(self, number: int) -> None:
+        """The job with these values has this number."""
+        if self._key is not None:
+            try:
+                self._content["JobsIndex"][self._key] = number
+                return
+            except TypeError:
+                pass  # others there are of other types: then our own has to do
+        if OWN_INDEX not in self._content.entries:
+            self._content[OWN_INDEX] = OOBTree()
+        self._content[OWN_INDEX][self._text] = number
+
+
+def _is_comparable(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(each, (int, float)) and each == each for each in value) or all(
+            isinstance(each, str) for each in value
+        )
+    return isinstance(value, (int, float, str)) and value == value
+
+
+def _canonical(value: Any) -> Any:
+    """Equal values get equal texts: 1 and 1.0, dicts in any order."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, dict):
+        return {str(key): _canonical(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(each) for each in value]
+    return value
 
 
 class _Values:

@@ -63,19 +63,26 @@ def test_script(tmp_path, shell):
         subprocess.run(check, input=done.stdout, text=True, check=True, timeout=30)
 
 
-def test_bash_uses_it(wf):
+def test_bash_uses_it(wf, tmp_path):
     """The installed function fills COMPREPLY."""
-    bash = shutil.which("bash")
-    script = run_motoko("completion", "bash", cwd=wf.directory).stdout
-    asked = (
-        f'{script}\nmotoko() {{ "{sys.executable}" -P -m motoko "$@"; }}\n'
-        "COMP_WORDS=(motoko re) COMP_CWORD=1\n_motoko_completion motoko\n"
+    motoko = tmp_path / "bin" / "motoko"
+    motoko.parent.mkdir()
+    motoko.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m motoko "$@"\n')
+    motoko.chmod(0o700)
+    script = (
+        'eval "$(motoko completion bash)"\n'
+        "COMP_WORDS=(motoko re) COMP_CWORD=1\n"
+        "_motoko_completion motoko\n"
         'printf "%s\\n" "${COMPREPLY[@]}"\n'
     )
-    # Its first argument is the command that it calls: the name is a function here.
-    asked = asked.replace("$1)", "motoko)")
     done = subprocess.run(
-        [bash, "-c", asked], cwd=wf.directory, capture_output=True, text=True, check=False
+        ["bash", "-c", script],
+        cwd=wf.directory,
+        env={**os.environ, "PATH": f"{motoko.parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.stdout.split() == ["retry"], done.stderr
 
@@ -103,13 +110,12 @@ def test_commands(wf):
         (["orchestrator", ""], {"start", "stop", "status"}),
         (["orchestrator", "start", "--r"], {"--run_name", "--retry-failed"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
-        (["nosuch", ""], set()),
     ],
 )
 def test_options(wf, words, expected):
     found = set(completed(words, wf.directory)[0])
-    assert found >= expected if words[0] != "nosuch" else True
+    assert found >= expected
 
 
 def test_without_a_workflow(tmp_path):
-    assert completed(["kill", "-bd", ""], tmp_path)[0] == []
+    assert completed(["kill", "-bd", ""], tmp_path)[0] in ([], [""])
