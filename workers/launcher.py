@@ -145,6 +145,8 @@ class Launcher:
             if due := work.due(time.time()):
                 await atomically(self._base, lambda: None)  # how many slots do they want?
             starting = self._take_slots(due)
+            if not due:
+                self._slots.give_up()
             if not ended and not starting:
                 return
 
@@ -173,7 +175,8 @@ class Launcher:
                 self._watch(LocalRun.start(each, starting[each.run_id]))
             for slots in starting.values():
                 release(slots)
-            if ended:
+            if ended or starting:
+                # Slots, or the first place in the queue for them.
                 self._publisher.send(SlotsFreed(self.name, len(ended)))
             self._report()
 

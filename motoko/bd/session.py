@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import pickle
 import random
 import threading
 import time
@@ -33,6 +34,8 @@ from motoko.errors import ChangeConflict, MotokoError, StudyUnavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+_CANNOT_BE_STORED = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
 
 # Another creator holds the lock for a commit's time; a stopped one is worth an error.
 LOCK_DEADLINE_S = 60.0
@@ -137,6 +140,13 @@ class Session:
                 time.sleep(random.uniform(0, pause))
                 pause = min(pause * 2, 0.5)
                 conflicts = self._repeat(creations, lost)
+            except _CANNOT_BE_STORED as error:
+                self._creations = []
+                transaction.abort()
+                raise MotokoError(
+                    f"changes could not be saved: {error}",
+                    hint="runs and jobs hold values that pickle can store: numbers, texts, lists",
+                ) from error
         self._creations = []
         self._unseen += [(owners.get(change.node_oid), error) for change, error in conflicts]
 
@@ -198,7 +208,7 @@ class Session:
         known = len(self._unseen)
         try:
             self._save()
-        except StudyUnavailable as error:
+        except MotokoError as error:
             self._unseen.append((None, error))
         # Nobody is there to catch it now: the one concerned gets it when he awaits or commits.
         for _, unseen in self._unseen[known:]:
