@@ -410,5 +410,5 @@ def _not_failed(base: StudyBase, number: int) -> MotokoError:
         )
     return MotokoError(
         f"run {study}.{number} is {run.entries.get('state')}: only failed runs are retried",
-        hint=f'to have it executed anew: motoko clean -bd {study} --constraints "runs.id = {number}"',
+        hint=f'to execute it anew: motoko clean -bd {study} --constraints "runs.id = {number}"',
     )

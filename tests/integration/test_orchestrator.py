@@ -574,6 +574,22 @@ class TestAwait:
 
         script(wf, main)
 
+    def test_states_that_were_over_before_anybody_looked(self, wf, puppet):
+        async def main():
+            created = wf.mult.createTask(x=76.0)
+            waiting = asyncio.ensure_future(created)
+            async with asyncio.timeout(5):
+                while wf._execution._dispatcher is None or not waiters(wf):
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            # The loop stands still meanwhile: when it wakes, only FORWARDED is there to be read.
+            puppet("mult", created[0][0].id, "START", "FINISHED", "FORWARDED")
+            async with asyncio.timeout(5):
+                ((run, _),) = await waiting
+            assert run.state == "FORWARDED"
+
+        script(wf, main)
+
     def test_moved_on_before_the_await(self, wf, puppet):
         async def main():
             created = wf.mult.createTask(x=75.0)
