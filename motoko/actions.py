@@ -122,12 +122,19 @@ class Action:
         return True
 
     def settle(self, workflow: Workflow, manager: TaskManager) -> None:
-        """After the handler: its own writes are no reason to fire again before the next tick."""
+        """After the handler: what it wrote to its own runs is no reason to fire before the tick.
+
+        Runs that it was not called for are: they may have come while it was at work.
+        """
         selected = _signature(self.evaluate(workflow, manager))
-        if selected is None:
+        fired = self._last.get(manager.study)
+        if selected is None or fired is None:
             self._last.pop(manager.study, None)
-        else:
-            self._last[manager.study] = _Firing(selected, time.monotonic())
+            return
+        if isinstance(selected, frozenset) and isinstance(fired.selected, frozenset):
+            called_for = {element[:2] for element in fired.selected}
+            selected = frozenset(each for each in selected if each[:2] in called_for)
+        self._last[manager.study] = _Firing(selected, time.monotonic())
 
     async def handle(self, workflow: Workflow, manager: TaskManager, found: Any) -> None:
         """Call the handler and save what it has changed."""
@@ -136,9 +143,9 @@ class Action:
         self.running = True
         try:
             await self.fire(workflow, manager, found)
-            if session().pending:
-                self.settle(workflow, manager)
             session().commit()
+            if not workflow.finished:
+                self.settle(workflow, manager)
         finally:
             self.running = False
 

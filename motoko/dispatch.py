@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,7 @@ from typing import TypeVar
 from motoko.bus.messages import Beat, DaemonStatus, Message, Resync, Transition
 from motoko.bus.subscriber import Subscriber
 from motoko.errors import NoSupervisor
+from motoko.identity import Identity
 from motoko.runtime import Runtime
 from motoko.timing import until_next
 
@@ -85,6 +87,7 @@ class Dispatcher:
         studies: the studies to listen to.
         own_tid: the newest transaction of a study that this process has been told of by the
             study's own server, or ``None`` if it has no connection: never a round trip.
+        supervisor: the workflow's, whose death is warned about.
         topics: further topics to listen to.
         on_other: called with the messages that are of no concern to waiters.
     """
@@ -95,6 +98,7 @@ class Dispatcher:
         studies: Iterable[str],
         own_tid: Callable[[str], bytes | None],
         *,
+        supervisor: Identity | None = None,
         topics: Iterable[bytes] = (),
         on_other: Callable[[Message], None] | None = None,
     ) -> None:
@@ -102,6 +106,10 @@ class Dispatcher:
         self.loop = asyncio.get_running_loop()
         self.listeners: list[Callable[[Transition], None]] = []
         self._own_tid = own_tid
+        self._supervisor = supervisor.open_pidfd() if supervisor else None
+        if self._supervisor is not None:
+            self.loop.add_reader(self._supervisor, self._on_supervisor_gone)
+        self._stopping = False
         self._on_other = on_other
         self._streams = {study: _Stream() for study in studies}
         self._by_run: defaultdict[RunKey, set[int]] = defaultdict(set)
@@ -158,6 +166,19 @@ class Dispatcher:
         """Stop listening."""
         self._net.cancel()
         self._subscriber.close()
+        self._forget_supervisor()
+
+    def _on_supervisor_gone(self) -> None:
+        self._forget_supervisor()
+        if not self._stopping:
+            log.warning("the supervisor has died: going on; `motoko supervise` replaces it")
+
+    def _forget_supervisor(self) -> None:
+        if self._supervisor is not None:
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self._supervisor)
+            os.close(self._supervisor)
+            self._supervisor = None
 
     def _on_message(self, message: Message) -> None:
         match message:
@@ -171,6 +192,7 @@ class Dispatcher:
                     self.counters.resyncs += 1
                     self._read_again(message.study)
             case DaemonStatus(name="supervisor", state="stopping"):
+                self._stopping = True
                 for waiter in self._waiters.values():
                     waiter.stopped = True
                     waiter.event.set()

@@ -73,6 +73,8 @@ class Execution:
 
     async def attached(self) -> Dispatcher:
         """The dispatcher of the running loop, made at the first use, and live."""
+        from motoko import control
+
         current = self._dispatcher
         if current is None or current.loop is not asyncio.get_running_loop():
             if current is not None:
@@ -85,7 +87,12 @@ class Execution:
                     hint="run `motoko supervise`",
                 )
             managers = workflow.task_managers
-            current = Dispatcher(runtime, managers, lambda study: managers[study].own_tid)
+            current = Dispatcher(
+                runtime,
+                managers,
+                lambda study: managers[study].own_tid,
+                supervisor=control.supervisor_identity(workflow._definition),
+            )
             self._dispatcher = current
             atexit.register(_close, weakref.ref(workflow))
             current.listeners += self.listeners

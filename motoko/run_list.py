@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from motoko.errors import RunFailed, WorkflowStopped
 from motoko.run_output import stderr_path, tail
-from motoko.states import FINISHED, Outcome, outcome
+from motoko.states import FINISHED, RUNNING_STATES, WAITING_STATES, Outcome, outcome
 
 if TYPE_CHECKING:
     from BlackDynamite.job import JobZEO
@@ -99,7 +99,7 @@ class RunList:
             found = outcome(run.entries)
             if found is Outcome.FAILED and key not in passed:
                 await self._failed(run)
-            elif found is Outcome.FINISHED or key in passed:
+            elif found is Outcome.FINISHED or key in passed or _has_moved_on(run):
                 del pending[key]
                 _manager(run).workflow._execution.dispatcher.forget(waiter, key)
 
@@ -125,6 +125,17 @@ def failure(run: RunZEO) -> RunFailed:
         stderr=tail(stderr_path(entries)),
         hint=f"when the cause is mended, `motoko retry {study}.{entries['id']}` runs it again",
     )
+
+
+def _has_moved_on(run: RunZEO) -> bool:
+    """Whether a run in a state of the user's own was FINISHED, though nobody has recorded it."""
+    entries = run.entries
+    state = entries.get("state")
+    if state in WAITING_STATES or state in RUNNING_STATES or entries.get("ended_state"):
+        return False
+    from motoko.bd.history import has_been
+
+    return has_been(run, FINISHED)
 
 
 def _manager(run: RunZEO) -> TaskManager:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import ChainMap
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # A condition that may depend on time, files or anything else is asked again this often.
 TICK_S = 2.0
+
+log = logging.getLogger(__name__)
+_warned: set[tuple[str, str]] = set()  # studies and names, each warned about once
 
 Pair = tuple["RunZEO", "JobZEO"]
 
@@ -115,7 +119,14 @@ class TaskSelection:
 
     def current(self) -> list[Pair]:
         """The matching pairs; a name that no run carries matches nothing, instead of an error."""
-        return self._matching(self._predicate(self.constraints))
+        predicate = self._predicate(self.constraints)
+        found = self._matching(predicate)
+        if not found and predicate.undeclared:
+            for name in self._carried_by_none(predicate):
+                if (self.study, name) not in _warned:
+                    _warned.add((self.study, name))
+                    log.warning("study %s: no run has %r (yet)", self.study, name)
+        return found
 
     def all(self, *args: Any) -> TaskSelectionEval:
         """A condition: all selected runs meet the first, or all meet the second, ...
@@ -175,14 +186,20 @@ class TaskSelection:
 
     def _check_names(self, predicate: Predicate) -> None:
         """``ConstraintError`` if no run carries an undeclared name, and there are runs."""
-        runs = self.base.runs.entries
-        for name in sorted(predicate.undeclared):
-            if runs and not any(name in run.entries or name in vars(run) for run in runs.values()):
-                known = sorted({*self.base.types("job"), *self.base.types("run")})
-                raise ConstraintError(
-                    f"study {self.study}: no run has {name!r}, in {predicate.text!r}",
-                    hint=f"declared: {', '.join(known)}",
-                )
+        for name in self._carried_by_none(predicate) if self.base.runs.entries else ():
+            known = sorted({*self.base.types("job"), *self.base.types("run")})
+            raise ConstraintError(
+                f"study {self.study}: no run has {name!r}, in {predicate.text!r}",
+                hint=f"declared: {', '.join(known)}",
+            )
+
+    def _carried_by_none(self, predicate: Predicate) -> list[str]:
+        """The undeclared names that no run of the study carries."""
+        return [
+            name
+            for name in sorted(predicate.undeclared)
+            if not any(name in run.entries or name in vars(run) for run in self.base.all_runs())
+        ]
 
 
 def _meets(predicate: Predicate, run: RunZEO, job: Mapping[str, Any]) -> bool:

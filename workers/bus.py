@@ -8,6 +8,8 @@ subscribers take as proof that their subscriptions are live.
 from __future__ import annotations
 
 import logging
+import signal
+from socket import socketpair
 
 import zmq
 
@@ -37,6 +39,11 @@ def forward(runtime: Runtime) -> None:
         poller = zmq.Poller()
         poller.register(incoming, zmq.POLLIN)
         poller.register(outgoing, zmq.POLLIN)
+        # A signal that comes just before poll() sleeps would not wake it.
+        woken, wakes = socketpair()
+        wakes.setblocking(False)
+        signal.set_wakeup_fd(wakes.fileno())
+        poller.register(woken, zmq.POLLIN)
         while True:
             ready = dict(poller.poll())
             if outgoing in ready:

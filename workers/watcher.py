@@ -43,12 +43,14 @@ class StudyWatcher(threading.Thread):
 
     Attributes:
         watching: set while the study's runs are known and its server is connected.
+        tried: set once it was watched, or its server was found to be away.
         seen: transitions published in this life.
     """
 
     def __init__(self, study: StudyConfig, runtime: Runtime) -> None:
         super().__init__(name=f"watch-{study.name}", daemon=True)
         self.watching = threading.Event()
+        self.tried = threading.Event()
         self.seen = 0
         self._study = study
         self._runtime = runtime
@@ -72,6 +74,7 @@ class StudyWatcher(threading.Thread):
                 # Not to die silently, and not to take the other studies along.
                 log.exception("%s: watching failed, starting again", self._study.name)
             self.watching.clear()
+            self.tried.set()
             self._publisher.send(
                 Beat(self._study.name, "", self._epoch, self._seq, connected=False)
             )
@@ -83,6 +86,7 @@ class StudyWatcher(threading.Thread):
             index = RunIndex(self._study.name, storage)
             self._start(index, storage)
             self.watching.set()
+            self.tried.set()
             log.info("%s: watching %d runs", self._study.name, len(index.runs))
             connected = True
             while True:
@@ -207,13 +211,9 @@ def watch(daemon: Daemon) -> None:
     watchers = [StudyWatcher(study, daemon.runtime) for study in daemon.config.studies.values()]
     for watcher in watchers:
         watcher.start()
-    local = [
-        watcher
-        for watcher, study in zip(watchers, daemon.config.studies.values(), strict=True)
-        if study.is_local
-    ]
-    for watcher in local:
-        watcher.watching.wait()
+    # A study whose server is away (stopped, given up, on another host) holds up no other.
+    for watcher in watchers:
+        watcher.tried.wait()
     with Publisher(daemon.runtime.bus_publish) as publisher:
         publisher.connected(BUS_DEADLINE_S)
         log.info("ready")

@@ -6,11 +6,14 @@ ignores fields it does not know, so fields may be added; a change of meaning is 
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from motoko.errors import MotokoError
+
+# A transaction id in hexadecimal, or nothing where none is known.
+Tid: TypeAlias = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")]
 
 
 class Transition(msgspec.Struct, frozen=True, tag="run", tag_field="type"):
@@ -25,7 +28,7 @@ class Transition(msgspec.Struct, frozen=True, tag="run", tag_field="type"):
     run_id: int
     old: str | None
     new: str | None
-    tid: str
+    tid: Tid
     epoch: str
     seq: int
     run_name: str | None = None
@@ -39,7 +42,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="type"):
     """
 
     study: str
-    tid: str
+    tid: Tid
     epoch: str
     seq: int
     queue: int = 0
@@ -50,7 +53,7 @@ class Resync(msgspec.Struct, frozen=True, tag="resync", tag_field="type"):
     """Transitions before ``tid`` may be missing from the bus: read again what you wait for."""
 
     study: str
-    tid: str
+    tid: Tid
     epoch: str
     reason: str
 
@@ -74,6 +77,7 @@ class SlotsFreed(msgspec.Struct, frozen=True, tag="slots", tag_field="type"):
 
 Message: TypeAlias = Transition | Beat | Resync | DaemonStatus | SlotsFreed
 
+MAX_BRACKETS = 100
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)
 
@@ -112,8 +116,12 @@ def decode(frames: list[bytes]) -> Message:
     """The message in two frames; raises ``BadMessage`` for anything else."""
     if len(frames) != 2:
         raise BadMessage(f"{len(frames)} frames instead of 2")
+    # Our messages are flat. Deep nesting is refused unread: where it exhausts the recursion limit
+    # inside the decoder, CPython 3.11 does not count its way back.
+    if frames[1].count(b"[") + frames[1].count(b"{") > MAX_BRACKETS:
+        raise BadMessage(f"nested too deeply: {frames[1][:200]!r}")
     try:
         message: Message = _decoder.decode(frames[1])
         return message
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMessage(f"{error} in {frames[1][:200]!r}") from error

@@ -1,0 +1,24 @@
+"""What a run has been through, from the database's own past."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from BTrees.OOBTree import OOBTree
+
+REVISIONS = 100  # how far to look back
+
+
+def has_been(run: Any, state: str) -> bool:
+    """Whether a run was ever in a state, as far as its unpacked past tells.
+
+    Some round trips: for the rare run that nobody has recorded the end of.
+    """
+    entries = run.entries
+    connection = entries._p_jar
+    for revision in connection.db().storage.history(entries._p_oid, size=REVISIONS):
+        past = OOBTree()
+        past.__setstate__(connection.oldstate(entries, revision["tid"]))
+        if past.get("state") == state:
+            return True
+    return False
