@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -26,7 +25,7 @@ VERSION = "0.1.4"
 PROGRAMS = Path(sys.executable).parent
 TOKEN = "MOTOKO_COMPAT"
 NOT_OURS = ("BLACKDYNAMITE_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-# What pip says when there is no index, as opposed to an index with something wrong.
+# What pip says without an index, as opposed to what it says when something is wrong with it.
 UNREACHABLE = (
     "NewConnectionError",
     "ConnectTimeoutError",
@@ -60,7 +59,6 @@ class NotCompatible(Exception):
 
 def download(directory: Path) -> Path:
     """The unpacked source distribution."""
-    # No build isolation is asked for: pip has to build the metadata to know the version.
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     options = ["--no-deps", "--no-binary", ":all:", "--retries", "1", "--timeout", "20"]
     done = subprocess.run(
@@ -75,8 +73,7 @@ def download(directory: Path) -> Path:
             raise Unreachable(done.stderr.strip().splitlines()[-1])
         raise NotCompatible(f"pip cannot download motoko {VERSION}:\n{done.stderr}")
     (archive,) = directory.glob("motoko-*.tar.gz")
-    with tarfile.open(archive) as file:
-        file.extractall(directory, filter="data")
+    shutil.unpack_archive(archive, directory)
     return directory / f"motoko-{VERSION}"
 
 
