@@ -59,13 +59,6 @@ def condition(event: Any, name: str) -> Evaluate:
     )
 
 
-def is_opaque(event: Any) -> bool:
-    """Whether a condition may become true without anything happening in a study."""
-    if isinstance(event, TaskSelectionEval):
-        return not event.bases
-    return callable(event) and not isinstance(event, TaskSelection)
-
-
 def handler(f: Any, name: str) -> Any:
     """Check a callback; ``MotokoError`` for what cannot be called back."""
     target = inspect.unwrap(f) if callable(f) else f
@@ -93,13 +86,31 @@ class Action:
 
     name: str
     task: str
-    evaluate: Evaluate
-    f: Callable[..., Any]
+    event: Any
+    f: Any
     get_params: Any
-    is_opaque: bool = False  # its condition is code, which may depend on anything
     concurrent: bool = False  # its handler runs beside others (never beside itself)
     running: bool = False
     _last: dict[str, _Firing] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.evaluate = condition(self.event, self.name)
+        self.f = handler(self.f, self.name)
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether the condition may become true without anything happening in a study."""
+        if isinstance(self.event, TaskSelectionEval):
+            return not self.event.bases
+        return callable(self.event) and not isinstance(self.event, TaskSelection)
+
+    def reads_states_only(self, workflow: Workflow) -> bool:
+        """Whether commits that change no run's state are of no concern to the condition."""
+        if isinstance(self.event, TaskSelection):
+            return self.event.reads_states_only
+        return isinstance(self.event, (str, list)) and all(
+            manager.select(self.event).reads_states_only for manager in self.managers(workflow)
+        )
 
     def managers(self, workflow: Workflow) -> Iterator[TaskManager]:
         """The task managers the action is evaluated for."""

@@ -13,16 +13,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from motoko.actions import (
-    ALL,
-    Action,
-    ErrorHandlers,
-    condition,
-    handler,
-    in_handler,
-    is_opaque,
-    round_of,
-)
+from motoko.actions import ALL, Action, ErrorHandlers, in_handler, round_of
 from motoko.bus.messages import Transition
 from motoko.dispatch import Dispatcher
 from motoko.errors import ConfigError, NoSupervisor, WorkflowStopped
@@ -155,15 +146,7 @@ class Execution:
     ) -> None:
         if task != ALL:
             getattr(self._workflow, task)  # AttributeError names the task managers
-        action = Action(
-            name,
-            task,
-            condition(event, name),
-            handler(f, name),
-            get_params,
-            is_opaque(event),
-            concurrent,
-        )
+        action = Action(name, task, event, f, get_params, concurrent)
         self.registered.setdefault(task, {})[name] = (event, f, get_params)
         self._actions[task, name] = action
         self._wake()
@@ -174,9 +157,7 @@ class Execution:
         if task != ALL:
             getattr(self._workflow, task)
         name = "error_handler"
-        self._errors.actions[task, name] = Action(
-            name, task, condition(event, name), handler(f, name), get_params
-        )
+        self._errors.actions[task, name] = Action(name, task, event, f, get_params)
         self._wake()
 
     def _wake(self) -> None:
@@ -271,16 +252,20 @@ class Execution:
             opaque = any(action.is_opaque for action in self._actions.values())
             return TICK_S if holds or opaque else None
 
-        await self._react(lambda: bool(self._actions), act)
+        await self._react(self._actions, act)
 
     async def _run_error_handlers(self) -> None:
         async def act() -> float | None:
             await self._errors.check()
             return None
 
-        await self._react(lambda: bool(self._errors.actions), act)
+        await self._react(self._errors.actions, act)
 
-    async def _react(self, needed: Callable[[], bool], act: Callable[[], Any]) -> None:
+    async def _react(
+        self,
+        actions: dict[tuple[str, str], Action],
+        act: Callable[[], Coroutine[Any, Any, float | None]],
+    ) -> None:
         """Act now, and again whenever something has happened in the studies, or when told."""
         from motoko.bd.session import session
 
@@ -288,7 +273,7 @@ class Execution:
         events = {registered}
         self._registration |= events
         try:
-            while not needed():
+            while not actions:
                 await registered.wait()
                 registered.clear()
             dispatcher = await self.attached()
@@ -299,7 +284,11 @@ class Execution:
                 for manager in managers.values():
                     session().refresh(manager.base)
                 while True:
-                    news = await waiter.wait(await act())
+                    tick = await act()
+                    waiter.states_only = all(
+                        action.reads_states_only(self._workflow) for action in actions.values()
+                    )
+                    news = await waiter.wait(tick)
                     if waiter.stopped:
                         raise WorkflowStopped("the workflow was stopped while it was executed")
                     waiter.read_again = False

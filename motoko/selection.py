@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import ChainMap
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from motoko.constraints import Predicate, compile_constraints
@@ -87,7 +86,7 @@ class TaskSelection:
 
         session().look()
         predicate = self._predicate(self.constraints)
-        found = self._matching(predicate)
+        found = self.base.matches.find(predicate)
         if not found and predicate.undeclared:
             self._check_names(predicate)
         return found
@@ -113,19 +112,23 @@ class TaskSelection:
         return condition & other
 
     def __await__(self) -> Generator[Any, None, list[Pair]]:
+        return _until_true(self.current, (self.base,), self.reads_states_only).__await__()
+
+    @property
+    def reads_states_only(self) -> bool:
+        """Whether commits that change no run's state cannot change what is selected."""
         predicate = self._predicate(self.constraints)
-        states_only = not predicate.undeclared and predicate.reads <= _TOLD_BY_TRANSITIONS
-        return _until_true(self.current, (self.base,), states_only).__await__()
+        return not predicate.undeclared and predicate.reads <= _TOLD_BY_TRANSITIONS
 
     def current(self) -> list[Pair]:
         """The matching pairs; a name that no run carries matches nothing, instead of an error."""
         predicate = self._predicate(self.constraints)
-        found = self._matching(predicate)
+        found = self.base.matches.find(predicate)
         if not found and predicate.undeclared:
-            for name in self._carried_by_none(predicate):
-                if (self.study, name) not in _warned:
-                    _warned.add((self.study, name))
-                    log.warning("study %s: no run has %r (yet)", self.study, name)
+            new = {name for name in predicate.undeclared if (self.study, name) not in _warned}
+            for name in self._carried_by_none(new):
+                _warned.add((self.study, name))
+                log.warning("study %s: no run has %r (yet)", self.study, name)
         return found
 
     def all(self, *args: Any) -> TaskSelectionEval:
@@ -136,13 +139,14 @@ class TaskSelection:
         run has failed and none of the alternatives accepts that.
         """
         alternatives = [self._predicate(constraints) for constraints in args]
+        meets = self.base.matches.meets
 
         def every() -> Any:
             selected = self.current()
             if not selected:
                 return False
             for predicate in alternatives:
-                if all(_meets(predicate, run, job.entries) for run, job in selected):
+                if all(meets(predicate, run, job.entries) for run, job in selected):
                     return selected
             self._raise_failures(selected, alternatives)
             return False
@@ -154,7 +158,7 @@ class TaskSelection:
     def _raise_failures(self, selected: list[Pair], alternatives: list[Predicate]) -> None:
         for run, job in selected:
             if run.entries.get("state") in FAILED_STATES and not any(
-                _meets(predicate, run, job.entries) for predicate in alternatives
+                self.base.matches.meets(predicate, run, job.entries) for predicate in alternatives
             ):
                 raise failure(run)
 
@@ -166,64 +170,23 @@ class TaskSelection:
             study=self.study,
         )
 
-    def _matching(self, predicate: Predicate) -> list[Pair]:
-        return list(self.base.remembered(predicate, lambda: self._find(predicate)))
-
-    def _find(self, predicate: Predicate) -> list[Pair]:
-        runs = self.base.runs.entries
-        jobs = self.base.jobs.entries
-        if predicate.run_ids is not None:
-            candidates: Iterable[RunZEO] = [
-                runs[number] for number in sorted(predicate.run_ids) if number in runs
-            ]
-        else:
-            candidates = self.base.all_runs()
-        return [
-            (run, jobs[run.entries["job_id"]])
-            for run in candidates
-            if _meets(predicate, run, _LateJob(jobs, run.entries["job_id"]))
-        ]
-
     def _check_names(self, predicate: Predicate) -> None:
         """``ConstraintError`` if no run carries an undeclared name, and there are runs."""
-        for name in self._carried_by_none(predicate) if self.base.runs.entries else ():
+        for name in self._carried_by_none(predicate.undeclared) if self.base.runs.entries else ():
             known = sorted({*self.base.types("job"), *self.base.types("run")})
             raise ConstraintError(
                 f"study {self.study}: no run has {name!r}, in {predicate.text!r}",
                 hint=f"declared: {', '.join(known)}",
             )
 
-    def _carried_by_none(self, predicate: Predicate) -> list[str]:
-        """The undeclared names that no run of the study carries."""
-        return [
-            name
-            for name in sorted(predicate.undeclared)
-            if not any(name in run.entries or name in vars(run) for run in self.base.all_runs())
-        ]
-
-
-def _meets(predicate: Predicate, run: RunZEO, job: Mapping[str, Any]) -> bool:
-    # `run.y = 1` of an undeclared y makes an attribute of the run itself, not an entry.
-    values = ChainMap(run.entries, vars(run)) if predicate.undeclared else run.entries
-    return predicate(values, job)
-
-
-class _LateJob(Mapping[str, Any]):
-    """A job's entries, loaded when a constraint asks for one."""
-
-    __slots__ = ("_jobs", "_number")
-
-    def __init__(self, jobs: Mapping[int, JobZEO], number: int) -> None:
-        self._jobs, self._number = jobs, number
-
-    def __getitem__(self, name: str) -> Any:
-        return self._jobs[self._number].entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._jobs[self._number].entries)
-
-    def __len__(self) -> int:
-        return len(self._jobs[self._number].entries)
+    def _carried_by_none(self, names: Collection[str]) -> list[str]:
+        """The names that no run of the study carries."""
+        missing = set(names)
+        for run in self.base.all_runs() if missing else ():
+            missing -= {name for name in missing if name in run.entries or name in vars(run)}
+            if not missing:
+                break
+        return sorted(missing)
 
 
 def _bases_of(condition: Any) -> tuple[StudyBase, ...]:

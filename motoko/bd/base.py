@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import transaction
 import ZODB
@@ -18,15 +18,13 @@ from BlackDynamite.constraints_zeo import ZEOconstraints
 
 from motoko.bd import singleton
 from motoko.bd.address import address
+from motoko.bd.matches import Matches
 from motoko.bd.storage import open_database, open_storage
 from motoko.config import StudyConfig
 from motoko.errors import NotCreated
 from motoko.runtime import Runtime
 
-T = TypeVar("T")
-
-PREFETCH = 500
-REMEMBER_MAX = 100
+AT_ONCE = 500  # runs that are loaded together
 
 # It logs every decorated function, at a level that says "all of it", to the screen.
 logging.getLogger("BlackDynamite").setLevel(logging.WARNING)
@@ -53,8 +51,9 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.db = db
         self.connection = db.open()
         self.root = self.connection.root
-        self._remembered: dict[Any, Any] = {}
-        self._remembered_in: bytes | None = None
+        self.matches = Matches(self)
+        self._types: dict[str, dict[str, type]] = {}
+        self._types_in: bytes | None = None
         singleton.register(self)
         self.schema = schema or find_schema(self.connection.root(), study)
 
@@ -84,7 +83,13 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
 
     def types(self, which: str) -> dict[str, type]:
         """The declared parameters of ``"job"`` or ``"run"``: name to type, ``id`` included."""
-        return self.remembered(which, lambda: dict(self.content[f"{which}_desc"].types.entries))
+        view = getattr(self.connection._storage, "_start", None)
+        if view is None or view != self._types_in:
+            self._types.clear()
+            self._types_in = view
+        if which not in self._types:
+            self._types[which] = dict(self.content[f"{which}_desc"].types.entries)
+        return self._types[which]
 
     @property
     def tid(self) -> bytes:
@@ -93,28 +98,18 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         return tid
 
     def all_runs(self) -> Iterator[Any]:
-        """Every run, its entries loaded: many at a time, where they are not in memory yet."""
-        runs = iter(self.runs.entries.values())
-        while batch := list(itertools.islice(runs, PREFETCH)):
-            self._prefetch(batch)
-            self._prefetch([run.entries for run in batch])
+        """Every run, its entries loaded."""
+        for _, run in self.loaded(self.runs.entries.items()):
+            yield run
+
+    def loaded(self, numbered: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+        """Runs by number (``None``: there is none), their entries loaded, many in a round trip."""
+        numbered = iter(numbered)
+        while batch := list(itertools.islice(numbered, AT_ONCE)):
+            runs = [run for _, run in batch if run is not None]
+            self._prefetch(runs)
+            self._prefetch([run.entries for run in runs])
             yield from batch
-
-    def remembered(self, key: Any, find: Callable[[], T]) -> T:
-        """What ``find`` returns, found once in each view of the database.
-
-        A connection with pending changes remembers nothing: they may change what is found.
-        """
-        if self.connection._registered_objects:
-            return find()
-        view = getattr(self.connection._storage, "_start", None)
-        if view is None or view != self._remembered_in or len(self._remembered) > REMEMBER_MAX:
-            self._remembered.clear()
-            self._remembered_in = view
-        if key not in self._remembered:
-            self._remembered[key] = find()
-        found: T = self._remembered[key]
-        return found
 
     def _prefetch(self, objects: list[Any]) -> None:
         ghosts = [each._p_oid for each in objects if each._p_changed is None]

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from motoko import actions
-from motoko.actions import ALL, TICK_S, Action, ErrorHandlers, condition, handler, is_opaque
+from motoko.actions import ALL, TICK_S, Action, ErrorHandlers, condition, handler
 from motoko.errors import MotokoError
-from motoko.selection import TaskSelectionEval
+from motoko.selection import TaskSelection, TaskSelectionEval
 
 
 class Clock:
@@ -33,7 +33,7 @@ def pairs(**states):
     ]
 
 
-def action(evaluate=lambda workflow, manager: False, f=lambda **kwargs: None, **kwargs):
+def action(evaluate=lambda workflow, task_manager: False, f=lambda **kwargs: None, **kwargs):
     return Action("name", ALL, evaluate, f, None, **kwargs)
 
 
@@ -100,7 +100,7 @@ class TestDue:
 class TestSettle:
     def test_own_writes_wait_for_the_tick(self, clock):
         found = pairs(r1="FINISHED")
-        one = action(lambda workflow, manager: found)
+        one = action(lambda workflow, task_manager: found)
         assert one.due(MULT, found)
         found[0][0].entries["state"] = "FINISHED2"  # the handler's doing; it still holds
         clock.now += 0.1
@@ -111,14 +111,14 @@ class TestSettle:
 
     def test_tick_counts_from_the_end_of_the_handler(self, clock):
         found = pairs(r1="FINISHED")
-        one = action(lambda workflow, manager: found)
+        one = action(lambda workflow, task_manager: found)
         assert one.due(MULT, found)
         clock.now += 10 * TICK_S
         one.settle(None, MULT)
         assert not one.due(MULT, found)
 
     def test_no_longer_true(self, clock):
-        one = action(lambda workflow, manager: [])
+        one = action(lambda workflow, task_manager: [])
         assert one.due(MULT, pairs(r1="FINISHED"))
         one.settle(None, MULT)
         # When it becomes true again, that is a change.
@@ -211,8 +211,37 @@ class TestConditions:
             handler(None, "n")
 
     def test_opaque(self):
-        assert is_opaque(lambda: True) and is_opaque(TaskSelectionEval(lambda: True))
-        assert not is_opaque("state = FINISHED") and not is_opaque(["x = 1"])
+        for code in (lambda: True, lambda run, job: True, TaskSelectionEval(lambda: True)):
+            assert action(code).is_opaque
+        for constraints in ("state = FINISHED", ["x = 1"]):
+            assert not action(constraints).is_opaque
+
+    @pytest.mark.parametrize(
+        ("event", "expected"),
+        [
+            ("state = FINISHED", True),
+            (["state = FINISHED", "runs.id > 2", "run_name = r"], True),
+            ("state = FINISHED and x = 1", False),  # a job can be changed
+            ("y > 1", False),
+            ("undeclared = 1", False),
+            (lambda: True, False),
+            (lambda run, job: True, False),
+            (TaskSelectionEval(lambda: True), False),
+        ],
+    )
+    def test_concerned_by_states_only(self, event, expected):
+        """Commits that change no state then need no evaluation."""
+        types = {"job": {"x": int}, "run": {"y": float, "id": int, "state": str, "run_name": str}}
+        base = SimpleNamespace(types=types.get)
+
+        def select(constraints):
+            wanted = [constraints] if isinstance(constraints, str) else constraints
+            return TaskSelection(wanted, None, base, "mult")
+
+        workflow = SimpleNamespace(task_managers={"mult": SimpleNamespace(select=select)})
+        assert action(event).reads_states_only(workflow) is expected
+        if isinstance(event, str):
+            assert action(select(event)).reads_states_only(workflow) is expected
 
 
 class TestEvaluations:
@@ -232,7 +261,7 @@ class TestErrorHandlersOnce:
         manager = SimpleNamespace(study="mult")
         workflow = SimpleNamespace(params={}, task_managers={"mult": manager})
         errors = ErrorHandlers(workflow)
-        errors.actions[ALL, "error_handler"] = action(lambda w, m: found, f)
+        errors.actions[ALL, "error_handler"] = action(lambda workflow, task_manager: found, f)
         return errors
 
     def test_once_a_run_and_attempt(self):
