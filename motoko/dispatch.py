@@ -2,8 +2,8 @@
 
 The bus only wakes. Whoever is woken reads the database, at a view at least as new as the
 transition it was woken by. A lost message is noticed (a gap in the sequence, a new epoch, a
-resync, beats that fall silent, or the own connection having been told of more than the bus has)
-and makes everyone concerned read again.
+resync, beats that fall silent, or the own connection having been told of more than the bus has):
+everyone concerned reads again, and the watcher is asked to replay what was missed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,24 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from motoko.bus.messages import Beat, DaemonStatus, Message, Resync, Transition
+from motoko.bus.messages import (
+    Beat,
+    DaemonStatus,
+    Message,
+    Replay,
+    Resync,
+    Transition,
+    replay_topic,
+)
+from motoko.bus.publisher import Publisher
+from motoko.bus.stream import News, Stream
 from motoko.bus.subscriber import Subscriber
 from motoko.errors import NoSupervisor
 from motoko.identity import Identity
@@ -30,6 +41,7 @@ log = logging.getLogger(__name__)
 BEATS_SILENT_S = 6.0  # three beats
 NET_S = 2.0  # how long the own connection may be ahead of the bus
 LIVE_DEADLINE_S = 30.0  # a bus that died is back long before
+ASK_S, ASK_MAX_S = 0.25, 2.0  # an answer that does not come is asked for again
 
 RunKey = tuple[str, int]
 K = TypeVar("K")
@@ -37,12 +49,17 @@ K = TypeVar("K")
 
 @dataclass
 class Counters:
-    """How waiters were woken, since the dispatcher was made."""
+    """How waiters were woken, since the dispatcher was made.
+
+    ``gaps``: messages were missing in a sequence. ``resyncs``: another watcher published, or the
+    bus had been away. ``holes``: what was missing could not be replayed.
+    """
 
     wakeups_by_event: int = 0
     wakeups_by_safety_read: int = 0
     gaps: int = 0
     resyncs: int = 0
+    holes: int = 0
 
 
 @dataclass
@@ -51,6 +68,8 @@ class Waiter:
 
     runs: set[RunKey] = field(default_factory=set)
     studies: set[str] = field(default_factory=set)
+    what: str = ""  # for people
+    since: float = field(default_factory=time.time)
     event: asyncio.Event = field(default_factory=asyncio.Event)
     news: list[Transition] = field(default_factory=list)
     states_only: bool = False  # commits that change no state are of no concern
@@ -68,12 +87,9 @@ class Waiter:
 
 
 @dataclass
-class _Stream:
-    """What is known of one study's messages."""
+class _Net:
+    """What the safety net knows of one study."""
 
-    epoch: str | None = None
-    seq: int = 0
-    tid: bytes = b""
     heard: float = field(default_factory=time.monotonic)
     ahead_since: float | None = None
     silent: bool = False
@@ -90,6 +106,12 @@ class Dispatcher:
         supervisor: the workflow's, whose death is warned about.
         topics: further topics to listen to.
         on_other: called with the messages that are of no concern to waiters.
+        after: for studies whose past is wanted, too: the tid (hexadecimal) after which it begins.
+
+    Attributes:
+        counters: how waiters were woken.
+        listeners: called with every transition of the studies: each once, in the order of the
+            commits, what was lost on the way included.
     """
 
     def __init__(
@@ -101,6 +123,7 @@ class Dispatcher:
         supervisor: Identity | None = None,
         topics: Iterable[bytes] = (),
         on_other: Callable[[Message], None] | None = None,
+        after: Mapping[str, str] | None = None,
     ) -> None:
         self.counters = Counters()
         self.loop = asyncio.get_running_loop()
@@ -111,15 +134,19 @@ class Dispatcher:
             self.loop.add_reader(self._supervisor, self._on_supervisor_gone)
         self._stopping = False
         self._on_other = on_other
-        self._streams = {study: _Stream() for study in studies}
+        to = secrets.token_hex(8)
+        self._streams = {study: Stream(study, to, (after or {}).get(study)) for study in studies}
+        self._nets = {study: _Net() for study in self._streams}
+        self._asking: asyncio.Task[None] | None = None
         self._by_run: defaultdict[RunKey, set[int]] = defaultdict(set)
         self._by_study: defaultdict[str, set[int]] = defaultdict(set)
         self._waiters: dict[int, Waiter] = {}
         self._was_live = False
+        self._publisher = Publisher(runtime.bus_publish)
         self._subscriber = Subscriber(runtime.bus_subscribe, self._on_message, self._on_live)
         for study in self._streams:
             self._subscriber.subscribe(f"run.{study}.".encode(), f"beat.{study}.".encode())
-        self._subscriber.subscribe(b"daemon.supervisor.", *topics)
+        self._subscriber.subscribe(b"daemon.supervisor.", replay_topic(to), *topics)
         self._net = self.loop.create_task(self._safety_net())
 
     async def live(self) -> None:
@@ -134,10 +161,13 @@ class Dispatcher:
 
     @contextlib.contextmanager
     def waiting(
-        self, *, runs: Iterable[RunKey] = (), studies: Iterable[str] = ()
+        self, *, runs: Iterable[RunKey] = (), studies: Iterable[str] = (), what: str = ""
     ) -> Iterator[Waiter]:
-        """A registered waiter, for the time of the block. Register, then read, then wait."""
-        waiter = Waiter(set(runs), set(studies))
+        """A registered waiter, for the time of the block. Register, then read, then wait.
+
+        ``what`` tells people what it waits for.
+        """
+        waiter = Waiter(set(runs), set(studies), what)
         key = id(waiter)
         self._waiters[key] = waiter
         for run in waiter.runs:
@@ -160,12 +190,24 @@ class Dispatcher:
 
     def tid(self, study: str) -> bytes:
         """The newest transaction of a study that the bus has told of."""
-        return self._streams[study].tid
+        return bytes.fromhex(self._streams[study].tid)
+
+    @property
+    def awaits(self) -> list[Waiter]:
+        """Who waits, the one that has waited longest first; those without ``what`` do not count."""
+        return sorted((w for w in self._waiters.values() if w.what), key=lambda w: w.since)
+
+    def publish(self, message: Message) -> None:
+        """Send a message to the bus. Never blocks; while there is no bus, messages are dropped."""
+        self._publisher.send(message)
 
     def close(self) -> None:
         """Stop listening."""
         self._net.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
         self._subscriber.close()
+        self._publisher.close()
         self._forget_supervisor()
 
     def _on_supervisor_gone(self) -> None:
@@ -182,15 +224,13 @@ class Dispatcher:
 
     def _on_message(self, message: Message) -> None:
         match message:
-            case Transition():
-                self._on_transition(message)
-            case Beat():
-                self._on_beat(message)
-            case Resync():
-                stream = self._streams.get(message.study)
-                if stream is not None:
-                    self.counters.resyncs += 1
-                    self._read_again(message.study)
+            case Transition(study=study) | Beat(study=study) | Resync(study=study):
+                if study in self._streams:
+                    net = self._nets[study]
+                    net.heard, net.silent = time.monotonic(), False
+                    self._on_news(message)
+            case Replay(study=study) if study in self._streams:
+                self._take(study, self._streams[study].replay(message))
             case DaemonStatus(name="supervisor", state="stopping"):
                 self._stopping = True
                 for waiter in self._waiters.values():
@@ -199,62 +239,67 @@ class Dispatcher:
             case _ if self._on_other is not None:
                 self._on_other(message)
 
-    def _on_transition(self, message: Transition) -> None:
-        stream = self._streams.get(message.study)
-        if stream is None:
-            return
-        self._follow(stream, message.study, message.epoch, message.seq, message.seq - 1)
-        stream.tid = max(stream.tid, bytes.fromhex(message.tid))
-        for listener in self.listeners:
-            listener(message)
-        concerned = self._by_run.get((message.study, message.run_id), set()) | self._by_study.get(
-            message.study, set()
-        )
-        for key in concerned:
-            waiter = self._waiters[key]
-            waiter.news.append(message)
-            waiter.event.set()
-            self.counters.wakeups_by_event += 1
+    def _on_news(self, message: Transition | Beat | Resync) -> None:
+        stream = self._streams[message.study]
+        match message:
+            case Transition():
+                self._take(message.study, stream.transition(message))
+            case Beat():
+                before = stream.tid
+                self._take(message.study, stream.beat(message))
+                if stream.tid > before:
+                    # Something other than a state has changed: conditions may depend on it.
+                    for key in self._by_study.get(message.study, set()):
+                        if not self._waiters[key].states_only:
+                            self._waiters[key].event.set()
+            case Resync():
+                self._take(message.study, stream.resync(message))
 
-    def _on_beat(self, message: Beat) -> None:
-        stream = self._streams.get(message.study)
-        if stream is None:
-            return
-        self._follow(stream, message.study, message.epoch, message.seq, message.seq)
-        if message.tid:
-            tid = bytes.fromhex(message.tid)
-            if tid > stream.tid:
-                stream.tid = tid
-                # Something other than a state has changed: conditions may depend on it.
-                for key in self._by_study.get(message.study, set()):
-                    if not self._waiters[key].states_only:
-                        self._waiters[key].event.set()
+    def _take(self, study: str, news: News) -> None:
+        """Wake whoever is concerned, and ask for what is missing."""
+        for message in news.new:
+            concerned = self._by_run.get((study, message.run_id), set()) | self._by_study.get(
+                study, set()
+            )
+            for key in concerned:
+                waiter = self._waiters[key]
+                waiter.news.append(message)
+                waiter.event.set()
+                self.counters.wakeups_by_event += 1
+        if news.hole:
+            log.warning("%s: a part of the history is gone, transitions may be missing", study)
+        for message in news.ordered:
+            for listener in self.listeners:
+                listener(message)
+        self.counters.gaps += news.gap
+        self.counters.resyncs += news.resync
+        self.counters.holes += news.hole
+        if news.gap or news.resync:
+            log.info("%s: %s", study, "messages were lost" if news.gap else "to be read again")
+        if news.lost:
+            self._read_again(study)
+        if self._streams[study].wanted and (self._asking is None or self._asking.done()):
+            self._asking = self.loop.create_task(self._ask())
 
-    def _follow(self, stream: _Stream, study: str, epoch: str, seq: int, expected: int) -> None:
-        """Note a message's place in the sequence; read again if something before it is missing."""
-        stream.heard = time.monotonic()
-        stream.silent = False
-        if stream.epoch is None:
-            stream.epoch, stream.seq = epoch, seq
-        elif epoch != stream.epoch:
-            log.info("%s: a new watcher publishes", study)
-            stream.epoch, stream.seq = epoch, seq
-            self.counters.resyncs += 1
-            self._read_again(study)
-        elif expected > stream.seq:
-            log.info("%s: %d messages were lost", study, expected - stream.seq)
-            stream.seq = seq
-            self.counters.gaps += 1
-            self._read_again(study)
-        else:
-            stream.seq = max(stream.seq, seq)
+    async def _ask(self) -> None:
+        """Ask for replays until there is nothing to ask for any more."""
+        pause = ASK_S
+        while wanted := [w for stream in self._streams.values() if (w := stream.wanted)]:
+            for request in wanted:
+                self._publisher.send(request)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, ASK_MAX_S)
 
     def _on_live(self) -> None:
         if self._was_live:
             # The bus was away, and with it perhaps messages.
-            self.counters.resyncs += 1
-            for study in self._streams:
-                self._read_again(study)
+            for study, stream in self._streams.items():
+                self._take(study, stream.interrupted())
+        else:
+            for study, stream in self._streams.items():
+                own = self._own_tid(study)
+                stream.known = own.hex() if own else ""
+                self._take(study, News())  # asks, if the past is wanted
         self._was_live = True
 
     def _read_again(self, study: str) -> None:
@@ -268,22 +313,26 @@ class Dispatcher:
             await asyncio.sleep(until_next(NET_S))
             now = time.monotonic()
             for study, stream in self._streams.items():
-                own = self._own_tid(study)
-                if own is None:
-                    continue
-                if own <= stream.tid:
-                    stream.ahead_since = None
-                    continue
-                silent = now - stream.heard > BEATS_SILENT_S
-                if silent and not stream.silent:
-                    stream.silent = True
-                    log.warning("%s: the watcher is silent, reading the base itself", study)
-                if stream.ahead_since is None and not silent:
-                    stream.ahead_since = now
-                elif silent or now - (stream.ahead_since or now) >= NET_S - 0.1:
-                    stream.tid, stream.ahead_since = own, None
-                    self.counters.wakeups_by_safety_read += 1
-                    self._read_again(study)
+                self._watch_over(study, stream, self._nets[study], now)
+
+    def _watch_over(self, study: str, stream: Stream, net: _Net, now: float) -> None:
+        own = self._own_tid(study)
+        if own is None:
+            return
+        if own.hex() <= stream.tid:
+            net.ahead_since = None
+            return
+        silent = now - net.heard > BEATS_SILENT_S
+        if silent and not net.silent:
+            net.silent = True
+            log.warning("%s: the watcher is silent, reading the base itself", study)
+        if net.ahead_since is None and not silent:
+            net.ahead_since = now
+        elif silent or now - (net.ahead_since or now) >= NET_S - 0.1:
+            stream.tid, net.ahead_since = own.hex(), None
+            self.counters.wakeups_by_safety_read += 1
+            stream.interrupted()
+            self._take(study, News(lost=True))
 
 
 def _drop(index: dict[K, set[int]], name: K, key: int) -> None:

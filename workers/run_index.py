@@ -44,6 +44,7 @@ class Run:
     state: str | None = None
     run_name: str | None = None
     job_id: int | None = None
+    event_name: str | None = None
 
 
 class RunIndex:
@@ -72,7 +73,7 @@ class RunIndex:
     def apply(
         self, tid: bytes, oids: Iterable[bytes], records: Mapping[bytes, bytes] | None = None
     ) -> list[Change]:
-        """The state changes of one transaction; none if it is known already.
+        """The state changes of one transaction, by run id; none if it is known already.
 
         ``records`` are the transaction's own, if the caller has them; else they are loaded.
         Raises ``HistoryGone`` if they cannot be.
@@ -88,7 +89,7 @@ class RunIndex:
         if entries:
             changes += self._entry_changes(entries, records, tid)
         self.tid = tid
-        return changes
+        return sorted(changes, key=lambda change: change.run_id)
 
     def _find_runs(self, tid: bytes) -> bytes:
         def state(oid: bytes) -> Any:
@@ -177,6 +178,8 @@ class RunIndex:
                 run.run_name = value
             elif key == "job_id":
                 run.job_id = value
+            elif key == "event_name":
+                run.event_name = value
 
     def _entry_changes(
         self, oids: list[bytes], records: Mapping[bytes, bytes] | None, tid: bytes

@@ -20,6 +20,8 @@ CALL_DEADLINE_S = 20.0
 CONNECT_DEADLINE_S = 5.0
 RECONNECT_S = 0.1
 BATCH = 500
+# Pushes that wait to be followed. When there are more, the rest is read from the log afterwards.
+QUEUE_MAX = 10_000
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,19 @@ Event = Pushed | Connected | Disconnected
 
 
 class WatchStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
-    """Read-only. Puts an :data:`Event` into ``events`` for each push and each (dis)connection.
+    """Read-only. Puts an :data:`Event` into a queue for each push and each (dis)connection.
 
     The callbacks run on ZEO's networking thread, where a storage call would wait for itself: so
-    they only enqueue.
+    they only enqueue. No call takes longer than ``CALL_DEADLINE_S``: ``TimeoutError`` then.
+
+    Attributes:
+        overflowed: pushes are dropped since the queue is too long; to be set to ``False`` when the
+            queue has been emptied, and what was dropped to be read from the log then.
     """
 
-    def __init__(self, address: str | tuple[str, int]) -> None:
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    def __init__(self, address: str | tuple[str, int], events: queue.SimpleQueue[Any]) -> None:
+        self.events = events
+        self.overflowed = False
         super().__init__(
             address,
             read_only=True,
@@ -62,8 +69,17 @@ class WatchStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             ),
         )
 
+        self._call = self._call_in_time
+
     def invalidateTransaction(self, tid: bytes, oids: Sequence[bytes]) -> None:
-        self.events.put(Pushed(tid, oids))
+        if self.events.qsize() >= QUEUE_MAX:
+            self.overflowed = True
+        if not self.overflowed:
+            self.events.put(Pushed(tid, oids))
+
+    def _call_in_time(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        call = self._server.call(method, *args, wait=False, **kwargs)
+        return call.result(CALL_DEADLINE_S)
 
     def notify_connected(self, connection: Any, info: Any) -> None:
         super().notify_connected(connection, info)
@@ -83,13 +99,21 @@ class WatchStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         """Each record exactly as transaction ``tid`` wrote it; ``None`` if that is gone."""
         return self._call_many("loadSerial", [(oid, tid) for oid in oids])
 
-    def transactions_after(self, tid: bytes, log: Path | None) -> Iterator[Any]:
-        """The committed transactions after ``tid``, with their records, in order.
+    def witness(self) -> bytes:
+        """What tells one database from another: when its root was last written.
+
+        A study that was created anew has the same oids. BlackDynamite writes the root only then.
+        """
+        newest = p64(u64(self.lastTransaction()) + 1)
+        found = self._call_many("loadBefore", [(bytes(8), newest)])[0]
+        return bytes(found[1]) if found else b""
+
+    def transactions(self, start: bytes, log: Path | None) -> Iterator[Any]:
+        """The committed transactions from tid ``start`` on, with their records, in order.
 
         Read from the database's own file if it is here (``log``), else through the server. The
         file may end early, beside its writer.
         """
-        start = p64(u64(tid) + 1)
         if log is None or not log.exists():
             yield from self.iterator(start)
             return

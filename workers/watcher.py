@@ -14,16 +14,26 @@ import secrets
 import threading
 import time
 
+import zmq
 from ZEO.Exceptions import ClientDisconnected, ClientStorageError
 
 from motoko.bd.address import address
-from motoko.bus.messages import Beat, DaemonStatus, Resync, Transition
+from motoko.bus.messages import (
+    ASK,
+    BadMessage,
+    Beat,
+    DaemonStatus,
+    ReplayRequest,
+    Resync,
+    decode,
+)
 from motoko.bus.publisher import Publisher
 from motoko.config import StudyConfig
-from motoko.errors import NotCreated
+from motoko.errors import NotCreated, StudyUnavailable
 from motoko.runtime import Runtime, read_json, write_atomically
 from motoko.timing import until_next
 from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
+from motoko.workers.replay import Answer, LogReplay, Recent, transition
 from motoko.workers.run_index import Change, HistoryGone, RunIndex
 from motoko.workers.watch_storage import Connected, Disconnected, Event, Pushed, WatchStorage
 
@@ -33,9 +43,12 @@ BEAT_S = 2.0
 # A commit that changed no state is told of by a beat: conditions may read other attributes.
 BEAT_AFTER_COMMIT_S = 0.3
 REOPEN_S = 0.2
+# A server that refuses us (it has an older file than we have seen) is asked by a new client.
+DISCONNECTED_MAX_S = 10.0
 # How long a new publisher waits for the bus; what is published before that is lost (and the new
-# epoch makes every subscriber read again).
+# epoch makes every subscriber ask for it).
 BUS_DEADLINE_S = 5.0
+REPLAYS_MAX = 2  # at a time, from a study's log; who gets none asks again
 
 
 class StudyWatcher(threading.Thread):
@@ -45,6 +58,7 @@ class StudyWatcher(threading.Thread):
         watching: set while the study's runs are known and its server is connected.
         tried: set once it was watched, or its server was found to be away.
         seen: transitions published in this life.
+        events: what it is told: by the server, by whoever asks for a replay.
     """
 
     def __init__(self, study: StudyConfig, runtime: Runtime) -> None:
@@ -52,6 +66,7 @@ class StudyWatcher(threading.Thread):
         self.watching = threading.Event()
         self.tried = threading.Event()
         self.seen = 0
+        self.events: queue.SimpleQueue[Event | ReplayRequest | Answer] = queue.SimpleQueue()
         self._study = study
         self._runtime = runtime
         self._checkpoint_file = study.directory / ".bd" / "watcher.json"
@@ -59,6 +74,10 @@ class StudyWatcher(threading.Thread):
         self._seq = 0
         self._next_beat = 0.0
         self._saved = b""
+        self._witness = b""
+        self._recent = Recent()
+        self._replays: dict[tuple[str, int], threading.Thread] = {}
+        self._trouble = ""
 
     def run(self) -> None:
         self._publisher = Publisher(self._runtime.bus_publish)
@@ -66,10 +85,14 @@ class StudyWatcher(threading.Thread):
         while True:
             try:
                 self._watch()
-            except (ClientDisconnected, ClientStorageError, TimeoutError) as error:
-                log.warning("%s: server lost (%r)", self._study.name, error)
-            except NotCreated as error:
-                log.error("%s", error)
+            except (
+                ClientDisconnected,
+                ClientStorageError,
+                StudyUnavailable,
+                NotCreated,
+                TimeoutError,
+            ) as error:
+                self._say(f"{type(error).__name__} {error}")
             except Exception:
                 # Not to die silently, and not to take the other studies along.
                 log.exception("%s: watching failed, starting again", self._study.name)
@@ -80,76 +103,106 @@ class StudyWatcher(threading.Thread):
             )
             time.sleep(REOPEN_S)
 
+    def _say(self, trouble: str) -> None:
+        """Log why the study is not watched: once, not at each attempt."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning("%s: not watched: %s", self._study.name, trouble)
+
     def _watch(self) -> None:
-        storage = WatchStorage(address(self._study, self._runtime))
+        self.events = queue.SimpleQueue()
+        storage = WatchStorage(address(self._study, self._runtime), self.events)
         try:
             index = RunIndex(self._study.name, storage)
             self._start(index, storage)
             self.watching.set()
             self.tried.set()
+            self._trouble = ""
             log.info("%s: watching %d runs", self._study.name, len(index.runs))
-            connected = True
+            connected_at: float | None = time.monotonic()
             while True:
-                event = self._next_event(storage)
-                if isinstance(event, Pushed) and connected:
-                    self._follow(index, event)
-                elif isinstance(event, Disconnected):
-                    connected = False
-                    self.watching.clear()
-                elif isinstance(event, Connected):
-                    self._catch_up(index, storage)
-                    connected = True
-                    self.watching.set()
-                self._beat_if_due(index, storage, connected)
+                match self._next_event(storage):
+                    case Pushed() as pushed if connected_at:
+                        self._follow(index, pushed)
+                    case Disconnected():
+                        self.watching.clear()
+                        connected_at, disconnected_at = None, time.monotonic()
+                    case Connected():
+                        self._catch_up(index, storage)
+                        connected_at = time.monotonic()
+                        self.watching.set()
+                    case ReplayRequest() as request:
+                        self._answer(Answer(request, request.after), index)
+                    case Answer() as answer:
+                        self._answer(answer, index)
+                    case None if storage.overflowed:
+                        storage.overflowed = False
+                        self._catch_up(index, storage)
+                if connected_at is None and time.monotonic() > disconnected_at + DISCONNECTED_MAX_S:
+                    raise TimeoutError("the server has not come back")
+                self._beat_if_due(index, storage, connected_at is not None)
         finally:
             storage.close()
 
-    def _next_event(self, storage: WatchStorage) -> Event | None:
+    def _next_event(self, storage: WatchStorage) -> Event | ReplayRequest | Answer | None:
+        patience = 0.0 if storage.overflowed else max(0.0, self._next_beat - time.monotonic())
         try:
-            return storage.events.get(timeout=max(0.0, self._next_beat - time.monotonic()))
+            return self.events.get(timeout=patience)
         except queue.Empty:
             return None
 
     def _start(self, index: RunIndex, storage: WatchStorage) -> None:
         """Know the runs as of the checkpoint, if there is one, and publish what came after."""
         newest = storage.lastTransaction()
-        checkpoint = index.tid or self._checkpoint()
+        self._witness = storage.witness()
+        checkpoint = self._checkpoint()
         if checkpoint is not None and checkpoint <= newest:
             try:
                 index.walk(checkpoint)
+                self._recent = Recent(checkpoint)
                 self._catch_up(index, storage)
                 return
             except HistoryGone:
                 log.warning("%s: the checkpoint's history is gone", self._study.name)
-        index.walk(newest)
-        self._resync(index, "the watcher knows no earlier state of this database")
+        self._start_over(index, storage, "the watcher knows no earlier state of this database")
         self._catch_up(index, storage)
 
     def _follow(self, index: RunIndex, event: Pushed) -> None:
         try:
             self._publish(index, event.tid, index.apply(event.tid, event.oids))
         except HistoryGone:
-            self._start_over(index)
+            assert isinstance(index.loader, WatchStorage)
+            self._start_over(index, index.loader, "a part of the database's history is gone")
 
     def _catch_up(self, index: RunIndex, storage: WatchStorage) -> None:
         """Publish what was committed since the index's tid, from the transaction log."""
         newest = storage.lastTransaction()
+        if storage.witness() != self._witness or newest < index.tid:
+            self._start_over(index, storage, "the database was replaced by another")
+            return
         log_file = self._study.directory / ".bd" / "bd.zeo" if self._study.is_local else None
         # Reading the file beside its writer may end early: the server then tells the rest.
         for source in (log_file, None):
-            if index.tid < newest:
-                for transaction in storage.transactions_after(index.tid, source):
-                    records = {record.oid: record.data for record in transaction}
-                    changes = index.apply(transaction.tid, records, records)
-                    self._publish(index, transaction.tid, changes)
+            known = index.tid
+            if known < newest:
+                continues = False
+                for committed in storage.transactions(known, source):
+                    continues = continues or committed.tid == known
+                    if not continues:
+                        break
+                    records = {record.oid: record.data for record in committed}
+                    changes = index.apply(committed.tid, records, records)
+                    self._publish(index, committed.tid, changes)
         if index.tid < newest:
-            self._start_over(index)  # the log was packed, or is another database's
+            # It was packed, or an older one was restored and then written to.
+            self._start_over(index, storage, "the log does not continue what is known")
 
-    def _start_over(self, index: RunIndex) -> None:
-        storage = index.loader
-        assert isinstance(storage, WatchStorage)
+    def _start_over(self, index: RunIndex, storage: WatchStorage, reason: str) -> None:
+        self._witness = storage.witness()
         index.walk(storage.lastTransaction())
-        self._resync(index, "a part of the database's history is gone")
+        self._recent = Recent(index.tid)
+        log.warning("%s: read anew: %s", self._study.name, reason)
+        self._publisher.send(Resync(self._study.name, index.tid.hex(), self._epoch, reason))
 
     def _publish(self, index: RunIndex, tid: bytes, changes: list[Change]) -> None:
         if not changes:
@@ -158,22 +211,25 @@ class StudyWatcher(threading.Thread):
             self._seq += 1
             self.seen += 1
             run = index.runs.get(change.run_id)
-            self._publisher.send(
-                Transition(
-                    study=self._study.name,
-                    run_id=change.run_id,
-                    old=change.old,
-                    new=change.new,
-                    tid=tid.hex(),
-                    epoch=self._epoch,
-                    seq=self._seq,
-                    run_name=run.run_name if run else None,
-                    job_id=run.job_id if run else None,
-                )
-            )
+            message = transition(self._study.name, change, run, tid, self._epoch, self._seq)
+            self._publisher.send(message)
+            self._recent.add(message)
 
-    def _resync(self, index: RunIndex, reason: str) -> None:
-        self._publisher.send(Resync(self._study.name, index.tid.hex(), self._epoch, reason))
+    def _answer(self, answer: Answer, index: RunIndex) -> None:
+        """Tell what is remembered after what was told; what is not is read from the log first."""
+        remembered = self._recent.after(answer.after) if answer.after else []
+        if remembered is not None:
+            tid = index.tid.hex()
+            answer.send(
+                self._publisher, remembered, done=True, tid=tid, epoch=self._epoch, seq=self._seq
+            )
+            return
+        self._replays = {key: each for key, each in self._replays.items() if each.is_alive()}
+        key = (answer.request.to, answer.request.request)
+        if answer.part or (key not in self._replays and len(self._replays) < REPLAYS_MAX):
+            replay = LogReplay(self._study, self._runtime, answer, self.events.put)
+            self._replays[key] = replay
+            replay.start()
 
     def _beat_if_due(self, index: RunIndex, storage: WatchStorage, connected: bool) -> None:
         now = time.monotonic()
@@ -195,15 +251,33 @@ class StudyWatcher(threading.Thread):
     def _checkpoint(self) -> bytes | None:
         data = read_json(self._checkpoint_file)
         try:
-            return bytes.fromhex(data["tid"]) if data else None
+            if data and data["database"] == self._witness.hex():
+                return bytes.fromhex(data["tid"])
         except (KeyError, TypeError, ValueError):
             log.warning("%s is damaged and not used", self._checkpoint_file)
-            return None
+        return None
 
     def _save(self, tid: bytes) -> None:
         if tid != self._saved and self._checkpoint_file.parent.is_dir():
-            write_atomically(self._checkpoint_file, json.dumps({"tid": tid.hex()}))
+            content = {"tid": tid.hex(), "database": self._witness.hex()}
+            write_atomically(self._checkpoint_file, json.dumps(content))
             self._saved = tid
+
+
+def listen(runtime: Runtime, watchers: dict[str, StudyWatcher]) -> None:
+    """Hand requests for replays to the watchers of their studies, for ever."""
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+    socket.linger = 0
+    socket.subscribe(ASK)
+    socket.connect(runtime.bus_subscribe)
+    while True:
+        try:
+            message = decode(socket.recv_multipart())
+        except BadMessage as error:
+            log.warning("dropped a bad request: %s", error)
+            continue
+        if isinstance(message, ReplayRequest) and message.study in watchers:
+            watchers[message.study].events.put(message)
 
 
 def watch(daemon: Daemon) -> None:
@@ -211,6 +285,10 @@ def watch(daemon: Daemon) -> None:
     watchers = [StudyWatcher(study, daemon.runtime) for study in daemon.config.studies.values()]
     for watcher in watchers:
         watcher.start()
+    by_study = dict(zip(daemon.config.studies, watchers, strict=True))
+    threading.Thread(
+        target=listen, args=(daemon.runtime, by_study), name="listen", daemon=True
+    ).start()
     # A study whose server is away (stopped, given up, on another host) holds up no other.
     for watcher in watchers:
         watcher.tried.wait()

@@ -1,12 +1,14 @@
 """What travels on the bus: frozen typed messages, JSON on the wire, never pickle.
 
-A message is two frames, topic and JSON object; the object's ``type`` names the message. A receiver
-ignores fields it does not know, so fields may be added; a change of meaning is a new type.
+A message is two frames, topic and JSON object; the object's ``type`` names the message and its
+version. A receiver ignores fields it does not know, so fields may be added; a change of meaning is
+a new version, which older receivers ignore as a whole.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+import re
+from typing import Annotated, TypeAlias, get_args
 
 import msgspec
 
@@ -16,7 +18,7 @@ from motoko.errors import MotokoError
 Tid: TypeAlias = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")]
 
 
-class Transition(msgspec.Struct, frozen=True, tag="run", tag_field="type"):
+class Transition(msgspec.Struct, frozen=True, tag="run/1", tag_field="type"):
     """One committed change of one run's state.
 
     ``old`` is ``None`` for a new run, ``new`` is ``None`` for a deleted one. ``tid`` is the
@@ -33,9 +35,15 @@ class Transition(msgspec.Struct, frozen=True, tag="run", tag_field="type"):
     seq: int
     run_name: str | None = None
     job_id: int | None = None
+    event_name: str | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where it stands in its study's history: a transaction changes a run's state once."""
+        return self.tid, self.run_id
 
 
-class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="type"):
+class Beat(msgspec.Struct, frozen=True, tag="beat/1", tag_field="type"):
     """The watcher lives: the study's newest tid, the last ``seq`` published, its queue length.
 
     ``connected`` is whether the study's ZEO server answers.
@@ -49,7 +57,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="type"):
     connected: bool = True
 
 
-class Resync(msgspec.Struct, frozen=True, tag="resync", tag_field="type"):
+class Resync(msgspec.Struct, frozen=True, tag="resync/1", tag_field="type"):
     """Transitions before ``tid`` may be missing from the bus: read again what you wait for."""
 
     study: str
@@ -58,7 +66,7 @@ class Resync(msgspec.Struct, frozen=True, tag="resync", tag_field="type"):
     reason: str
 
 
-class DaemonStatus(msgspec.Struct, frozen=True, tag="daemon", tag_field="type"):
+class DaemonStatus(msgspec.Struct, frozen=True, tag="daemon/1", tag_field="type"):
     """A daemon says that it is ready, and what it is doing. Repeated as its heartbeat."""
 
     name: str
@@ -68,22 +76,103 @@ class DaemonStatus(msgspec.Struct, frozen=True, tag="daemon", tag_field="type"):
     counts: dict[str, int] = {}
 
 
-class SlotsFreed(msgspec.Struct, frozen=True, tag="slots", tag_field="type"):
+class SlotsFreed(msgspec.Struct, frozen=True, tag="slots/1", tag_field="type"):
     """A launcher gave slots back: others that wait for some may try again."""
 
     launcher: str
     free: int = 0
 
 
-Message: TypeAlias = Transition | Beat | Resync | DaemonStatus | SlotsFreed
+class ReplayRequest(msgspec.Struct, frozen=True, tag="ask/1", tag_field="type"):
+    """Somebody asks a study's watcher for the transitions after ``after``.
+
+    ``to`` is the asker's own token, ``request`` counts what it has asked for.
+    """
+
+    study: str
+    to: str
+    request: int
+    after: Tid
+
+
+class Replay(msgspec.Struct, frozen=True, tag="replay/1", tag_field="type"):
+    """A part of the answer to a :class:`ReplayRequest`: transitions in order.
+
+    Parts of one ``answer`` are counted from 0: a request that was repeated may be answered more
+    than once. The last part is ``done``: then all transitions up to ``tid`` have been
+    told, which in ``epoch`` are those up to ``seq``. ``complete`` is whether none before is
+    missing: the database's history may have been packed.
+    """
+
+    study: str
+    to: str
+    request: int
+    answer: str
+    part: int
+    transitions: list[Transition]
+    done: bool = False
+    complete: bool = True
+    tid: Tid = ""
+    epoch: str = ""
+    seq: int = 0
+
+
+class OrchestratorStatus(msgspec.Struct, frozen=True, tag="orchestrator/1", tag_field="type"):
+    """A process that awaits runs says what for. Repeated as its heartbeat.
+
+    ``waiting`` describes some of its awaits, the oldest first; ``since`` is when the oldest began
+    (seconds since 1970). ``counts`` tells how its awaits were woken.
+    """
+
+    run_name: str
+    pid: int
+    host: str
+    waiting: list[str] = []
+    awaits: int = 0
+    since: float | None = None
+    counts: dict[str, int] = {}
+
+
+Message: TypeAlias = (
+    Transition
+    | Beat
+    | Resync
+    | DaemonStatus
+    | SlotsFreed
+    | ReplayRequest
+    | Replay
+    | OrchestratorStatus
+)
+
+ASK = "ask."
+ORCHESTRATOR = "orchestrator."
 
 MAX_BRACKETS = 100
+MAX_DEPTH = 10
+_TYPES = {each.__struct_config__.tag for each in get_args(Message)}
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)
 
 
+class _Typed(msgspec.Struct):
+    type: str
+
+
 class BadMessage(MotokoError):
-    """Frames that are no message of ours: garbage, or a newer version's."""
+    """Frames that are no message of ours."""
+
+
+class UnknownType(BadMessage):
+    """A message of a type, or of a version of one, that is not known here.
+
+    Attributes:
+        type: which.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"messages of type {kind!r} are not known here")
+        self.type = kind
 
 
 def topic(message: Message) -> bytes:
@@ -97,14 +186,29 @@ def topic(message: Message) -> bytes:
             return f"daemon.{name}.".encode()
         case SlotsFreed():
             return b"slots."
+        case ReplayRequest(study=study):
+            return f"{ASK}{study}.".encode()
+        case Replay(to=to):
+            return replay_topic(to)
+        case OrchestratorStatus(run_name=run_name):
+            return f"{ORCHESTRATOR}{_escaped(run_name)}.".encode()
 
 
 def run_topic(study: str, run_name: str | None = None) -> bytes:
     """The topic of a study's transitions; with ``run_name``, of those runs alone."""
     if run_name is None:
         return f"run.{study}.".encode()
+    return f"run.{study}.{_escaped(run_name)}.".encode()
+
+
+def replay_topic(to: str) -> bytes:
+    """The topic of the answers to somebody's requests."""
+    return f"replay.{to}.".encode()
+
+
+def _escaped(name: str) -> str:
     # A run_name may hold any character: dots would end the level early.
-    return f"run.{study}.{run_name.replace('%', '%25').replace('.', '%2e')}.".encode()
+    return name.replace("%", "%25").replace(".", "%2e")
 
 
 def encode(message: Message) -> tuple[bytes, bytes]:
@@ -116,12 +220,29 @@ def decode(frames: list[bytes]) -> Message:
     """The message in two frames; raises ``BadMessage`` for anything else."""
     if len(frames) != 2:
         raise BadMessage(f"{len(frames)} frames instead of 2")
-    # Our messages are flat. Deep nesting is refused unread: where it exhausts the recursion limit
-    # inside the decoder, CPython 3.11 does not count its way back.
-    if frames[1].count(b"[") + frames[1].count(b"{") > MAX_BRACKETS:
+    if _is_too_deep(frames[1]):
         raise BadMessage(f"nested too deeply: {frames[1][:200]!r}")
     try:
         message: Message = _decoder.decode(frames[1])
         return message
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        try:
+            kind = msgspec.json.decode(frames[1], type=_Typed).type
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            kind = None
+        if kind is not None and kind not in _TYPES:
+            raise UnknownType(kind) from None
         raise BadMessage(f"{error} in {frames[1][:200]!r}") from error
+
+
+def _is_too_deep(text: bytes) -> bool:
+    # Deep nesting is refused unread: where it exhausts the recursion limit inside the decoder,
+    # CPython 3.11 does not count its way back.
+    if text.count(b"[") + text.count(b"{") <= MAX_BRACKETS:
+        return False
+    depth = 0
+    for bracket in re.findall(rb"[\[\]{}]", _STRINGS.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
