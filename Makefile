@@ -21,7 +21,7 @@ help:
 	@echo "make test    run all tests but those that need Slurm"
 	@echo "make test-compat   run the tests and the example of the public motoko 0.1.4"
 	@echo "make lint    ruff and mypy"
-	@echo "make bench   the benchmarks: idling, a chain, selecting and creating (10 minutes)"
+	@echo "make bench   the benchmarks: idling, chains, selecting, creating, waking (15 minutes)"
 	@echo "make clean   remove what the examples, the tests and the builds have left"
 	@echo
 	@echo "Each makes the virtual environment $(VENV) when it is missing: PYTHON=python3.12 chooses"
@@ -52,7 +52,7 @@ typecheck: $(VENV)/.dev
 	    --cache-dir "$(CURDIR)/.mypy_cache" -p motoko
 
 bench: $(VENV)/.test
-	@failed=; for each in idle chain select create; do \
+	@failed=; for each in idle chain select create wake watcher; do \
 	    $(BIN)/python benchmarks/$$each.py || failed="$$failed $$each"; echo; \
 	done; [ -z "$$failed" ] || { echo "not as promised:$$failed" >&2; exit 1; }
 

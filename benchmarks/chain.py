@@ -85,7 +85,7 @@ def _version(python: Path) -> str | None:
     if not python.exists():
         return None
     code = "from importlib.metadata import version; print(version('motoko'))"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 

@@ -52,7 +52,8 @@ from motoko.workflow import Workflow
 how, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 workflow = Workflow("motoko.yaml")
 workflow.run_name = "benchmark"
-study = workflow.step
+(name,) = sys.argv[4:] or ["step"]
+study = workflow.task_managers[name]
 study.connect()
 values = list(range(first, first + count))
 seconds = []
@@ -103,6 +104,41 @@ class Study(Scratch):
             raise RuntimeError(f"{name} exits {done.returncode}:\n{log.read_text()}")
         return json.loads(result.read_text())
 
+    def fill(self, present: int, wanted: int, study: str = "step") -> int:
+        """Create runs until there are so many; returns how many there are."""
+        while present < wanted:
+            count = min(AT_ONCE, wanted - present)
+            self.script("create.py", "at-once", present, count, study)
+            present += count
+        return present
+
+    def start(self, name: str, *arguments: object) -> subprocess.Popen[str]:
+        """Start a script, and return when it has printed ``ready``; see :meth:`answer`."""
+        with (self.directory / f"{name}.log").open("a") as errors:
+            process = subprocess.Popen(
+                [self._python, name, *map(str, arguments)],
+                cwd=self.directory,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        assert process.stdout is not None
+        if not any(line == "ready\n" for line in process.stdout):
+            raise RuntimeError(f"{name} does not start:\n{self._log(name)}")
+        return process
+
+    def answer(self, name: str, process: subprocess.Popen[str], timeout: float = 600.0) -> Any:
+        """What a started script prints last, as JSON; its standard input is closed."""
+        lines = process.communicate(timeout=timeout)[0].splitlines()
+        if process.returncode or not lines:
+            raise RuntimeError(f"{name} exits {process.returncode}:\n{self._log(name)}")
+        return json.loads(lines[-1])
+
+    def _log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text()
+
 
 def at_once(runs: int, programs: Path) -> float:
     """Seconds for so many runs with one ``createTask`` and its commit, in a new study."""
@@ -119,10 +155,7 @@ def one_more(sizes: tuple[int, ...], repeats: int) -> dict[int, list[float]]:
         study.serve()
         runs = 0
         for size in sizes:
-            while runs < size:
-                count = min(AT_ONCE, size - runs)
-                study.script("create.py", "at-once", runs, count)
-                runs += count
+            runs = study.fill(runs, size)
             found[size] = study.script("create.py", "each", runs, repeats)
             runs += repeats
     return found

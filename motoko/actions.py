@@ -36,13 +36,20 @@ def condition(event: Any, name: str) -> Evaluate:
 
     Raises ``MotokoError`` for something that is no condition.
     """
-    if isinstance(event, (TaskSelection, TaskSelectionEval)):
+    if isinstance(event, TaskSelection):
+        return lambda workflow, manager: event.current()
+    if isinstance(event, TaskSelectionEval):
         return lambda workflow, manager: event()
     if isinstance(event, (str, list)):
         return lambda workflow, manager: manager.select(event)
     if callable(event):
         if inspect.isgeneratorfunction(event) or inspect.isasyncgenfunction(event):
             raise MotokoError(f"action {name!r}: its condition is a generator")
+        if inspect.iscoroutinefunction(event):
+            raise MotokoError(
+                f"action {name!r}: its condition is async, and nobody would await it",
+                hint="make it a plain function, and await in the handler",
+            )
         match list(inspect.signature(event).parameters):
             case ["run", "job"]:
                 return lambda workflow, manager: [
@@ -101,7 +108,7 @@ class Action:
     def is_opaque(self) -> bool:
         """Whether the condition may become true without anything happening in a study."""
         if isinstance(self.event, TaskSelectionEval):
-            return not self.event.bases
+            return self.event.ticks
         return callable(self.event) and not isinstance(self.event, TaskSelection)
 
     def reads_states_only(self, workflow: Workflow) -> bool:
@@ -117,7 +124,7 @@ class Action:
         if self.task == ALL:
             yield from workflow.task_managers.values()
         else:
-            yield getattr(workflow, self.task)
+            yield workflow._manager(self.task)
 
     def due(self, manager: TaskManager, found: Any) -> bool:
         """Whether to fire now for what the condition has found; notes it if so."""

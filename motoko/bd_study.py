@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def create_bd_study(task_manager: TaskManager) -> None:
-    """Initialise one study's database; what was there is gone. Leaves nothing running."""
+    """Initialise one study's database; what was there is gone. Leaves nothing running.
+
+    What supervises the workflow is stopped first. The other studies keep what they hold.
+    """
     from motoko.creation import create_one
 
     task_manager.close()
@@ -18,5 +21,10 @@ def create_bd_study(task_manager: TaskManager) -> None:
 
 
 def create_bd_studies(workflow: Workflow, validated: bool | None = None) -> None:
-    """Initialise the databases of all studies, as :meth:`motoko.workflow.Workflow.create` does."""
+    """Initialise the databases of all studies, as :meth:`motoko.workflow.Workflow.create` does.
+
+    Args:
+        workflow: the workflow.
+        validated: ``True`` to ask nothing, though something would be lost.
+    """
     workflow.create(validated)

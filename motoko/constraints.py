@@ -95,6 +95,14 @@ class Predicate:
         """
         return all(test(run, job) for test in self._tests)
 
+    def admits(self, known: Mapping[str, Any]) -> bool:
+        """Whether a run may match of which only these entries are known (lower-case keys)."""
+        return all(
+            test(known, {})
+            for test in self._tests
+            if test.other is None and test.where[0] == "runs" and test.where[1] in known
+        )
+
 
 def compile_constraints(
     constraints: str | Sequence[str] | None,

@@ -19,10 +19,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
+
 from motoko.bus.messages import (
     Beat,
     DaemonStatus,
     Message,
+    OrchestratorStatus,
     Replay,
     Resync,
     Transition,
@@ -34,7 +37,7 @@ from motoko.bus.subscriber import Subscriber
 from motoko.errors import NoSupervisor
 from motoko.identity import Identity
 from motoko.runtime import Runtime
-from motoko.timing import until_next
+from motoko.timing import HEARTBEAT_S, until_next
 
 log = logging.getLogger(__name__)
 
@@ -63,16 +66,33 @@ class Counters:
 
 
 @dataclass
-class Waiter:
-    """Somebody's interest: in some runs, or in everything that happens in some studies."""
+class Interest:
+    """What somebody wants to be woken by.
 
-    runs: set[RunKey] = field(default_factory=set)
-    studies: set[str] = field(default_factory=set)
+    Attributes:
+        runs: transitions of these runs,
+        studies: and what happens in these studies:
+        states_only: but not by commits there that change no state,
+        accepts: and by those transitions only for which this is true.
+    """
+
+    runs: Iterable[RunKey] = ()
+    studies: Iterable[str] = ()
+    states_only: bool = False
+    accepts: Callable[[Transition], bool] | None = None
+
+
+@dataclass
+class Waiter:
+    """Somebody who waits, and what for."""
+
+    interest: Interest
+    runs: set[RunKey]
+    studies: frozenset[str]
     what: str = ""  # for people
     since: float = field(default_factory=time.time)
     event: asyncio.Event = field(default_factory=asyncio.Event)
     news: list[Transition] = field(default_factory=list)
-    states_only: bool = False  # commits that change no state are of no concern
     read_again: bool = False  # something was missed: messages say nothing about what
     stopped: bool = False  # the workflow is being stopped
 
@@ -106,6 +126,7 @@ class Dispatcher:
         supervisor: the workflow's, whose death is warned about.
         topics: further topics to listen to.
         on_other: called with the messages that are of no concern to waiters.
+        status: what to tell the bus at every heartbeat.
         after: for studies whose past is wanted, too: the tid (hexadecimal) after which it begins.
 
     Attributes:
@@ -124,6 +145,7 @@ class Dispatcher:
         topics: Iterable[bytes] = (),
         on_other: Callable[[Message], None] | None = None,
         after: Mapping[str, str] | None = None,
+        status: Callable[[Dispatcher], OrchestratorStatus] | None = None,
     ) -> None:
         self.counters = Counters()
         self.loop = asyncio.get_running_loop()
@@ -147,7 +169,10 @@ class Dispatcher:
         for study in self._streams:
             self._subscriber.subscribe(f"run.{study}.".encode(), f"beat.{study}.".encode())
         self._subscriber.subscribe(b"daemon.supervisor.", replay_topic(to), *topics)
-        self._net = self.loop.create_task(self._safety_net())
+        self._status = status
+        self._tasks = [self.loop.create_task(self._safety_net())]
+        if status is not None:
+            self._tasks.append(self.loop.create_task(self._tell(status)))
 
     async def live(self) -> None:
         """Wait until nothing that is published from now on can be missed unnoticed."""
@@ -160,14 +185,12 @@ class Dispatcher:
             ) from error
 
     @contextlib.contextmanager
-    def waiting(
-        self, *, runs: Iterable[RunKey] = (), studies: Iterable[str] = (), what: str = ""
-    ) -> Iterator[Waiter]:
+    def waiting(self, interest: Interest, *, what: str = "") -> Iterator[Waiter]:
         """A registered waiter, for the time of the block. Register, then read, then wait.
 
         ``what`` tells people what it waits for.
         """
-        waiter = Waiter(set(runs), set(studies), what)
+        waiter = Waiter(interest, set(interest.runs), frozenset(interest.studies), what)
         key = id(waiter)
         self._waiters[key] = waiter
         for run in waiter.runs:
@@ -203,10 +226,13 @@ class Dispatcher:
 
     def close(self) -> None:
         """Stop listening."""
-        self._net.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._asking is not None:
             self._asking.cancel()
         self._subscriber.close()
+        if self._status is not None and self._was_live:
+            self._publisher.send(msgspec.structs.replace(self._status(self), gone=True))
         self._publisher.close()
         self._forget_supervisor()
 
@@ -250,7 +276,7 @@ class Dispatcher:
                 if stream.tid > before:
                     # Something other than a state has changed: conditions may depend on it.
                     for key in self._by_study.get(message.study, set()):
-                        if not self._waiters[key].states_only:
+                        if not self._waiters[key].interest.states_only:
                             self._waiters[key].event.set()
             case Resync():
                 self._take(message.study, stream.resync(message))
@@ -258,14 +284,12 @@ class Dispatcher:
     def _take(self, study: str, news: News) -> None:
         """Wake whoever is concerned, and ask for what is missing."""
         for message in news.new:
-            concerned = self._by_run.get((study, message.run_id), set()) | self._by_study.get(
-                study, set()
-            )
-            for key in concerned:
+            for key in self._by_run.get((study, message.run_id), ()):
+                self._wake(self._waiters[key], message)
+            for key in self._by_study.get(study, ()):
                 waiter = self._waiters[key]
-                waiter.news.append(message)
-                waiter.event.set()
-                self.counters.wakeups_by_event += 1
+                if waiter.interest.accepts is None or waiter.interest.accepts(message):
+                    self._wake(waiter, message)
         if news.hole:
             log.warning("%s: a part of the history is gone, transitions may be missing", study)
         for message in news.ordered:
@@ -281,6 +305,11 @@ class Dispatcher:
         if self._streams[study].wanted and (self._asking is None or self._asking.done()):
             self._asking = self.loop.create_task(self._ask())
 
+    def _wake(self, waiter: Waiter, message: Transition) -> None:
+        waiter.news.append(message)
+        waiter.event.set()
+        self.counters.wakeups_by_event += 1
+
     async def _ask(self) -> None:
         """Ask for replays until there is nothing to ask for any more."""
         pause = ASK_S
@@ -289,6 +318,12 @@ class Dispatcher:
                 self._publisher.send(request)
             await asyncio.sleep(pause)
             pause = min(2 * pause, ASK_MAX_S)
+
+    async def _tell(self, status: Callable[[Dispatcher], OrchestratorStatus]) -> None:
+        await self._subscriber.live()
+        while True:
+            self._publisher.send(status(self))
+            await asyncio.sleep(until_next(HEARTBEAT_S))
 
     def _on_live(self) -> None:
         if self._was_live:

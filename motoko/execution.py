@@ -8,14 +8,16 @@ import contextlib
 import inspect
 import logging
 import os
+import socket
 import sys
 import weakref
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from motoko.actions import ALL, Action, ErrorHandlers, in_handler, round_of
-from motoko.bus.messages import Transition
-from motoko.dispatch import Dispatcher
+from motoko.bus.messages import OrchestratorStatus, Transition
+from motoko.dispatch import Dispatcher, Interest
 from motoko.errors import ConfigError, NoSupervisor, WorkflowStopped
 from motoko.orchestrators import registered
 from motoko.runtime import Runtime, locate
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Set in every run: from inside one, nothing is ever started.
+AWAITS_SHOWN = 5
 RUN_ID_VARIABLE = "BLACKDYNAMITE_RUN_ID"
 
 
@@ -83,6 +86,7 @@ class Execution:
                 managers,
                 lambda study: managers[study].own_tid,
                 supervisor=control.supervisor_identity(workflow._definition),
+                status=self._status,
             )
             self._dispatcher = current
             atexit.register(_close, weakref.ref(workflow))
@@ -90,6 +94,19 @@ class Execution:
             self._warn_without_launchers()
         await current.live()
         return current
+
+    def _status(self, dispatcher: Dispatcher) -> OrchestratorStatus:
+        """What ``motoko ps`` shows of this process."""
+        awaits = dispatcher.awaits
+        return OrchestratorStatus(
+            self._workflow.run_name or "",
+            os.getpid(),
+            socket.gethostname(),
+            waiting=[waiter.what for waiter in awaits[:AWAITS_SHOWN]],
+            awaits=len(awaits),
+            since=awaits[0].since if awaits else None,
+            counts=asdict(dispatcher.counters),
+        )
 
     def served(self) -> Runtime | None:
         """Where the workflow's servers listen; a supervisor is started if there is none.
@@ -145,7 +162,7 @@ class Execution:
         concurrent: bool,
     ) -> None:
         if task != ALL:
-            getattr(self._workflow, task)  # AttributeError names the task managers
+            self._workflow._manager(task)  # AttributeError names the task managers
         action = Action(name, task, event, f, get_params, concurrent)
         self.registered.setdefault(task, {})[name] = (event, f, get_params)
         self._actions[task, name] = action
@@ -155,7 +172,7 @@ class Execution:
         self, event: Any, f: Callable[..., Any], task: str = ALL, get_params: Any = None
     ) -> None:
         if task != ALL:
-            getattr(self._workflow, task)
+            self._workflow._manager(task)
         name = "error_handler"
         self._errors.actions[task, name] = Action(name, task, event, f, get_params)
         self._wake()
@@ -278,23 +295,23 @@ class Execution:
                 registered.clear()
             dispatcher = await self.attached()
             managers = self._workflow.task_managers
-            with dispatcher.waiting(studies=managers) as waiter:
+            with dispatcher.waiting(Interest(studies=managers)) as waiter:
                 events.add(waiter.event)
                 self._registration |= events
                 for manager in managers.values():
                     session().refresh(manager.base)
                 while True:
                     tick = await act()
-                    waiter.states_only = all(
+                    waiter.interest.states_only = all(
                         action.reads_states_only(self._workflow) for action in actions.values()
                     )
                     news = await waiter.wait(tick)
                     if waiter.stopped:
                         raise WorkflowStopped("the workflow was stopped while it was executed")
                     waiter.read_again = False
-                    newest = {change.study: bytes.fromhex(change.tid) for change in news}
                     for study, manager in managers.items():
-                        tid = newest.get(study, dispatcher.tid(study))
+                        tids = [change.tid for change in news if change.study == study]
+                        tid = max(map(bytes.fromhex, tids), default=dispatcher.tid(study))
                         session().refresh(manager.base, tid)
         finally:
             self._registration -= events

@@ -13,10 +13,13 @@ from motoko.errors import ConfigError
 
 # The name motoko 0.1.4 gives it, whatever the file is called.
 MODULE_NAME = "orchestrator"
+_VERSION = "__motoko_version__"
 
 
 def load_module(config: WorkflowConfig) -> ModuleType:
     """Import the orchestrator's file, with its directory on ``sys.path``.
+
+    It is executed once, and again (in a notebook, say) when it has been changed.
 
     Raises ``ConfigError`` if there is no such file, or if it is not Python.
     """
@@ -28,12 +31,15 @@ def load_module(config: WorkflowConfig) -> ModuleType:
         )
     if str(config.directory) not in sys.path:
         sys.path.insert(0, str(config.directory))
+    info = path.stat()
+    version = (str(path), info.st_mtime_ns, info.st_size)
     loaded = sys.modules.get(MODULE_NAME)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+    if loaded is not None and getattr(loaded, _VERSION, None) == version:
         return loaded
     spec = importlib.util.spec_from_file_location(MODULE_NAME, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    setattr(module, _VERSION, version)
     sys.modules[MODULE_NAME] = module
     try:
         spec.loader.exec_module(module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, overload
 
+from motoko.dispatch import Interest
 from motoko.errors import RunFailed, WorkflowStopped
 from motoko.run_output import stderr_path, tail
 from motoko.states import FINISHED, RUNNING_STATES, WAITING_STATES, Outcome, outcome
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from motoko.task_manager import TaskManager
 
 
+SHOWN = 4
+
+
 class RunList:
     """Runs that can be awaited until all of them have FINISHED.
 
@@ -26,6 +30,9 @@ class RunList:
     awaited more than once, by several coroutines, and be cancelled.
 
     Iterating, ``len`` and indexing work on the pairs, which are also in ``runs``.
+
+    Args:
+        runs: ``(run, job)`` pairs, as selections give them too; of one study or of several.
     """
 
     def __init__(self, runs: list[tuple[RunZEO, JobZEO]]) -> None:
@@ -47,8 +54,9 @@ class RunList:
         return self.runs[index]
 
     def __repr__(self) -> str:
-        names = (f"{_manager(run).study}.{run.entries['id']}" for run, _ in self)
-        return f"RunList({', '.join(names)})"
+        names = [f"{_manager(run).study}.{run.entries['id']}" for run, _ in self.runs[:SHOWN]]
+        more = len(self.runs) - SHOWN
+        return f"RunList({', '.join(names)}{f', and {more} more' if more > 0 else ''})"
 
     def __await__(self) -> Generator[Any, None, list[tuple[RunZEO, JobZEO]]]:
         return self._wait().__await__()
@@ -64,7 +72,7 @@ class RunList:
         workflow = next(iter(managers.values())).workflow
         dispatcher = await workflow._execution.attached()
         pending = {_key(run): run for run, _ in self.runs}
-        with dispatcher.waiting(runs=pending) as waiter:
+        with dispatcher.waiting(Interest(runs=pending), what=repr(self)) as waiter:
             for manager in managers.values():
                 session().refresh(manager.base)
             await self._settle(pending, waiter, list(pending), set())

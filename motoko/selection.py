@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from motoko.constraints import Predicate, compile_constraints
+from motoko.dispatch import Interest
 from motoko.errors import ConstraintError, RunFailed, WorkflowStopped
 from motoko.run_list import failure
 from motoko.states import FAILED_STATES
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from BlackDynamite.run_zeo import RunZEO
 
     from motoko.bd.base import StudyBase
+    from motoko.bus.messages import Transition
 
 # A condition that may depend on time, files or anything else is asked again this often.
 TICK_S = 2.0
@@ -32,37 +34,48 @@ _TOLD_BY_TRANSITIONS = frozenset({"runs.state", "runs.id", "runs.job_id", "runs.
 class TaskSelectionEval:
     """A condition: a function whose true result is awaited, called or combined.
 
-    ``a & b`` is true when both are; its result is the two results, concatenated.
+    Calling it evaluates it now. ``await`` saves pending changes and returns the result once it is
+    true. ``a & b`` is true when both are; its result is the two results, concatenated.
+
+    Args:
+        func: called without arguments, when something has happened in the studies that it is known
+            to read, and every two seconds if it may read something else. Kept as ``func``.
     """
 
     def __init__(self, func: Callable[[], Any]) -> None:
         self.func = func
 
     def __call__(self) -> Any:
+        from motoko.bd.session import session
+
+        session().look()
         return self.func()
 
     def __and__(self, other: Callable[[], Any]) -> TaskSelectionEval:
         if not callable(other):
             raise RuntimeError(f"cannot combine a condition with {other!r}: it is not callable")
 
+        # In an await an unknown name matches nothing, and is no error.
+        second_one = other.current if isinstance(other, TaskSelection) else other
+
         def both() -> Any:
             first = self()
             if not first:
                 return False
-            second = other()
+            second = second_one()
             if not second:
                 return False
             return list(first) + list(second)
 
-        combined = TaskSelectionEval(both)
-        combined.bases = _bases_of(self) + _bases_of(other)
-        return combined
+        return _reading(both, self, other)
 
-    # The studies that the condition reads, where that is known: it is asked again at their events.
+    # What the condition reads, where that is known: it is asked again at events of these studies,
     bases: tuple[StudyBase, ...] = ()
+    # and at every tick, if it may read something else as well.
+    ticks: bool = True
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return _until_true(self.func, self.bases).__await__()
+        return _until_true(self.func, self.bases, ticks=self.ticks).__await__()
 
 
 class TaskSelection:
@@ -70,9 +83,17 @@ class TaskSelection:
 
     Iterating gives ``(run, job)`` pairs. ``await selection`` saves pending changes and returns the
     list of matching pairs once it is not empty. Own changes that are not saved yet are visible.
+    Each use raises ``ConstraintError`` for text that is no constraint, and direct ones (not
+    ``await``) also for a name that no run carries.
+
+    Args:
+        constraints: all of these must hold.
+        selector: kept, and not used.
+        base: the study's base, as ``TaskManager.base`` gives it.
+        study: the study's name.
     """
 
-    matching_condition: Callable[..., bool] | None = None
+    matching_condition: Callable[..., bool] | None = None  # always: kept for those who look at it
 
     def __init__(self, constraints: list[str], selector: Any, base: StudyBase, study: str) -> None:
         self.constraints = constraints
@@ -92,6 +113,7 @@ class TaskSelection:
         return found
 
     def __call__(self) -> list[Pair]:
+        """The same as :meth:`exec`."""
         return self.exec()
 
     def __iter__(self) -> Iterator[Pair]:
@@ -107,12 +129,29 @@ class TaskSelection:
         return self.exec()[index]
 
     def __and__(self, other: Callable[[], Any]) -> TaskSelectionEval:
-        condition = TaskSelectionEval(self.current)
-        condition.bases = (self.base,)
-        return condition & other
+        return _reading(self.current, self) & other
 
     def __await__(self) -> Generator[Any, None, list[Pair]]:
-        return _until_true(self.current, (self.base,), self.reads_states_only).__await__()
+        waiting = _until_true(
+            self.current,
+            (self.base,),
+            what=f"{self.study}: {', '.join(self.constraints) or 'any run'}",
+            selection=self,
+        )
+        return waiting.__await__()
+
+    def interest(self) -> Interest:
+        """Which events may make the selection grow."""
+        predicate = self._predicate(self.constraints)
+        if predicate.run_ids is not None and self.reads_states_only:
+            return Interest(runs={(self.study, number) for number in predicate.run_ids})
+
+        def accepts(event: Transition) -> bool:
+            known = {"id": event.run_id, "state": event.new}
+            known |= {"run_name": event.run_name} if event.run_name is not None else {}
+            return event.new is not None and predicate.admits(known)
+
+        return Interest(studies=[self.study], states_only=self.reads_states_only, accepts=accepts)
 
     @property
     def reads_states_only(self) -> bool:
@@ -134,10 +173,18 @@ class TaskSelection:
     def all(self, *args: Any) -> TaskSelectionEval:
         """A condition: all selected runs meet the first, or all meet the second, ...
 
-        Each argument is a constraint string, or a list of them that all must hold. Never true on
-        an empty selection. Its result is the selected pairs. It raises ``RunFailed`` if a selected
-        run has failed and none of the alternatives accepts that.
+        Args:
+            *args: the alternatives: each a constraint string, or a list of them that all must hold.
+
+        Returns:
+            A condition whose result is the selected pairs. It is never true on an empty selection,
+            and raises ``RunFailed`` if a selected run has failed and no alternative accepts that.
+
+        Raises:
+            ConstraintError: there is no alternative, or one is no constraint.
         """
+        if not args:
+            raise ConstraintError("all() needs a constraint", hint='.all("state = FINISHED")')
         alternatives = [self._predicate(constraints) for constraints in args]
         meets = self.base.matches.meets
 
@@ -151,9 +198,7 @@ class TaskSelection:
             self._raise_failures(selected, alternatives)
             return False
 
-        condition = TaskSelectionEval(every)
-        condition.bases = (self.base,)
-        return condition
+        return _reading(every, self)
 
     def _raise_failures(self, selected: list[Pair], alternatives: list[Predicate]) -> None:
         for run, job in selected:
@@ -189,18 +234,32 @@ class TaskSelection:
         return sorted(missing)
 
 
-def _bases_of(condition: Any) -> tuple[StudyBase, ...]:
-    if isinstance(condition, TaskSelection):
-        return (condition.base,)
-    return condition.bases if isinstance(condition, TaskSelectionEval) else ()
+def _reading(func: Callable[[], Any], *conditions: Any) -> TaskSelectionEval:
+    """A condition that reads what these read."""
+    result = TaskSelectionEval(func)
+    result.ticks = False
+    for each in conditions:
+        if isinstance(each, TaskSelection):
+            result.bases += (each.base,)
+        elif isinstance(each, TaskSelectionEval):
+            result.bases += each.bases
+            result.ticks = result.ticks or each.ticks
+        else:
+            result.ticks = True
+    return result
 
 
 async def _until_true(
-    condition: Callable[[], Any], bases: tuple[StudyBase, ...], states_only: bool = False
+    condition: Callable[[], Any],
+    bases: tuple[StudyBase, ...],
+    *,
+    what: str = "",
+    ticks: bool = False,
+    selection: TaskSelection | None = None,
 ) -> Any:
-    """Ask when something has happened in the studies, and every tick if they are not known.
+    """Ask when something has happened in the studies, and with ``ticks`` at every tick as well.
 
-    With ``states_only``, commits that change no run's state are slept through.
+    If the condition is just a ``selection``, what cannot fill it is slept through.
     """
     import asyncio
 
@@ -216,8 +275,9 @@ async def _until_true(
     workflow = bases[0].task_manager.workflow
     by_study = {base.study.name: base for base in bases}
     dispatcher = await workflow._execution.attached()
-    with dispatcher.waiting(studies=by_study) as waiter:
-        waiter.states_only = states_only
+    what = what or f"a condition on {', '.join(by_study)}"
+    interest = selection.interest() if selection is not None else Interest(studies=by_study)
+    with dispatcher.waiting(interest, what=what) as waiter:
         for base in bases:
             session().refresh(base)
         while True:
@@ -229,11 +289,13 @@ async def _until_true(
                 await workflow._execution.handle_failure()
                 if found := condition():
                     return found
-            news = await waiter.wait()
+            news = await waiter.wait(TICK_S if ticks else None)
             if waiter.stopped:
                 raise WorkflowStopped("the workflow was stopped while waiting for a selection")
             waiter.read_again = False
             session().commit()
-            newest = {change.study: bytes.fromhex(change.tid) for change in news}
             for study, base in by_study.items():
-                session().refresh(base, newest.get(study, dispatcher.tid(study)))
+                tids = [change.tid for change in news if change.study == study]
+                session().refresh(
+                    base, max(map(bytes.fromhex, tids), default=dispatcher.tid(study))
+                )

@@ -28,11 +28,19 @@ _IDENTITY = ("run_name", "nproc", "machine_name")
 class TaskManager:
     """Creates and selects the runs of one study of a workflow.
 
+    Making it, and its attributes, connect to nothing; ``base``, :meth:`createTask` and
+    :meth:`select` do.
+
+    Args:
+        workflow: the workflow it belongs to.
+        study: one of the names below ``task_managers`` in motoko.yaml.
+
     Attributes:
         workflow: the workflow it belongs to.
         study: the study's name, which is also its directory's.
-        config: its entry in motoko.yaml, as a dict.
-        host: where its database is served.
+        config: its entry in motoko.yaml, as a dict; empty if it has none.
+        host: where its database is served: ``zeo://`` and a path or an address.
+        selector: BlackDynamite's ``RunSelector`` of the base, once something was selected.
     """
 
     def __init__(self, workflow: Workflow, study: str) -> None:
@@ -81,7 +89,7 @@ class TaskManager:
 
     @property
     def bd_config(self) -> dict[str, Any]:
-        """The content of the study's bd.yaml."""
+        """The content of the study's bd.yaml, read anew at each use."""
         import yaml
 
         with open(self.definition.directory / "bd.yaml") as file:
@@ -90,10 +98,12 @@ class TaskManager:
 
     @property
     def study_dir(self) -> str:
+        """The absolute path of the study's directory."""
         return str(self.definition.directory)
 
     @property
     def bd_dir(self) -> str:
+        """The absolute path of the directory that holds the study's database."""
         return str(self.definition.directory / ".bd")
 
     def createTask(
@@ -118,8 +128,9 @@ class TaskManager:
             content of ``launch.sh`` and every declared ``run:`` parameter are equal.
 
         Raises:
-            ParameterError: a parameter is unknown, missing or of the wrong type.
-            RuntimeError: ``workflow.run_name`` is not set.
+            ParameterError: a parameter is unknown, missing or of the wrong type; nothing is made.
+            MotokoError: ``workflow.run_name`` is not set.
+            NotCreated, NoSupervisor, StudyUnavailable: as ``base``.
         """
         from motoko.bd.session import session
 
@@ -159,7 +170,7 @@ class TaskManager:
         runs: list[Any] = []
         if jobs:
             session().create(self.base, build, runs)
-            if commit or not _loop_is_running():
+            if commit or not loop_is_running():
                 session().commit()
         return RunList(runs)
 
@@ -170,6 +181,8 @@ class TaskManager:
             constraints: ``None`` for all runs; a string with constraints separated by ``,`` or
                 ``and``; or a list of such strings, which all must hold. With a
                 ``workflow.run_name``, only its runs are selected.
+
+        Texts that are no constraints raise ``ConstraintError`` when the selection is first used.
         """
         wanted = [constraints] if isinstance(constraints, str) else list(constraints or [])
         if self.workflow.run_name is not None:
@@ -190,7 +203,8 @@ class TaskManager:
         return f"TaskManager({self.study!r})"
 
 
-def _loop_is_running() -> bool:
+def loop_is_running() -> bool:
+    """Whether the caller runs inside an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

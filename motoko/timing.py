@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import time
 
+# Heartbeats are what an idle workflow costs. The supervisor calls 10 s without one "silent".
+HEARTBEAT_S = 4.0
+
 
 def until_next(period: float) -> float:
     """Seconds until the next multiple of ``period`` seconds on the machine's monotonic clock."""

@@ -13,8 +13,12 @@ class WorkflowVars:
     """A namespace of attributes, stored in ``.wf/wf.db``.
 
     An assignment is stored at once, and seen by all processes of the workflow. A value is stored
-    as it is when assigned: a list that is changed afterwards must be assigned again. Reading a
-    name that was never assigned raises ``AttributeError``.
+    as it is when assigned: a list that is changed afterwards must be assigned again. ``del``
+    removes a name; reading or removing one that was never assigned raises ``AttributeError``. A
+    user's pending changes of runs are neither saved nor lost by any of it.
+
+    Args:
+        db_fname: path of the file, which is made at the first assignment.
     """
 
     def __init__(self, db_fname: str | Path) -> None:

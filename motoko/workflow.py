@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from motoko.config import WorkflowConfig, load
+from motoko.errors import MotokoError
 from motoko.execution import Execution
-from motoko.runtime import locate
-from motoko.task_manager import TaskManager
+from motoko.task_manager import TaskManager, loop_is_running
 from motoko.vars import WorkflowVars
 
 if TYPE_CHECKING:
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Workflow", "event"]
 
+OnFailure = Literal["raise", "wait"]
+
 
 def event(func: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark an action's handler: an async (or plain) function, whose changes are then saved."""
+    """Mark an action's handler: an async (or plain) function, whose changes are then saved.
+
+    The result is an async function of the same name and arguments. It is optional: handlers that
+    are not marked are called and saved in the same way.
+    """
 
     @functools.wraps(func)
     async def handler(*args: Any, **kwargs: Any) -> Any:
@@ -64,11 +70,10 @@ class Workflow:
         aliases: further names for task managers.
         run_name: names one execution of the workflow, and scopes its selections; set by the
             command line, or by you.
-        finished: set it to end :meth:`execute`.
         params: the parameters that :meth:`execute` was called with.
-        on_failure: ``"raise"``, so that awaiting a failed run raises ``RunFailed``, or ``"wait"``:
-            then it waits on, until somebody runs it again.
-        actions: what is registered, by task and event name.
+        orchestrator_script: what motoko.yaml says: ``"orchestrator.main"``.
+        orchestrator_function: the function, once :meth:`get_orchestrator_function` has loaded it;
+            set it to have :meth:`execute` call another one.
     """
 
     def __init__(self, filename: str | os.PathLike[str]) -> None:
@@ -84,11 +89,15 @@ class Workflow:
         self.orchestrator_function: Callable[..., Any] | None = None
         self.run_name: str | None = None
         self.params: dict[str, Any] = {}
-        self.on_failure: Literal["raise", "wait"] = "raise"
+        self._on_failure: OnFailure = "raise"
         self._execution = Execution(self)
         self._vars: WorkflowVars | None = None
 
     def __getattr__(self, name: str) -> TaskManager:
+        return self._manager(name)
+
+    def _manager(self, name: str) -> TaskManager:
+        """The task manager of a name or alias, even of an alias that an attribute hides."""
         managers = self.__dict__.get("task_managers", {})
         target, aliases = name, self.__dict__.get("aliases", {})
         while target not in managers and target in aliases:
@@ -110,10 +119,32 @@ class Workflow:
 
     @property
     def actions(self) -> dict[str, dict[str, Any]]:
+        """What is registered: ``(event, f, get_params)`` by task and event name."""
         return self._execution.registered
 
     @property
+    def on_failure(self) -> OnFailure:
+        """What awaiting created runs does when one has failed.
+
+        ``"raise"`` (the default) raises ``RunFailed``; ``"wait"`` waits on, until somebody runs it
+        again. Setting anything else raises ``MotokoError``.
+        """
+        return self._on_failure
+
+    @on_failure.setter
+    def on_failure(self, value: OnFailure) -> None:
+        if value not in ("raise", "wait"):
+            raise MotokoError(
+                f"workflow.on_failure is {value!r}", hint='it can be "raise" or "wait"'
+            )
+        self._on_failure = value
+
+    @property
     def finished(self) -> bool:
+        """Whether :meth:`execute` has been told to end; set it to ``True`` to end it.
+
+        :meth:`execute` sets it to ``False`` when it begins.
+        """
         return self._execution.finished
 
     @finished.setter
@@ -123,9 +154,14 @@ class Workflow:
     def create(self, validated: bool | None = None) -> None:
         """Initialise every study's database, and ``.wf``; what was there is gone.
 
+        Leaves nothing running: what supervised the workflow is stopped.
+
         Args:
             validated: ``True`` to ask nothing; otherwise a question is asked on the terminal if
-                something would be lost.
+                something would be lost. If the answer is no, only missing studies are made.
+
+        Raises:
+            MotokoError: something would be lost, and there is no terminal to ask on.
         """
         from motoko.creation import create_workflow
 
@@ -133,12 +169,23 @@ class Workflow:
         create_workflow(self._definition, validated=bool(validated))
 
     def start_launcher_daemons(self, args: argparse.Namespace | None = None) -> None:
-        """Add launchers to the workflow's supervisor; start one, detached, if there is none."""
-        from motoko import control
+        """Add launchers to the workflow's supervisor; start one, detached, if there is none.
 
-        runtime = locate(self._definition)
-        if runtime is None or control.ask(runtime, "add_launchers", slots=None) is None:
-            control.start_detached(self._definition.path, launchers=True)
+        Args:
+            args: as ``motoko launcher`` has them: ``bd_study`` names the one study (or alias) whose
+                launcher is wanted, ``"all"`` or its absence means all of them.
+
+        Returns when they are ready. Raises ``NoSupervisor`` inside a run, ``MotokoError`` with the
+        end of its log if a launcher does not start.
+        """
+        from motoko.launchers import add_launchers
+
+        name = getattr(args, "bd_study", None) or "all"
+        add_launchers(
+            self._definition,
+            None if name == "all" else self._manager(name).definition,
+            generator=getattr(args, "generator", None),
+        )
 
     def get_orchestrator_function(self) -> Callable[..., Any]:
         """The orchestrator's function, loaded from the module that motoko.yaml names.
@@ -175,7 +222,12 @@ class Workflow:
                 :meth:`execute`, and ``runs`` where the condition gives runs.
             concurrent: run this handler beside others; it never runs twice at once itself.
 
-        Handlers run one at a time, in the order of registration, beside ``main``.
+        Handlers run one at a time, in the order of registration, beside ``main``. A handler is
+        called when its condition becomes true or selects other runs, and again every two seconds
+        while it is true.
+
+        Raises ``MotokoError`` for what is no condition or no handler, ``AttributeError`` for an
+        unknown task.
         """
         self._execution.add_action(event_name, task, event, get_params, f, concurrent)
 
@@ -188,6 +240,8 @@ class Workflow:
             event: the condition, as for :meth:`add_action`.
             f: the handler, async or plain.
             **kwargs: ``task`` and ``get_params``, as for :meth:`add_action`.
+
+        There is one for each ``task``: a second one replaces it.
         """
         self._execution.add_error_handler(event, f, **kwargs)
 
@@ -199,10 +253,21 @@ class Workflow:
 
         Args:
             **params: passed to the orchestrator's function and to every handler.
+
+        Raises:
+            OrchestratorRunning: another process or object executes under this ``run_name``.
+            WorkflowStopped: the workflow was stopped meanwhile.
+            MotokoError: called where an event loop is running already, in a notebook for instance.
         """
         import asyncio
 
+        if loop_is_running():
+            raise MotokoError(
+                "execute() runs an event loop of its own, and one is running here already",
+                hint="await here what createTask() and select() return: neither needs execute()",
+            )
         self.params = params
+        self.finished = False
         try:
             asyncio.run(self._execution.run(params))
         finally:
@@ -211,13 +276,24 @@ class Workflow:
     def get_runs(self, run_list: Iterable[str]) -> dict[str, list[RunZEO]]:
         """The runs that references such as ``"add.1"`` name, by the task manager's name used.
 
-        Raises ``AttributeError`` for an unknown task manager, ``KeyError`` for an unknown run.
+        Args:
+            run_list: a study's name or alias, a dot and a run's ``id`` in each.
+
+        Raises:
+            AttributeError: unknown task manager.
+            KeyError: unknown run.
+            MotokoError: a text that is no reference.
         """
+        from motoko.bd.session import session
+
         found: dict[str, list[RunZEO]] = {}
         for uri in run_list:
             name, _, number = uri.rpartition(".")
-            manager = getattr(self, name)
-            found.setdefault(name, []).append(manager.base.runs.entries[int(number)])
+            if not name or not number.isdecimal():
+                raise MotokoError(f"{uri!r} names no run", hint='write "study.id": "add.1"')
+            base = self._manager(name).base
+            session().look()
+            found.setdefault(name, []).append(base.runs.entries[int(number)])
         return found
 
     def is_empty(self) -> bool:

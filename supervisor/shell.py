@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from motoko.bus.messages import DaemonStatus, Message
+from motoko.bus.messages import ORCHESTRATOR, DaemonStatus, Message, OrchestratorStatus
 from motoko.bus.publisher import Publisher
 from motoko.bus.subscriber import Subscriber
 from motoko.config import WorkflowConfig
@@ -28,6 +28,7 @@ from motoko.supervisor import daemons
 from motoko.supervisor.child import Child, adopt, signal_name, spawn
 from motoko.supervisor.daemons import Spec, may_start
 from motoko.supervisor.member import Member
+from motoko.supervisor.orchestrators import Orchestrators
 from motoko.supervisor.probes import NoAnswer, figures, ping_zeo
 from motoko.supervisor.report import Listener
 from motoko.supervisor.server import serve
@@ -58,6 +59,7 @@ class Supervisor:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._members: dict[str, Member] = {}
+        self._orchestrators = Orchestrators()
         self._to_stop: set[str] = set()  # asked for, but it is not their turn yet
         self._wanted_again: set[str] = set()  # while they are being stopped
         self._specs = daemons.base_daemons(config)
@@ -84,7 +86,7 @@ class Supervisor:
         # Losing the terminal must not end the workflow. (Daemons would inherit SIG_IGN.)
         self._loop.add_signal_handler(signal.SIGHUP, log.info, "the terminal has gone")
         subscriber = Subscriber(self._runtime.bus_subscribe, self._heard, self._bus_is_live)
-        subscriber.subscribe(b"daemon.")
+        subscriber.subscribe(b"daemon.", ORCHESTRATOR.encode())
         server = await serve(self._runtime.control, self._answer)
         try:
             for spec in self._specs:
@@ -172,6 +174,8 @@ class Supervisor:
 
     def _heard(self, message: Message) -> None:
         now = self._traffic = self._loop.time()
+        if isinstance(message, OrchestratorStatus):
+            self._orchestrators.heard(message, now)
         if not isinstance(message, DaemonStatus):
             return
         member = self._members.get(message.name)
@@ -282,6 +286,7 @@ class Supervisor:
                 "uptime_s": uptime_s(self._identity),
             },
             "daemons": [member.status(self._runtime) for member in self._members.values()],
+            "orchestrators": self._orchestrators.status(self._loop.time()),
         }
 
     def _add_launchers(self, slots: Any, studies: Any) -> dict[str, Any]:

@@ -20,8 +20,6 @@ from motoko.errors import MotokoError
 from motoko.identity import Identity
 from motoko.runtime import Runtime, locate, write_atomically
 
-# Heartbeats are what an idle workflow costs. The supervisor calls 10 s without one "silent".
-HEARTBEAT_S = 4.0
 EXIT_LOCKED = 75  # EX_TEMPFAIL: another process holds this daemon's lock
 
 

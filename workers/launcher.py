@@ -12,18 +12,18 @@ import logging
 import os
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from motoko.bd.base import StudyBase, connect
 from motoko.bus.messages import DaemonStatus, Message, SlotsFreed
 from motoko.bus.publisher import Publisher
-from motoko.dispatch import Dispatcher, Waiter
+from motoko.dispatch import Counters, Dispatcher, Interest, Waiter
 from motoko.errors import ConfigError
 from motoko.identity import session_members
 from motoko.run_output import tail
 from motoko.states import CREATED, FINISHED
-from motoko.timing import until_next
-from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
+from motoko.timing import HEARTBEAT_S, until_next
+from motoko.workers.daemon import Daemon, arguments, running
 from motoko.workers.ends import End, settle
 from motoko.workers.local_run import LocalRun
 from motoko.workers.preparing import Prepared, Preparer
@@ -71,6 +71,7 @@ class Launcher:
         self._short_of_slots = False
         self._stopping = False
         self._waiter: Waiter | None = None
+        self._woken = Counters()
 
     async def run(self) -> None:
         """Launch until told to stop."""
@@ -84,7 +85,8 @@ class Launcher:
             topics=[b"slots."],
             on_other=self._on_other,
         )
-        with dispatcher.waiting(studies=[self.study.name]) as waiter:
+        self._woken = dispatcher.counters
+        with dispatcher.waiting(Interest(studies=[self.study.name])) as waiter:
             self._waiter = waiter
             await dispatcher.live()
             await self._look_at_everything()
@@ -276,7 +278,12 @@ class Launcher:
                 self.name,
                 os.getpid(),
                 detail=f"{running} running, {queued} queued",
-                counts={"running": running, "queued": queued, "slots": self._slots.count},
+                counts={
+                    "running": running,
+                    "queued": queued,
+                    "slots": self._slots.count,
+                    **asdict(self._woken),
+                },
             )
         )
 

@@ -31,8 +31,8 @@ from motoko.bus.publisher import Publisher
 from motoko.config import StudyConfig
 from motoko.errors import NotCreated, StudyUnavailable
 from motoko.runtime import Runtime, read_json, write_atomically
-from motoko.timing import until_next
-from motoko.workers.daemon import HEARTBEAT_S, Daemon, arguments, running
+from motoko.timing import HEARTBEAT_S, until_next
+from motoko.workers.daemon import Daemon, arguments, running
 from motoko.workers.replay import Answer, LogReplay, Recent, transition
 from motoko.workers.run_index import Change, HistoryGone, RunIndex
 from motoko.workers.watch_storage import Connected, Disconnected, Event, Pushed, WatchStorage

@@ -17,7 +17,7 @@ from motoko.constraints import Predicate
 
 if TYPE_CHECKING:
     from motoko.bd.base import StudyBase
-PREDICATES_MAX = 100
+PREDICATES_MAX = 1000
 
 
 class Matches:
@@ -39,12 +39,11 @@ class Matches:
         if predicate.run_ids is not None:
             return self._among(predicate.run_ids, predicate)
         self._catch_up()
-        found = self._found.get(predicate)
+        found = self._found.pop(predicate, None)
         if found is None:
-            if len(self._found) >= PREDICATES_MAX:
-                self._forget()
-                self._catch_up()
             found = _Found(set(self._numbers))
+            while len(self._found) >= PREDICATES_MAX:
+                del self._found[next(iter(self._found))]  # the one that was not used for longest
         self._update(predicate, found)
         self._found[predicate] = found
         return found.in_order()

@@ -35,6 +35,9 @@ from motoko.errors import ChangeConflict, MotokoError, StudyUnavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_CAN_BE_REPEATED = (ConflictError, ClientDisconnected, StorageTransactionError)
+# A killed server forgets which oids it has given away: another's object was stored first.
+_SAME_OID = "same oid"
 _CANNOT_BE_STORED = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
 
 # Another creator holds the lock for a commit's time; a stopped one is worth an error.
@@ -128,7 +131,9 @@ class Session:
             try:
                 self._commit()
                 break
-            except (ConflictError, ClientDisconnected, StorageTransactionError) as error:
+            except (*_CAN_BE_REPEATED, ValueError) as error:
+                if not isinstance(error, _CAN_BE_REPEATED) and _SAME_OID not in str(error):
+                    raise
                 log.info("saving again after %s: %s", type(error).__name__, error)
                 try:
                     if lost is None:

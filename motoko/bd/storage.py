@@ -30,6 +30,11 @@ class PatientStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:
         return patiently(lambda: super(PatientStorage, self).loadBefore(oid, tid))
 
+    def notify_connected(self, connection: Any, info: Any) -> None:
+        # A server that was killed gives oids that it had promised us to others, too.
+        self._oids.clear()
+        super().notify_connected(connection, info)
+
     def ping(self) -> None:
         """A round trip: afterwards, every invalidation sent before it has arrived."""
         patiently(lambda: self._call("ping"))

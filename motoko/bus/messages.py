@@ -121,7 +121,7 @@ class OrchestratorStatus(msgspec.Struct, frozen=True, tag="orchestrator/1", tag_
     """A process that awaits runs says what for. Repeated as its heartbeat.
 
     ``waiting`` describes some of its awaits, the oldest first; ``since`` is when the oldest began
-    (seconds since 1970). ``counts`` tells how its awaits were woken.
+    (seconds since 1970). ``counts`` tells how its awaits were woken. ``gone`` is its last word.
     """
 
     run_name: str
@@ -131,6 +131,7 @@ class OrchestratorStatus(msgspec.Struct, frozen=True, tag="orchestrator/1", tag_
     awaits: int = 0
     since: float | None = None
     counts: dict[str, int] = {}
+    gone: bool = False
 
 
 Message: TypeAlias = (

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import zmq
 
-from motoko.bus.messages import BadMessage, Message, decode
+from motoko.bus.messages import BadMessage, Message, UnknownType, decode
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Subscriber:
         self._on_live = on_live
         self._live = asyncio.Event()
         self.bad_messages = 0
+        self._unknown_types: set[str] = set()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.set_hwm(RECEIVE_HIGH_WATER_MARK)
@@ -106,6 +107,11 @@ class Subscriber:
                 continue
             try:
                 message = decode(frames)
+            except UnknownType as error:
+                if error.type not in self._unknown_types:
+                    self._unknown_types.add(error.type)
+                    log.warning("%s: all of them are ignored", error)
+                continue
             except BadMessage as error:
                 self.bad_messages += 1
                 if self.bad_messages == 1:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import time
-from pathlib import Path
 
 import click
 
 from motoko import control
 from motoko.cli.selecting import ALL, chosen, study_option
-from motoko.config import StudyConfig, WorkflowConfig, load
-from motoko.errors import ConfigError, MotokoError
+from motoko.config import StudyConfig, load
+from motoko.launchers import add_launchers, check_generator
 from motoko.runtime import Runtime
-
-READY_S = 60.0
 
 
 @click.command(short_help="Start the launchers, which start created runs.")
@@ -39,8 +35,7 @@ def command(
       motoko launcher --log
     """
     config = load()
-    if generator not in (None, "bash", "bashCoat"):
-        raise ConfigError(f"--generator {generator} is not there yet", hint="use bash")
+    check_generator(generator)
     studies = chosen(config, bd_study)
     if log:
         _follow(control.records(config), studies)
@@ -49,41 +44,15 @@ def command(
 
         context.invoke(supervise)
     elif bd_study == ALL:
-        control.start_detached(config.path, launchers=True, announce=click.echo)
+        add_launchers(config, announce=click.echo)
     else:
-        _start_one(config, studies[0])
+        add_launchers(config, studies[0], announce=click.echo)
         if do_not_detach:
             try:
                 _follow(control.records(config), studies)
             finally:
                 name = f"launcher:{studies[0].name}"
                 control.ask(control.records(config), "stop_daemons", names=[name])
-
-
-def _start_one(config: WorkflowConfig, study: StudyConfig) -> None:
-    deadline = time.monotonic() + READY_S
-    if not control.is_running(config):
-        control.start_detached(config.path, launchers=False, announce=click.echo)
-    control.wait_for_answer(config, deadline)
-    answer = control.ask(control.records(config), "add_launchers", studies=[study.name]) or {}
-    if "error" in answer:
-        raise MotokoError(f"the supervisor starts no launcher: {answer['error']}")
-    for name in answer.get("added", []):
-        click.echo(f"starting {name}")
-    # The other studies' daemons may have been stopped, and are no concern of ours.
-    name = f"launcher:{study.name}"
-    while True:
-        status = control.wait_for_answer(config, deadline)
-        daemon = next(each for each in status["daemons"] if each["name"] == name)
-        if daemon["state"] == "ready":
-            return
-        if daemon["state"] == "failed" or time.monotonic() > deadline:
-            raise MotokoError(
-                f"{name} is {daemon['state']}; the end of {daemon['log']}:\n"
-                + control.tail(Path(daemon["log"])),
-                hint="see `motoko ps`",
-            )
-        time.sleep(control.POLL_S)
 
 
 def _follow(runtime: Runtime, studies: list[StudyConfig]) -> None:

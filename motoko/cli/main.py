@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 from dataclasses import dataclass
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from motoko.cli.reporting import expected_errors, tell
 from motoko.errors import MotokoError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
@@ -28,6 +28,7 @@ COMMANDS = {
     "ps": ("motoko.cli.ps", "Show the workflow's processes and their health."),
     "kill": ("motoko.cli.kill", "Stop the workflow: daemons, launchers and local runs."),
     "info": ("motoko.cli.info", "Show the workflow's studies and the state of their runs."),
+    "events": ("motoko.cli.events", "Follow what happens to the runs, as it happens."),
     "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
     "orchestrator": ("motoko.cli.orchestrator", "Start, stop or show orchestrators."),
     "run": ("motoko.cli.run", "Supervise and orchestrate with one command, then stop all."),
@@ -111,8 +112,8 @@ def cli(context: click.Context, verbose: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code. Never returns.
 
-    A ``MotokoError`` becomes a message, a hint and the error's exit code; an interruption exits
-    with 130. What else a command raises is a bug and keeps its traceback.
+    A ``MotokoError``, or a group of them, becomes a message, a hint and the error's exit code; an
+    interruption exits with 130. What else a command raises is a bug and keeps its traceback.
     """
     options = Options()
     try:
@@ -129,13 +130,11 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str] | None, options: Options) -> int:
     try:
         result: Any = cli.main(arguments, "motoko", obj=options, standalone_mode=False)
-    except MotokoError as error:
-        if options.verbose:
-            traceback.print_exc()
-        click.echo(f"motoko: error: {error}", err=True)
-        if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
-        return error.exit_code
+    except (MotokoError, ExceptionGroup) as error:
+        expected = expected_errors(error)
+        if not expected:
+            raise
+        return tell(expected, error, options.verbose)
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -68,25 +68,15 @@ def command() -> None:
 @click.pass_context
 def start(context: click.Context) -> None:
     """Run the orchestrator (see `motoko orchestrator start --help`)."""
-    from motoko.cli.arguments import log_to_terminal, parse
+    from motoko.cli.arguments import help_text, log_to_terminal, parse, wants_help
 
+    if wants_help(context.args):
+        click.echo(help_text(_start_parser), nl=False)
+        return
     config = load()
-    parser = argparse.ArgumentParser(
-        prog="motoko orchestrator start",
-        description=_START_HELP,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--run_name", "-n", required=True, help="names this execution's runs")
-    parser.add_argument("--detach", "-d", action="store_true", help="run in the background")
-    parser.add_argument(
-        "--retry-failed", action="store_true", help="first, have its failed runs executed again"
-    )
-    parser.add_argument("--wait", help=argparse.SUPPRESS)  # 0.1.4's poll interval: nothing polls
-    parser.add_argument(_DETACHED, action="store_true", help=argparse.SUPPRESS)
     for warning in config.warnings:
         click.echo(f"motoko: warning: {warning}", err=True)
-    values, parameters = parse(config, context.args, parser)
+    values, parameters = parse(config, context.args, _start_parser())
     if values.detach and not values.motoko_detached:
         _detach(config, values.run_name, context.args, context.obj.verbose)
         return
@@ -101,6 +91,23 @@ def start(context: click.Context) -> None:
         workflow.execute(**parameters)
     finally:
         workflow._close()
+
+
+def _start_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="motoko orchestrator start",
+        description=_START_HELP,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--run_name", "-n", required=True, help="names this execution's runs")
+    parser.add_argument("--detach", "-d", action="store_true", help="run in the background")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="first, have its failed runs executed again"
+    )
+    parser.add_argument("--wait", help=argparse.SUPPRESS)  # 0.1.4's poll interval: nothing polls
+    parser.add_argument(_DETACHED, action="store_true", help=argparse.SUPPRESS)
+    return parser
 
 
 def _retry_failed(config: WorkflowConfig, run_name: str) -> None:

@@ -89,11 +89,12 @@ class Progress:
     async def until_all_have_ended(self) -> None:
         """Wait until no run of the run_name is created or running, its processes included."""
         from motoko.bd.session import session
+        from motoko.dispatch import Interest
 
         managers = self._workflow.task_managers
         dispatcher = await self._workflow._execution.attached()
         try:
-            with dispatcher.waiting(studies=managers) as waiter:
+            with dispatcher.waiting(Interest(studies=managers)) as waiter:
                 for manager in managers.values():
                     session().refresh(manager.base)
                 self._read()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,13 +52,28 @@ def collect(config: WorkflowConfig) -> dict[str, Any]:
     """Everything that ``ps`` shows, as its JSON says it."""
     status = control.supervisor_status(config, ANSWER_S) or _from_records(config)
     for daemon in status["daemons"]:
-        daemon.pop("counts", None)
         daemon["cpu_s"], daemon["rss_bytes"] = _figures(daemon["pid"])
-    status["orchestrators"] = [
-        {"run_name": run_name, "pid": identity.pid, "host": identity.host}
-        for run_name, identity in living_orchestrators(control.records(config))
-    ]
+    status["orchestrators"] = _orchestrators(config, status.get("orchestrators", []))
     return status
+
+
+def _orchestrators(config: WorkflowConfig, heard: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are registered, and other processes that await runs, as the bus has heard."""
+    here = socket.gethostname()
+    by_process = {
+        (each["host"], each["pid"]): each
+        for each in heard
+        if each["host"] != here or Identity.of(each["pid"]) is not None
+    }
+    nothing: dict[str, Any] = {"waiting": [], "awaits": None, "since": None, "counts": {}}
+    found = []
+    for run_name, identity in living_orchestrators(control.records(config)):
+        said = by_process.pop((identity.host, identity.pid), nothing)
+        found.append({**said, "run_name": run_name, "pid": identity.pid, "host": identity.host})
+    return [
+        *({"registered": True, **each} for each in found),
+        *({"registered": False, **each} for each in by_process.values()),
+    ]
 
 
 def _from_records(config: WorkflowConfig) -> dict[str, Any]:
@@ -83,6 +100,7 @@ def _from_records(config: WorkflowConfig) -> dict[str, Any]:
                 "last_exit": None,
                 "log": str(runtime.log(daemon.name)),
                 "detail": "",
+                "counts": {},
             }
             for daemon in control.living_daemons(runtime)
         ],
@@ -110,13 +128,24 @@ def _print(state: dict[str, Any]) -> None:
     first["cpu_s"], first["rss_bytes"] = _figures(supervisor["pid"])
     rows = [_row(daemon) for daemon in (first, *state["daemons"])]
     for orchestrator in state["orchestrators"]:
-        where = f"{orchestrator['run_name']} on {orchestrator['host']}"
-        rows.append(("orchestrator", "running", str(orchestrator["pid"]), *[""] * 4, where))
+        kind = "orchestrator" if orchestrator["registered"] else "script"
+        detail = _orchestrator(orchestrator)
+        rows.append((kind, "running", str(orchestrator["pid"]), *[""] * 4, detail))
     if sys.stdout.isatty():
         _print_table(state["workflow"], rows)
     else:
         click.echo(state["workflow"])
         _print_plain([COLUMNS, *rows])
+
+
+def _orchestrator(orchestrator: dict[str, Any]) -> str:
+    """Whose it is, and what it waits for."""
+    text = f"{orchestrator['run_name']} on {orchestrator['host']}"
+    if orchestrator["waiting"]:
+        more = orchestrator["awaits"] - 1
+        text += f", waits since {_duration(time.time() - orchestrator['since'])} for "
+        text += f"{orchestrator['waiting'][0]}{f' and {more} more' if more else ''}"
+    return text
 
 
 def _row(daemon: dict[str, Any]) -> tuple[str, ...]:

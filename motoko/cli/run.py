@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from motoko import control
+from motoko.cli.reporting import expected_errors
 from motoko.config import WorkflowConfig, load
 from motoko.errors import MotokoError
 
@@ -32,18 +33,15 @@ what was started once its runs have ended. Called again, it goes on where it was
 @click.pass_context
 def command(context: click.Context) -> None:
     """Run the workflow from beginning to end with one command."""
-    from motoko.cli.arguments import log_to_terminal, parse
+    from motoko.cli.arguments import help_text, log_to_terminal, parse, wants_help
     from motoko.workflow import Workflow
 
     directory, arguments = _directory(context.args)
-    parser = argparse.ArgumentParser(
-        prog="motoko run [DIR]",
-        description=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--run_name", "-n", default="run", help="names this execution's runs")
+    if wants_help(arguments):
+        click.echo(help_text(_parser, directory), nl=False)
+        return
     config = load(directory)
-    values, parameters = parse(config, arguments, parser)
+    values, parameters = parse(config, arguments, _parser())
     for warning in config.warnings:
         click.echo(f"motoko: warning: {warning}", err=True)
     log_to_terminal(context.obj.verbose)
@@ -61,6 +59,16 @@ def command(context: click.Context) -> None:
         if started:
             click.echo("stopping what was started", err=True)
             control.stop(config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="motoko run [DIR]",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--run_name", "-n", default="run", help="names this execution's runs")
+    return parser
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -92,7 +100,9 @@ def _execute(workflow: Workflow, parameters: dict[str, object]) -> None:
     with Progress(workflow) as progress:
         try:
             workflow.execute(**parameters)
-        except MotokoError:
+        except (MotokoError, ExceptionGroup) as error:
+            if not expected_errors(error):
+                raise
             # What it had started goes on: its results are there when it is run again.
             if left := progress.unfinished:
                 click.echo(f"motoko: the orchestrator failed; {left} runs are to end", err=True)

@@ -26,10 +26,14 @@ def _study_names(
     return [name for name in names if name.startswith(incomplete)]
 
 
-def study_option(text: str) -> Callable[[F], F]:
-    """``--bd_study``, as in motoko 0.1.4: a study's name, or ``all``."""
+def study_option(text: str, *names: str) -> Callable[[F], F]:
+    """``--bd_study``, as in motoko 0.1.4, or other names: a study's name, or ``all``."""
     return click.option(
-        *("--bd_study", "-bd"), default=ALL, metavar="STUDY", help=text, shell_complete=_study_names
+        *("bd_study", *names, "--bd_study", "-bd"),
+        default=ALL,
+        metavar="STUDY",
+        help=text,
+        shell_complete=_study_names,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 import zmq
 from support import kill9, wait_until
 
-from motoko.bus.messages import DaemonStatus, SlotsFreed
+from motoko.bus.messages import DaemonStatus, SlotsFreed, encode
 from motoko.bus.publisher import Publisher
 from motoko.bus.subscriber import Subscriber
 from motoko.config import load
@@ -208,11 +208,10 @@ GARBAGE = [
     [b"daemon."],
     [b"daemon.", b"{}", b"{}"],
     [b"daemon.", b"\xff\xfe" * 1000],
-    [b"daemon.", b'{"type": "of a newer version"}'],
-    [b"daemon.", b'{"type": "daemon", "name": 3}'],
+    [b"daemon.", b'{"type": "daemon/1", "name": 3}'],
     [b"daemon.", b""],
 ]
-DEEP = [b"daemon.", b'{"type": "daemon", "name": "a", "pid": 1, "x": ' + b"[" * 100_000]
+DEEP = [b"daemon.", b'{"type": "daemon/1", "name": "a", "pid": 1, "x": ' + b"[" * 100_000]
 
 
 @pytest.mark.parametrize("garbage", [GARBAGE, [DEEP]], ids=["garbage", "deep"])
@@ -238,6 +237,32 @@ def test_garbage_is_counted_and_dropped(bus, garbage):
         assert bus.process.poll() is None
 
     asyncio.run(main())
+
+
+def test_other_versions_are_ignored_and_told_of_once(bus, caplog):
+    newer = [[b"daemon.", b'{"type": "daemon/2", "name": 3}']] * 3 + [
+        [b"daemon.", b'{"type": "hologram/1"}']
+    ]
+
+    async def main():
+        heard = []
+        with bus.subscriber(heard) as subscriber, zmq.Context() as context:
+            subscriber.subscribe(b"daemon.")
+            await subscriber.live(DEADLINE_S)
+            with context.socket(zmq.XPUB) as raw:
+                raw.linger = 500
+                raw.connect(bus.runtime.bus_publish)
+                assert raw.poll(DEADLINE_S * 1000) and raw.recv() == b"\x01"
+                for frames in newer:
+                    raw.send_multipart(frames)
+                raw.send_multipart(encode(status(1)))
+                await until(lambda: heard, "good messages are still heard")
+            assert subscriber.bad_messages == 0
+
+    asyncio.run(main())
+    said = [record.getMessage() for record in caplog.records if "not known" in record.getMessage()]
+    assert [sum(kind in each for each in said) for kind in ("daemon/2", "hologram/1")] == [1, 1]
+    assert len(said) == 2
 
 
 def test_one_bus_only(bus):

@@ -714,7 +714,7 @@ class TestAwait:
             # And nothing is spoilt.
             await puppet.later("mult", created[0][0].id, "FINISHED")
             assert await asyncio.wait_for(created, 5)
-            assert asyncio.all_tasks() == {asyncio.current_task(), index._net}
+            assert asyncio.all_tasks() == {asyncio.current_task(), *index._tasks}
 
         script(wf, main)
 

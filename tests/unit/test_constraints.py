@@ -573,3 +573,23 @@ def test_a_database_that_fails_is_no_answer() -> None:
 
     with pytest.raises(Disconnected):
         compiled("state != F")(Entries(), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "admitted"),
+    [
+        ("state = FINISHED", {"state": "FINISHED"}, True),
+        ("state = FINISHED", {"state": "START"}, False),
+        ("state != START, x = 3", {"state": "START", "id": 1}, False),
+        ("state = FINISHED, x = 3", {"state": "FINISHED"}, True),  # x may be anything
+        ("y > 3", {"state": "FINISHED"}, True),
+        ("state = runs.run_name", {"state": "a", "run_name": "b"}, True),  # not looked into
+        ("run_name = r and runs.id < 3", {"state": "S", "id": 3, "run_name": "r"}, False),
+        ("", {"state": "S"}, True),
+    ],
+)
+def test_admits(text, known, admitted):
+    """What is known of a run may rule it out, and what is not known never does."""
+    types = {"id": int, "state": str, "run_name": str}
+    predicate = compile_constraints(text, job_types={"x": int}, run_types=types)
+    assert predicate.admits(known) is admitted

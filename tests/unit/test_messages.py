@@ -10,9 +10,13 @@ from motoko.bus.messages import (
     BadMessage,
     Beat,
     DaemonStatus,
+    OrchestratorStatus,
+    Replay,
+    ReplayRequest,
     Resync,
     SlotsFreed,
     Transition,
+    UnknownType,
     decode,
     encode,
     run_topic,
@@ -28,6 +32,10 @@ MESSAGES = [
     Resync("mult", "00" * 8, "e1", "packed"),
     DaemonStatus("launcher:mult", 17, detail="2 running", counts={"running": 2}),
     SlotsFreed("launcher:mult", 2),
+    ReplayRequest("mult", "token", 3, "00" * 8),
+    Replay("mult", "token", 3, "x", 0, [TRANSITION] * 300),
+    Replay("mult", "token", 3, "x", 1, [], True, False, "00" * 8, "e1", 7),
+    OrchestratorStatus("a.b", 17, "host", ["mult.1"], 1, 3.5, {"gaps": 1}),
 ]
 names = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -61,17 +69,29 @@ class TestRoundTrip:
         [b"x", b"[]"],
         [b"x", b"{}"],
         [b"x", b'{"type": "nothing.of.ours"}'],
-        [b"x", b'{"type": "run"}'],
-        [b"x", b'{"type": "run", "study": "\xff"}'],
+        [b"x", b'{"type": "run/1"}'],
+        [b"x", b'{"type": "run/1", "study": "\xff"}'],
         [b"x", encode(TRANSITION)[1].replace(b'"run_id":3', b'"run_id":"3"')],
         [b"x", encode(TRANSITION)[1][:-1]],
-        [b"x", b'{"type": "slots", "launcher": "a", "x": ' + b"[" * 100_000],
+        [b"x", b'{"type": "slots/1", "launcher": "a", "x": ' + b"[" * 100_000],
     ],
     ids=range(15),
 )
 def test_garbage(frames):
     with pytest.raises(BadMessage):
         decode(frames)
+
+
+def test_brackets_in_names_are_no_depth():
+    message = transition("[{" * 300 + '\\"[')
+    assert decode(list(encode(message))) == message
+
+
+@pytest.mark.parametrize("kind", ["run/2", "run", "nothing.of.ours"])
+def test_other_types_and_versions(kind):
+    with pytest.raises(UnknownType, match=kind) as caught:
+        decode([b"x", json.dumps({"type": kind, "study": 3}).encode()])
+    assert caught.value.type == kind
 
 
 class TestTopics:

@@ -1,0 +1,95 @@
+"""Faults in the daemons themselves. Python runs this at its start where PYTHONPATH leads here.
+
+``MOTOKO_FAULT_BUS=<seed>:<share>``: of the run events, beats, requests and replays that the bus
+sends out, that share is dropped, doubled or held back behind later ones, each.
+
+``MOTOKO_FAULT_WATCHER=<point>:<number>:<signal>:<file>``: the watcher sends itself a signal when it
+reaches a point for the so-manieth time, once (the file says so): ``publish`` before a transition is
+published, ``published`` after it, ``walk`` in the middle of reading the runs.
+"""
+
+import os
+import random
+import signal
+import sys
+
+CHAOTIC = (b"run.", b"beat.", b"ask.", b"replay.")
+BEHIND = 5
+
+
+def lossy_bus(seed, share):
+    import zmq
+
+    rng = random.Random(f"{seed}-{os.getpid()}")
+    send = zmq.Socket.send_multipart
+    held = []
+
+    def send_multipart(self, frames, *args, **kwargs):
+        if not frames[0].startswith(CHAOTIC):
+            return send(self, frames, *args, **kwargs)
+        fate = rng.random()
+        if fate < share:
+            return None
+        if fate < 2 * share:
+            held.append([rng.randrange(1, BEHIND), frames])
+            return None
+        send(self, frames, *args, **kwargs)
+        if fate < 3 * share:
+            send(self, frames, *args, **kwargs)
+        for each in list(held):
+            each[0] -= 1
+            if each[0] <= 0:
+                held.remove(each)
+                send(self, each[1], *args, **kwargs)
+        return None
+
+    zmq.Socket.send_multipart = send_multipart
+
+
+def hit(point, number, name, file):
+    """What calls to make where the fault shall happen."""
+    left = [number]
+
+    def here(where):
+        if where != point:
+            return
+        left[0] -= 1
+        if left[0] == 0:
+            try:
+                os.close(os.open(file, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return
+            os.kill(os.getpid(), getattr(signal, name))
+
+    return here
+
+
+def faulty_watcher(here):
+    from motoko.bus import publisher
+    from motoko.bus.messages import Transition
+    from motoko.workers import run_index
+
+    send = publisher.Publisher.send
+    note = run_index.RunIndex._note
+
+    def sending(self, message):
+        if isinstance(message, Transition):
+            here("publish")
+        send(self, message)
+        if isinstance(message, Transition):
+            here("published")
+
+    def noting(self, *args):
+        here("walk")
+        note(self, *args)
+
+    publisher.Publisher.send = sending
+    run_index.RunIndex._note = noting
+
+
+if "motoko.workers.bus" in sys.orig_argv and "MOTOKO_FAULT_BUS" in os.environ:
+    seed, _, share = os.environ["MOTOKO_FAULT_BUS"].partition(":")
+    lossy_bus(seed, float(share))
+if "motoko.workers.watcher" in sys.orig_argv and "MOTOKO_FAULT_WATCHER" in os.environ:
+    point, number, name, file = os.environ["MOTOKO_FAULT_WATCHER"].split(":", 3)
+    faulty_watcher(hit(point, int(number), name, file))
