@@ -14,11 +14,12 @@ TYPED := build/typed
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-compat lint typecheck bench clean
+.PHONY: help demo test test-faults test-compat lint typecheck bench clean
 
 help:
 	@echo "make demo    run a real calculation, examples/eos, and print its table"
 	@echo "make test    run all tests but those that need Slurm"
+	@echo "make test-faults   half an hour of kill -9, SIGSTOP and lost messages at full speed"
 	@echo "make test-compat   run the tests and the example of the public motoko 0.1.4"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   the benchmarks: idling, chains, selecting, creating, waking (15 minutes)"
@@ -33,6 +34,13 @@ demo: $(VENV)/.examples
 
 test: $(VENV)/.test
 	$(BIN)/pytest $(TESTS) $(PYTEST_ARGS)
+
+# Random faults for a long time; make test has a minute of it. SEED=2 for others.
+SEED ?= 1
+CAMPAIGN_S ?= 1800
+test-faults: $(VENV)/.test
+	MOTOKO_CAMPAIGN_S=$(CAMPAIGN_S) MOTOKO_CAMPAIGN_SEED=$(SEED) \
+	    $(BIN)/pytest tests/faults -s $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test
