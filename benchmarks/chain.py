@@ -70,23 +70,25 @@ def chain(length: int, programs: Path) -> float:
         return float(json.loads((scratch.directory / "result.json").read_text())["seconds"])
 
 
-def peer_programs(venv: Path) -> Path:
-    """The programs of the peer's virtual environment, which is made if it is not there."""
+def peer_programs(venv: Path, package: str = "motoko", version: str | None = PEER) -> Path:
+    """The programs of a peer's virtual environment, which is made if it is not there."""
     python = venv / "bin" / "python"
-    if _version(python) != PEER:
-        print(f"installing motoko {PEER} into {venv} (once)", file=sys.stderr)
+    present = version_of(package, python)
+    if present is None or present != (version or present):
+        wanted = f"{package}=={version}" if version else package
+        print(f"installing {wanted} into {venv} (once)", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", f"motoko=={PEER}"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", wanted], check=True)
     return python.parent
 
 
-def _version(python: Path) -> str | None:
-    """Which motoko an interpreter has."""
+def version_of(package: str, python: Path) -> str | None:
+    """Which version of a package an interpreter has."""
     if not python.exists():
         return None
-    code = "from importlib.metadata import version; print(version('motoko'))"
+    code = f"from importlib.metadata import version; print(version('{package}'))"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    return done.stdout.strip() or None
 
 
 def main() -> None:

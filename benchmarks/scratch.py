@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,22 +27,19 @@ _NOT_OURS = ("BLACKDYNAMITE_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 _END_S = 5.0
 
 
-class Scratch:
-    """A workflow directory with a short path, and everything that is started in it.
+class Sandbox:
+    """A directory with a short path, and everything that is started in it.
 
     Whatever is started gets an environment variable that nothing else has. At the end of the
-    ``with`` block the workflow is killed by its own command; processes that still have the
-    variable are ended, and told of on standard error. Then the directory is removed.
+    ``with`` block processes that still have the variable are ended, and told of on standard
+    error. Then the directory is removed.
 
     Args:
         files: what is in the directory: text by relative path.
-        programs: the directory of the ``motoko`` to use, and what comes first on PATH.
+        programs: the directory of programs that comes first on PATH.
     """
 
-    def __init__(self, files: Mapping[str, str], programs: Path = PROGRAMS) -> None:
-        self._motoko = programs / "motoko"
-        if not self._motoko.exists():
-            sys.exit(f"there is no {self._motoko}: run this with the Python of Motoko's venv")
+    def __init__(self, files: Mapping[str, str], programs: Path) -> None:
         # Short, and not below $TMPDIR: Unix sockets with their limit of 107 bytes live here.
         self._top = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp"))
         self._token = secrets.token_hex(16)
@@ -56,12 +55,12 @@ class Scratch:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-    def motoko(self, *arguments: str, timeout: float = 120.0) -> str:
-        """Run a command in the directory, and return what it prints; it has to succeed."""
+    def run(self, program: Path, *arguments: str, timeout: float = 120.0) -> str:
+        """Run a program in the directory, and return what it prints; it has to succeed."""
         # Into files: a daemon that has inherited a pipe would keep us waiting for its end.
         with tempfile.TemporaryFile("w+", dir=self._top) as output:
             done = subprocess.run(
-                [self._motoko, *arguments],
+                [program, *arguments],
                 cwd=self.directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -73,7 +72,8 @@ class Scratch:
             output.seek(0)
             text = output.read()
         if done.returncode:
-            raise RuntimeError(f"motoko {' '.join(arguments)} exits {done.returncode}:\n{text}")
+            command = " ".join([program.name, *arguments])
+            raise RuntimeError(f"{command} exits {done.returncode}:\n{text}")
         return text
 
     def processes(self) -> list[psutil.Process]:
@@ -97,12 +97,15 @@ class Scratch:
         _: TracebackType | None,
     ) -> None:
         try:
-            self.motoko("kill")
+            self._stop()
         except (RuntimeError, subprocess.TimeoutExpired) as failure:
             print(failure, file=sys.stderr)
         finally:
             self._end_all()
             shutil.rmtree(self._top, ignore_errors=True)
+
+    def _stop(self) -> None:
+        """End what has a command of its own for that."""
 
     def _end_all(self) -> None:
         _, left = psutil.wait_procs(self.processes(), timeout=_END_S)
@@ -116,6 +119,56 @@ class Scratch:
         # zdaemon, while it lived, may have started again what was ended.
         for process in self.processes():
             process.kill()
+
+
+class Scratch(Sandbox):
+    """A workflow directory; in the end, the workflow is killed by its own command.
+
+    Args:
+        files: what is in the directory: text by relative path.
+        programs: the directory of the ``motoko`` to use.
+    """
+
+    def __init__(self, files: Mapping[str, str], programs: Path = PROGRAMS) -> None:
+        self._motoko = programs / "motoko"
+        if not self._motoko.exists():
+            sys.exit(f"there is no {self._motoko}: run this with the Python of Motoko's venv")
+        super().__init__(files, programs)
+
+    def motoko(self, *arguments: str, timeout: float = 120.0) -> str:
+        """Run a command in the directory, and return what it prints; it has to succeed."""
+        return self.run(self._motoko, *arguments, timeout=timeout)
+
+    def daemons(self) -> dict[str, psutil.Process]:
+        """The supervised daemons by name, such as ``launcher:step``; ours only."""
+        state = json.loads(self.motoko("ps", "--json"))
+        return {each["name"]: psutil.Process(each["pid"]) for each in state["daemons"]}
+
+    def first_lines(self, count: int, *arguments: str, timeout: float = 120.0) -> list[str]:
+        """So many lines of a command that would print on for ever; then it is ended."""
+        process = subprocess.Popen(
+            [self._motoko, *arguments],
+            cwd=self.directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        patience = threading.Timer(timeout, process.terminate)
+        patience.start()
+        try:
+            assert process.stdout is not None
+            lines = list(itertools.islice(process.stdout, count))
+        finally:
+            patience.cancel()
+            process.terminate()
+            process.communicate()
+        if len(lines) < count:
+            raise RuntimeError(f"motoko {' '.join(arguments)}: {len(lines)} lines, not {count}")
+        return lines
+
+    def _stop(self) -> None:
+        self.motoko("kill")
 
 
 def end_cleanly_when_terminated() -> None:

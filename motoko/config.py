@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from motoko import policy as policies
 from motoko.errors import ConfigError
+from motoko.policy import Policy, WrongPolicy
+from motoko.supervision import Supervision, supervision
+from motoko.yaml_file import Section, mode_of, nearest, read_mapping
 
 FILE_NAME = "motoko.yaml"
 GENERATORS = ("bash", "slurm", "pbs", "sge")
@@ -19,12 +23,12 @@ TYPES: Mapping[str, type] = MappingProxyType(
     {t.__name__: t for t in (int, float, str, bool, list, dict, tuple, complex, bytes)}
 )
 WORKFLOW_KEYS = frozenset(
-    {"task_managers", "aliases", "orchestrator", "slots", "retries", "runtime_dir", "supervisor"}
+    {"task_managers", "aliases", "orchestrator", "slots", "runtime_dir", "supervisor"}
+    | policies.NAMES
     | {"generator", "bash_options", "slurm_options", "pbs_options", "sge_options"}
 )
 STUDY_KEYS = frozenset(
-    {"host", "retries", "insecure_tcp", "timeout", "nproc", "environment", "finish"}
-    | {"generator", "slurm_options", "modules"}
+    {"host", "insecure_tcp", "generator", "slurm_options", "modules"} | policies.NAMES
 )
 # Attributes of Workflow, which would hide a study of that name.
 RESERVED_NAMES = frozenset(
@@ -35,10 +39,6 @@ RESERVED_NAMES = frozenset(
 )
 _STUDY_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _TCP = re.compile(r".+:([0-9]{1,5})")
-_KINDS: Mapping[type, str] = MappingProxyType(
-    {dict: "a mapping", list: "a list", str: "a string", int: "an integer"}
-    | {float: "a number", bool: "true or false", type(None): "nothing"}
-)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class StudyConfig:
     job_space: Mapping[str, Any]  # defaults of job parameters, as written
     run_params: Mapping[str, Any]  # defaults of run parameters, as written
     config_files: tuple[str, ...]  # besides doIt.py, each once, relative to `directory`
-    retries: int  # how often a failed run is tried again
+    policy: Policy  # how its runs are executed
     settings: Mapping[str, Any]  # the entry in motoko.yaml, as it is there
 
     @property
@@ -100,6 +100,7 @@ class WorkflowConfig:
     generator: str  # one of GENERATORS
     slots: int | None
     runtime_dir: Path | None  # absolute; whether it exists was not looked at
+    supervision: Supervision
     raw: dict[str, Any]  # the file's content, keys of the user's own included; the caller's to keep
     warnings: tuple[str, ...]  # what is suspicious but no error, one line each
 
@@ -113,11 +114,11 @@ def find(where: str | os.PathLike[str] | None = None) -> Path:
         path = Path(os.path.abspath("." if where is None else where))  # noqa: PTH100 (keeps links)
     except FileNotFoundError as error:
         raise ConfigError("the current directory is gone", hint="cd to the workflow") from error
-    if stat.S_ISDIR(_mode(path)):
+    if stat.S_ISDIR(mode_of(path)):
         path /= FILE_NAME
-    if not stat.S_ISREG(mode := _mode(path)):
+    if not stat.S_ISREG(mode := mode_of(path)):
         hint = f"cd to the workflow's directory, or name it; a workflow has a {FILE_NAME}"
-        if near := _near(path.name, [other.name for other in path.parent.glob("*.y*ml")]):
+        if near := nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")]):
             hint = f"there is a {near}: rename it, or name it in the command"
         problem = "is not a file" if mode else "there is no such file"
         raise ConfigError(f"{path}: {problem}", hint=hint)
@@ -131,18 +132,18 @@ def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
     names the file and the key, and its hint says what to do.
     """
     path = find(where)
-    file = _Section(path, path.name, [], _read(path))
+    file = Section(path, path.name, [], read_mapping(path))
     file.warn_unknown(WORKFLOW_KEYS)
     generator = file.value("generator", str) or "bash"
     file.choice("generator", generator, (*GENERATORS, *(f"{name}Coat" for name in GENERATORS)))
     for name in GENERATORS:
         file.strings(f"{name}_options")
-    retries = file.integer("retries", 0) or 0
+    policy = _policy(file, Policy())
     hint = "below `task_managers:`, write one indented line `name:` for each study"
     entries = file.mapping("task_managers", hint)
     if not entries:
         raise file.error("task_managers", "is missing or empty", hint)
-    studies = {name: _study(file, name, entry, retries) for name, entry in entries.items()}
+    studies = {name: _study(file, name, entry, policy) for name, entry in entries.items()}
     return WorkflowConfig(
         path=path,
         directory=path.parent,
@@ -152,119 +153,13 @@ def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
         generator=generator.removesuffix("Coat"),
         slots=file.integer("slots", 1),
         runtime_dir=_runtime_dir(file),
+        supervision=supervision(file),
         raw=file.content,
         warnings=tuple(file.warnings),
     )
 
 
-@dataclass(frozen=True)
-class _Section:
-    """A mapping in a YAML file, and the errors about it."""
-
-    path: Path
-    name: str  # the file's, in warnings
-    warnings: list[str]
-    content: dict[str, Any]
-    at: str = ""  # precedes keys in messages
-
-    def error(self, key: str, problem: str, hint: str) -> ConfigError:
-        return ConfigError(f"{self.path}: {self.at}{key}: {problem}", hint=hint)
-
-    def wrong(self, key: str, value: Any, expected: str, hint: str | None = None) -> ConfigError:
-        problem = f"must be {expected}, and is {_found(value)}"
-        return self.error(key, problem, hint or f"make {key} {expected}")
-
-    def warn_unknown(self, known: Collection[str]) -> None:
-        for key in self.content:
-            if key not in known:
-                near = _near(key, known, 0.65)  # 0.6 takes temperature for generator
-                text = f"unknown key {key!r}" + (f" (did you mean {near!r}?)" if near else "")
-                self.warnings.append(": ".join(filter(None, (self.name, self.at[:-1], text))))
-
-    def value(self, key: str, kind: type, hint: str | None = None) -> Any:
-        """The value of a key if it is of that very type, ``None`` if it is absent or null."""
-        value = self.content.get(key)
-        if value is not None and type(value) is not kind:
-            raise self.wrong(key, value, _KINDS[kind], hint)
-        return value
-
-    def integer(self, key: str, least: int) -> int | None:
-        value: int | None = self.content.get(key)
-        if value is not None and (type(value) is not int or value < least):
-            raise self.wrong(key, value, f"an integer of at least {least}")
-        return value
-
-    def choice(self, key: str, value: Any, choices: Collection[str]) -> None:
-        if not isinstance(value, str) or value not in choices:
-            near = _near(value, choices)
-            hint = f"did you mean {near!r}?" if near else None
-            raise self.wrong(key, value, f"one of {', '.join(choices)}", hint)
-
-    def mapping(self, key: str, hint: str | None = None) -> Mapping[str, Any]:
-        """The mapping at a key, all of whose own keys are strings; empty if absent or null."""
-        found = self.value(key, dict, hint) or {}
-        for name in found:
-            if not isinstance(name, str):
-                hint = "names that YAML takes for something else (yes, no, on, off, 1) need quotes"
-                raise self.wrong(f"{key}.{name}", name, "a string", hint)
-        return MappingProxyType(dict(found))
-
-    def strings(self, key: str) -> list[str]:
-        found: list[str] = self.value(key, list, f"write `{key}: [...]`") or []
-        for position, item in enumerate(found):
-            if not isinstance(item, str):
-                raise self.wrong(f"{key}[{position}]", item, "a string", "put it in quotes")
-        return found
-
-    def require_file(self, key: str, path: Path, hint: str) -> None:
-        if not stat.S_ISREG(mode := _mode(path)):
-            problem = "is not a file" if mode else "there is no such file"
-            raise self.error(key, f"{path}: {problem}", hint)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; a key that is there twice is an error."""
-    import yaml  # here, since not every command reads a workflow
-
-    try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_bytes())
-        node = loader.get_single_node()
-        _refuse_duplicates(path, node, set())
-        content = None if node is None else loader.construct_document(node)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        hint = "look there and just above: indent with spaces, and quote what is special"
-        raise ConfigError(f"{path}: {place}not valid YAML: {problem}", hint=hint) from error
-    if not isinstance(content, dict):
-        problem = "is empty" if content is None else f"must be a mapping, and is {_found(content)}"
-        raise ConfigError(f"{path}: {problem}", hint="write `key: value` lines into it")
-    return content
-
-
-def _refuse_duplicates(path: Path, node: Any, seen: set[int]) -> None:
-    """Raise for a key that is twice in a mapping; overriding a merged one (``<<``) is fine."""
-    if node is None or id(node) in seen or isinstance(node.value, str):
-        return
-    seen.add(id(node))
-    lines: dict[tuple[str, str], int] = {}
-    for item in node.value:
-        for child in item if isinstance(item, tuple) else (item,):
-            _refuse_duplicates(path, child, seen)
-        if not isinstance(item, tuple) or not isinstance(item[0].value, str):
-            continue
-        key, line = (item[0].tag, item[0].value), item[0].start_mark.line + 1
-        if key in lines:
-            problem = f"line {line}: {key[1]}: is there twice, first in line {lines[key]}"
-            hint = "remove or rename one of them: YAML would silently take the last"
-            raise ConfigError(f"{path}: {problem}", hint=hint)
-        lines[key] = line
-
-
-def _study(file: _Section, name: str, value: Any, retries: int) -> StudyConfig:
+def _study(file: Section, name: str, value: Any, policy: Policy) -> StudyConfig:
     key = f"task_managers.{name}"
     if not _STUDY_NAME.fullmatch(name) or name in RESERVED_NAMES:
         why = f": workflow.{name} is something else" if name in RESERVED_NAMES else ""
@@ -273,21 +168,21 @@ def _study(file: _Section, name: str, value: Any, retries: int) -> StudyConfig:
     if value is not None and not isinstance(value, dict):
         hint = f"write `{name}:` alone, or settings such as `host:` indented below it"
         raise file.wrong(key, value, "a mapping, or nothing", hint)
-    entry = _Section(file.path, file.name, file.warnings, value or {}, f"{key}.")
+    entry = Section(file.path, file.name, file.warnings, value or {}, f"{key}.")
     entry.warn_unknown(STUDY_KEYS)
     entry.value("insecure_tcp", bool)
-    own_retries = entry.integer("retries", 0)
+    policy = _policy(entry, policy)
     host = _host(entry)
     directory = file.path.parent / name
-    if not stat.S_ISDIR(mode := _mode(directory)):
-        near = _near(name, [folder.name for folder in file.path.parent.glob("*/")])
+    if not stat.S_ISDIR(mode := mode_of(directory)):
+        near = nearest(name, [folder.name for folder in file.path.parent.glob("*/")])
         hint = f"did you mean {near!r}?" if near else "create the directory, or correct the name"
         problem = "is not a directory" if mode else "there is no such directory"
         raise file.error(key, f"{directory}: {problem}", hint)
-    for needed in ("bd.yaml", "doIt.py", "launch.sh"):
+    for needed in ("bd.yaml", "launch.sh", *(() if policy.on_exit else ("doIt.py",))):
         file.require_file(key, directory / needed, f"every study has a {needed}: create it")
     path = directory / "bd.yaml"
-    bd = _Section(path, f"{name}/bd.yaml", file.warnings, _read(path))
+    bd = Section(path, f"{name}/bd.yaml", file.warnings, read_mapping(path))
     if (study := bd.value("study", str)) != name:
         is_what = "missing" if study is None else repr(study)
         bd.warnings.append(f"{bd.name}: study: is {is_what}, but its directory is {name!r}")
@@ -305,12 +200,19 @@ def _study(file: _Section, name: str, value: Any, retries: int) -> StudyConfig:
         job_space=bd.mapping("job_space"),
         run_params=bd.mapping("run_params"),
         config_files=config_files,
-        retries=retries if own_retries is None else own_retries,
+        policy=policy,
         settings=MappingProxyType(dict(entry.content)),
     )
 
 
-def _types(bd: _Section, section: str) -> Mapping[str, type]:
+def _policy(section: Section, default: Policy) -> Policy:
+    try:
+        return default.changed(section.content)
+    except WrongPolicy as error:
+        raise section.wrong(error.name, error.value, error.expected) from None
+
+
+def _types(bd: Section, section: str) -> Mapping[str, type]:
     types: dict[str, type] = {}
     for name, kind in bd.mapping(section).items():
         bd.choice(f"{section}.{name}", kind, TYPES)
@@ -320,7 +222,7 @@ def _types(bd: _Section, section: str) -> Mapping[str, type]:
     return MappingProxyType(types)
 
 
-def _host(entry: _Section) -> str | None:
+def _host(entry: Section) -> str | None:
     hint = "write zeo:///path/of/the/study, or zeo://name:port"
     host: str | None = entry.value("host", str, hint)
     if host is not None:
@@ -332,7 +234,7 @@ def _host(entry: _Section) -> str | None:
     return host
 
 
-def _aliases(file: _Section, studies: Mapping[str, StudyConfig]) -> Mapping[str, str]:
+def _aliases(file: Section, studies: Mapping[str, StudyConfig]) -> Mapping[str, str]:
     aliases = file.mapping("aliases")
     for name, target in aliases.items():
         key, chain = f"aliases.{name}", [name]
@@ -347,7 +249,7 @@ def _aliases(file: _Section, studies: Mapping[str, StudyConfig]) -> Mapping[str,
                 loop = " -> ".join([*chain, target])
                 raise file.error(key, f"goes in a circle: {loop}", "let one of them name a study")
             if target not in aliases:
-                near = _near(target, [*studies, *aliases])
+                near = nearest(target, [*studies, *aliases])
                 hint = f"did you mean {near!r}?" if near else f"studies: {', '.join(studies)}"
                 raise file.error(key, f"{target!r} is no study and no alias", hint)
             chain.append(target)
@@ -355,7 +257,7 @@ def _aliases(file: _Section, studies: Mapping[str, StudyConfig]) -> Mapping[str,
     return aliases
 
 
-def _orchestrator(file: _Section) -> tuple[str, str]:
+def _orchestrator(file: Section) -> tuple[str, str]:
     hint = "write module.function: orchestrator.main is the function main of orchestrator.py"
     text = file.value("orchestrator", str, hint)
     if text is None:
@@ -366,7 +268,7 @@ def _orchestrator(file: _Section) -> tuple[str, str]:
     return module, function
 
 
-def _runtime_dir(file: _Section) -> Path | None:
+def _runtime_dir(file: Section) -> Path | None:
     text = file.value("runtime_dir", str)
     if not text:
         return None
@@ -375,30 +277,3 @@ def _runtime_dir(file: _Section) -> Path | None:
     except RuntimeError as error:
         raise file.wrong("runtime_dir", text, "a path", "there is no such user") from error
     return Path(os.path.abspath(path))  # noqa: PTH100 (keeps links)
-
-
-def _mode(path: Path) -> int:
-    """What a path is, as in ``st_mode``; 0 if there is nothing."""
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return 0
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{path}: cannot be read: {error.strerror}", hint="check its permissions")
-
-
-def _near(name: Any, names: Collection[str], cutoff: float = 0.6) -> str | None:
-    import difflib  # only wrong names come here
-
-    lower = {other.lower(): other for other in names if other != name}
-    found = difflib.get_close_matches(str(name).lower(), lower, 1, cutoff)
-    return lower[found[0]] if found else None
-
-
-def _found(value: Any) -> str:
-    text, kind = repr(value), _KINDS.get(type(value), type(value).__name__)
-    return f"{text[:80]}{'...' if len(text) > 80 else ''} ({kind})"

@@ -7,12 +7,11 @@ import fcntl
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from typing import Any
 from motoko.config import WorkflowConfig, load
 from motoko.errors import ConfigError, MotokoError, NoSupervisor, NotCreated
 from motoko.identity import Identity
+from motoko.log_files import rotate_if_long
+from motoko.log_reading import tail
 from motoko.runtime import Runtime, locate, prepare, read_json
 
 SUPERVISOR = "supervisor"
@@ -30,25 +31,6 @@ Announce = Callable[[str], None]
 
 class AlreadySupervised(MotokoError):
     """Another process is the workflow's supervisor."""
-
-
-@dataclass(frozen=True)
-class StopGroup:
-    """How the daemons of one kind are told to end, and how long they have for it."""
-
-    kind: str
-    signal: int
-    deadline: float
-
-
-# Reverse order of dependency. SIGUSR1 tells a launcher to end its local runs and mark them FAILED
-# (at SIGTERM it leaves them to its successor): that takes the databases and the bus.
-STOP_ORDER = (
-    StopGroup("launcher", signal.SIGUSR1, 15.0),
-    StopGroup("watcher", signal.SIGTERM, 5.0),
-    StopGroup("zeo", signal.SIGTERM, 5.0),
-    StopGroup("bus", signal.SIGTERM, 5.0),
-)
 
 
 @dataclass(frozen=True)
@@ -183,18 +165,6 @@ def uptime_s(identity: Identity) -> float:
     return round(max(time.clock_gettime(time.CLOCK_BOOTTIME) - started, 0.0), 1)
 
 
-def tail(path: Path, lines: int = 10) -> str:
-    """The last lines of a log, indented; says so if there are none."""
-    try:
-        with open(path, "rb") as log:
-            log.seek(max(log.seek(0, os.SEEK_END) - 16384, 0))
-            text = log.read().decode(errors="replace")
-    except FileNotFoundError:
-        text = ""
-    found = text.splitlines()[-lines:]
-    return "\n".join(f"    {line}" for line in found) or "    (its log is empty)"
-
-
 def check_startable(config: WorkflowConfig, launchers: bool = True) -> None:
     """Raise what keeps a supervisor from being started here, before anything is changed."""
     if "BLACKDYNAMITE_RUN_ID" in os.environ:
@@ -230,17 +200,19 @@ def start_detached(
     launchers: bool = True,
     slots: int | None = None,
     announce: Announce | None = None,
-    timeout: float = 60.0,
+    timeout: float | None = None,
 ) -> None:
     """Have a supervisor for the workflow, and return when all its daemons are ready.
 
     Starts one in the background unless one is there; adds the launchers it lacks if they are
-    wanted. ``announce`` gets each line that the new supervisor reports until it is ready. Raises
+    wanted. Daemons that were stopped on purpose are not waited for. ``announce`` gets each line
+    that the new supervisor reports until it is ready. Raises
     ``MotokoError`` with the end of the log if a daemon cannot be started, ``NotCreated`` or
     ``ConfigError`` for what is wrong before.
     """
-    deadline = time.monotonic() + timeout
     config = load(config_path)
+    patience = config.supervision.started_s if timeout is None else timeout
+    deadline = time.monotonic() + patience
     if not is_running(config):
         check_startable(config, launchers)
         runtime = prepare(config)
@@ -272,6 +244,8 @@ def _start(
     reading, writing = os.pipe()
     try:
         try:
+            settings = config.supervision
+            rotate_if_long(runtime.log(SUPERVISOR), settings.log_size, settings.log_files)
             with open(runtime.log(SUPERVISOR), "ab") as log:
                 process = subprocess.Popen(
                     [*command, "--report", str(writing)],
@@ -338,13 +312,37 @@ def wait_for_answer(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
 def wait_until_ready(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
     """The status of the running supervisor as soon as all its daemons are ready.
 
-    Raises ``MotokoError`` with the end of its log as soon as one has failed, or at the deadline.
+    Those that were stopped on purpose are not waited for. Raises ``MotokoError`` with the end of
+    its log as soon as one has failed, or at the deadline.
     """
+
+    def lacking(daemon: dict[str, Any]) -> bool:
+        return daemon["state"] not in ("ready", "stopped")
+
+    return _wait(config, deadline, lacking)
+
+
+def wait_for_daemons(
+    config: WorkflowConfig, deadline: float, before: Mapping[str, int | None]
+) -> dict[str, Any]:
+    """The same for some daemons alone: until they are ready, with other pids than ``before``."""
+
+    def lacking(daemon: dict[str, Any]) -> bool:
+        name = daemon["name"]
+        return name in before and (daemon["state"] != "ready" or daemon["pid"] == before[name])
+
+    return _wait(config, deadline, lacking)
+
+
+def _wait(
+    config: WorkflowConfig, deadline: float, lacking: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
     while True:
         status = wait_for_answer(config, deadline)
-        if status["supervisor"]["state"] == "ready":
+        left = [daemon for daemon in status["daemons"] if lacking(daemon)]
+        if not left and status["supervisor"]["state"] != "stopping":
             return status
-        for daemon in status["daemons"]:
+        for daemon in left:
             if daemon["state"] == "failed":
                 raise MotokoError(
                     f"{daemon['name']} has failed ({daemon['last_exit']}); the end of "
@@ -352,8 +350,10 @@ def wait_until_ready(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
                     hint=_ps_hint(config),
                 )
         if time.monotonic() > deadline:
-            waiting = [d["name"] for d in status["daemons"] if d["state"] != "ready"]
-            raise MotokoError(f"not ready in time: {', '.join(waiting)}", hint=_ps_hint(config))
+            waiting = ", ".join(f"{d['name']} ({d['state']})" for d in left)
+            raise MotokoError(
+                f"not ready in time: {waiting or 'it is being stopped'}", hint=_ps_hint(config)
+            )
         time.sleep(POLL_S)
 
 
@@ -377,6 +377,7 @@ def remove_leftovers(config: WorkflowConfig, runtime: Runtime) -> None:
             record.unlink(missing_ok=True)
     if living:
         return  # something cannot even be killed (a hung file system): it may hold a socket
+    runtime.restarts.unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):  # a cleaner of temporary files was faster
         for path in runtime.sockets.iterdir():
             if path.is_socket():

@@ -295,6 +295,10 @@ class Dispatcher:
         for message in news.ordered:
             for listener in self.listeners:
                 listener(message)
+        if len(news.ordered) > len(news.new):
+            # What was held back is told only now: who has a listener may have waited for it.
+            for key in self._by_study.get(study, ()):
+                self._waiters[key].event.set()
         self.counters.gaps += news.gap
         self.counters.resyncs += news.resync
         self.counters.holes += news.hole

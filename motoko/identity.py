@@ -105,14 +105,14 @@ class Identity:
         return True
 
 
-def session_members(session: int) -> list[Identity]:
-    """The living processes of one session, by identity (a scan of /proc)."""
+def session_members(*sessions: int) -> list[tuple[Identity, int]]:
+    """The living processes of some sessions, each with its session (one scan of /proc)."""
     found = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
         pid = int(entry.name)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) == session and (identity := Identity.of(pid)):
-                found.append(identity)
+            if (session := os.getsid(pid)) in sessions and (identity := Identity.of(pid)):
+                found.append((identity, session))
     return found

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from motoko import control
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import ConfigError, MotokoError
-
-READY_S = 60.0
 
 
 def add_launchers(
@@ -48,7 +45,7 @@ def check_generator(generator: str | None) -> None:
 
 
 def _add_one(config: WorkflowConfig, study: StudyConfig, announce: control.Announce) -> None:
-    deadline = time.monotonic() + READY_S
+    deadline = time.monotonic() + config.supervision.started_s
     if not control.is_running(config):
         control.start_detached(config.path, launchers=False, announce=announce)
     control.wait_for_answer(config, deadline)
@@ -58,16 +55,4 @@ def _add_one(config: WorkflowConfig, study: StudyConfig, announce: control.Annou
     for name in answer.get("added", []):
         announce(f"starting {name}")
     # The other studies' daemons may have been stopped, and are no concern of ours.
-    name = f"launcher:{study.name}"
-    while True:
-        status = control.wait_for_answer(config, deadline)
-        daemon = next(each for each in status["daemons"] if each["name"] == name)
-        if daemon["state"] == "ready":
-            return
-        if daemon["state"] == "failed" or time.monotonic() > deadline:
-            raise MotokoError(
-                f"{name} is {daemon['state']}; the end of {daemon['log']}:\n"
-                + control.tail(Path(daemon["log"])),
-                hint="see `motoko ps`",
-            )
-        time.sleep(control.POLL_S)
+    control.wait_for_daemons(config, deadline, {f"launcher:{study.name}": None})

@@ -65,6 +65,11 @@ class Runtime:
         """The log file of a daemon, of the supervisor or of an orchestrator."""
         return self.wf / "log" / f"{_daemon_file_name(daemon)}.log"
 
+    @property
+    def restarts(self) -> Path:
+        """The file in which the supervisor counts its daemons' deaths."""
+        return self.wf / "restarts.json"
+
     def record(self, daemon: str) -> Path:
         """The file in which a daemon notes its identity."""
         return self.wf / "daemons" / f"{_daemon_file_name(daemon)}.json"

@@ -13,6 +13,9 @@ START = "START"
 FINISHED = "FINISHED"
 FAILED = "FAILED"
 
+# The entry of a running run that tells its launcher to end it: who wants that.
+CANCELLED_BY = "cancelled_by"
+
 # BlackDynamite's own words for a failure, and those of batch systems.
 FAILED_STATES = frozenset(
     [

@@ -15,10 +15,9 @@ from motoko.control import SUPERVISOR, Announce, LivingDaemon
 from motoko.errors import MotokoError
 from motoko.identity import Identity
 from motoko.runtime import Runtime, locate
+from motoko.supervision import KILL_DEADLINE_S
 
 ANSWER_S = 5.0
-DEADLINE_S = 45.0
-KILLED_S = 5.0
 # A publisher is heard a moment after it has connected, and nothing tells when.
 ANNOUNCE_S = 0.3
 
@@ -37,7 +36,7 @@ def stop(config: WorkflowConfig, announce: Announce, detail: Announce = ignore) 
     daemons = control.living_daemons(runtime)
     if supervisor is not None:
         with _following(runtime, detail):
-            _stop_supervisor(supervisor, runtime, daemons, announce, detail)
+            _stop_supervisor(config, supervisor, runtime, daemons, announce, detail)
     # What is left now nobody looks after: its supervisor had been killed, or was just now.
     _stop_orphans(config, runtime, announce, detail)
     _say_what_has_stopped(daemons, announce)
@@ -65,7 +64,7 @@ def stop_study(
             control.refuse_elsewhere(config)
             return False
         with control.supervisor_lock(runtime):
-            _stop_in_order(daemons, announce, detail)
+            _stop_in_order(config, daemons, announce, detail)
         _say_what_has_stopped(daemons, announce)
         return True
     with _following(runtime, detail):
@@ -85,13 +84,15 @@ def stop_study(
                 f"the supervisor (pid {supervisor.pid}) cannot stop study {study}: {why}",
                 hint=f"`motoko kill {config.directory}` stops the whole workflow",
             )
-        _await_stopped(runtime, known)
+        await_stopped(config, known)
     _say_what_has_stopped(daemons, announce)
     return True
 
 
-def _await_stopped(runtime: Runtime, names: Sequence[str]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
+def await_stopped(config: WorkflowConfig, names: Sequence[str]) -> None:
+    """Return when the supervisor has stopped these daemons; ``MotokoError`` if it does not."""
+    runtime = control.records(config)
+    deadline = time.monotonic() + config.supervision.stopped_s
     while True:
         status = control.ask(runtime, "status", ANSWER_S)
         if status is None:
@@ -136,6 +137,7 @@ def _following(runtime: Runtime, detail: Announce) -> Iterator[None]:
 
 
 def _stop_supervisor(
+    config: WorkflowConfig,
     supervisor: Identity,
     runtime: Runtime,
     daemons: list[LivingDaemon],
@@ -146,7 +148,9 @@ def _stop_supervisor(
     detail(f"asking the supervisor (pid {supervisor.pid}) to stop")
     answer = control.ask(runtime, "stop", ANSWER_S)
     if answer is not None:
-        if gone([supervisor, *(daemon.identity for daemon in daemons)], DEADLINE_S):
+        if gone(
+            [supervisor, *(daemon.identity for daemon in daemons)], config.supervision.stopped_s
+        ):
             announce(f"stopped supervisor (pid {supervisor.pid})")
             return
     # It may be starting, and have no control socket yet.
@@ -154,7 +158,7 @@ def _stop_supervisor(
         announce(f"stopped supervisor (pid {supervisor.pid})")
         return
     if _signal(SUPERVISOR, supervisor, signal.SIGKILL, detail):
-        gone([supervisor], KILLED_S)
+        gone([supervisor], KILL_DEADLINE_S)
         announce(f"killed supervisor (pid {supervisor.pid}), which did not answer")
 
 
@@ -166,13 +170,15 @@ def _stop_orphans(
         return
     # With its lock nobody starts again what is being stopped.
     with control.supervisor_lock(runtime), _announcement(config):
-        _stop_in_order(control.living_daemons(runtime), announce, detail)
+        _stop_in_order(config, control.living_daemons(runtime), announce, detail)
         if locate(config) is not None:
             control.remove_leftovers(config, runtime)
 
 
-def _stop_in_order(daemons: Sequence[LivingDaemon], announce: Announce, detail: Announce) -> None:
-    for group in control.STOP_ORDER:
+def _stop_in_order(
+    config: WorkflowConfig, daemons: Sequence[LivingDaemon], announce: Announce, detail: Announce
+) -> None:
+    for group in config.supervision.stop_order:
         turn = [daemon for daemon in daemons if daemon.kind == group.kind]
         for daemon in turn:
             _signal(daemon.name, daemon.identity, group.signal, detail)
@@ -180,7 +186,7 @@ def _stop_in_order(daemons: Sequence[LivingDaemon], announce: Announce, detail: 
             for daemon in turn:
                 if _signal(daemon.name, daemon.identity, signal.SIGKILL, detail):
                     announce(f"{daemon.name} does not end, killing it")
-            gone([daemon.identity for daemon in turn], KILLED_S)
+            gone([daemon.identity for daemon in turn], KILL_DEADLINE_S)
 
 
 def _signal(name: str, identity: Identity, number: int, detail: Announce) -> bool:

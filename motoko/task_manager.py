@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from motoko.config import StudyConfig
 from motoko.constraints import quote
-from motoko.errors import MotokoError
+from motoko.errors import MotokoError, ParameterError
 from motoko.parameters import check, expand, merge
+from motoko.policy import WrongPolicy
 from motoko.run_list import RunList
 from motoko.selection import TaskSelection, TaskSelectionEval
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunList", "TaskManager", "TaskSelection", "TaskSelectionEval"]
 
+_DO_IT = ("doIt.py",)
 # What BlackDynamite compares besides the declared parameters, when it looks for an equal run.
 _IDENTITY = ("run_name", "nproc", "machine_name")
 
@@ -149,14 +151,19 @@ class TaskManager:
         ]
         run = {
             "machine_name": "localhost",
-            "nproc": 1,
+            "nproc": study.policy.nproc,
             "workflow": self.workflow.config_path,
             **merge(study.run_params, run_params or {}),
             "run_name": run_name,
             "event_name": caller,
         }
         run = check(self.study, "run", run, study.runs, undeclared=True)
-        files = [study.directory / name for name in ("doIt.py", *study.config_files)]
+        try:
+            study.policy.changed(run)
+        except WrongPolicy as error:
+            raise ParameterError(f"study {self.study}: run_params: {error}") from None
+        own = () if study.policy.on_exit and not (study.directory / "doIt.py").exists() else _DO_IT
+        files = [study.directory / name for name in (*own, *study.config_files)]
 
         def build() -> list[Any]:
             return self._creator.create(

@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Callable
 
 from motoko.identity import Identity
+from motoko.log_files import rotate_if_long
 from motoko.runtime import Runtime
+from motoko.supervision import Supervision
 from motoko.supervisor.daemons import Spec, environment
 
 
@@ -66,9 +68,14 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def spawn(spec: Spec, runtime: Runtime, on_death: Callable[[str], None]) -> Child:
+def spawn(
+    spec: Spec, runtime: Runtime, settings: Supervision, on_death: Callable[[str], None]
+) -> Child:
     """Start a daemon, with its output appended to its log; ``OSError`` if that is impossible."""
-    with open(runtime.log(spec.name), "ab") as log:
+    path = runtime.log(spec.name)
+    # One that dies before it has set up its logging never gets to do it itself.
+    rotate_if_long(path, settings.log_size, settings.log_files)
+    with open(path, "ab") as log:
         process = subprocess.Popen(
             spec.command,
             stdin=subprocess.DEVNULL,

@@ -54,16 +54,32 @@ def launchers(config: WorkflowConfig, slots: int | None) -> list[Spec]:
     ]
 
 
+def all_daemons(config: WorkflowConfig) -> list[Spec]:
+    """The daemons that a workflow can have."""
+    return [*base_daemons(config), *launchers(config, None)]
+
+
+def needs(spec: Spec) -> list[str]:
+    """The daemons without which one is of no use."""
+    match spec.kind:
+        case "watcher":
+            return ["bus"]
+        case "launcher":
+            return [f"zeo:{spec.study}", "bus", "watcher"]
+    return []
+
+
 def may_start(spec: Spec, states: Mapping[str, State]) -> bool:
     """Whether what a daemon depends on is there, for its first start.
 
-    The watcher does not wait for a ZEO server that was given up: it still serves the other studies.
+    The watcher does not wait for a ZEO server that was given up or stopped: it still serves the
+    other studies.
     """
     match spec.kind:
         case "watcher":
             servers = (state for name, state in states.items() if name.startswith("zeo:"))
             return states["bus"] is State.READY and all(
-                state in (State.READY, State.FAILED) for state in servers
+                state in (State.READY, State.FAILED, State.STOPPED) for state in servers
             )
         case "launcher":
             needed = (states["watcher"], states[f"zeo:{spec.study}"])

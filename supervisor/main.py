@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import time
 
 from motoko.config import WorkflowConfig
 from motoko.control import SUPERVISOR, check_startable, remove_leftovers, supervisor_lock
 from motoko.identity import Identity
+from motoko.log_files import LogFile, log_to
 from motoko.runtime import Runtime, prepare, write_atomically
 from motoko.supervisor.report import Listener
 from motoko.supervisor.shell import Supervisor
@@ -27,7 +26,9 @@ def supervise(
     check_startable(config, launchers)
     runtime = prepare(config)
     with supervisor_lock(runtime):
-        _log_to(runtime)
+        settings = config.supervision
+        log_file = LogFile(runtime.log(SUPERVISOR), settings.log_size, settings.log_files)
+        log_to(log_file, SUPERVISOR)
         for warning in config.warnings:
             logging.warning("%s", warning)
         record = runtime.record(SUPERVISOR)
@@ -47,13 +48,3 @@ async def _run(
     slots: int | None,
 ) -> None:
     await Supervisor(config, runtime, listener, launchers=launchers, slots=slots).run()
-
-
-def _log_to(runtime: Runtime) -> None:
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        filename=runtime.log(SUPERVISOR),
-        level=os.environ.get("MOTOKO_LOG_LEVEL", "INFO"),
-        format=f"%(asctime)s.%(msecs)03dZ %(levelname)s {SUPERVISOR} %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )

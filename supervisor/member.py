@@ -18,7 +18,8 @@ from motoko.supervisor.table import Entry, State
 class Member:
     """A daemon: what it is, its state, and its process while it has one.
 
-    ``heard`` is when it was last heard of, in the loop's time.
+    ``heard`` is when it was last heard of, ``shrunk`` when it was last restarted for its size, in
+    the loop's time.
     """
 
     spec: Spec
@@ -27,6 +28,7 @@ class Member:
     child: Child | None = None
     timer: asyncio.TimerHandle | None = None
     heard: float = 0.0
+    shrunk: float = 0.0
     detail: str = ""
     counts: dict[str, int] = field(default_factory=dict)
 

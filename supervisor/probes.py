@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import resource
 import struct
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,26 @@ async def _receive(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(length)
 
 
-def figures(answer: dict[str, Any]) -> str:
-    """What is worth showing of a ZEO server's answer, in a few words."""
+def figures(answer: dict[str, Any]) -> tuple[str, dict[str, int]]:
+    """What is worth showing of a ZEO server's answer: in a few words, and as counts."""
     counts = dict(answer)
     calls = counts.pop("motoko", {}).get("calls")
     connections = sum(
         storage.get("connections", 0) for storage in counts.values() if isinstance(storage, dict)
     )
     text = f"{connections} connection{'' if connections == 1 else 's'}"
-    return text if calls is None else f"{text}, {calls} calls"
+    if calls is None:
+        return text, {"connections": connections}
+    return f"{text}, {calls} calls", {"connections": connections, "calls": calls}
+
+
+def rss_bytes(pid: int) -> int | None:
+    """The resident memory of a process; ``None`` if it has gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return None
+    return pages * resource.getpagesize()
 
 
 async def ping_bus(address: str, timeout: float) -> bool:

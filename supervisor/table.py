@@ -11,6 +11,8 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from motoko.supervision import Supervision
+
 
 class State(enum.StrEnum):
     """What a daemon is doing, as ``motoko ps`` shows it."""
@@ -32,16 +34,29 @@ class Do(enum.Enum):
     GIVE_UP = enum.auto()
 
 
+_DEFAULT = Supervision()
+
+
 @dataclass(frozen=True)
 class Policy:
     """The figures of the restart policy, in seconds."""
 
-    readiness: float = 30.0  # a daemon has to be ready within this time of its start
+    readiness: float = _DEFAULT.start_timeout  # it has to be ready within this time of its start
     settled: float = 5.0  # one that was ready for this long has left its past behind
-    first_delay: float = 0.5
-    longest_delay: float = 30.0
-    attempts: int = 5  # deaths in a row before readiness, then it has failed
+    first_delay: float = _DEFAULT.backoff_min
+    longest_delay: float = _DEFAULT.backoff_max
+    attempts: int = _DEFAULT.attempts  # deaths in a row before readiness, then it has failed
     free_relapses: int = 3  # deaths in a row soon after readiness that restart at once
+
+    @classmethod
+    def of(cls, settings: Supervision) -> Policy:
+        """The policy that a workflow's settings ask for."""
+        return cls(
+            readiness=settings.start_timeout,
+            first_delay=settings.backoff_min,
+            longest_delay=settings.backoff_max,
+            attempts=settings.attempts,
+        )
 
 
 @dataclass
@@ -53,6 +68,9 @@ class Entry:
     ``settled`` after readiness is a relapse: the first few restart at once (somebody kills the
     daemon, and everybody waits for it), further ones back off, but none counts as a failure,
     since a daemon that gets ready does work. Being ready for ``settled`` forgets both.
+
+    ``restarts`` counts its deaths, whatever follows them, save those that were asked for by
+    :meth:`stop`; ``last_exit`` tells why it ended the last time.
     """
 
     name: str
@@ -70,6 +88,7 @@ class Entry:
     _ready_at: float = 0.0
     _killed_because: str | None = None
     _begun: bool = False
+    _stopped_because: str | None = None
 
     @property
     def waiting(self) -> bool:
@@ -108,9 +127,11 @@ class Entry:
         self.pid, self.wake_at = None, None
         if self.state in (State.STOPPING, State.STOPPED):
             self.state = State.STOPPED
+            self.last_exit = self._stopped_because or how
             return Do.NOTHING
         reason, self._killed_because = self._killed_because, None
         self.last_exit = f"{reason}, killed" if reason else how
+        self.restarts += 1
         if self.state is State.READY:
             if now - self._ready_at >= self.policy.settled:
                 self._failures = self._relapses = 0
@@ -143,14 +164,13 @@ class Entry:
             return self._again()
         return self.hung(f"not ready after {self.policy.readiness:g} s")
 
-    def stop(self) -> None:
-        """It is to end, and not to come back."""
-        self.wake_at = None
+    def stop(self, reason: str | None = None) -> None:
+        """It is to end, and not to come back, for a reason that ``last_exit`` will show."""
+        self.wake_at, self._stopped_because = None, reason
         self.state = State.STOPPED if self.pid is None else State.STOPPING
 
     def _again(self) -> Do:
         self.state, self.wake_at = State.STARTING, None
-        self.restarts += 1
         return Do.SPAWN
 
     def _delay(self, attempt: int) -> float:

@@ -7,37 +7,43 @@ compared with the clock, and only a ZEO server, or a bus without any traffic, is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
+from motoko.supervision import MB, Supervision
+from motoko.supervisor.crew import Crew
 from motoko.supervisor.member import Member
-from motoko.supervisor.probes import NoAnswer, figures, ping_bus, ping_zeo
+from motoko.supervisor.probes import NoAnswer, figures, ping_bus, ping_zeo, rss_bytes
 from motoko.supervisor.table import State
 
 CHECK_S = 5.0
-SILENCE_S = 10.0  # without a heartbeat or an answer a daemon counts as hung
 QUIET_BUS_S = 5.0  # without any traffic the bus is asked
-ZEO_EVERY_S = 10.0
+SLOW_CHECK_S = 10.0
+# One that has grown again so soon after its restart needs what it takes, and is left alone.
+MEMORY_PAUSE_S = 300.0
 # Later than this by the clock, and it was us who did not run (frozen, or a very busy machine).
 LATE_S = 1.0
 
 
 class Watchdog:
-    """Looks after the daemons that are ready, and calls ``hung`` for those that do not work.
+    """Looks after the daemons that are ready, and tells the crew which do not work as they should.
 
-    ``bus_quiet_since`` is when the bus last delivered anything; ``hung`` gets the daemon and why.
+    ``bus_quiet_since`` is when the bus last delivered anything.
     """
 
     def __init__(
         self,
-        members: Mapping[str, Member],
+        settings: Supervision,
+        crew: Crew,
         bus_address: str,
         bus_quiet_since: Callable[[], float],
-        hung: Callable[[Member, str], None],
     ) -> None:
-        self._members = members
+        self._silence = settings.silence
+        self._max_rss = settings.max_rss
+        self._members = crew.members
+        self._hung = crew.hung
+        self._too_big = crew.too_big
         self._bus_address = bus_address
         self._bus_quiet_since = bus_quiet_since
-        self._hung = hung
         self._loop = asyncio.get_running_loop()
         # Silence before this moment is not the daemons' fault.
         self._listening_since = self._loop.time()
@@ -47,7 +53,7 @@ class Watchdog:
         """Watch for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_beats())
-            group.create_task(self._watch_servers())
+            group.create_task(self._watch_slowly())
 
     async def _watch_beats(self) -> None:
         while True:
@@ -62,8 +68,8 @@ class Watchdog:
         now = self._loop.time()
         for member in list(self._members.values()):
             since = max(member.heard, self._listening_since)
-            if member.beats and member.entry.state is State.READY and now - since > SILENCE_S:
-                self._hung(member, f"no heartbeat for {SILENCE_S:g} s")
+            if member.beats and member.entry.state is State.READY and now - since > self._silence:
+                self._hung(member, f"no heartbeat for {self._silence:g} s")
 
     async def _bus_works(self) -> bool:
         """Whether a daemon's silence is its own; the bus's silence is settled here."""
@@ -77,20 +83,21 @@ class Watchdog:
         if started - max(self._bus_quiet_since(), self._bus_answered, bus.heard) <= QUIET_BUS_S:
             return True
         child = bus.child
-        answered = await ping_bus(self._bus_address, SILENCE_S - QUIET_BUS_S)
+        answered = await ping_bus(self._bus_address, self._silence - QUIET_BUS_S)
         now = self._loop.time()
         if answered:
             self._bus_answered = now
         elif bus.child is child:
-            self._hung(bus, f"no answer for {SILENCE_S:g} s")
+            self._hung(bus, f"no answer for {self._silence:g} s")
         if not answered or now - started > LATE_S:
             self._listening_since = now
             return False
         return True
 
-    async def _watch_servers(self) -> None:
+    async def _watch_slowly(self) -> None:
         while True:
-            await asyncio.sleep(ZEO_EVERY_S)
+            await asyncio.sleep(SLOW_CHECK_S)
+            self._check_memory()
             servers = [
                 member
                 for member in self._members.values()
@@ -102,9 +109,20 @@ class Watchdog:
         child, started = member.child, self._loop.time()
         assert member.socket is not None  # it is a ZEO server
         try:
-            member.detail = figures(await ping_zeo(member.socket, SILENCE_S))
+            member.detail, member.counts = figures(await ping_zeo(member.socket, self._silence))
         except NoAnswer:
             took = self._loop.time() - started
             # One that is being restarted has another child by now, or refuses at once.
-            if member.child is child and SILENCE_S <= took <= SILENCE_S + LATE_S:
-                self._hung(member, f"no answer for {SILENCE_S:g} s")
+            if member.child is child and self._silence <= took <= self._silence + LATE_S:
+                self._hung(member, f"no answer for {self._silence:g} s")
+
+    def _check_memory(self) -> None:
+        now = self._loop.time()
+        for member in list(self._members.values()):
+            limit, child = self._max_rss[member.spec.kind], member.child
+            if limit is None or child is None or member.entry.state is not State.READY:
+                continue
+            size = rss_bytes(child.identity.pid) or 0
+            if size > limit and (not member.shrunk or now - member.shrunk > MEMORY_PAUSE_S):
+                member.shrunk = now
+                self._too_big(member, f"used {size // MB} MB (max_rss: {limit // MB} MB)")

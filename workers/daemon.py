@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
@@ -18,6 +17,7 @@ from types import FrameType
 from motoko.config import WorkflowConfig, load
 from motoko.errors import MotokoError
 from motoko.identity import Identity
+from motoko.log_files import LogFile, log_to
 from motoko.runtime import Runtime, locate, write_atomically
 
 EXIT_LOCKED = 75  # EX_TEMPFAIL: another process holds this daemon's lock
@@ -30,6 +30,23 @@ class Daemon:
     name: str
     config: WorkflowConfig
     runtime: Runtime
+
+    @property
+    def kind(self) -> str:
+        """What precedes the colon in its name."""
+        return self.name.partition(":")[0]
+
+    def log(self) -> None:
+        """Have all logging go to its log file, which is continued in another when it is long.
+
+        Or to standard error where that is something else: it was started by hand.
+        """
+        path, settings = self.runtime.log(self.name), self.config.supervision
+        handler: logging.Handler = logging.StreamHandler()
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(2), path.stat()):
+                handler = LogFile(path, settings.log_size, settings.log_files)
+        log_to(handler, self.name)
 
 
 def arguments(description: str, *, study: bool = False) -> argparse.Namespace:
@@ -49,13 +66,7 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
     SIGTERM and SIGINT end the block with ``SystemExit(0)``. Leaves with ``EXIT_LOCKED`` at once if
     another process is this daemon already, and with a message for any ``MotokoError``.
     """
-    logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        level=os.environ.get("MOTOKO_LOG_LEVEL", "INFO"),
-        format=f"%(asctime)s.%(msecs)03dZ %(levelname)s {name} %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
-    logging.getLogger("ZEO").setLevel(logging.WARNING)
+    log_to(logging.StreamHandler(), name)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     try:
@@ -67,15 +78,24 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
                 hint="daemons are started by `motoko supervise`",
             )
         with _locked(runtime, name):
+            daemon = Daemon(name, config, runtime)
+            daemon.log()
+            _be_nice(config.supervision.nice[daemon.kind])
             record = runtime.record(name)
             write_atomically(record, json.dumps({"name": name, **Identity.mine().to_dict()}))
             try:
-                yield Daemon(name, config, runtime)
+                yield daemon
             finally:
                 record.unlink(missing_ok=True)
     except MotokoError as error:
         logging.error("%s%s", error, f" ({error.hint})" if error.hint else "")
         sys.exit(error.exit_code)
+
+
+def _be_nice(nice: int) -> None:
+    """Yield to other processes; runs that this process starts do so, too."""
+    if nice > os.getpriority(os.PRIO_PROCESS, 0):  # only root may go back
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from motoko.policy import Policy
 from motoko.states import CREATED, FAILED, FAILED_STATES, FINISHED, RUNNING_STATES
 
 # The n-th retry waits 1, 2, 4, ... s, at most a minute.
@@ -35,15 +36,15 @@ class End:
     finished: bool = False
 
 
-def settle(run: Mapping[str, Any], end: End, *, retries: int, now: float) -> dict[str, Any]:
-    """The entries to be set on a run whose attempt has ended.
+def settle(run: Mapping[str, Any], end: End, *, policy: Policy, now: float) -> dict[str, Any]:
+    """The entries to be set on a run whose attempt has ended: none if somebody has reset it.
 
     A final state that the run itself has committed wins over its exit code.
 
     Args:
         run: the run's entries, fresh.
         end: how it ended.
-        retries: how many further attempts a run may have.
+        policy: how many attempts it may have, and whether exit code 0 is enough to be FINISHED.
         now: the time in seconds since the epoch.
     """
     state = run.get("state")
@@ -54,9 +55,11 @@ def settle(run: Mapping[str, Any], end: End, *, retries: int, now: float) -> dic
     if state not in RUNNING_STATES and state not in FAILED_STATES:
         finished = state == FINISHED or end.finished or end.code == 0
         return {**changes, "ended_state": FINISHED} if finished else changes
+    if policy.on_exit and state in RUNNING_STATES and end.code == 0 and not end.reason:
+        return {**changes, "state": FINISHED, "ended_state": FINISHED}
     reason = run.get("failure_reason") if state in FAILED_STATES else None
     reason = reason or describe(end, str(state))
-    if attempt <= retries and not end.final:
+    if attempt <= policy.retries and not end.final:
         pause = min(RETRY_PAUSE_S * 2 ** (attempt - 1), RETRY_PAUSE_MAX_S)
         return {
             **changes,

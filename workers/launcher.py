@@ -8,26 +8,32 @@ killed loses nothing: the next one finds the claims and the exit records in the 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
 
 from motoko.bd.base import StudyBase, connect
 from motoko.bus.messages import DaemonStatus, Message, SlotsFreed
 from motoko.bus.publisher import Publisher
 from motoko.dispatch import Counters, Dispatcher, Interest, Waiter
 from motoko.errors import ConfigError
-from motoko.identity import session_members
+from motoko.policy import Policy, WrongPolicy
 from motoko.run_output import tail
-from motoko.states import CREATED, FINISHED
+from motoko.states import CANCELLED_BY, CREATED, FINISHED
 from motoko.timing import HEARTBEAT_S, until_next
+from motoko.workers.active import KILL_GRACE_S, ActiveRuns
 from motoko.workers.daemon import Daemon, arguments, running
 from motoko.workers.ends import End, settle
 from motoko.workers.local_run import LocalRun
-from motoko.workers.preparing import Prepared, Preparer
+from motoko.workers.preparing import Preparer
 from motoko.workers.recovery import Found, examine
+from motoko.workers.run_queue import RunQueue
 from motoko.workers.slots import Slots, release, usable_cpus
 from motoko.workers.transacting import atomically
 
@@ -36,22 +42,28 @@ log = logging.getLogger(__name__)
 # While runs wait for slots that another launcher holds, in case its word on the bus is lost.
 SLOT_RETRY_S = 1.0
 BUS_DEADLINE_S = 5.0
-KILL_GRACE_S = 5.0
+END_DEADLINE_S = KILL_GRACE_S + 5.0  # for all runs to end, when told to
 
 
 @dataclass
 class Work:
-    """What is to be done and what is being done. Ids are run ids."""
+    """What is to be done. Ids are run ids."""
 
-    waiting: dict[int, float] = field(default_factory=dict)  # CREATED: not before (epoch s)
+    waiting: RunQueue = field(default_factory=RunQueue)  # CREATED
     unstarted: set[int] = field(default_factory=set)  # launched by a predecessor, never started
-    active: dict[int, LocalRun] = field(default_factory=dict)
     ended: dict[int, End] = field(default_factory=dict)
     finished: set[int] = field(default_factory=set)  # active runs that were seen to be FINISHED
 
-    def due(self, now: float) -> list[int]:
-        """The runs that may start now, oldest first."""
-        return sorted(self.unstarted) + sorted(r for r, t in self.waiting.items() if t <= now)
+
+@dataclass
+class Batch:
+    """What goes into one transaction."""
+
+    ended: dict[int, End]
+    looked: bool = False
+    starting: dict[int, list[int]] = field(default_factory=dict)  # runs and their slots
+    wrapped: dict[tuple[int, int], LocalRun] = field(default_factory=dict)  # by run and attempt
+    going: set[tuple[int, int]] = field(default_factory=set)  # those that are to begin
 
 
 class Launcher:
@@ -68,9 +80,12 @@ class Launcher:
         self._base: StudyBase = connect(self.study, daemon.runtime)
         self._preparer = Preparer(self._base, self._slots.count)
         self._work = Work()
+        self._active = ActiveRuns(self._ended)
         self._short_of_slots = False
         self._stopping = False
         self._waiter: Waiter | None = None
+        self._hints: set[bytes] = set()  # what new runs will have us load
+        self._dispatcher: Dispatcher | None = None
         self._woken = Counters()
 
     async def run(self) -> None:
@@ -85,7 +100,7 @@ class Launcher:
             topics=[b"slots."],
             on_other=self._on_other,
         )
-        self._woken = dispatcher.counters
+        self._dispatcher, self._woken = dispatcher, dispatcher.counters
         with dispatcher.waiting(Interest(studies=[self.study.name])) as waiter:
             self._waiter = waiter
             await dispatcher.live()
@@ -94,10 +109,14 @@ class Launcher:
             self._report()
             while not self._stopping:
                 await self._step()
-                for change in await waiter.wait(self._pause()):
+                news = await waiter.wait(self._pause())
+                if not news and len(self._active):
+                    await atomically(self._base, self._end_cancelled)
+                for change in news:
                     if change.new == CREATED:
-                        self._work.waiting.setdefault(change.run_id, 0.0)
-                    elif change.new == FINISHED and change.run_id in self._work.active:
+                        self._work.waiting.add(change.run_id)
+                        self._hints.update(bytes.fromhex(oid) for oid in change.oids)
+                    elif change.new == FINISHED and change.run_id in self._active:
                         self._work.finished.add(change.run_id)
                 if waiter.read_again:
                     waiter.read_again = False
@@ -109,14 +128,15 @@ class Launcher:
     def _pause(self) -> float | None:
         """How long to sleep at most, if nothing happens."""
         now = time.time()
-        pauses = [max(0.0, at - now) for at in self._work.waiting.values() if at > now]
+        at = self._work.waiting.next_at(now)
+        pauses = [] if at is None else [at - now]
         if self._short_of_slots:
             pauses.append(SLOT_RETRY_S)
         return min(pauses, default=None)
 
     async def _look_at_everything(self) -> None:
         """Find what is to be started, adopted or settled: at the start, or after a gap."""
-        known = {*self._work.active, *self._work.ended}
+        known = {*self._active, *self._work.ended}
 
         def look() -> dict[int, Found]:
             found = {}
@@ -128,14 +148,12 @@ class Launcher:
 
         for number, what in (await atomically(self._base, look)).items():
             if what.retry_at is not None:
-                self._work.waiting.setdefault(number, what.retry_at)
+                self._work.waiting.add(number, what.retry_at)
             elif what.end is not None:
                 self._work.ended[number] = what.end
-            elif what.wrapper is not None:
-                log.info("run %d: adopted (pid %d)", number, what.wrapper.pid)
-                self._watch(
-                    LocalRun.adopt(number, what.directory, what.attempt, what.stem, what.wrapper)
-                )
+            elif what.process is not None:
+                log.info("run %d: adopted (pid %d)", number, what.process.pid)
+                self._active.add(LocalRun.adopt(number, what, self._timeout(number)))
             else:
                 self._work.unstarted.add(number)
 
@@ -144,88 +162,124 @@ class Launcher:
         work = self._work
         while True:
             ended, work.ended = work.ended, {}
-            if due := work.due(time.time()):
-                await atomically(self._base, lambda: None)  # how many slots do they want?
-            starting = self._take_slots(due)
-            if not due:
+            if not (ended or work.unstarted or work.waiting):
                 self._slots.give_up()
-            if not ended and not starting:
                 return
-
-            def commit(
-                ended: dict[int, End] = ended, starting: dict[int, list[int]] = starting
-            ) -> list[Prepared]:
-                for number, end in ended.items():
-                    self._settle(number, end)
-                return [
-                    prepared
-                    for number in starting
-                    if (prepared := self._preparer.prepare(number, number in work.unstarted))
-                ]
-
+            batch = Batch(ended)
             try:
-                prepared = await atomically(self._base, commit)
+                await atomically(self._base, partial(self._commit, batch), self._tid())
             except BaseException:
                 work.ended = {**ended, **work.ended}
-                for slots in starting.values():
+                for slots in batch.starting.values():
                     release(slots)
+                for run in batch.wrapped.values():
+                    run.abandon()
                 raise
+            if not ended and not batch.starting:
+                return
+            starting = batch.starting
             for number in starting:
-                work.waiting.pop(number, None)
+                work.waiting.remove(number)
                 work.unstarted.discard(number)
-            for each in prepared:
-                self._watch(LocalRun.start(each, starting[each.run_id]))
+            for key, run in batch.wrapped.items():
+                if key in batch.going:
+                    run.go()
+                    self._active.add(run)
+                else:
+                    run.abandon()
             for slots in starting.values():
                 release(slots)
-            if ended or starting:
-                # Slots, or the first place in the queue for them.
-                self._publisher.send(SlotsFreed(self.name, len(ended)))
+            # Slots, or the first place in the queue for them.
+            self._publisher.send(SlotsFreed(self.name, len(ended)))
             self._report()
 
-    def _take_slots(self, due: list[int]) -> dict[int, list[int]]:
-        """Slots for as many of the runs as there are, in their order."""
+    def _commit(self, batch: Batch) -> None:
+        """What is committed at once: ends, and starts, whose wrappers wait for it. Repeatable."""
+        batch.going.clear()
+        for number, end in batch.ended.items():
+            self._settle(number, end)
+        if not batch.looked:
+            self._prefetch()
+            batch.starting = self._take_slots()
+            batch.looked = True
+        for number, slots in batch.starting.items():
+            prepared = self._preparer.prepare(number, number in self._work.unstarted)
+            if prepared is not None:
+                key = number, prepared.attempt
+                batch.going.add(key)
+                if key not in batch.wrapped:
+                    batch.wrapped[key] = LocalRun.start(prepared, slots)
+
+    def _tid(self) -> bytes:
+        """The newest transaction that the bus has told of."""
+        assert self._dispatcher is not None
+        return self._dispatcher.tid(self.study.name)
+
+    def _prefetch(self) -> None:
+        """Ask for all that new runs consist of in one round trip."""
+        if self._hints:
+            self._base.connection.prefetch(list(self._hints))
+            self._hints.clear()
+
+    def _take_slots(self) -> dict[int, list[int]]:
+        """Slots for as many of the runs that may start as there are, in their order."""
         taken: dict[int, list[int]] = {}
         self._short_of_slots = False
-        for number in due:
+        number = None
+        for number in itertools.chain(
+            sorted(self._work.unstarted), self._work.waiting.due(time.time())
+        ):
             wanted = self._preparer.slots_wanted(number)
+            if wanted > self._slots.count and number not in self._work.unstarted:
+                taken[number] = []  # it is going to fail: there is nothing to wait for
+                continue
             slots = self._slots.take(min(wanted, self._slots.count))
             if slots is None:
                 self._short_of_slots = True
                 break
             taken[number] = slots
+        if number is None:
+            self._slots.give_up()
         return taken
 
     def _settle(self, number: int, end: End) -> None:
         run = self._base.runs.entries.get(number)
         if run is None:
             return  # deleted meanwhile
-        retries = int(run.entries.get("retries", self.study.retries))
-        changes = settle(run.entries, end, retries=retries, now=time.time())
+        changes = settle(run.entries, end, policy=self._policy(run.entries), now=time.time())
         if "retry_at" in changes:
-            self._work.waiting[number] = changes["retry_at"]
+            self._work.waiting.add(number, changes["retry_at"])
             log.warning("run %d failed and will be retried: %s", number, changes["last_failure"])
         elif "failure_reason" in changes:
             log.warning("run %d failed: %s", number, changes["failure_reason"])
         run.entries.update(changes)
 
-    def _watch(self, run: LocalRun) -> None:
-        self._work.active[run.run_id] = run
-        loop = asyncio.get_running_loop()
-        if run.pidfd is None:
-            loop.call_soon(self._on_end, run)
-        else:
-            loop.add_reader(run.pidfd, self._on_end, run)
+    def _policy(self, entries: Mapping[str, Any]) -> Policy:
+        try:
+            return self._preparer.policy(entries)
+        except WrongPolicy:
+            return self.study.policy  # somebody has spoilt it since it was started
 
-    def _on_end(self, run: LocalRun) -> None:
-        if run.pidfd is not None:
-            asyncio.get_running_loop().remove_reader(run.pidfd)
-        self._work.active.pop(run.run_id, None)
-        code, reason = run.collect()
+    def _timeout(self, number: int) -> float | None:
+        return self._policy(self._base.runs.entries[number].entries).timeout
+
+    def _end_cancelled(self) -> None:
+        """End the runs that somebody has cancelled: what a commit without new states may say."""
+        for number in self._active:
+            run = self._base.runs.entries.get(number)
+            if run is not None and (who := run.entries.get(CANCELLED_BY)):
+                self._active.end(number, f"cancelled by {who}", final=True)
+
+    def _ended(self, run: LocalRun, code: int | None, reason: str) -> None:
+        if run.is_claimed:
+            log.warning("run %d: somebody else has started it", run.run_id)
+            asyncio.get_running_loop().create_task(self._look_at_everything())
+            return
         self._work.ended[run.run_id] = End(
             code=code,
-            reason="stopped by `motoko kill`" if self._stopping else reason,
+            reason=reason,
             stderr=tail(run.directory / run.stderr),
-            final=self._stopping,
+            final=run.final,
             finished=run.run_id in self._work.finished,
         )
         self._work.finished.discard(run.run_id)
@@ -246,16 +300,12 @@ class Launcher:
 
     async def _end_all(self) -> None:
         """End the local runs, and record it."""
-        for number in signal.SIGTERM, signal.SIGKILL:
-            for run in self._work.active.values():
-                for member in session_members(run.session):
-                    # The wrapper is left to record the exit.
-                    if member.pid != run.session or number == signal.SIGKILL:
-                        member.signal(number)
-            deadline = time.monotonic() + KILL_GRACE_S
-            while self._work.active and time.monotonic() < deadline:
-                assert self._waiter is not None
-                await self._waiter.wait(deadline - time.monotonic())
+        for number in self._active:
+            self._active.end(number, "stopped by `motoko kill`", final=True)
+        deadline = time.monotonic() + END_DEADLINE_S
+        while len(self._active) and time.monotonic() < deadline:
+            assert self._waiter is not None
+            await self._waiter.wait(deadline - time.monotonic())
         ended, self._work.ended = self._work.ended, {}
 
         def commit() -> None:
@@ -272,7 +322,7 @@ class Launcher:
             await asyncio.sleep(until_next(HEARTBEAT_S))
 
     def _report(self) -> None:
-        running, queued = len(self._work.active), len(self._work.waiting)
+        running, queued = len(self._active), len(self._work.waiting)
         self._publisher.send(
             DaemonStatus(
                 self.name,

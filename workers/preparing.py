@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import logging
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import BlackDynamite
 from BlackDynamite.conffile_zeo import ConfFile
 
 from motoko.bd.base import StudyBase
+from motoko.policy import Policy
 from motoko.run_output import output_stem
-from motoko.states import CREATED, FAILED, LAUNCHED
+from motoko.states import CREATED, FAILED, LAUNCHED, RUNNING_STATES
 from motoko.workers.run_directory import Unset, fill, header, keep_output, write
 from motoko.workers.wrapper import read_claim
 
@@ -29,6 +32,7 @@ class Prepared:
     directory: Path
     attempt: int
     run_name: str
+    policy: Policy
 
 
 class Preparer:
@@ -46,6 +50,10 @@ class Preparer:
         nproc = run.entries.get("nproc") if run is not None else 1
         return nproc if isinstance(nproc, int) and nproc > 0 else 1
 
+    def policy(self, entries: Mapping[str, Any]) -> Policy:
+        """How a run is executed; ``ValueError`` if what it says of that itself is not right."""
+        return self._base.study.policy.changed(entries)
+
     def prepare(self, number: int, launched_already: bool) -> Prepared | None:
         """Write a run's directory and mark it ``launched``.
 
@@ -58,8 +66,12 @@ class Preparer:
         entries = run.entries
         attempt = int(entries.get("attempt") or 1)
         if launched_already:
+            if entries.get("state") not in RUNNING_STATES:
+                return None  # meanwhile somebody has changed it
             directory = Path(entries["run_path"])
-            return Prepared(number, directory, attempt, str(entries.get("run_name")))
+            return Prepared(
+                number, directory, attempt, str(entries.get("run_name")), self.policy(entries)
+            )
         if entries.get("state") != CREATED or entries.get("machine_name") not in self._hosts:
             return None
         directory = self.directory(number)
@@ -70,7 +82,8 @@ class Preparer:
                 raise Unset(
                     f"it needs {self.slots_wanted(number)} slots, and there are {self._slots}"
                 )
-            self._write(run, directory, attempt)
+            policy = self.policy(entries)
+            self._write(run, directory, attempt, policy)
         except (Unset, OSError, KeyError, TypeError, ValueError) as error:
             log.warning("run %d cannot start: %s", number, error)
             entries.update({"state": FAILED, "ended_state": FAILED, "failure_reason": str(error)})
@@ -85,16 +98,18 @@ class Preparer:
                 "exit_code": None,
                 "blackdynamite_version": BlackDynamite.__version__,
                 "python_requirements": self._requirements_id(),
+                # Nothing of it tells when it starts.
+                **({"start_time": datetime.datetime.now()} if policy.on_exit else {}),
             }
         )
-        return Prepared(number, directory, attempt, str(entries.get("run_name")))
+        return Prepared(number, directory, attempt, str(entries.get("run_name")), policy)
 
     def directory(self, number: int) -> Path:
         """The run's directory."""
         study = self._base.study
         return study.directory / f"BD-{study.name}-runs" / f"run-{number}"
 
-    def _write(self, run: Any, directory: Path, attempt: int) -> None:
+    def _write(self, run: Any, directory: Path, attempt: int, policy: Policy) -> None:
         entries = run.entries
         number = entries["id"]
         job = self._base.jobs.entries[entries["job_id"]]
@@ -112,7 +127,7 @@ class Preparer:
             file = self._base.configfiles[file_id]
             text = fill(file.file, values, file.filename)
             if file_id == entries["exec"]:
-                text = self._header(number) + text
+                text = self._header(number, policy) + text
             files[file.filename] = text
         if attempt > 1:
             keep_output(directory, output_stem(str(entries.get("run_name"))), number, attempt - 1)
@@ -120,9 +135,15 @@ class Preparer:
         if executable != "launch.sh":
             (directory / executable).replace(directory / "launch.sh")
 
-    def _header(self, number: int) -> str:
+    def _header(self, number: int, policy: Policy) -> str:
         base = self._base
-        return header(host=base.host, schema=base.schema, run_id=number, user=base.user)
+        return header(
+            host=base.host,
+            schema=base.schema,
+            run_id=number,
+            user=base.user,
+            environment=policy.environment,
+        )
 
     def _requirements_id(self) -> str:
         """The id of the file that lists the installed packages; listed once."""

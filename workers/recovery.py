@@ -27,7 +27,8 @@ class Found:
     Attributes:
         retry_at: it is CREATED, and not to be started before this time (seconds since the epoch).
         end: its attempt has ended, which is to be recorded.
-        wrapper: its attempt runs, under this process.
+        process: its attempt runs: its wrapper, or who has outlived that, is this process,
+        session: and all of it are in this session.
     """
 
     directory: Path
@@ -35,7 +36,8 @@ class Found:
     stem: str
     retry_at: float | None = None
     end: End | None = None
-    wrapper: Identity | None = None
+    process: Identity | None = None
+    session: int | None = None
 
 
 def examine(run: Mapping[str, Any]) -> Found | None:
@@ -54,15 +56,15 @@ def examine(run: Mapping[str, Any]) -> Found | None:
     claim = wrapper.read_claim(directory, attempt)
     if claim is None:
         return Found(directory, attempt, stem)
+    session = claim.wrapper.pid
     if claim.wrapper.alive:
-        return Found(directory, attempt, stem, wrapper=claim.wrapper)
+        return Found(directory, attempt, stem, process=claim.wrapper, session=session)
     code = wrapper.read_exit(directory, attempt)
+    left = wrapper.survivors(session) if claim.since_reboot and session else []
+    if code is None and left:
+        return Found(directory, attempt, stem, process=left[0], session=session)
     reason = ""
     if code is None:
-        reason = (
-            "its wrapper was killed before it could record the exit"
-            if claim.since_reboot
-            else "host rebooted"
-        )
+        reason = wrapper.KILLED if claim.since_reboot else "host rebooted"
     end = End(code=code, reason=reason, stderr=tail(stderr_path(run)))
     return Found(directory, attempt, stem, end=end)

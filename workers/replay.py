@@ -147,8 +147,9 @@ class LogReplay(threading.Thread):
     def _replay(self, storage: WatchStorage, publisher: Publisher) -> None:
         answer = self._answer
         waiting: list[Transition] = []
+        newest = storage.lastTransaction()
         try:
-            for tid, changes, index in self._history(storage, bytes.fromhex(answer.after)):
+            for tid, changes, index in self._history(storage, bytes.fromhex(answer.after), newest):
                 waiting += [
                     transition(self._study.name, each, index.runs.get(each.run_id), tid)
                     for each in changes
@@ -159,16 +160,17 @@ class LogReplay(threading.Thread):
                 answer = replace(answer, after=tid.hex())
         except HistoryGone:
             # What is left of the past is not known to be whole.
-            answer = replace(answer, complete=False, after=storage.lastTransaction().hex())
+            answer = replace(answer, complete=False)
+            newest = storage.lastTransaction()
+        answer = replace(answer, after=max(answer.after, newest.hex()))
         if waiting or not answer.complete:
             answer = answer.send(publisher, waiting)
         self._proceed(answer)
 
     def _history(
-        self, storage: WatchStorage, after: bytes
+        self, storage: WatchStorage, after: bytes, newest: bytes
     ) -> Iterator[tuple[bytes, list[Change], RunIndex]]:
         """Each transaction after ``after`` and its changes, with the runs as they were then."""
-        newest = storage.lastTransaction()
         index = RunIndex(self._study.name, storage)
         known = _walk(index, after)
         path = self._study.directory / ".bd" / "bd.zeo" if self._study.is_local else None
@@ -192,7 +194,10 @@ class LogReplay(threading.Thread):
                 yield committed.tid, changes, index
             if index.tid >= newest:
                 return
-        raise HistoryGone
+        # What the server tells is all there is, whatever it calls the newest: after a kill that
+        # is the transaction which was being written, and has been cut off.
+        if not known:
+            raise HistoryGone
 
 
 def _walk(index: RunIndex, tid: bytes) -> bool:

@@ -18,7 +18,9 @@ class Unset(MotokoError):
     """A file asks for a parameter that has no value."""
 
 
-def header(*, host: str, schema: str, run_id: int, user: str) -> str:
+def header(
+    *, host: str, schema: str, run_id: int, user: str, environment: Mapping[str, str]
+) -> str:
     """What stands before the user's launch.sh: the interpreter and the exports."""
     exports = {
         "BLACKDYNAMITE_HOST": host,
@@ -27,7 +29,8 @@ def header(*, host: str, schema: str, run_id: int, user: str) -> str:
         "BLACKDYNAMITE_RUN_ID": str(run_id),
         "BLACKDYNAMITE_USER": user,
     }
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+    both = {**environment, **exports}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in both.items()]
     return "\n".join(["#!/bin/bash", *lines, ""])
 
 

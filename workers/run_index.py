@@ -24,6 +24,9 @@ class Loader(Protocol):
         """Each record exactly as transaction ``tid`` wrote it; ``None`` if that is gone."""
 
 
+FEW = 64  # records of a transaction that are read at once, whatever they are
+
+
 class HistoryGone(Exception):
     """A revision is no longer in the database: it was packed, or replaced by another one."""
 
@@ -57,17 +60,19 @@ class RunIndex:
         self.runs: dict[int, Run] = {}
         self._owner: dict[bytes, int] = {}  # a record of a run's entries -> the run
         self._containers: dict[bytes, frozenset[int]] = {}  # a record of Runs -> its run ids
+        self._written: Mapping[bytes, bytes] = {}  # by the transaction that is looked at
 
     def walk(self, tid: bytes) -> None:
         """Forget everything and read the study as it was just after ``tid``.
 
         Raises ``HistoryGone`` if that is no longer there, ``NotCreated`` if there is no such study.
         """
+        self._written = {}
         self.runs.clear()
         self._owner.clear()
         self._containers.clear()
         container = self._find_runs(tid)
-        self._add_runs(self._read_container([container], {}, tid), tid)
+        self._add_runs(self._read_container([container], tid), tid)
         self.tid = tid
 
     def apply(
@@ -81,13 +86,17 @@ class RunIndex:
         if tid <= self.tid:
             return []
         oids = list(oids)
-        changes: list[Change] = []
         touched = [oid for oid in oids if oid in self._containers]
-        if touched:
-            changes += self._container_changes(touched, records or {}, tid)
         entries = [oid for oid in oids if oid in self._owner]
-        if entries:
-            changes += self._entry_changes(entries, records, tid)
+        if records is None:
+            # Runs that were made are among what a small transaction has written.
+            wanted = oids if touched and len(oids) <= FEW else [*touched, *entries]
+            loaded = zip(wanted, self.loader.written_by(wanted, tid), strict=True)
+            records = {oid: data for oid, data in loaded if data is not None}
+        self._written = records
+        changes = self._container_changes(touched, tid) if touched else []
+        changes += self._entry_changes(entries, tid)
+        self._written = {}
         self.tid = tid
         return sorted(changes, key=lambda change: change.run_id)
 
@@ -118,19 +127,18 @@ class RunIndex:
         raise NotCreated(f"study {self.study}: the database holds {sorted(schemas)} only")
 
     def _at(self, oids: Sequence[bytes], tid: bytes) -> list[bytes]:
-        return _present(self.loader.at(oids, tid))
+        missing = [oid for oid in oids if oid not in self._written]
+        loaded = zip(missing, self.loader.at(missing, tid) if missing else (), strict=True)
+        found = {**self._written, **dict(loaded)}
+        return _present(found[oid] for oid in oids)
 
-    def _read_container(
-        self, oids: list[bytes], records: Mapping[bytes, bytes], tid: bytes
-    ) -> dict[int, bytes]:
+    def _read_container(self, oids: list[bytes], tid: bytes) -> dict[int, bytes]:
         """Read container records and those below that are new; the runs they hold, by id."""
         runs: dict[int, bytes] = {}
         while oids:
-            missing = [oid for oid in oids if oid not in records]
-            loaded = {**records, **dict(zip(missing, self._at(missing, tid), strict=True))}
             below: list[bytes] = []
-            for oid in oids:
-                found = node(loaded[oid])
+            for oid, data in zip(oids, self._at(oids, tid), strict=True):
+                found = node(data)
                 held = {key: value.oid for key, value in found.items}
                 self._containers[oid] = frozenset(held)
                 runs |= held
@@ -138,11 +146,9 @@ class RunIndex:
             oids = below
         return runs
 
-    def _container_changes(
-        self, touched: list[bytes], records: Mapping[bytes, bytes], tid: bytes
-    ) -> list[Change]:
+    def _container_changes(self, touched: list[bytes], tid: bytes) -> list[Change]:
         before = frozenset[int]().union(*(self._containers[oid] for oid in touched))
-        now = self._read_container(touched, records, tid)
+        now = self._read_container(touched, tid)
         changes = []
         new = {run_id: oid for run_id, oid in now.items() if run_id not in self.runs}
         if new:
@@ -159,15 +165,22 @@ class RunIndex:
         for run_id, data in zip(ids, self._at([runs[i] for i in ids], tid), strict=True):
             self.runs[run_id] = Run()
             level.append((run_id, decode(data)[1]["entries"].oid))
+        self._read_entries(level, tid)
+
+    def _read_entries(self, level: list[tuple[int, bytes]], tid: bytes) -> None:
+        """Read records of runs' entries, and those below that are new; note what they hold."""
         while level:
             below: list[tuple[int, bytes]] = []
             records = self._at([oid for _, oid in level], tid)
             for (run_id, oid), data in zip(level, records, strict=True):
                 self._owner[oid] = run_id
                 found = node(data)
-                below += [(run_id, child) for child in found.children]
+                below += self._fresh(run_id, found)
                 self._note(run_id, found)
             level = below
+
+    def _fresh(self, run_id: int, found: Node) -> list[tuple[int, bytes]]:
+        return [(run_id, child) for child in found.children if child not in self._owner]
 
     def _note(self, run_id: int, found: Node) -> None:
         run = self.runs[run_id]
@@ -181,24 +194,16 @@ class RunIndex:
             elif key == "event_name":
                 run.event_name = value
 
-    def _entry_changes(
-        self, oids: list[bytes], records: Mapping[bytes, bytes] | None, tid: bytes
-    ) -> list[Change]:
-        if records is None:
-            data = _present(self.loader.written_by(oids, tid))
-        else:
-            data = [records[oid] for oid in oids]
+    def _entry_changes(self, oids: list[bytes], tid: bytes) -> list[Change]:
         changes = []
-        for oid, record in zip(oids, data, strict=True):
+        records = _present(self._written.get(oid) for oid in oids)
+        for oid, record in zip(oids, records, strict=True):
             run_id = self._owner[oid]
             if run_id not in self.runs:
                 continue  # deleted in this very transaction
             old = self.runs[run_id].state
             found = node(record)
-            fresh = [child for child in found.children if child not in self._owner]
-            for child, part in zip(fresh, self._at(fresh, tid) if fresh else [], strict=True):
-                self._owner[child] = run_id
-                self._note(run_id, node(part))
+            self._read_entries(self._fresh(run_id, found), tid)
             self._note(run_id, found)
             new = self.runs[run_id].state
             if new != old:
@@ -209,5 +214,5 @@ class RunIndex:
 def _present(data: Iterable[bytes | None]) -> list[bytes]:
     found = list(data)
     if any(item is None for item in found):
-        raise HistoryGone
+        raise HistoryGone("a record is no longer in the database")
     return found  # type: ignore[return-value]  # none is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import queue
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import Any
 
 import ZEO.asyncio.client
 from ZEO.ClientStorage import ClientStorage
-from ZODB.FileStorage.FileStorage import CorruptedDataError, FileIterator
+from ZEO.Exceptions import ClientDisconnected
+from ZODB.FileStorage.FileStorage import FileIterator
+from ZODB.FileStorage.format import CorruptedError
 from ZODB.POSException import POSKeyError
 from ZODB.utils import p64, u64
 
@@ -20,6 +23,8 @@ CALL_DEADLINE_S = 20.0
 CONNECT_DEADLINE_S = 5.0
 RECONNECT_S = 0.1
 BATCH = 500
+# It warns of a database's file that is just being written.
+logging.getLogger("ZODB.FileStorage").setLevel(logging.ERROR)
 # Pushes that wait to be followed. When there are more, the rest is read from the log afterwards.
 QUEUE_MAX = 10_000
 
@@ -123,14 +128,18 @@ class WatchStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
                 yield from iterator
             finally:
                 iterator.close()
-        except (ValueError, CorruptedDataError):
-            return  # met a transaction that is just being written
+        except (ValueError, AttributeError, CorruptedError):
+            # Met a transaction that is just being written; in a small file ZODB then calls a
+            # method that it does not have.
+            return
 
     def _call_many(self, method: str, arguments: Sequence[tuple[bytes, bytes]]) -> list[Any]:
         """Call once for each of ``arguments``, a batch in flight at a time, not one by one."""
 
         async def call(batch: Sequence[tuple[bytes, bytes]]) -> list[Any]:
             protocol = self._server.client.protocol
+            if protocol is None:
+                raise ClientDisconnected("no connection to the server")
             answers = [protocol.server_call(method, *each) for each in batch]
             results: list[Any] = []
             for answer in answers:

@@ -13,21 +13,23 @@ import queue
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 
+import msgspec
 import zmq
 from ZEO.Exceptions import ClientDisconnected, ClientStorageError
+from ZODB.utils import z64
 
 from motoko.bd.address import address
 from motoko.bus.messages import (
     ASK,
-    BadMessage,
     Beat,
     DaemonStatus,
     ReplayRequest,
     Resync,
-    decode,
 )
 from motoko.bus.publisher import Publisher
+from motoko.bus.subscriber import Decoder
 from motoko.config import StudyConfig
 from motoko.errors import NotCreated, StudyUnavailable
 from motoko.runtime import Runtime, read_json, write_atomically
@@ -48,6 +50,7 @@ DISCONNECTED_MAX_S = 10.0
 # How long a new publisher waits for the bus; what is published before that is lost (and the new
 # epoch makes every subscriber ask for it).
 BUS_DEADLINE_S = 5.0
+OIDS_MAX = 24  # of a transaction that makes a single run, or few
 REPLAYS_MAX = 2  # at a time, from a study's log; who gets none asks again
 
 
@@ -88,14 +91,14 @@ class StudyWatcher(threading.Thread):
             except (
                 ClientDisconnected,
                 ClientStorageError,
+                HistoryGone,
                 StudyUnavailable,
                 NotCreated,
                 TimeoutError,
             ) as error:
                 self._say(f"{type(error).__name__} {error}")
-            except Exception:
-                # Not to die silently, and not to take the other studies along.
-                log.exception("%s: watching failed, starting again", self._study.name)
+            except Exception as error:  # noqa: BLE001 (not to take the other studies along)
+                self._say(f"watching failed, starting again: {error!r}", traceback=True)
             self.watching.clear()
             self.tried.set()
             self._publisher.send(
@@ -103,11 +106,11 @@ class StudyWatcher(threading.Thread):
             )
             time.sleep(REOPEN_S)
 
-    def _say(self, trouble: str) -> None:
+    def _say(self, trouble: str, traceback: bool = False) -> None:
         """Log why the study is not watched: once, not at each attempt."""
         if trouble != self._trouble:
             self._trouble = trouble
-            log.warning("%s: not watched: %s", self._study.name, trouble)
+            log.warning("%s: not watched: %s", self._study.name, trouble, exc_info=traceback)
 
     def _watch(self) -> None:
         self.events = queue.SimpleQueue()
@@ -169,7 +172,7 @@ class StudyWatcher(threading.Thread):
 
     def _follow(self, index: RunIndex, event: Pushed) -> None:
         try:
-            self._publish(index, event.tid, index.apply(event.tid, event.oids))
+            self._publish(index, event.tid, index.apply(event.tid, event.oids), event.oids)
         except HistoryGone:
             assert isinstance(index.loader, WatchStorage)
             self._start_over(index, index.loader, "a part of the database's history is gone")
@@ -181,7 +184,9 @@ class StudyWatcher(threading.Thread):
             self._start_over(index, storage, "the database was replaced by another")
             return
         log_file = self._study.directory / ".bd" / "bd.zeo" if self._study.is_local else None
-        # Reading the file beside its writer may end early: the server then tells the rest.
+        # Reading the file beside its writer may end early: the server then tells the rest. What it
+        # calls the newest may not be there: a killed one was writing it, and it has been cut off.
+        continues = True
         for source in (log_file, None):
             known = index.tid
             if known < newest:
@@ -193,7 +198,7 @@ class StudyWatcher(threading.Thread):
                     records = {record.oid: record.data for record in committed}
                     changes = index.apply(committed.tid, records, records)
                     self._publish(index, committed.tid, changes)
-        if index.tid < newest:
+        if not continues:
             # It was packed, or an older one was restored and then written to.
             self._start_over(index, storage, "the log does not continue what is known")
 
@@ -204,7 +209,9 @@ class StudyWatcher(threading.Thread):
         log.warning("%s: read anew: %s", self._study.name, reason)
         self._publisher.send(Resync(self._study.name, index.tid.hex(), self._epoch, reason))
 
-    def _publish(self, index: RunIndex, tid: bytes, changes: list[Change]) -> None:
+    def _publish(
+        self, index: RunIndex, tid: bytes, changes: list[Change], oids: Sequence[bytes] = ()
+    ) -> None:
         if not changes:
             self._next_beat = min(self._next_beat, time.monotonic() + BEAT_AFTER_COMMIT_S)
         for change in changes:
@@ -212,6 +219,8 @@ class StudyWatcher(threading.Thread):
             self.seen += 1
             run = index.runs.get(change.run_id)
             message = transition(self._study.name, change, run, tid, self._epoch, self._seq)
+            if change.old is None and len(oids) <= OIDS_MAX:
+                message = msgspec.structs.replace(message, oids=[oid.hex() for oid in oids])
             self._publisher.send(message)
             self._recent.add(message)
 
@@ -252,7 +261,10 @@ class StudyWatcher(threading.Thread):
         data = read_json(self._checkpoint_file)
         try:
             if data and data["database"] == self._witness.hex():
-                return bytes.fromhex(data["tid"])
+                tid = bytes.fromhex(data["tid"])
+                if len(tid) == len(z64):
+                    return tid
+                raise ValueError(data["tid"])
         except (KeyError, TypeError, ValueError):
             log.warning("%s is damaged and not used", self._checkpoint_file)
         return None
@@ -270,12 +282,9 @@ def listen(runtime: Runtime, watchers: dict[str, StudyWatcher]) -> None:
     socket.linger = 0
     socket.subscribe(ASK)
     socket.connect(runtime.bus_subscribe)
+    decoder = Decoder()
     while True:
-        try:
-            message = decode(socket.recv_multipart())
-        except BadMessage as error:
-            log.warning("dropped a bad request: %s", error)
-            continue
+        message = decoder.message(socket.recv_multipart())
         if isinstance(message, ReplayRequest) and message.study in watchers:
             watchers[message.study].events.put(message)
 

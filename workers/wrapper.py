@@ -6,21 +6,26 @@ launcher finds out what became of it: from the claim (who runs it) and from the 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from motoko.identity import Identity, boot_id
+from motoko.identity import Identity, boot_id, session_members
 
-# The claim is made with O_EXCL (set -C): whoever comes second leaves. It holds the boot and the
-# wrapper's own line of /proc, for the launcher to recognise it by. The slots' descriptors are
-# inherited by launch.sh: a slot is held as long as anything of the run lives.
+# It is started before `launched` is committed, and waits for the word to go; if its launcher dies
+# before, it ends without a trace. The claim is made with O_EXCL (set -C): whoever comes second
+# leaves. It holds the boot and the wrapper's own line of /proc, for the launcher to recognise it
+# by. The slots' descriptors are inherited by launch.sh: a slot is held as long as anything of the
+# run lives.
 SCRIPT = """\
+read -r go || exit 122
 cd "$1" || exit 120
 read -r boot < /proc/sys/kernel/random/boot_id
 read -r stat < "/proc/$$/stat"
@@ -32,6 +37,10 @@ code=$?
 printf '{"attempt": %d, "code": %d}\\n' "$2" "$code" > exit.json
 exit "$code"
 """
+
+
+CLAIMED = 121  # what it exits with if the attempt has been claimed by another
+KILLED = "its wrapper was killed before it could record the exit"
 
 
 @dataclass(frozen=True)
@@ -49,13 +58,14 @@ class Claim:
 def start(
     directory: Path, attempt: int, stdout: str, stderr: str, slots: Sequence[int]
 ) -> subprocess.Popen[bytes]:
-    """Start an attempt in its run directory; ``slots`` are the descriptors that hold its slots.
+    """Start a wrapper for an attempt; ``slots`` are the descriptors that hold its slots.
 
-    If the attempt is claimed already, the process ends at once with code 121 and starts nothing.
+    It waits for a line on its standard input, and ends if there comes none. If the attempt is
+    claimed already, it ends with code 121 and starts nothing.
     """
     return subprocess.Popen(
         ["/bin/sh", "-c", SCRIPT, "motoko-run", str(directory), str(attempt), stdout, stderr],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -64,6 +74,7 @@ def start(
     )
 
 
+@functools.cache
 def environment() -> dict[str, str]:
     """A run's environment: ours, with this Python's programs (canYouDigIt) first on PATH."""
     programs = str(Path(sys.executable).parent)
@@ -83,6 +94,35 @@ def read_claim(directory: Path, attempt: int) -> Claim | None:
         # Killed between making the file and writing it: started, by nobody that still lives.
         return Claim(Identity(0, 0, boot, socket.gethostname()))
     return Claim(Identity(int(pid), int(fields[19]), boot, socket.gethostname()))
+
+
+def claimed_at(directory: Path, attempt: int) -> float:
+    """When an attempt was started (seconds since 1970); now, if that is not known."""
+    try:
+        return (directory / f"attempt-{attempt}").stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+def survivors(*sessions: int) -> list[Identity]:
+    """The living processes of runs whose wrappers have ended, by sessions: the wrappers' pids.
+
+    While one lives, no other process gets that pid. If somebody has it, all of them are gone.
+    """
+    found = session_members(*sessions)
+    reused = {member.pid for member, session in found if member.pid == session}
+    return [member for member, session in found if session not in reused]
+
+
+def group_lives(session: int) -> bool:
+    """Whether anybody is left in the process group that a run begins with. It is cheap."""
+    try:
+        os.killpg(session, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def read_exit(directory: Path, attempt: int) -> int | None:

@@ -16,8 +16,8 @@ from ZEO.runzeo import ZEOOptions, ZEOServer
 from motoko.bd.zeo_conf import render
 from motoko.config import StudyConfig
 from motoko.errors import NotCreated
-from motoko.runtime import Runtime, write_atomically
-from motoko.workers.daemon import arguments, running
+from motoko.runtime import write_atomically
+from motoko.workers.daemon import Daemon, arguments, running
 
 KEEP_ALIVE_MAX = 64  # bytes: longer messages are something else
 
@@ -49,8 +49,9 @@ class CountingServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         logging.info("ready")
 
 
-def serve(study: StudyConfig, runtime: Runtime) -> None:
+def serve(study: StudyConfig, daemon: Daemon) -> None:
     """Serve a study's database until the process is told to stop."""
+    runtime = daemon.runtime
     if not study.created:
         raise NotCreated(
             f"study {study.name} has no database in {study.directory / '.bd'}",
@@ -60,6 +61,7 @@ def serve(study: StudyConfig, runtime: Runtime) -> None:
     write_atomically(conf, render(study.directory / ".bd", runtime.zeo(study.name)))
     options = ZEOOptions()
     options.realize(["-C", str(conf)], doc="")
+    daemon.log()  # zeo.conf has logging of its own, for servers that others start from it
     CountingServer(options).main()
 
 
@@ -67,7 +69,7 @@ def main() -> None:
     """Entry point of ``python -m motoko.workers.zeo``."""
     options = arguments("The ZEO server of a study.", study=True)
     with running(f"zeo:{options.study}", options.workflow) as daemon:
-        serve(daemon.config.studies[options.study], daemon.runtime)
+        serve(daemon.config.studies[options.study], daemon)
 
 
 if __name__ == "__main__":

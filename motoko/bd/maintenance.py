@@ -8,11 +8,8 @@ claimed. Should the command be killed in between, the same command finishes the 
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import select
 import shutil
-import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,13 +24,13 @@ from ZODB.POSException import ConflictError, StorageTransactionError
 
 from motoko import control
 from motoko.bd.base import StudyBase, connect, open_file
+from motoko.bd.executions import attempt_of, directory_of, is_running, take_claim
 from motoko.bd.storage import PATIENCE_S, PatientStorage
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import MotokoError, NotCreated, StudyUnavailable
-from motoko.identity import Identity, session_members
 from motoko.runtime import locate
 from motoko.selection import TaskSelection
-from motoko.states import CREATED, FAILED_STATES, RUNNING_STATES
+from motoko.states import CANCELLED_BY, CREATED, FAILED_STATES
 from motoko.workers.wrapper import read_claim
 
 CLEANING = "CLEANING"
@@ -46,7 +43,7 @@ REMOVE_ATTEMPTS = 5
 # What an execution leaves in a run's entries, and what a run that was never executed has not.
 _OF_EXECUTION = (
     *("attempt", "run_path", "ended_state", "failure_reason", "last_failure", "exit_code"),
-    *("retry_at", "blackdynamite_version", "python_requirements"),
+    *("retry_at", "blackdynamite_version", "python_requirements", CANCELLED_BY),
 )
 _NONE_AT_FIRST = ("start_time", "last_step", "last_step_time")
 
@@ -123,7 +120,7 @@ def running(base: StudyBase, numbers: Collection[int]) -> list[int]:
     found = []
     for number in numbers:
         run = base.runs.entries.get(number)
-        if run is not None and _is_running(base.study, run.entries, deadline):
+        if run is not None and is_running(base.study, run.entries, deadline):
             found.append(number)
     return found
 
@@ -159,12 +156,12 @@ def _clean(base: StudyBase, wanted: Mapping[int, str], delete: bool, cleaned: Cl
                 passed.changed.append(number)
             elif not delete and _is_fresh(run.entries):
                 passed.untouched.append(number)
-            elif _is_running(base.study, run.entries, 0.0) or not _claimed(base.study, run.entries):
+            elif is_running(base.study, run.entries) or not take_claim(base.study, run.entries):
                 passed.changed.append(number)
             else:
                 run.entries["state"] = CLEANING
                 run.entries.pop("ended_state", None)  # nobody is to take it for finished
-                taken[number] = _directory(base.study, run.entries)
+                taken[number] = directory_of(base.study, run.entries)
                 if taken[number] is None and (elsewhere := run.entries.get("run_path")):
                     passed.left.append(Path(elsewhere))
         return taken, passed
@@ -226,10 +223,10 @@ def check_retry(base: StudyBase, numbers: Collection[int]) -> None:
         run = base.runs.entries.get(number)
         if run is None or run.entries.get("state") not in FAILED_STATES:
             raise _not_failed(base, number)
-        if _is_running(base.study, run.entries, deadline):
+        if is_running(base.study, run.entries, deadline):
             raise MotokoError(
                 f"run {base.study.name}.{number} has failed, but its processes are not gone",
-                hint=f"end them (they are in {_directory(base.study, run.entries)}), or wait",
+                hint=f"end them (they are in {directory_of(base.study, run.entries)}), or wait",
             )
 
 
@@ -264,71 +261,11 @@ def _renew(base: StudyBase) -> None:
     transaction.begin()
 
 
-def _attempt(entries: Mapping[str, Any]) -> int:
-    return int(entries.get("attempt") or 1)
-
-
-def _directory(study: StudyConfig, entries: Mapping[str, Any]) -> Path | None:
-    """Where a run is executed, if that is within this study: a copied workflow's is not."""
-    directory = study.directory / f"BD-{study.name}-runs" / f"run-{entries['id']}"
-    path = entries.get("run_path")
-    if not path or os.path.realpath(path) == os.path.realpath(directory):
-        return directory
-    return None
-
-
 def _is_fresh(entries: Mapping[str, Any]) -> bool:
     """Whether a run was never executed, nor cleaned halfway."""
     return entries.get("state") == CREATED and not any(
         entries.get(name) is not None for name in _OF_EXECUTION
     )
-
-
-def _is_running(study: StudyConfig, entries: Mapping[str, Any], deadline: float) -> bool:
-    """Whether a run is being executed; one that says it has ended may do so until ``deadline``."""
-    on_its_way = entries.get("state") in RUNNING_STATES
-    if on_its_way and entries.get("machine_name") not in ("localhost", socket.gethostname()):
-        return True  # nobody can tell from here
-    directory = _directory(study, entries)
-    claim = read_claim(directory, _attempt(entries)) if directory is not None else None
-    if claim is None or not claim.since_reboot:
-        return False
-    while members := _members(claim.wrapper):
-        patience = 0.0 if on_its_way else deadline - time.monotonic()
-        if patience <= 0:
-            return True
-        _wait_for(members[0], patience)
-    return False
-
-
-def _members(wrapper: Identity) -> list[Identity]:
-    """What lives of a run: all of its wrapper's session."""
-    members = session_members(wrapper.pid) if wrapper.pid else []
-    # If another process has the number now, the wrapper's session was gone before.
-    return [] if any(m.pid == wrapper.pid and m != wrapper for m in members) else members
-
-
-def _wait_for(process: Identity, timeout: float) -> None:
-    pidfd = process.open_pidfd()
-    if pidfd is not None:
-        try:
-            select.select([pidfd], [], [], timeout)
-        finally:
-            os.close(pidfd)
-
-
-def _claimed(study: StudyConfig, entries: Mapping[str, Any]) -> bool:
-    """Make sure that nobody starts the attempt that was prepared last; ``False`` if one did."""
-    directory = _directory(study, entries)
-    if entries.get("state") not in RUNNING_STATES or directory is None:
-        return True
-    try:
-        (directory / f"attempt-{_attempt(entries)}").touch(exist_ok=False)
-    except FileExistsError:
-        return not _is_running(study, entries, 0.0)
-    except FileNotFoundError:
-        pass  # there is no directory to be started in
-    return True
 
 
 def _remove(directory: Path) -> None:
@@ -368,8 +305,8 @@ def _delete(base: StudyBase, run: Any) -> None:
 
 
 def _retry(study: StudyConfig, entries: Any) -> int:
-    attempt = _attempt(entries)
-    directory = _directory(study, entries)
+    attempt = attempt_of(entries)
+    directory = directory_of(study, entries)
     # Attempts count executions; one that could not even start was none.
     if "run_path" in entries and (
         directory is None or not directory.is_dir() or read_claim(directory, attempt) is not None
@@ -377,7 +314,7 @@ def _retry(study: StudyConfig, entries: Any) -> int:
         attempt += 1
     if reason := entries.get("failure_reason"):
         entries["last_failure"] = reason
-    for name in ("ended_state", "failure_reason", "exit_code", "retry_at"):
+    for name in ("ended_state", "failure_reason", "exit_code", "retry_at", CANCELLED_BY):
         entries.pop(name, None)
     entries.update({"state": CREATED, "attempt": attempt})
     return attempt

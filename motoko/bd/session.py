@@ -24,20 +24,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import transaction
-from ZEO.Exceptions import ClientDisconnected
-from ZODB.POSException import ConflictError, StorageTransactionError
 
 from motoko.bd.base import StudyBase
 from motoko.bd.changes import Change, apply_again, capture, changes
-from motoko.bd.storage import PATIENCE_S
+from motoko.bd.storage import PATIENCE_S, can_be_repeated
 from motoko.errors import ChangeConflict, MotokoError, StudyUnavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_CAN_BE_REPEATED = (ConflictError, ClientDisconnected, StorageTransactionError)
-# A killed server forgets which oids it has given away: another's object was stored first.
-_SAME_OID = "same oid"
 _CANNOT_BE_STORED = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
 
 # Another creator holds the lock for a commit's time; a stopped one is worth an error.
@@ -131,8 +126,15 @@ class Session:
             try:
                 self._commit()
                 break
-            except (*_CAN_BE_REPEATED, ValueError) as error:
-                if not isinstance(error, _CAN_BE_REPEATED) and _SAME_OID not in str(error):
+            except Exception as error:
+                if isinstance(error, _CANNOT_BE_STORED):
+                    self._creations = []
+                    transaction.abort()
+                    raise MotokoError(
+                        f"changes could not be saved: {error}",
+                        hint="runs and jobs hold what pickle can store: numbers, texts, lists",
+                    ) from error
+                if not can_be_repeated(error):
                     raise
                 log.info("saving again after %s: %s", type(error).__name__, error)
                 try:
@@ -145,13 +147,6 @@ class Session:
                 time.sleep(random.uniform(0, pause))
                 pause = min(pause * 2, 0.5)
                 conflicts = self._repeat(creations, lost)
-            except _CANNOT_BE_STORED as error:
-                self._creations = []
-                transaction.abort()
-                raise MotokoError(
-                    f"changes could not be saved: {error}",
-                    hint="runs and jobs hold values that pickle can store: numbers, texts, lists",
-                ) from error
         self._creations = []
         self._unseen += [(owners.get(change.node_oid), error) for change, error in conflicts]
 

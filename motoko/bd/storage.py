@@ -12,6 +12,7 @@ import ZEO.asyncio.client
 import ZODB
 from ZEO.ClientStorage import ClientStorage
 from ZEO.Exceptions import ClientDisconnected
+from ZODB.POSException import ConflictError, StorageTransactionError
 
 from motoko.errors import StudyUnavailable
 
@@ -20,12 +21,24 @@ T = TypeVar("T")
 # A ZEO server is back within 2 s; this is for a machine that is very busy.
 PATIENCE_S = 30.0
 RECONNECT_S = 0.1
+# Calls that may be made again when they were cut; not those of a commit.
+_REPEATABLE = frozenset({"ping", "new_oids", "history", "loadSerial", "getTid", "lastTransaction"})
 # Objects kept in memory: some 20,000 runs, so that a selection repeated reads nothing.
 CACHE_OBJECTS = 200_000
 
 
 class PatientStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     """A ``ClientStorage`` whose reads wait for a server that is being restarted."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._call = self._call_patiently
+
+    def _call_patiently(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        call = self._server.call
+        if method not in _REPEATABLE:
+            return call(method, *args, **kwargs)
+        return patiently(lambda: call(method, *args, **kwargs))
 
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:
         return patiently(lambda: super(PatientStorage, self).loadBefore(oid, tid))
@@ -37,7 +50,15 @@ class PatientStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
 
     def ping(self) -> None:
         """A round trip: afterwards, every invalidation sent before it has arrived."""
-        patiently(lambda: self._call("ping"))
+        self._call("ping")
+
+
+def can_be_repeated(error: BaseException) -> bool:
+    """Whether a commit that failed so may succeed when its changes are made again."""
+    if isinstance(error, ValueError):
+        # A killed server forgets which oids it has given away: another's object was stored first.
+        return "same oid" in str(error)
+    return isinstance(error, (ConflictError, ClientDisconnected, StorageTransactionError))
 
 
 def patiently(call: Callable[[], T], patience: float = PATIENCE_S) -> T:

@@ -23,7 +23,8 @@ class Transition(msgspec.Struct, frozen=True, tag="run/1", tag_field="type"):
 
     ``old`` is ``None`` for a new run, ``new`` is ``None`` for a deleted one. ``tid`` is the
     transaction id, 16 hexadecimal digits. ``seq`` counts a study's transitions within an
-    ``epoch`` (one life of its watcher), from 1.
+    ``epoch`` (one life of its watcher), from 1. ``oids`` are what a small transaction that made the
+    run has written: a hint at what its reader will want to load.
     """
 
     study: str
@@ -36,6 +37,7 @@ class Transition(msgspec.Struct, frozen=True, tag="run/1", tag_field="type"):
     run_name: str | None = None
     job_id: int | None = None
     event_name: str | None = None
+    oids: list[str] = []
 
     @property
     def place(self) -> tuple[str, int]:
@@ -172,7 +174,7 @@ class UnknownType(BadMessage):
     """
 
     def __init__(self, kind: str) -> None:
-        super().__init__(f"messages of type {kind!r} are not known here")
+        super().__init__(f"messages of type {kind[:100]!r} are not known here")
         self.type = kind
 
 

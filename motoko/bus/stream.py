@@ -65,6 +65,7 @@ class Stream:
         self._answer = ""
         self._part = 0
         self._asking = False
+        self._hole = False
         if after is not None:
             self._ask()
 
@@ -146,7 +147,8 @@ class Stream:
                 news.ordered.append(each)
                 if self._held.pop(each.place, None) is None:
                     news.new.append(each)
-        news.hole = not message.complete
+        news.hole = not message.complete and not self._hole  # all later parts say so, too
+        self._hole = self._hole or news.hole
         self.tid = max(self.tid, message.tid)
         if message.done:
             self._asking = False
@@ -167,6 +169,7 @@ class Stream:
         self._asking = True
         self._request += 1
         self._answer = ""
+        self._hole = False
 
     def _hold(self, message: Transition) -> None:
         if len(self._held) >= HELD_MAX:

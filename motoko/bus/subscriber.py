@@ -23,6 +23,33 @@ WELCOME = b"~welcome."
 # Messages that a busy subscriber may leave unread before the bus drops for it (and it resyncs).
 RECEIVE_HIGH_WATER_MARK = 100_000
 RECONNECT_MS = 50
+UNKNOWN_MAX = 20  # types that are named in the log
+
+
+class Decoder:
+    """Decodes what comes over the bus: what is no message is counted, dropped, and told of once.
+
+    Attributes:
+        bad_messages: how many were none of ours.
+    """
+
+    def __init__(self) -> None:
+        self.bad_messages = 0
+        self._unknown_types: set[str] = set()
+
+    def message(self, frames: list[bytes]) -> Message | None:
+        """The message in some frames, if they hold one that is known here."""
+        try:
+            return decode(frames)
+        except UnknownType as error:
+            if error.type not in self._unknown_types and len(self._unknown_types) < UNKNOWN_MAX:
+                self._unknown_types.add(error.type)
+                log.warning("%s: all of them are ignored", error)
+        except BadMessage as error:
+            self.bad_messages += 1
+            if self.bad_messages == 1:
+                log.warning("dropped a bad message (further ones are counted): %s", error)
+        return None
 
 
 class Subscriber:
@@ -48,8 +75,7 @@ class Subscriber:
         self._on_message = on_message
         self._on_live = on_live
         self._live = asyncio.Event()
-        self.bad_messages = 0
-        self._unknown_types: set[str] = set()
+        self._decoder = Decoder()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.set_hwm(RECEIVE_HIGH_WATER_MARK)
@@ -62,6 +88,11 @@ class Subscriber:
         self._fd = int(self._socket.getsockopt(zmq.FD))
         self._loop.add_reader(self._fd, self._drain)
         self._loop.call_soon(self._drain)
+
+    @property
+    def bad_messages(self) -> int:
+        """How many messages were none of ours."""
+        return self._decoder.bad_messages
 
     def subscribe(self, *topics: bytes) -> None:
         """Add topics (prefixes). They are live when :meth:`live` returns."""
@@ -105,19 +136,9 @@ class Subscriber:
             if frames[0].startswith(WELCOME):
                 self._welcomed(frames[0])
                 continue
-            try:
-                message = decode(frames)
-            except UnknownType as error:
-                if error.type not in self._unknown_types:
-                    self._unknown_types.add(error.type)
-                    log.warning("%s: all of them are ignored", error)
-                continue
-            except BadMessage as error:
-                self.bad_messages += 1
-                if self.bad_messages == 1:
-                    log.warning("dropped a bad message (further ones are counted): %s", error)
-                continue
-            self._on_message(message)
+            message = self._decoder.message(frames)
+            if message is not None:
+                self._on_message(message)
 
     def _welcomed(self, topic: bytes) -> None:
         if topic != self._welcome:

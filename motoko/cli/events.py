@@ -75,12 +75,17 @@ async def _follow(
         raise NoSupervisor(f"no bus runs for {config.path}", hint="run `motoko supervise`")
     past = {} if after is None else dict.fromkeys(studies, after)
     dispatcher = Dispatcher(runtime, studies, lambda study: None, after=past)
-    dispatcher.listeners.append(told)
+    waiting: list[Transition] = []
+    dispatcher.listeners.append(waiting.append)
     try:
         with dispatcher.waiting(Interest(studies=studies)) as waiter:
             await dispatcher.live()
             while not waiter.stopped:
                 await waiter.wait()
+                # Here, and not in the listener: a closed pipe is to end the command.
+                for event in waiting:
+                    told(event)
+                waiting.clear()
                 sys.stdout.flush()
         click.echo("motoko: the workflow was stopped", err=True)
     finally:

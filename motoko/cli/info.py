@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-from collections import Counter
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from motoko import control
 from motoko.cli.selecting import chosen, study_option
+from motoko.cli.tables import show
 from motoko.config import StudyConfig, WorkflowConfig, load
-from motoko.errors import NoSupervisor
+from motoko.errors import MotokoError, NoSupervisor
+from motoko.overview import COLUMNS, Overview, RunRow
+from motoko.times import duration
 
 if TYPE_CHECKING:
     from motoko.bd.base import StudyBase
 
 ANSWER_S = 2.0
+FAILURES_SHOWN = 20  # of a study
+_COLOURS = {"running": "yellow", "finished": "green", "failed": "red"}
 
 
 # Behind the first argument everything is canYouDigIt's, options included.
 @click.command(
-    short_help="Show the studies and the states of their runs.",
+    short_help="Show the workflow's studies and the state of their runs.",
     context_settings={"allow_interspersed_args": False},
 )
 @click.option("--verbose", is_flag=True, help="Show every run, and the studies' daemons.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--run_name", help="Count only runs of this run_name.")
 @study_option("Only this study.")
 @click.argument(
     "arguments", nargs=-1, type=click.UNPROCESSED, metavar="[- CANYOUDIGIT-ARGUMENTS...]"
 )
 @click.pass_context
 def command(
-    context: click.Context, verbose: bool, bd_study: str, arguments: tuple[str, ...]
+    context: click.Context,
+    verbose: bool,
+    as_json: bool,
+    run_name: str | None,
+    bd_study: str,
+    arguments: tuple[str, ...],
 ) -> None:
     """Show the studies of the workflow, the states of their runs, and why failed ones failed.
 
-    It works with and without a supervisor, and changes nothing.
+    A table with the jobs and runs of each study, how many runs are created, running, finished,
+    failed or in states of your own, and how long the finished ones ran: the median and the
+    longest, of those that have a start_time. It works with and without a supervisor, and changes
+    nothing.
 
     Behind a lone dash, what follows are arguments of BlackDynamite's canYouDigIt, which is called
     in each study's directory. The studies have to be supervised for that.
@@ -45,6 +64,7 @@ def command(
     Examples:
       motoko info
       motoko info --verbose --bd_study mult
+      motoko info --json --run_name first
       motoko info - runs info
       motoko info --bd_study mult - jobs info --job_id 1
       motoko info - runs info --constraints "state = FAILED"
@@ -59,16 +79,16 @@ def command(
             )
         code = _dig(config, studies, list(arguments[1:]))
         context.exit(code)
+    found, missing, errors = _collect(config, studies, run_name, keep=verbose)
     daemons = _daemons(config) if verbose else {}
-    for study in studies:
-        _show(config, study, verbose)
-        for daemon in daemons.values():
-            if daemon["name"].partition(":")[2] == study.name:
-                detail = f" ({daemon['detail']})" if daemon["detail"] else ""
-                pid = f", pid {daemon['pid']}" if daemon["pid"] else ""
-                click.echo(f"  {daemon['name']}: {daemon['state']}{pid}{detail}")
-        if verbose and study.is_local and f"launcher:{study.name}" not in daemons:
-            click.echo(f"  launcher:{study.name}: not running (`motoko launcher` starts it)")
+    if as_json:
+        click.echo(json.dumps(_as_json(config, found, missing, daemons, verbose), indent=2))
+    else:
+        _print(found, missing, verbose)
+        if verbose:
+            _print_daemons(studies, daemons)
+    if errors:
+        raise errors[0] if len(errors) == 1 else ExceptionGroup("studies", errors)
 
 
 def _dig(config: WorkflowConfig, studies: list[StudyConfig], arguments: list[str]) -> int:
@@ -113,28 +133,148 @@ def _daemons(config: WorkflowConfig) -> dict[str, dict[str, Any]]:
     }
 
 
-def _show(config: WorkflowConfig, study: StudyConfig, verbose: bool) -> None:
+def _collect(
+    config: WorkflowConfig, studies: Sequence[StudyConfig], run_name: str | None, keep: bool
+) -> tuple[list[tuple[Overview, int]], list[str], list[MotokoError]]:
+    """What can be read of the studies, with their jobs; those not created; and what is wrong."""
     from motoko.bd.maintenance import opened
 
-    if study.is_local and not study.created:
-        click.echo(f"{study.name}: not created")
-        return
-    with opened(config, study, read_only=True) as base:
-        _show_base(base, verbose)
+    found, missing, errors = [], [], []
+    for study in studies:
+        if study.is_local and not study.created:
+            missing.append(study.name)
+            continue
+        try:
+            with opened(config, study, read_only=True) as base:
+                found.append(_overview(base, run_name, keep))
+        except MotokoError as error:
+            errors.append(error)
+    return found, missing, errors
 
 
-def _show_base(base: StudyBase, verbose: bool) -> None:
-    name = base.study.name
-    runs = list(base.all_runs())
-    states = Counter(str(run.entries.get("state")) for run in runs)
-    counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    jobs = len(base.content["Jobs"].entries)
-    click.echo(f"{name}: {jobs} jobs, {len(runs)} runs{': ' * bool(counted)}{counted}")
-    for run in runs:
+def _overview(base: StudyBase, run_name: str | None, keep: bool) -> tuple[Overview, int]:
+    overview, now = Overview(base.study.name), time.time()
+    for run in base.all_runs():
         entries = run.entries
-        reason = entries.get("failure_reason")
-        if verbose or reason:
-            line = f"  {name}.{entries['id']} {entries.get('run_name')} {entries.get('state')}"
-            if verbose and entries.get("event_name"):
-                line += f" (created by {entries['event_name']})"
-            click.echo(f"{line}: {reason}" if reason else line)
+        if run_name is None or entries.get("run_name") == run_name:
+            overview.add(entries, _ended_at(entries), now, keep=keep)
+    jobs = len(base.content["Jobs"].entries) if run_name is None else len(overview.jobs)
+    return overview, jobs
+
+
+def _ended_at(entries: Mapping[str, Any]) -> float | None:
+    """When a run that has started ended, as its exit record tells."""
+    if entries.get("start_time") is None or not entries.get("run_path"):
+        return None
+    try:
+        return Path(entries["run_path"], "exit.json").stat().st_mtime
+    except OSError:
+        return None
+
+
+def _as_json(
+    config: WorkflowConfig,
+    found: Sequence[tuple[Overview, int]],
+    missing: Sequence[str],
+    daemons: Mapping[str, dict[str, Any]],
+    verbose: bool,
+) -> dict[str, Any]:
+    studies: list[dict[str, Any]] = []
+    for each, jobs in found:
+        longest, run = each.longest or (None, None)
+        times = {"runs": each.timed, "median_s": each.median, "longest_s": longest}
+        studies.append(
+            {
+                "study": each.study,
+                "created": True,
+                "jobs": jobs,
+                "runs": each.runs,
+                "states": dict(sorted(each.states.items())),
+                "time": {**times, "longest_run": None if run is None else f"{each.study}.{run}"},
+                "failures": [_run_as_json(each.study, row) for row in each.failures],
+            }
+        )
+        if verbose:
+            studies[-1]["all_runs"] = [_run_as_json(each.study, row) for row in each.rows]
+    studies += [{"study": name, "created": False} for name in missing]
+    more = {"daemons": list(daemons.values())} if verbose else {}
+    return {"workflow": str(config.path), "studies": studies, **more}
+
+
+def _run_as_json(study: str, row: RunRow) -> dict[str, Any]:
+    return {"run": f"{study}.{row.id}", **asdict(row)}
+
+
+def _print(found: Sequence[tuple[Overview, int]], missing: Sequence[str], verbose: bool) -> None:
+    own = sorted({name for each, _ in found for name in each.columns} - {*COLUMNS})
+    counted = [*COLUMNS, *own]
+    rows = []
+    for each, jobs in found:
+        counts = each.columns
+        longest = duration(each.longest[0] if each.longest else None)
+        times = (duration(each.median), longest)
+        numbers = (jobs, each.runs, *(counts[name] for name in counted))
+        rows.append((each.study, *map(str, numbers), *times))
+    columns = ("study", "jobs", "runs", *counted, "median", "longest")
+    if rows:
+        show(columns, rows, right=columns[1:], styles=_COLOURS)
+    for name in missing:
+        click.echo(f"{name}: not created")
+    for each, _ in found:
+        if verbose and each.rows:
+            click.echo()
+            _print_runs(each.study, each.rows)
+    failures = [] if verbose else [each for each, _ in found if each.failures]
+    for each in failures:
+        click.echo()
+        _print_failures(each)
+
+
+def _print_runs(study: str, rows: Sequence[RunRow]) -> None:
+    columns = ("run", "run_name", "state", "attempt", "exit", "time", "created by", "reason")
+    show(
+        columns,
+        [
+            (
+                *(f"{study}.{row.id}", _text(row.run_name), row.state, _text(row.attempt)),
+                *(_text(row.exit_code), duration(row.seconds), _text(row.event_name)),
+                row.reason or "",
+            )
+            for row in rows
+        ],
+        right=("attempt", "exit", "time"),
+    )
+
+
+def _print_failures(overview: Overview) -> None:
+    shown = overview.failures[:FAILURES_SHOWN]
+    show(
+        ("run", "run_name", "state", "exit", "reason"),
+        [
+            (
+                *(f"{overview.study}.{row.id}", _text(row.run_name), row.state),
+                *(_text(row.exit_code), row.reason or "-"),
+            )
+            for row in shown
+        ],
+        right=("exit",),
+        styles={"state": "red"},
+    )
+    if more := len(overview.failures) - len(shown):
+        click.echo(f"and {more} more: motoko info --verbose --bd_study {overview.study}")
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _print_daemons(studies: Sequence[StudyConfig], daemons: Mapping[str, dict[str, Any]]) -> None:
+    click.echo()
+    for study in studies:
+        for daemon in daemons.values():
+            if daemon["name"].partition(":")[2] == study.name:
+                detail = f" ({daemon['detail']})" if daemon["detail"] else ""
+                pid = f", pid {daemon['pid']}" if daemon["pid"] else ""
+                click.echo(f"{daemon['name']}: {daemon['state']}{pid}{detail}")
+        if study.is_local and f"launcher:{study.name}" not in daemons:
+            click.echo(f"launcher:{study.name}: not running (`motoko launcher` starts it)")

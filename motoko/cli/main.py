@@ -27,11 +27,17 @@ COMMANDS = {
     "supervise": ("motoko.cli.supervise", "Start the workflow's daemons and look after them."),
     "ps": ("motoko.cli.ps", "Show the workflow's processes and their health."),
     "kill": ("motoko.cli.kill", "Stop the workflow: daemons, launchers and local runs."),
+    "logs": ("motoko.cli.logs", "Show what the daemons have logged."),
+    "start": ("motoko.cli.daemons", "Start single daemons again."),
+    "stop": ("motoko.cli.daemons", "Stop single daemons."),
+    "restart": ("motoko.cli.daemons", "Replace single daemons by new ones."),
     "info": ("motoko.cli.info", "Show the workflow's studies and the state of their runs."),
     "events": ("motoko.cli.events", "Follow what happens to the runs, as it happens."),
     "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
     "orchestrator": ("motoko.cli.orchestrator", "Start, stop or show orchestrators."),
     "run": ("motoko.cli.run", "Supervise and orchestrate with one command, then stop all."),
+    "explain": ("motoko.cli.explain", "Say where a run stands, and why it is not running."),
+    "cancel": ("motoko.cli.cancel", "Cancel runs: those that wait, and those that run."),
     "clean": ("motoko.cli.clean", "Reset runs to CREATED, or delete them."),
     "retry": ("motoko.cli.retry", "Have failed runs executed again."),
     "completion": ("motoko.cli.completion", "Print the script that completes commands in a shell."),
@@ -54,7 +60,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        # A module of several commands has them under their names.
+        command = getattr(module, "command", None) or getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
 

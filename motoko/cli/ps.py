@@ -15,6 +15,7 @@ import click
 from motoko import control
 from motoko.config import WorkflowConfig, load
 from motoko.identity import Identity
+from motoko.log_reading import last_lines
 from motoko.runtime import living_orchestrators
 
 ANSWER_S = 2.0
@@ -53,6 +54,8 @@ def collect(config: WorkflowConfig) -> dict[str, Any]:
     status = control.supervisor_status(config, ANSWER_S) or _from_records(config)
     for daemon in status["daemons"]:
         daemon["cpu_s"], daemon["rss_bytes"] = _figures(daemon["pid"])
+        failed = daemon["state"] == "failed"
+        daemon["log_tail"] = last_lines(Path(daemon["log"])) if failed else []
     status["orchestrators"] = _orchestrators(config, status.get("orchestrators", []))
     return status
 
@@ -136,6 +139,10 @@ def _print(state: dict[str, Any]) -> None:
     else:
         click.echo(state["workflow"])
         _print_plain([COLUMNS, *rows])
+    for daemon in state["daemons"]:
+        if daemon["state"] == "failed":
+            click.echo(f"\n{daemon['name']} was given up; the end of {daemon['log']}:")
+            click.echo("\n".join(f"    {line}" for line in daemon["log_tail"]))
 
 
 def _orchestrator(orchestrator: dict[str, Any]) -> str:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from motoko import control
-from motoko.cli.selecting import ALL, chosen, constraints_option, study_named, study_option
+from motoko.cli.selecting import ALL, chosen, constraints_option, named_runs, study_option
 from motoko.config import WorkflowConfig, load
-from motoko.errors import ConfigError
 
 if TYPE_CHECKING:
     from motoko.bd.base import StudyBase
@@ -39,7 +38,7 @@ def command(runs: tuple[str, ...], bd_study: str, constraints: tuple[str, ...]) 
     config = load()
     if not runs and not constraints and bd_study == ALL:
         raise click.UsageError("name runs (STUDY.ID), or give --constraints or --bd_study")
-    named = _named(config, runs)
+    named = named_runs(config, runs)
     by_constraints = bool(constraints) or bd_study != ALL
     count = retry_runs(config, bd_study if by_constraints else None, constraints, named=named)
     if not count:
@@ -81,18 +80,3 @@ def retry_runs(
                 click.echo(f"{base.study.name}.{number}: CREATED again, attempt {attempt}")
                 count += 1
     return count
-
-
-def _named(config: WorkflowConfig, runs: tuple[str, ...]) -> dict[str, list[int]]:
-    """The runs that are named, by study."""
-    named: dict[str, list[int]] = {}
-    for text in runs:
-        name, _, number = text.rpartition(".")
-        if not name or not number.isdecimal():
-            raise ConfigError(
-                f"{text!r} names no run", hint="write STUDY.ID, such as mult.3, as `motoko info`"
-            )
-        numbers = named.setdefault(study_named(config, name).name, [])
-        if int(number) not in numbers:
-            numbers.append(int(number))
-    return named

@@ -60,3 +60,18 @@ def study_named(config: WorkflowConfig, name: str) -> StudyConfig:
             hint=f"the studies are: {', '.join(config.studies)}",
         )
     return config.studies[target]
+
+
+def named_runs(config: WorkflowConfig, runs: tuple[str, ...]) -> dict[str, list[int]]:
+    """The runs that are named as STUDY.ID, by study; ``ConfigError`` for what names none."""
+    named: dict[str, list[int]] = {}
+    for text in runs:
+        name, _, number = text.rpartition(".")
+        if not name or not number.isdecimal():
+            raise ConfigError(
+                f"{text!r} names no run", hint="write STUDY.ID, such as mult.3, as `motoko info`"
+            )
+        numbers = named.setdefault(study_named(config, name).name, [])
+        if int(number) not in numbers:
+            numbers.append(int(number))
+    return named

@@ -12,7 +12,6 @@ from motoko import control
 from motoko.config import WorkflowConfig, load
 
 ANSWER_S = 10.0
-READY_S = 60.0
 
 
 @click.command()
@@ -34,9 +33,7 @@ def command(motoko_yaml: Path | None, detach: bool, slots: int | None, no_launch
     if control.is_running(config):
         _join(config, launchers, slots)
     elif detach:
-        control.start_detached(
-            config.path, launchers=launchers, slots=slots, announce=click.echo, timeout=READY_S
-        )
+        control.start_detached(config.path, launchers=launchers, slots=slots, announce=click.echo)
     else:
         # The one command that is the supervisor itself.
         from motoko.supervisor.main import supervise
@@ -61,4 +58,4 @@ def _join(config: WorkflowConfig, launchers: bool, slots: int | None) -> None:
     supervisor = status["supervisor"]
     since = datetime.now() - timedelta(seconds=supervisor["uptime_s"])
     click.echo(f"already running: pid {supervisor['pid']}, since {since.isoformat(' ', 'seconds')}")
-    control.wait_until_ready(config, time.monotonic() + READY_S)
+    control.wait_until_ready(config, time.monotonic() + config.supervision.started_s)

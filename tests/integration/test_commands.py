@@ -7,27 +7,31 @@ import re
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import transaction
+from runs import (
+    all_are,
+    ended,
+    make_runs,
+    release,
+    run_directory,
+    runs_of,
+    started,
+    states,
+    study_base,
+    with_waiting_runs,
+)
 from support import Flow, kill9, motoko_command, wait_until
 
 from motoko import control
 from motoko.bd import maintenance
-from motoko.bd.maintenance import CLEANING, clean, opened, retry, selected
-from motoko.bd.tasks import TaskCreator
+from motoko.bd.maintenance import CLEANING, clean, retry, selected
 from motoko.config import load
-from motoko.identity import Identity, boot_id
+from motoko.identity import Identity
 from motoko.runtime import locate
 
 STUDIES = ("add", "mult")
-# Runs of this say that they were started, outside of their directory, and then wait to be told.
-WAITING = """\
-echo $BLACKDYNAMITE_RUN_ID >> ../../started
-until [ -e ../../go ]; do sleep 0.05; done
-"""
-RUN = {"machine_name": "localhost", "nproc": 1, "run_name": "test", "event_name": "main"}
 BROKEN = "def main(:\n"
 
 WITH_OPTIONS = """\
@@ -48,80 +52,10 @@ def flow(workflow) -> Flow:
     return workflow()
 
 
-@contextlib.contextmanager
-def study_base(flow, study="mult"):
-    """A study's base, in this process."""
-    config = load(flow.path)
-    with opened(config, config.studies[study]) as base:
-        transaction.begin()
-        yield base
-
-
-def make_runs(flow, *entries: dict[str, Any], study="mult"):
-    """Create one run for each dict, which is put into the run's entries."""
-    directory = flow.directory / study
-    with study_base(flow, study) as base:
-        pairs = TaskCreator(base).create(
-            [{"x": float(index)} for index, _ in enumerate(entries, 1)],
-            RUN,
-            executable=directory / "launch.sh",
-            files=[directory / "doIt.py"],
-            identity=RUN,
-        )
-        for (run, _), values in zip(pairs, entries, strict=True):
-            run.entries.update(values)
-        transaction.commit()
-
-
-def run_directory(flow, number, study="mult"):
-    """A run's directory, which is made."""
-    path = flow.directory / study / f"BD-{study}-runs" / f"run-{number}"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def ended(flow, number, state, **entries):
-    """The entries of a run that was executed, and its directory with a claim of nobody alive."""
-    directory = run_directory(flow, number)
-    attempt = entries.get("attempt", 1)
-    (directory / f"attempt-{attempt}").write_text(f"{boot_id()}\n")
-    return {"state": state, "run_path": str(directory), "attempt": attempt, **entries}
-
-
-def runs_of(flow, study="mult"):
-    """The entries of all runs by id."""
-    with study_base(flow, study) as base:
-        return {run.entries["id"]: dict(run.entries.items()) for run in base.all_runs()}
-
-
-def states(flow, study="mult"):
-    return {number: entries["state"] for number, entries in runs_of(flow, study).items()}
-
-
-def with_waiting_runs(flow, study="mult"):
-    """Have the study's runs wait for :func:`release`."""
-    (flow.directory / study / "launch.sh").write_text(WAITING + "python doIt.py\n")
-
-
-def started(flow, study="mult"):
-    """The ids of the runs that were started, each as often as that."""
-    path = flow.directory / study / "started"
-    return [int(line) for line in path.read_text().split()] if path.exists() else []
-
-
-def release(flow, study="mult"):
-    """Let waiting runs go on."""
-    (flow.directory / study / "go").touch()
-
-
 def create_tasks(flow, *options):
     """Run the orchestrator of ``support``, which makes two runs in each study, and ends."""
     done = flow.motoko("orchestrator", "start", "--run_name", "test", *options)
     assert done.returncode == 0, done.stderr
-
-
-def all_are(flow, state, study="mult"):
-    return wait_until(lambda: set(states(flow, study).values()) == {state}, f"all are {state}")
 
 
 class TestClean:
@@ -546,53 +480,6 @@ def read_all(descriptor):
             text += chunk
     os.close(descriptor)
     return text.decode()
-
-
-class TestInfo:
-    def test_supervised(self, workflow):
-        flow = workflow(studies=STUDIES)
-        flow.supervise()
-        create_tasks(flow)
-        all_are(flow, "FINISHED")
-        all_are(flow, "FINISHED", "add")
-        assert flow.motoko("info").stdout == "".join(
-            f"{study}: 2 jobs, 2 runs: 2 FINISHED\n" for study in STUDIES
-        )
-        done = flow.motoko("info", "--verbose", "-bd", "mult").stdout
-        assert "  mult.1 test FINISHED (created by main)\n" in done and "add" not in done
-        assert f"zeo:mult: ready, pid {flow.pids()['zeo:mult']}" in done
-        assert "launcher:mult: ready" in done and "0 running, 0 queued" in done
-        # canYouDigIt, in all studies or one, with its own options.
-        done = flow.motoko("info", "-", "runs", "info")
-        assert done.returncode == 0 and done.stdout.count("FINISHED") == 4
-        assert re.findall("TaskManager: (.*)", done.stderr) == ["add", "mult"]
-        done = flow.motoko(
-            *("info", "--bd_study", "mult", "-", "jobs", "info", "--job_id", "1"),
-            BLACKDYNAMITE_HOST="zeo:///nowhere",
-        )
-        assert done.returncode == 0 and "x: 1.0" in done.stdout and "add" not in done.stderr
-        done = flow.motoko(
-            "info", "-bd", "mult", "-", "runs", "info", "--constraints", "runs.id > 1"
-        )
-        assert done.returncode == 0 and done.stdout.count("FINISHED") == 1
-        assert flow.motoko("info", "-", "explode").returncode == 2
-
-    def test_not_supervised(self, flow):
-        make_runs(flow, {"state": "FAILED", "failure_reason": "why"}, {})
-        done = flow.motoko("info")
-        assert done.stdout.splitlines() == [
-            "mult: 2 jobs, 2 runs: 1 CREATED, 1 FAILED",
-            "  mult.1 test FAILED: why",
-        ]
-        assert (
-            "not running (`motoko launcher` starts it)" in flow.motoko("info", "--verbose").stdout
-        )
-        done = flow.motoko("info", "-", "runs", "info")
-        assert done.returncode == 3 and "study mult is not served" in done.stderr
-        assert "motoko supervise" in done.stderr
-        for wrong in (["runs", "info"], ["--byobu"], ["-bd"]):
-            assert flow.motoko("info", *wrong).returncode == 2
-        assert flow.motoko("info", "-bd", "norm").returncode == 2
 
 
 class TestLauncher:

@@ -4,6 +4,7 @@ No launcher runs in most of these tests: another thread, with a Workflow of its 
 """
 
 import asyncio
+import json
 import logging
 import os
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import transaction
+from runs import states
 from support import kill9, processes_in, sockets_in, wait_until, write_workflow
 
 from motoko import MotokoError, NoSupervisor, RunFailed, RunList, TaskSelectionEval, Workflow
@@ -582,7 +584,8 @@ class TestStartLauncherDaemons:
 
 class TestCreate:
     def counted(self, flow):
-        return flow.motoko("info").stdout.splitlines()
+        studies = json.loads(flow.motoko("info", "--json").stdout)["studies"]
+        return [(each["study"], each["jobs"], each["states"]) for each in studies]
 
     def test_by_name(self, workflow):
         from motoko.bd_study import create_bd_studies, create_bd_study
@@ -600,10 +603,10 @@ class TestCreate:
             with pytest.raises(MotokoError, match="mult: 1 jobs, 1 runs"):
                 create()
         create_bd_study(wf.mult)
-        assert self.counted(flow) == ["add: 1 jobs, 1 runs: 1 CREATED", "mult: 0 jobs, 0 runs"]
+        assert self.counted(flow) == [("add", 1, {"CREATED": 1}), ("mult", 0, {})]
         made = create_studies.main(Namespace(directory=str(flow.directory), validated=True))
         assert isinstance(made, Workflow) and made.config_path == str(flow.path)
-        assert self.counted(flow) == ["add: 0 jobs, 0 runs", "mult: 0 jobs, 0 runs"]
+        assert self.counted(flow) == [("add", 0, {}), ("mult", 0, {})]
 
 
 IN_A_GROUP = """\
@@ -631,7 +634,7 @@ class TestTaskGroupsOfACommand:
         process = flow.begin("orchestrator", "start", "--run_name", "r")
         while (line := process.stdout.readline()) != "waiting\n":
             assert line, "it has ended"
-        wait_until(lambda: "2 runs: 2 CREATED" in flow.motoko("info").stdout, "both are saved")
+        wait_until(lambda: states(flow) == {1: "CREATED", 2: "CREATED"}, "both are saved")
         assert flow.motoko("kill", "--now").returncode == 0
         said, _ = process.communicate(timeout=30)
         assert process.returncode == 4, said

@@ -422,4 +422,5 @@ class TestCanYouDigIt:
         one.wait(one.mult.createTask(x=0.125))
         done = flow.motoko("info", "-", "runs", "info")
         assert done.returncode == 0 and "FINISHED" in done.stdout, done.stderr
-        assert "1 FINISHED" in flow.motoko("info").stdout
+        (study,) = json.loads(flow.motoko("info", "--json").stdout)["studies"]
+        assert study["states"] == {"FINISHED": 1}

@@ -24,7 +24,7 @@ STUDIES = ("add", "mult")
 ALL = {"zeo:add", "zeo:mult", "bus", "watcher", "launcher:add", "launcher:mult"}
 DAEMON_KEYS = {
     "name", "kind", "pid", "state", "uptime_s", "restarts", "cpu_s", "rss_bytes", "last_exit",
-    "log", "detail", "counts",
+    "log", "detail", "counts", "log_tail",
 }  # fmt: skip
 
 

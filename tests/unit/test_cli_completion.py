@@ -71,7 +71,7 @@ def test_bash_uses_it(wf, tmp_path):
     motoko.chmod(0o700)
     script = (
         'eval "$(motoko completion bash)"\n'
-        "COMP_WORDS=(motoko re) COMP_CWORD=1\n"
+        "COMP_WORDS=(motoko ret) COMP_CWORD=1\n"
         "_motoko_completion motoko\n"
         'printf "%s\\n" "${COMPREPLY[@]}"\n'
     )
@@ -97,7 +97,7 @@ def test_commands(wf):
     assert found == list(COMMANDS)
     # No command is imported for its name, or for its help.
     assert not modules.intersection(module for module, _ in COMMANDS.values())
-    assert completed(["re"], wf.directory)[0] == ["retry"]
+    assert completed(["re"], wf.directory)[0] == ["restart", "retry"]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,10 @@ def test_commands(wf):
         (["orchestrator", ""], {"start", "stop", "status"}),
         (["orchestrator", "start", "--r"], {"--run_name", "--retry-failed"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
+        (["restart", ""], {"zeo:add", "zeo:mult", "bus", "watcher", "launcher:add"}),
+        (["stop", "bus", "launcher:m"], {"launcher:mult"}),
+        (["start", "w"], {"watcher"}),
+        (["logs", ""], {"supervisor", "zeo:add", "bus", "watcher", "launcher:mult"}),
     ],
 )
 def test_options(wf, words, expected):

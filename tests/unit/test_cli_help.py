@@ -5,7 +5,7 @@ from support import run_motoko
 
 from motoko.cli.main import COMMANDS
 
-OURS = ("kill", "info", "launcher", "orchestrator", "clean", "retry")
+OURS = ("kill", "info", "launcher", "orchestrator", "clean", "retry", "logs", "start", "stop")
 
 
 @pytest.mark.parametrize("command", list(COMMANDS))

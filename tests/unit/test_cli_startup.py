@@ -14,7 +14,7 @@ from motoko.config import load
 HEAVY = ("BlackDynamite", "ZODB", "ZEO", "numpy", "pandas", "BTrees", "zmq")
 OTHER_COMMANDS = (
     *("create", "supervise", "kill", "info", "launcher", "orchestrator", "run", "clean"),
-    *("retry", "completion"),
+    *("retry", "completion", "cancel", "explain"),
 )
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from motoko.config import RESERVED_NAMES, TYPES, find, load
 from motoko.errors import ConfigError
+from motoko.policy import Policy
 
 GOOD = "task_managers:\n  mult:\n  norm:\norchestrator: orchestrator.main\n"
 ONLY_MULT = "task_managers:\n  mult:\norchestrator: orchestrator.main\n"
@@ -430,7 +431,7 @@ def test_smallest_workflow(workflow: Path) -> None:
     assert (study.name, study.directory, study.host) == ("mult", workflow / "mult", None)
     assert study.jobs == {"x": float}
     assert study.runs == study.job_space == study.run_params == study.settings == {}
-    assert (study.config_files, study.retries) == ((), 0)
+    assert (study.config_files, study.policy.retries) == ((), 0)
     assert study.is_local and not study.created
 
 
@@ -451,8 +452,8 @@ def test_everything(workflow: Path) -> None:
     (workflow / "mult/b.txt").write_text("")
     (workflow / "motoko.yaml").write_text(
         "task_managers:\n"
-        "  norm: {retries: 0, timeout: 5, nproc: 2, environment: {}, finish: x, generator: y,\n"
-        "         slurm_options: [], modules: []}\n"
+        "  norm: {retries: 0, timeout: 5, nproc: 2, environment: {}, finish: on-exit,\n"
+        "         generator: y, slurm_options: [], modules: []}\n"
         "  mult: {host: 'zeo://node7:8765', insecure_tcp: true}\n"
         "aliases: {first: second, second: mult}\n"
         "orchestrator: steps.run\n"
@@ -471,8 +472,8 @@ def test_everything(workflow: Path) -> None:
     assert config.orchestrator == ("steps", "run")
     assert (config.generator, config.slots) == ("slurm", 4)
     assert config.raw["slurm_options"] == ["--time=1"]
-    assert (config.studies["norm"].retries, config.studies["mult"].retries) == (0, 2)
-    assert config.studies["norm"].settings["timeout"] == 5
+    assert (config.studies["norm"].policy.retries, config.studies["mult"].policy.retries) == (0, 2)
+    assert config.studies["norm"].policy == Policy(0, 5.0, 2, {}, "on-exit")
     study = config.studies["mult"]
     assert list(study.jobs.items()) == [("b", int), ("a", list)]
     assert study.runs == {"tol": float}
@@ -495,7 +496,7 @@ def test_null_is_absent(workflow: Path) -> None:
     study = config.studies["mult"]
     assert config.warnings == () and config.aliases == {}
     assert (config.generator, config.slots, config.runtime_dir) == ("bash", None, None)
-    assert (study.host, study.retries, study.config_files) == (None, 0, ())
+    assert (study.host, study.policy.retries, study.config_files) == (None, 0, ())
     assert study.runs == study.job_space == study.run_params == {}
 
 

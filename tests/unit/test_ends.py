@@ -2,14 +2,15 @@
 
 import pytest
 
+from motoko.policy import Policy
 from motoko.states import FAILED_STATES
 from motoko.workers.ends import End, describe, settle
 
 NOW = 1000.0
 
 
-def settled(run, end, retries=0):
-    return settle(run, end, retries=retries, now=NOW)
+def settled(run, end, retries=0, finish="self"):
+    return settle(run, end, policy=Policy(retries=retries, finish=finish), now=NOW)
 
 
 class TestFinalStatesOfTheRun:
@@ -114,3 +115,21 @@ class TestDescribe:
     def test_one_short_line(self):
         reason = describe(End(code=1, stderr="x\n" + "y" * 10_000), "START")
         assert "\n" not in reason and len(reason) < 300
+
+
+class TestFinishOnExit:
+    """Codes that know nothing of BlackDynamite."""
+
+    def test_code_0_is_finished(self):
+        changes = settled({"state": "launched", "attempt": 1}, End(code=0), finish="on-exit")
+        assert changes == {"exit_code": 0, "state": "FINISHED", "ended_state": "FINISHED"}
+
+    @pytest.mark.parametrize("end", [End(code=2), End(code=0, reason="too long"), End()])
+    def test_anything_else_is_not(self, end):
+        changes = settled({"state": "launched", "attempt": 1}, end, finish="on-exit")
+        assert changes["state"] == "FAILED" and changes["failure_reason"]
+
+    def test_what_the_run_said_itself_wins(self):
+        for state in ("MINE", "FAILED"):
+            changes = settled({"state": state, "attempt": 1}, End(code=0), finish="on-exit")
+            assert changes.get("state", state) == state

@@ -97,6 +97,6 @@ def test_nobody():
 
 
 def test_session_members(child):
-    assert [member.pid for member in session_members(child.pid)] == [child.pid]
-    assert Identity.mine() not in session_members(child.pid)
+    members = session_members(child.pid, 2**22 + 1)
+    assert [(member.pid, session) for member, session in members] == [(child.pid, child.pid)]
     assert session_members(2**22 + 1) == []

@@ -13,6 +13,7 @@ from motoko.bd.create import create_study
 from motoko.bd.tasks import TaskCreator
 from motoko.config import StudyConfig
 from motoko.constraints import compile_constraints
+from motoko.policy import Policy
 
 CONSTRAINTS = [
     "state = FINISHED",
@@ -40,7 +41,7 @@ def base(tmp_path):
         job_space={},
         run_params={},
         config_files=(),
-        retries=0,
+        policy=Policy(),
         settings={},
     )
     create_study(study)

@@ -20,7 +20,9 @@ class TestHeader:
 
     @pytest.mark.parametrize("host", ["zeo:///a/b", 'zeo:///a b/it\'s $HOME "q" `id`\\n/s'])
     def test_exports(self, host):
-        text = header(host=host, schema="me_mult", run_id=7, user="me")
+        environment = {"OTHER": "a b", "BLACKDYNAMITE_HOST": "nobody may change it"}
+        text = header(host=host, schema="me_mult", run_id=7, user="me", environment=environment)
+        assert "export OTHER='a b'\n" in text
         assert text.startswith("#!/bin/bash\n") and text.endswith("\n")
         assert self.exported(text) == [host, "me_mult", "me_mult", "7", "me", "5"]
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from motoko.supervision import Supervision
 from motoko.supervisor.daemons import Spec, may_start
 from motoko.supervisor.table import Do, Entry, Policy, State, overall
 
@@ -183,6 +184,41 @@ def test_stopping_without_a_process(prepare):
     assert found.tick(100.0) is Do.NOTHING
 
 
+def test_every_death_is_counted_and_has_a_reason():
+    found = entry(policy=Policy(attempts=2))
+    found.spawned(0.0, 100)
+    found.became_ready(0.0)
+    found.died(60.0, "died by SIGSEGV")
+    assert (found.restarts, found.last_exit) == (1, "died by SIGSEGV")
+    for death in (2, 3):
+        found.spawned(60.0, 100)
+        found.died(60.0, "exited with 1")
+        assert found.restarts == death
+        found.tick(100.0)
+    assert found.state is State.FAILED
+    assert found.retry() is Do.SPAWN and found.restarts == 3
+
+
+def test_an_end_that_was_asked_for_is_no_restart_and_says_who_asked():
+    found = ready()
+    found.stop("stopped by request")
+    assert found.died(1.0, "died by SIGTERM") is Do.NOTHING
+    assert (found.restarts, found.last_exit) == (0, "stopped by request")
+
+
+def test_policy_of_settings():
+    settings = Supervision(attempts=2, backoff_min=3.0, backoff_max=4.0, start_timeout=9.0)
+    found, now = entry(policy=Policy.of(settings)), 0.0
+    found.spawned(now, 100)
+    assert found.wake_at == 9.0
+    found.died(now, "exited with 1")
+    assert found.wake_at == 3.0
+    found.tick(3.0)
+    found.spawned(3.0, 100)
+    assert found.died(3.0, "exited with 1") is Do.GIVE_UP
+    assert Policy.of(Supervision()) == Policy()
+
+
 def test_overall_state():
     waiting, there, gone = entry(), ready(), ready()
     assert overall([there, waiting]) == "starting"
@@ -195,7 +231,7 @@ def test_overall_state():
     assert overall([there, waiting, failed]) == "degraded"
 
 
-STARTING, READY, FAILED = State.STARTING, State.READY, State.FAILED
+STARTING, READY, FAILED, STOPPED = State.STARTING, State.READY, State.FAILED, State.STOPPED
 
 
 @pytest.mark.parametrize(
@@ -207,6 +243,8 @@ STARTING, READY, FAILED = State.STARTING, State.READY, State.FAILED
         ("watcher", {"bus": READY, "zeo:a": STARTING}, False),
         ("watcher", {"bus": STARTING, "zeo:a": READY}, False),
         ("watcher", {"bus": READY, "zeo:a": READY, "zeo:b": FAILED}, True),
+        ("watcher", {"bus": READY, "zeo:a": READY, "zeo:b": STOPPED}, True),
+        ("watcher", {"bus": READY, "zeo:a": READY, "zeo:b": State.STOPPING}, False),
         ("watcher", {"bus": FAILED, "zeo:a": READY}, False),
         ("launcher", {"watcher": READY, "zeo:a": READY}, True),
         ("launcher", {"watcher": STARTING, "zeo:a": READY}, False),

@@ -1,0 +1,181 @@
+"""How long many independent runs take that are created at once, beside motoko 0.1.4.
+
+All are created by one ``createTask`` and awaited together, and are null: ``python doIt.py`` with
+``run.start(); run.finish()``. There are two slots; motoko 0.1.4 knows none, and starts one run at a
+time. Both get the same files and the same commands, each in a virtual environment of its own, and
+while one is measured nothing of the other runs. The time is taken inside of the orchestrator, from
+before ``createTask`` until all are awaited. One run comes before, in an orchestrator of its own,
+and is not measured: it pays for what is done once.
+
+Of ours it also says who spends how much CPU on a run, by the operating system's accounts before and
+after: the launcher (promised), the other daemons, and the runs' own processes, which are the
+launcher's children. What Python's start-up and imports take of those is measured afterwards, alone:
+the CPU of a Python that imports what ``doIt.py`` has imported in the end (BlackDynamite's own
+``import`` loads little: the rest comes at the first use), the median of several. Its share is of
+the CPU time that the slots had; daemons and runs want the same cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from chain import DEFAULT_PEER_VENV, PATIENCE_S, PEER, peer_programs
+from chain import FILES as CHAIN_FILES
+from scratch import PROGRAMS, Scratch, end_cleanly_when_terminated, machine, report
+
+RATIO = 3.0  # promised
+LAUNCHER_MS = 15.0  # CPU a run, promised
+SLOTS = 2
+LAUNCHER = "launcher:step"
+RUNS = "the runs themselves"
+REPEATS = 7  # of the imports
+IMPORTS = (
+    "import BlackDynamite.base_zeo, BlackDynamite.constraints_zeo, BlackDynamite.job, "
+    "BlackDynamite.run_zeo, ZEO.ClientStorage"
+)
+
+FILES = {
+    **CHAIN_FILES,
+    "motoko.yaml": f"slots: {SLOTS}\n{CHAIN_FILES['motoko.yaml']}",
+    "orchestrator.py": """\
+import json
+import time
+from pathlib import Path
+
+
+def populate_arg_parser(parser):
+    parser.add_argument("--runs", type=int, required=True)
+
+
+async def main(workflow, runs, **params):
+    started, cpu = time.perf_counter(), time.process_time()
+    await workflow.step.createTask(x=list(range(runs)))
+    found = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
+    Path(workflow.directory, "result.json").write_text(json.dumps(found))
+    workflow.finished = True
+""",
+}
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What was measured of ours; ``cpu_ms`` are milliseconds of CPU a run, by who spends them."""
+
+    seconds: float
+    cpu_ms: dict[str, float]
+    imports_ms: float
+    imports_share: float
+
+
+def fan_out(scratch: Scratch, run_name: str, runs: int) -> dict[str, float]:
+    """Seconds and the orchestrator's CPU, for so many runs."""
+    scratch.motoko(
+        *("orchestrator", "start", "--run_name", run_name, "--runs", str(runs)),
+        timeout=PATIENCE_S * (runs + 1),
+    )
+    found: dict[str, float] = json.loads((scratch.directory / "result.json").read_text())
+    return found
+
+
+def start(scratch: Scratch) -> None:
+    """Have a launcher, and a first run, which pays for what is done once."""
+    scratch.motoko("create", "--validated", "./")
+    scratch.motoko("launcher")
+    fan_out(scratch, "first", 1)
+
+
+def spent(daemons: Mapping[str, psutil.Process]) -> dict[str, float]:
+    """CPU seconds of the daemons until now, and of the launcher's children that have ended."""
+    times = {name: process.cpu_times() for name, process in daemons.items()}
+    children = times[LAUNCHER].children_user + times[LAUNCHER].children_system
+    return {**{name: each.user + each.system for name, each in times.items()}, RUNS: children}
+
+
+def measure_ours(runs: int) -> Ours:
+    """So many runs, and who spends the CPU."""
+    with Scratch(FILES) as scratch:
+        start(scratch)
+        daemons = scratch.daemons()
+        before = spent(daemons)
+        found = fan_out(scratch, "measured", runs)
+        cpu = {name: value - before[name] for name, value in spent(daemons).items()}
+    cpu["orchestrator"] = found["cpu"]
+    imports = statistics.median(import_cpu() for _ in range(REPEATS))
+    available = found["seconds"] * min(SLOTS, os.cpu_count() or 1)
+    return Ours(
+        round(found["seconds"], 3),
+        {name: round(1000 * cpu[name] / runs, 2) for name in sorted(cpu, key=lambda n: -cpu[n])},
+        round(1000 * imports, 1),
+        round(imports * runs / available, 3),
+    )
+
+
+def import_cpu() -> float:
+    """CPU seconds of a Python that does what each run begins with."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([PROGRAMS / "python", "-c", IMPORTS], stdin=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure_peer(runs: int, programs: Path) -> float:
+    """Seconds for so many runs with the peer."""
+    with Scratch(FILES, programs) as scratch:
+        start(scratch)
+        return round(fan_out(scratch, "measured", runs)["seconds"], 3)
+
+
+def main() -> None:
+    """Measure both, print a table, and exit with 1 if a promise is not kept."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=24, help="independent runs (default: 24)")
+    parser.add_argument("--skip-peer", action="store_true", help="measure ours only")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--peer-venv", type=Path, default=DEFAULT_PEER_VENV, metavar="DIR")
+    options = parser.parse_args()
+    if options.runs < 1:
+        parser.error("at least one run is created")
+    end_cleanly_when_terminated()
+
+    programs = None if options.skip_peer else peer_programs(options.peer_venv.absolute())
+    ours = measure_ours(options.runs)
+    peer = measure_peer(options.runs, programs) if programs else None
+    ratio = round(peer / ours.seconds, 1) if peer else None
+    passed = ours.cpu_ms[LAUNCHER] < LAUNCHER_MS and (ratio is None or ratio >= RATIO)
+    result = {
+        "machine": machine(),
+        "runs": options.runs,
+        "slots": SLOTS,
+        "ours": asdict(ours),
+        "peer": peer and {"version": PEER, "seconds": peer},
+        "ratio": ratio,
+        "passed": passed,
+    }
+    promised = {LAUNCHER: f"   (promised: under {LAUNCHER_MS:g})"}
+    lines = [
+        f"{options.runs} independent null runs on {SLOTS} slots, seconds from creating to awaited",
+        f"  {'ours':<24}{ours.seconds:8.2f}",
+        *([f"  {f'motoko {PEER}':<24}{peer:8.2f}"] if peer else []),
+        *([f"  {'ratio':<24}{ratio:8.1f}   (promised: at least {RATIO:g})"] if ratio else []),
+        "CPU milliseconds a run, ours",
+        *(f"  {name:<24}{ms:8.1f}{promised.get(name, '')}" for name, ms in ours.cpu_ms.items()),
+        f"Python's start-up and imports, alone: {ours.imports_ms:.0f} ms of CPU a run, "
+        f"{ours.imports_ms / ours.cpu_ms[RUNS]:.0%} of the runs' own, "
+        f"{ours.imports_share:.0%} of the slots' time",
+        f"on {machine()}",
+        "PASS" if passed else "FAIL",
+    ]
+    report(result, "\n".join(lines), as_json=options.json)
+
+
+if __name__ == "__main__":
+    main()

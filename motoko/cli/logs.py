@@ -1,0 +1,116 @@
+"""``motoko logs``: what the daemons have logged, in the order of time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from motoko import control
+from motoko.config import WorkflowConfig, load
+from motoko.daemons import daemon_names
+from motoko.errors import ConfigError, MotokoError
+from motoko.log_reading import LAST, Event, Log, in_order, names_itself
+from motoko.runtime import living_orchestrators
+from motoko.supervision import KINDS
+
+POLL_S = 0.25
+_ORCHESTRATOR = "orchestrator"
+
+
+def _completed(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str | CompletionItem]:
+    try:
+        names = known(load())
+    except MotokoError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+@click.command(short_help="Show what the daemons have logged.")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_completed)
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is logged, until Ctrl-C.")
+@click.option(
+    *("--lines", "-n", "count"),
+    default=LAST,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="How many lines, of all logs together.",
+)
+def command(names: tuple[str, ...], follow: bool, count: int) -> None:
+    """Show the last lines of the daemons' logs, in the order of time. Times are in UTC.
+
+    NAME is as in `motoko ps`: supervisor, bus, watcher, zeo:<study>, launcher:<study>; or
+    orchestrator:<run_name> for one that was started with --detach. Without a name all are shown.
+
+    \b
+    Examples:
+      motoko logs
+      motoko logs launcher:mult -n 100
+      motoko logs -f
+    """
+    config = load()
+    chosen = _chosen(config, names)
+    logs = {name: Log(name, path) for name, path in chosen.items()}
+    several = len(names) != 1
+    events = [event for log in logs.values() for event in log.last(count)]
+    if not follow:
+        # The last line may not be complete yet.
+        events += [event for log in logs.values() for event in log.more(cut=True)]
+    _show(in_order(events)[-count:] if count else [], several)
+    while follow:
+        time.sleep(POLL_S)
+        if not names:
+            for name, path in known(config).items():
+                if name not in logs:
+                    logs[name] = Log(name, path)
+        _show(in_order(_news(logs.values())), several)
+
+
+def known(config: WorkflowConfig) -> dict[str, Path]:
+    """The workflow's logs by the name of who writes them, written to or not."""
+    runtime = control.records(config)
+    orchestrators = [run_name for run_name, _ in living_orchestrators(runtime)]
+    names = [control.SUPERVISOR, *daemon_names(config)]
+    names += [f"{_ORCHESTRATOR}:{run_name}" for run_name in orchestrators]
+    found = {name: runtime.log(name) for name in names}
+    # Of studies that are in motoko.yaml no more, and of orchestrators that have ended.
+    for path in sorted((runtime.wf / "log").glob("*.log")):
+        if path not in found.values():
+            kind, dash, rest = path.stem.partition("-")
+            name = f"{kind}:{rest}" if dash and kind in (*KINDS, _ORCHESTRATOR) else path.stem
+            found[name] = path
+    return found
+
+
+def _chosen(config: WorkflowConfig, names: tuple[str, ...]) -> dict[str, Path]:
+    there = known(config)
+    chosen = {}
+    for name in names:
+        path = control.records(config).log(name)
+        if name in there:
+            chosen[name] = there[name]
+        elif name.startswith(f"{_ORCHESTRATOR}:") and path.exists():
+            chosen[name] = path  # its file's name does not tell all of its own
+        else:
+            raise ConfigError(
+                f"nobody called {name!r} logs in {config.path}",
+                hint=f"these do: {', '.join(there)}",
+            )
+    return chosen or there
+
+
+def _news(logs: Iterable[Log]) -> list[Event]:
+    return [event for log in logs for event in log.more()]
+
+
+def _show(lines: list[tuple[str, str]], several: bool) -> None:
+    for name, line in lines:
+        named = not several or names_itself(line, name)
+        click.echo(line if named else f"{name} | {line}")
+    sys.stdout.flush()

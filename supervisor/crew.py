@@ -1,0 +1,358 @@
+"""All daemons of a workflow: started in order, looked after, restarted, and ended in order.
+
+Feeds the process table with what happens, and does what it decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from motoko.bus.messages import DaemonStatus
+from motoko.config import WorkflowConfig
+from motoko.control import SUPERVISOR, living_daemons
+from motoko.identity import Identity
+from motoko.log_files import fields
+from motoko.log_reading import tail
+from motoko.runtime import Runtime
+from motoko.supervision import StopGroup
+from motoko.supervisor.child import Child, adopt, spawn
+from motoko.supervisor.daemons import Spec, may_start
+from motoko.supervisor.ending import end
+from motoko.supervisor.member import Member
+from motoko.supervisor.probes import NoAnswer, figures, ping_zeo
+from motoko.supervisor.report import Listener
+from motoko.supervisor.restarts import Restarts
+from motoko.supervisor.table import Do, Entry, Policy, State, overall
+
+log = logging.getLogger(__name__)
+
+ZEO_START_POLL_S = 0.05
+ZEO_ANSWER_S = 5.0
+
+
+class Crew:
+    """The daemons of one workflow, in a running event loop.
+
+    Attributes:
+        members: all of them by name.
+        hurry: once it is done, whatever is being ended is killed.
+    """
+
+    def __init__(
+        self, config: WorkflowConfig, runtime: Runtime, listener: Listener, width: int
+    ) -> None:
+        self.members: dict[str, Member] = {}
+        self._settings = config.supervision
+        self._policy = Policy.of(config.supervision)
+        self._runtime = runtime
+        self._listener = listener
+        self._width = width
+        self._loop = asyncio.get_running_loop()
+        self.hurry: asyncio.Future[None] = self._loop.create_future()
+        self._closing = False
+        self._announced_ready = False
+        # Asked for, but it is not their turn yet: by name, the request that will stop them.
+        self._to_stop: dict[str, object] = {}
+        # To be started once they have ended: by name, how many restarts that counts as.
+        self._wanted_again: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._restarts = Restarts(runtime)
+
+    @property
+    def state(self) -> str:
+        """The state of the workflow."""
+        return (
+            "stopping"
+            if self._closing
+            else overall(member.entry for member in self.members.values())
+        )
+
+    # Starting
+
+    def add(self, spec: Spec) -> None:
+        """Take a daemon in: it is started when what it depends on is there, or adopted."""
+        socket = self._runtime.zeo(spec.study) if spec.kind == "zeo" and spec.study else None
+        member = Member(spec, Entry(spec.name, self._policy), socket=socket)
+        self.members[spec.name] = member
+        adopted = self._adopt(member)
+        member.entry.restarts = self._restarts.at_start(spec.name, adopted=adopted)
+
+    def advance(self) -> None:
+        """Start the daemons that have waited for others until now."""
+        if self._closing:
+            return
+        for member in self.members.values():
+            states = {
+                # Whoever depends on one that is about to end waits for the next.
+                name: State.STOPPING if name in self._to_stop else other.entry.state
+                for name, other in self.members.items()
+            }
+            if member.entry.waiting and may_start(member.spec, states):
+                self._start(member)
+
+    def want(self, names: Sequence[str]) -> list[str]:
+        """Start daemons again that were stopped or given up, now or as soon as they have ended.
+
+        Returns those that were not running, or would not have been any more.
+        """
+        started = []
+        for name in names:
+            member = self.members[name]
+            if name in self._wanted_again:
+                continue  # it is being restarted
+            spared = self._to_stop.pop(name, None) is not None
+            match member.entry.state:
+                case State.STOPPED:
+                    self._begin_again(member)
+                case State.STOPPING:
+                    self._wanted_again[name] = 0
+                case State.FAILED:
+                    self._do(member, member.entry.retry())
+                case _ if not spared:
+                    continue
+            started.append(name)
+        self.advance()
+        return started
+
+    def forget(self, name: str) -> None:
+        """Look no more after one that was stopped."""
+        assert self.members[name].entry.state is State.STOPPED
+        del self.members[name]
+
+    def _begin_again(self, member: Member) -> None:
+        past = member.entry
+        restarts = past.restarts + self._wanted_again.pop(member.name, 0)
+        member.entry = Entry(member.name, self._policy, restarts=restarts, last_exit=past.last_exit)
+        self._restarts.died(member.name, restarts, None)
+        self._adopt(member)
+
+    def _start(self, member: Member) -> None:
+        # Its record may name one that a predecessor started without having seen it get ready.
+        if self._adopt(member):
+            return
+        try:
+            child = spawn(member.spec, self._runtime, self._settings, partial(self._died, member))
+        except OSError as error:
+            self._died(member, f"could not be started: {error}")
+            return
+        self._began(member, child, adopted=False)
+
+    def _adopt(self, member: Member) -> bool:
+        for daemon in living_daemons(self._runtime):
+            if daemon.name == member.name:
+                child = adopt(daemon.identity, partial(self._died, member))
+                if child is not None:
+                    self.say(member.name, "adopted", pid=daemon.identity.pid)
+                    self._began(member, child, adopted=True)
+                    return True
+        return False
+
+    def _began(self, member: Member, child: Child, *, adopted: bool) -> None:
+        member.child = child
+        member.entry.spawned(self._loop.time(), child.identity.pid, adopted=adopted)
+        self._set_timer(member)
+        if member.socket is not None:
+            self.background(self._await_server(member, child))
+
+    # What happens
+
+    async def _await_server(self, member: Member, child: Child) -> None:
+        assert member.socket is not None  # it is a ZEO server
+        while member.child is child and member.entry.state is State.STARTING:
+            try:
+                said = figures(await ping_zeo(member.socket, ZEO_ANSWER_S))
+            except NoAnswer:
+                await asyncio.sleep(ZEO_START_POLL_S)
+            else:
+                if member.child is child:
+                    member.detail, member.counts = said
+                    self.ready(member)
+
+    def heard(self, message: DaemonStatus) -> None:
+        """A daemon says what it is doing."""
+        now = self._loop.time()
+        member = self.members.get(message.name)
+        if member is None or member.entry.pid != message.pid:
+            return  # one of another life
+        member.heard, member.detail, member.counts = now, message.detail, message.counts
+        if member.entry.state is not State.STARTING or not member.beats:
+            return
+        if message.state == "ready":
+            self.ready(member)
+        else:
+            member.entry.sign_of_life(now)
+            self._set_timer(member)
+
+    def ready(self, member: Member) -> None:
+        """A daemon has passed its readiness check."""
+        now = self._loop.time()
+        if not member.entry.became_ready(now):
+            return
+        member.heard = now
+        self._set_timer(member)
+        self.say(member.name, "ready", pid=member.entry.pid)
+        self.advance()
+        if not self._announced_ready and self.state == "ready":
+            self._announced_ready = True
+            self.say(SUPERVISOR, "ready", pid=Identity.mine().pid)
+            self._listener.ready()
+
+    def too_big(self, member: Member, reason: str) -> None:
+        """A daemon takes too much memory: another takes its place."""
+        self.say(member.name, f"{reason}, restarting")
+        self.restart([member.name], f"{reason}, restarted")
+
+    def hung(self, member: Member, reason: str) -> None:
+        """A daemon lives and does not work: it is killed."""
+        self._do(member, member.entry.hung(reason))
+
+    def _tick(self, member: Member) -> None:
+        self._do(member, member.entry.tick(self._loop.time()))
+
+    def _died(self, member: Member, how: str) -> None:
+        entry = member.entry
+        pid = member.child.identity.pid if member.child is not None else None
+        member.child, member.detail = None, ""
+        asked = entry.state is State.STOPPING
+        do = entry.died(self._loop.time(), how)
+        self._restarts.died(member.name, entry.restarts, pid)
+        if asked:
+            self.say(member.name, "stopped")
+            if member.name in self._wanted_again:
+                self._begin_again(member)
+                self.advance()
+        elif do is Do.SPAWN:
+            self.say(member.name, f"{entry.last_exit}, restarting", restarts=entry.restarts)
+        elif entry.wake_at is not None:
+            delay = entry.wake_at - self._loop.time()
+            text = f"{entry.last_exit}, restarting in {delay:.1f} s"
+            self.say(member.name, text, restarts=entry.restarts)
+        self._do(member, do)
+
+    def _do(self, member: Member, do: Do) -> None:
+        match do:
+            case Do.SPAWN:
+                self._start(member)
+            case Do.KILL if member.child is not None:
+                member.child.signal(signal.SIGKILL)
+            case Do.GIVE_UP:
+                self._gave_up(member)
+        self._set_timer(member)
+
+    def _gave_up(self, member: Member) -> None:
+        entry, path = member.entry, self._runtime.log(member.name)
+        text = (
+            f"given up after {entry.policy.attempts} attempts ({entry.last_exit}); "
+            f"the end of {path}:\n{tail(path)}"
+        )
+        log.error("%s %s", member.name, text)
+        self._listener.failed(f"{member.name} {text}")
+        self.advance()
+
+    def _set_timer(self, member: Member) -> None:
+        if member.timer is not None:
+            member.timer.cancel()
+            member.timer = None
+        if member.entry.wake_at is not None:
+            member.timer = self._loop.call_at(member.entry.wake_at, self._tick, member)
+
+    # Ending
+
+    def stop(self, names: Sequence[str], order: Sequence[StopGroup], reason: str) -> None:
+        """End some daemons for good, in an order; returns at once."""
+        for name in names:
+            self._wanted_again.pop(name, None)
+        self._end_soon(names, order, reason)
+
+    def restart(self, names: Sequence[str], reason: str) -> None:
+        """End some daemons and start them again; returns at once. Runs go on."""
+        living = [name for name in names if self.members[name].child is not None]
+        for member in (self.members[name] for name in names if name not in living):
+            member.entry.stop()
+            self._set_timer(member)
+            self._begin_again(member)
+        self._wanted_again.update(dict.fromkeys(living, 1))
+        self._end_soon(living, self._settings.leave_order, reason)
+        self.advance()
+
+    async def stop_all(self) -> None:
+        """End all daemons, also those of studies that are in motoko.yaml no more."""
+        self._closing = True
+        self._to_stop.clear()
+        self._wanted_again.clear()
+        for task in self._tasks:
+            task.cancel()
+        for group in self._settings.stop_order:
+            # One group after the other: until it is its turn, a daemon is still looked after.
+            members = [m for m in self.members.values() if m.spec.kind == group.kind]
+            await self._end(group, members, None, self._strangers(group.kind))
+
+    def _end_soon(self, names: Sequence[str], order: Sequence[StopGroup], reason: str) -> None:
+        request = object()
+        self._to_stop.update(dict.fromkeys(names, request))
+        self.background(self._end_in_order(request, order, reason))
+
+    async def _end_in_order(self, request: object, order: Sequence[StopGroup], reason: str) -> None:
+        for group in order:
+            turn = [
+                self.members[name]
+                for name, asked in self._to_stop.items()
+                if asked is request and self.members[name].spec.kind == group.kind
+            ]
+            for member in turn:
+                del self._to_stop[member.name]
+            await self._end(group, turn, reason)
+
+    async def _end(
+        self,
+        group: StopGroup,
+        members: Sequence[Member],
+        reason: str | None,
+        others: Sequence[tuple[str, Child]] = (),
+    ) -> None:
+        for member in members:
+            member.entry.stop(reason)
+            self._set_timer(member)
+            if member.child is None and member.name in self._wanted_again:
+                self._begin_again(member)
+        self.advance()
+        children = [(m.name, m.child) for m in members if m.child is not None]
+        await end(group, [*children, *others], self.hurry, self.say)
+
+    def _strangers(self, kind: str) -> list[tuple[str, Child]]:
+        """Living daemons that are none of ours: of a study that is in motoko.yaml no more."""
+        return [
+            (daemon.name, child)
+            for daemon in living_daemons(self._runtime)
+            if daemon.kind == kind and daemon.name not in self.members
+            if (child := adopt(daemon.identity, partial(self.say, daemon.name)))
+        ]
+
+    # Helpers
+
+    def status(self) -> list[Mapping[str, Any]]:
+        """What the control socket tells of all daemons."""
+        return [member.status(self._runtime) for member in self.members.values()]
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside, until all is stopped."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the supervisor has failed", exc_info=error)
+
+    def say(self, name: str, text: str, **values: object) -> None:
+        """Log what has happened to a daemon, and tell it to whoever has started us."""
+        log.info("%s %s", name, text, extra=fields(**values))
+        figures = ", ".join(f"{key} {value}" for key, value in values.items())
+        text += f" ({figures})" if figures else ""
+        self._listener.line(f"{name:<{self._width}} {text}")

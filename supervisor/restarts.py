@@ -1,0 +1,55 @@
+"""How often each daemon has died, whoever supervised it, until the workflow is stopped."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from motoko.identity import Identity
+from motoko.runtime import Runtime, read_json, write_atomically
+
+
+class Restarts:
+    """The counts, in a file that outlives the supervisor; whoever stops the workflow removes it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._path = runtime.restarts
+        before = read_json(self._path)
+        self._goes_on = before is not None  # a predecessor was killed, and not stopped
+        before = before or {}
+        self._counts: dict[str, int] = _whole(before.get("counts"))
+        self._last: dict[str, int] = _whole(before.get("last"))  # the pid of the last that died
+        self._write()
+
+    def at_start(self, name: str, *, adopted: bool) -> int:
+        """The count of a daemon that is taken in now; one that died unnoticed has died, too."""
+        if self._goes_on and not adopted:
+            dead = self._dead(name)
+            if dead is not None and dead.pid != self._last.get(name):
+                self.died(name, self._counts.get(name, 0) + 1, dead.pid)
+        return self._counts.get(name, 0)
+
+    def died(self, name: str, count: int, pid: int | None) -> None:
+        """A daemon's count is now this, since that process has ended."""
+        self._counts[name] = count
+        if pid is not None:
+            self._last[name] = pid
+        self._write()
+
+    def _dead(self, name: str) -> Identity | None:
+        """Who has left a daemon's record: one that was told to end removes it."""
+        try:
+            identity = Identity.from_dict(read_json(self._runtime.record(name)) or {})
+        except (KeyError, ValueError):
+            return None
+        return identity if identity.is_here and not identity.alive else None
+
+    def _write(self) -> None:
+        content = {"counts": self._counts, "last": self._last}
+        write_atomically(self._path, json.dumps(content))
+
+
+def _whole(found: Any) -> dict[str, int]:
+    items = found.items() if isinstance(found, dict) else ()
+    return {str(name): value for name, value in items if isinstance(value, int)}

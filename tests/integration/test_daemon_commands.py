@@ -1,0 +1,298 @@
+"""`motoko start`, `stop` and `restart` with real daemons and runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support import Flow, kill9, wait_until
+
+from motoko import control
+from motoko.config import load
+
+STUDIES = ("add", "mult")
+ALL = {"zeo:add", "zeo:mult", "bus", "watcher", "launcher:add", "launcher:mult"}
+# A run that goes on until it is told to end, and counts how often it was started.
+WAIT = """\
+echo started >> "{directory}/started"
+python doIt.py begin
+until [ -e "{directory}/go" ]; do sleep 0.05; done
+python doIt.py
+"""
+DO_IT = """\
+import sys
+import BlackDynamite as BD
+
+run, job = BD.getRunFromScript()
+if sys.argv[1:]:
+    run.start()
+else:
+    run["y"] = job.x * 2
+    run.finish()
+"""
+CREATE = """\
+async def main(workflow, **params):
+    workflow.mult.createTask(x=2.0)
+    workflow.finished = True
+"""
+
+
+@pytest.fixture
+def two(workflow) -> Flow:
+    """A workflow of two studies that nobody supervises."""
+    return workflow(studies=STUDIES)
+
+
+@pytest.fixture
+def supervised(two) -> Flow:
+    """The same, supervised."""
+    two.supervise()
+    return two
+
+
+@pytest.fixture
+def running(workflow) -> Flow:
+    """One study with a run that waits for a file ``go``."""
+    flow = workflow()
+    (flow.directory / "mult" / "launch.sh").write_text(WAIT.format(directory=flow.directory))
+    (flow.directory / "mult" / "doIt.py").write_text(DO_IT)
+    (flow.directory / "orchestrator.py").write_text(CREATE)
+    flow.supervise()
+    done = flow.motoko("orchestrator", "start", "--run_name", "first")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: info(flow) == {"START": 1}, "the run has begun")
+    return flow
+
+
+def info(flow):
+    """How many runs are in which state."""
+    code = (
+        "import json\n"
+        "from collections import Counter\n"
+        "from motoko import Workflow\n"
+        "workflow = Workflow('.')\n"
+        "runs = workflow.mult.select([])\n"
+        "print(json.dumps(Counter(run.state for run, job in runs)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=flow.directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def starts(flow):
+    """How often the run was started."""
+    return (flow.directory / "started").read_text().splitlines()
+
+
+class TestRestart:
+    @pytest.mark.parametrize("name", sorted(ALL))
+    def test_one(self, supervised, name):
+        before = supervised.pids()
+        done = supervised.motoko("restart", name)
+        assert done.returncode == 0, done.stderr
+        daemons = supervised.daemons()
+        assert done.stdout == f"restarted {name} (pid {daemons[name]['pid']})\n"
+        assert daemons[name]["state"] == "ready" and daemons[name]["pid"] != before[name]
+        assert daemons[name]["restarts"] == 1
+        assert daemons[name]["last_exit"] == "restarted by request"
+        others = {n: d["pid"] for n, d in daemons.items() if n != name}
+        assert others == {n: p for n, p in before.items() if n != name}
+
+    def test_several_in_the_order_of_need(self, supervised):
+        before = supervised.pids()
+        done = supervised.motoko("restart", "zeo:mult", "launcher:mult", "bus", "watcher", "bus")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("restarted ") == 4
+        daemons = supervised.daemons()
+        changed = {n for n, d in daemons.items() if d["pid"] != before[n]}
+        assert changed == {"zeo:mult", "launcher:mult", "bus", "watcher"}
+        # Each has ended once: nobody was started before what it needs was there again.
+        assert [daemons[name]["restarts"] for name in sorted(changed)] == [1] * 4
+        lines = [line.split(" ", 3)[3] for line in supervised.log("supervisor").splitlines()]
+        ready = f"launcher:mult ready pid={daemons['launcher:mult']['pid']}"
+        assert lines.index(ready) > lines.index(f"zeo:mult ready pid={daemons['zeo:mult']['pid']}")
+        assert lines.index(ready) > lines.index(f"watcher ready pid={daemons['watcher']['pid']}")
+
+    def test_one_that_was_stopped_is_started(self, supervised):
+        assert supervised.motoko("stop", "launcher:mult").returncode == 0
+        done = supervised.motoko("restart", "launcher:mult")
+        assert done.returncode == 0 and done.stdout.startswith("started launcher:mult (pid ")
+        assert supervised.daemons()["launcher:mult"]["restarts"] == 0
+
+    def test_one_that_does_not_end_is_killed(self, two):
+        text = two.path.read_text()
+        two.path.write_text(f"{text}supervisor:\n  stop_timeout: 1\n")
+        two.supervise()
+        before = two.pids()["watcher"]
+        os.kill(before, signal.SIGSTOP)
+        done = two.motoko("restart", "watcher")
+        assert done.returncode == 0 and two.pids()["watcher"] != before
+        assert "watcher does not end, killing it" in two.log("supervisor")
+
+    def test_one_that_cannot_start_any_more(self, two):
+        text = two.path.read_text()
+        two.path.write_text(f"{text}supervisor:\n  attempts: 2\n  backoff_min: 0.1\n")
+        two.supervise()
+        assert two.motoko("stop", "launcher:mult").returncode == 0
+        database = two.directory / "mult" / ".bd" / "bd.zeo"
+        good = database.read_bytes()
+        assert two.motoko("stop", "zeo:mult").returncode == 0
+        database.write_bytes(b"this is no database at all")
+        done = two.motoko("restart", "zeo:mult", "bus")
+        assert done.returncode == 1
+        assert "error: zeo:mult has failed (exited with 1); the end of" in done.stderr
+        assert two.log("zeo:mult").splitlines()[-1] in done.stderr and "hint: " in done.stderr
+        daemon = two.daemons()["zeo:mult"]
+        assert daemon["restarts"] == 2  # as often as it has died
+        # It is waited for again when it is asked for again.
+        database.write_bytes(good)
+        assert two.motoko("restart", "zeo:mult").returncode == 0
+        assert two.daemons()["zeo:mult"]["state"] == "ready"
+
+    def test_does_not_end_runs(self, running):
+        before = running.pids()
+        assert running.motoko("restart", "launcher:mult", "bus", "watcher").returncode == 0
+        wait_until(
+            lambda: running.daemons()["launcher:mult"]["counts"]["running"] == 1, "it is adopted"
+        )
+        assert running.pids()["launcher:mult"] != before["launcher:mult"]
+        (running.directory / "go").touch()
+        wait_until(lambda: info(running) == {"FINISHED": 1}, "the run has finished")
+        assert starts(running) == ["started"]
+
+
+class TestStop:
+    def test_stop_and_start(self, supervised):
+        before = supervised.pids()
+        done = supervised.motoko("stop", "launcher:mult", "zeo:mult")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == (
+            f"stopped launcher:mult (pid {before['launcher:mult']})\n"
+            f"stopped zeo:mult (pid {before['zeo:mult']})\n"
+        )
+        daemons = supervised.daemons()
+        for name in ("launcher:mult", "zeo:mult"):
+            assert (daemons[name]["state"], daemons[name]["pid"]) == ("stopped", None)
+            assert daemons[name]["last_exit"] == "stopped by request"
+        assert supervised.motoko("ps").returncode == 1
+        again = supervised.motoko("stop", "zeo:mult")
+        assert (again.returncode, again.stdout) == (0, "zeo:mult was not running\n")
+        # A launcher is of no use without its server.
+        done = supervised.motoko("start", "launcher:mult")
+        assert done.returncode == 0, done.stderr
+        after = supervised.pids()
+        assert done.stdout == f"started launcher:mult (pid {after['launcher:mult']})\n"
+        assert set(after) == ALL and supervised.state() == "ready"
+        done = supervised.motoko("start", "launcher:mult")
+        assert done.stdout == f"launcher:mult was running already (pid {after['launcher:mult']})\n"
+        assert supervised.pids() == after
+
+    @pytest.mark.parametrize("option", ["", "--detach"])
+    def test_supervise_starts_it_again(self, supervised, option):
+        assert supervised.motoko("stop", "watcher", "launcher:add", "zeo:add").returncode == 0
+        done = supervised.motoko("supervise", *option.split())
+        assert done.returncode == 0, done.stderr
+        for name in ("watcher", "launcher:add", "zeo:add"):
+            assert f"starting {name}\n" in done.stdout
+        assert set(supervised.pids()) == ALL and supervised.state() == "ready"
+
+    def test_nobody_waits_for_what_was_stopped(self, supervised):
+        assert supervised.motoko("stop", "launcher:add", "zeo:add").returncode == 0
+        config = load(supervised.path)
+        began = time.monotonic()
+        status = control.wait_until_ready(config, began + 30)
+        assert status["supervisor"]["state"] == "degraded"
+        assert time.monotonic() - began < 10
+        done = supervised.motoko("launcher", "--bd_study", "mult")
+        assert done.returncode == 0, done.stderr
+
+    def test_a_launcher_can_be_added_by_name(self, two):
+        two.supervise("--no-launchers")
+        assert two.motoko("stop", "launcher:add").stdout == "launcher:add was not running\n"
+        done = two.motoko("start", "launcher:add")
+        assert done.returncode == 0, done.stderr
+        assert set(two.pids()) == ALL - {"launcher:mult"}
+
+    def test_a_new_supervisor_starts_all(self, supervised):
+        assert supervised.motoko("stop", "watcher").returncode == 0
+        kill9(supervised.ps()["supervisor"]["pid"])
+        wait_until(lambda: supervised.motoko("ps").returncode == 3, "the supervisor is dead")
+        supervised.supervise()
+        assert set(supervised.pids()) == ALL
+
+    def test_the_runs_of_a_launcher_go_on(self, running):
+        assert running.motoko("stop", "launcher:mult").returncode == 0
+        (running.directory / "go").touch()
+        wait_until(lambda: info(running) == {"FINISHED": 1}, "the run has finished")
+        assert running.motoko("start", "launcher:mult").returncode == 0
+        assert info(running) == {"FINISHED": 1} and starts(running) == ["started"]
+
+    def test_a_run_that_ended_meanwhile_is_known_later(self, running):
+        assert running.motoko("stop", "launcher:mult").returncode == 0
+        (running.directory / "mult" / "doIt.py").write_text("")
+        runs = list((running.directory / "mult" / "BD-mult-runs").glob("run-*"))
+        for run in runs:
+            (run / "doIt.py").write_text("raise SystemExit(7)\n")
+        (running.directory / "go").touch()
+        wait_until(lambda: (runs[0] / "exit.json").exists(), "the run has ended")
+        assert info(running) == {"START": 1}
+        assert running.motoko("start", "launcher:mult").returncode == 0
+        wait_until(lambda: info(running) == {"FAILED": 1}, "its end is recorded")
+
+
+class TestWrongUse:
+    @pytest.mark.parametrize("command", ["start", "stop", "restart"])
+    def test_unknown_names(self, supervised, command):
+        before = supervised.pids()
+        done = supervised.motoko(command, "bus", "launcher:mul", "supervisor")
+        assert done.returncode == 2
+        assert "there is no daemon 'launcher:mul' in" in done.stderr
+        assert "hint: the daemons are: zeo:add, zeo:mult, bus, watcher, launcher:" in done.stderr
+        assert supervised.pids() == before  # nothing was done to the bus
+
+    @pytest.mark.parametrize("command", ["start", "stop", "restart"])
+    def test_no_names(self, two, command):
+        done = two.motoko(command)
+        assert done.returncode == 2 and "no daemon is named; there are: zeo:add" in done.stderr
+        assert "hint: `motoko " in done.stderr
+
+    @pytest.mark.parametrize("command", ["start", "stop", "restart"])
+    def test_no_supervisor(self, two, command):
+        done = two.motoko(command, "bus")
+        assert done.returncode == 3 and "has no supervisor" in done.stderr
+        assert "hint: start all: motoko supervise --detach" in done.stderr
+        assert not (two.directory / ".wf").exists()
+
+    def test_frozen_supervisor(self, supervised):
+        pid = supervised.ps()["supervisor"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            done = supervised.motoko("restart", "bus")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert done.returncode == 1 and f"(pid {pid}) does not answer" in done.stderr
+
+    @pytest.mark.parametrize("command", ["start", "restart"])
+    def test_never_from_inside_a_run(self, supervised, command):
+        before = supervised.pids()
+        done = supervised.motoko(command, "bus", BLACKDYNAMITE_RUN_ID="1")
+        assert done.returncode == 3 and "a run starts no daemons" in done.stderr
+        assert supervised.pids() == before
+
+    def test_requests_are_checked_as_a_whole(self, supervised):
+        runtime, before = control.records(load(supervised.path)), supervised.pids()
+        for command in ("start_daemons", "stop_daemons", "restart_daemons"):
+            for names in (None, "bus", ["bus", 3], ["bus", "nobody"]):
+                answer = control.ask(runtime, command, names=names)
+                assert answer is not None and set(answer) == {"error"}
+        assert supervised.pids() == before

@@ -1,0 +1,260 @@
+"""Policies: how often, how long, how wide and with which environment runs are executed."""
+
+import time
+from pathlib import Path
+
+import pytest
+from launching import (
+    GATE,
+    all_slots_free,
+    deadline,
+    nothing_lives,
+    place,
+    scripted,
+    sessions,
+    taken_slots,
+)
+from support import kill9, wait_until, write_workflow
+
+from motoko import ParameterError
+
+FAIL = 'echo "$$" >> tries\nexit 7\n'
+
+
+@pytest.fixture(autouse=True)
+def limit():
+    with deadline(60):
+        yield
+
+
+@pytest.fixture
+def supervised(workflow):
+    """Make a workflow of scripts, supervised: ``supervised(yaml, studies)`` -> (flow, session)."""
+    stack = []
+
+    def make(yaml="", studies=None, names=("mult",), *options):
+        flow = scripted(workflow(studies=names, created=False), yaml, studies)
+        flow.supervise(*options)
+        context = sessions(flow)
+        session = context.__enter__()
+        stack.append(context)
+        return flow, session()
+
+    yield make
+    for context in stack:
+        context.__exit__(None, None, None)
+
+
+def lines(path):
+    return len(path.read_text().splitlines())
+
+
+class TestRetries:
+    def test_a_run_wins_over_its_study_which_wins_over_all(self, supervised):
+        """Attempts = retries + 1, each executed once, and only the last failure is told."""
+        flow, session = supervised(
+            "retries: 1\n", {"two": "    retries: 2\n"}, ("one", "two"), "--slots", "4"
+        )
+        expected = [("one", {}, 2), ("two", {}, 3), ("two", {"retries": 0}, 1)]
+        expected.append(("one", {"retries": 2}, 3))
+        # Runs of one job that differ in their policies only would be one run.
+        scripts = [f"{FAIL}# {number}" for number in range(len(expected))]
+        runs = [
+            session.create(script, study=study, **given)
+            for script, (study, given, _) in zip(scripts, expected, strict=True)
+        ]
+        errors = session.ends(*runs)
+        for run, error, (study, given, attempts) in zip(runs, errors, expected, strict=True):
+            directory = place(flow, run, study)
+            assert error is not None and "exit code 7" in error.reason
+            seen = (run.attempt, lines(directory / "tries"), run.entries.get("retries"))
+            assert seen == (attempts, attempts, given.get("retries"))
+            assert {p.name for p in directory.glob("attempt-*")} == {
+                f"attempt-{n}" for n in range(1, attempts + 1)
+            }
+            assert run.exit_code == 7 and run.ended_state == run.state == "FAILED"
+
+    def test_pauses_double(self, supervised):
+        """The second attempt comes after a second, the third after two more; then it FINISHED."""
+        flow, session = supervised("retries: 2\n")
+        script = 'date +%s.%N >> at\n[ "$(wc -l < at)" -ge 3 ] || exit 1\npython doIt.py\n'
+        run = session.create(script)
+        assert session.ends(run) == [None]
+        first, second, third = map(float, (place(flow, run) / "at").read_text().split())
+        assert 1.0 <= second - first < 2.0 <= third - second, (first, second, third)
+        assert run.attempt == 3 and "exit code 1" in run.last_failure
+        assert run.entries.get("failure_reason") is None
+
+
+# It says when it was told to end, and what of it is left.
+POLITE = "trap 'date +%s.%N > told; exit 9' TERM\nsleep 60 &\nwait\n"
+# So does its child, and neither obeys.
+STUBBORN = """\
+trap 'date +%s.%N >> told' TERM
+bash -c 'trap "" TERM; echo $$ > child; while :; do sleep 0.1; done' &
+while :; do sleep 0.1; done
+"""
+SECOND_TIME = "[ ! -e again ] || exec python doIt.py\ntouch again\nexec sleep 60\n"
+LINGERING = "python doIt.py\nsleep 60\n"
+
+
+class TestTimeout:
+    def test_ends_what_takes_too_long(self, supervised):
+        """SIGTERM first, SIGKILL 3 s later; the study's limit, or the run's."""
+        flow, session = supervised("", {"mult": "    timeout: 2s\n"}, ("mult",), "--slots", "8")
+        polite = session.create(POLITE)
+        stubborn = session.create(STUBBORN)
+        again = session.create(SECOND_TIME, retries=1)
+        short = session.create("echo $$ > began\nsleep 60 # its own limit", timeout=0.5)
+        long = session.create("sleep 2.5\npython doIt.py\n", timeout="1h30m")
+        quick = session.create("python doIt.py\n", timeout=30)
+        lingering = session.create(LINGERING, timeout="4s")
+        runs = [polite, stubborn, again, short, long, quick, lingering]
+        errors = dict(zip(runs, session.ends(*runs), strict=True))
+        assert [run.id for run in runs if errors[run]] == [polite.id, stubborn.id, short.id]
+
+        for run, text in ((polite, "2 s"), (stubborn, "2 s"), (short, "0.5 s")):
+            assert errors[run].reason == f"it took longer than its time limit of {text}"
+            assert run.failure_reason == errors[run].reason and run.attempt == 1
+        # It could clean up, and that was not interrupted.
+        assert polite.exit_code == 9 and (place(flow, polite) / "told").exists()
+        # It was killed, with all that it had started, 3 s after it was told.
+        told = float((place(flow, stubborn) / "told").read_text().splitlines()[0])
+        ended = (place(flow, stubborn) / "exit.json").stat().st_mtime
+        assert stubborn.exit_code == 137 and 2.5 < ended - told < 5.0
+        assert again.attempt == 2 and "time limit of 2 s" in again.last_failure
+        # FINISHED in time: so it stays, although what came after took too long.
+        session.until(lingering, state="FINISHED", ended_state="FINISHED", exit_code=143)
+        for run in (quick, long, lingering):
+            assert run.attempt == 1 and run.entries.get("failure_reason") is None
+        for run in runs:
+            nothing_lives(place(flow, run), run.attempt)
+        all_slots_free(flow)
+
+    def test_counts_from_the_start_of_the_run_not_of_its_launcher(self, supervised):
+        """A launcher that was killed and replaced keeps the limit of what it adopts."""
+        flow, session = supervised()
+        run = session.create("date +%s.%N > began\n" + POLITE, timeout=5)
+        directory = place(flow, run)
+        began = wait_until(lambda: float((directory / "began").read_text()), "it has begun")
+        wait_until(lambda: time.time() > began + 2, "it has run for 2 s")
+        before = flow.pids()["launcher:mult"]
+        kill9(before)
+
+        def replaced():
+            daemon = flow.daemons()["launcher:mult"]
+            return daemon["pid"] not in (None, before) and daemon["state"] == "ready"
+
+        wait_until(replaced, "the launcher is replaced")
+        assert not (directory / "told").exists()
+        (error,) = session.ends(run)
+        assert error is not None and "time limit of 5 s" in error.reason and run.attempt == 1
+        took = float((directory / "told").read_text()) - began
+        assert 4.9 < took < 6.9, took
+
+
+class TestNproc:
+    def test_default_own_and_too_many(self, supervised):
+        """A run takes as many slots as it says; one that wants too many fails without waiting."""
+        flow, session = supervised("slots: 3\n", {"mult": "    nproc: 2\n"})
+        wide = session.create(GATE + "python doIt.py")
+        narrow = session.create(GATE + "python doIt.py", nproc=1)
+        assert (wide.nproc, narrow.nproc) == (2, 1)
+        wait_until(lambda: taken_slots(flow) == [0, 1, 2], "all slots are taken", timeout=5)
+        session.until(narrow, state="launched")
+        # Nothing is free, and it fails all the same.
+        (error,) = session.ends(session.create("true", nproc=4), timeout=5)
+        assert error is not None and error.reason == "it needs 4 slots, and there are 3"
+        for run in (wide, narrow):
+            (place(flow, run) / "go").touch()
+        assert session.ends(wide, narrow) == [None, None]
+        all_slots_free(flow)
+
+
+# What shells, YAML and header lines might make something else of.
+ODD = {
+    "SPACES": "  a  b  ",
+    "QUOTES": 'it\'s "quoted" `id` \\ \\n',
+    "DOLLAR": "$HOME ${PATH} $(touch pwned) !x",
+    "LINES": "one\ntwo\n\nthree\n",
+    "OTHER": "ü€ ; & | > < * ? ~ #",
+    "PLACE": "__BLACKDYNAMITE__run_id__",
+    "EMPTY": "",
+}
+
+
+class TestEnvironment:
+    def test_adds_up_and_is_quoted(self, supervised):
+        """All, study, run: the later wins; the run sees each text as it was written."""
+        flow, session = supervised(
+            "environment: {ALL: 1, WHO: all, FLAG: yes, HALF: 0.5}\n",
+            {"mult": "    environment: {WHO: study, STUDY: 'a b', BLACKDYNAMITE_RUN_ID: 99}\n"},
+        )
+        script = "env -0 > env\n" + "python doIt.py\n"
+        given = {**ODD, "WHO": "run", "BLACKDYNAMITE_HOST": "zeo:///nowhere", "N": 7}
+        one, other = session.create(script, environment=given), session.create(script + "# 2")
+        assert session.ends(one, other) == [None, None]
+        mine, theirs = (
+            dict(e.split("=", 1) for e in (place(flow, run) / "env").read_text().split("\0") if e)
+            for run in (one, other)
+        )
+        common = {"ALL": "1", "FLAG": "true", "HALF": "0.5", "STUDY": "a b"}
+        assert {**common, **ODD, "WHO": "run", "N": "7"}.items() <= mine.items()
+        assert {**common, "WHO": "study"}.items() <= theirs.items()
+        assert not ODD.keys() & theirs.keys()
+        assert mine["BLACKDYNAMITE_HOST"] == theirs["BLACKDYNAMITE_HOST"]
+        assert [each["BLACKDYNAMITE_RUN_ID"] for each in (mine, theirs)] == ["1", "2"]
+        assert not (place(flow, one) / "pwned").exists()
+
+
+WRONG = {
+    "retries: many": "retries",
+    "retries: -1": "retries",
+    "retries: 1.5": "retries",
+    "timeout: soon": "timeout",
+    "timeout: 0": "timeout",
+    "timeout: -5s": "timeout",
+    "nproc: 0": "nproc",
+    "nproc: true": "nproc",
+    "environment: [A=1]": "environment",
+    "environment: {A-B: 1}": "A-B",
+    "environment: {A: [1]}": "environment",
+    "finish: never": "finish",
+}
+
+
+class TestWrongValues:
+    @pytest.mark.parametrize("line", WRONG)
+    @pytest.mark.parametrize("where", ["all", "study"])
+    def test_in_motoko_yaml(self, tmp_path, line, where):
+        """Exit code 2, file and key are named, and nothing is there that was not before."""
+        flow = write_workflow(tmp_path / "wf")
+        text = flow.path.read_text()
+        below = f"  mult:\n    {line}\n" if where == "study" else "  mult:\n"
+        flow.path.write_text(text.replace("  mult:\n", below) + (line if where == "all" else ""))
+        before = sorted(flow.directory.rglob("*"))
+        done = flow.motoko("supervise", "--detach")
+        assert done.returncode == 2, done.stdout + done.stderr
+        at = "task_managers.mult." if where == "study" else ""
+        assert f"{flow.path}: {at}{line.partition(':')[0]}" in done.stderr
+        assert WRONG[line] in done.stderr and "Traceback" not in done.stderr
+        assert sorted(flow.directory.rglob("*")) == before
+
+    def test_in_create_task(self, supervised):
+        """ParameterError names the study and the parameter, before any run or job is made."""
+        flow, session = supervised()
+        wrong = {
+            "retries": [-1, "2", 1.5, True],
+            "timeout": [0, -1, "soon", float("inf"), float("nan"), [1]],
+            "nproc": [0, 1.5, "2", True],
+            "environment": ["A=1", {"A B": 1}, {"A": None}, {"A": {"B": 1}}, {"A": "\0"}],
+            "finish": ["never", 1, True],
+        }
+        for name, values in wrong.items():
+            for value in values:
+                with pytest.raises(ParameterError, match=rf"mult.*{name}"):
+                    session.create("true", **{name: value})
+        base = session.workflow.mult.base
+        assert len(base.runs.entries) == len(base.jobs.entries) == 0
+        assert not Path(flow.directory, "mult", "BD-mult-runs").exists()
+        assert session.ends(session.create("python doIt.py")) == [None]
