@@ -4,11 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 # Further arguments for pytest: make test PYTEST_ARGS="-k watcher -x"
 PYTEST_ARGS ?=
+# How many tests run at a time: most of them wait for processes.
+JOBS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq --no-input
-# git keeps no empty directories: a tier without tests is not there.
-TESTS = $(wildcard tests/unit tests/integration tests/faults)
 SOURCES := motoko supervisor workers tests examples benchmarks
 TYPED := build/typed
 
@@ -18,11 +18,11 @@ TYPED := build/typed
 
 help:
 	@echo "make demo    run a real calculation, examples/eos, and print its table"
-	@echo "make test    run all tests but those that need Slurm"
-	@echo "make test-faults   half an hour of kill -9, SIGSTOP and lost messages at full speed"
+	@echo "make test    run the unit and integration tests"
+	@echo "make test-faults   kill -9, SIGSTOP and lost messages at full speed, for an hour"
 	@echo "make test-compat   run the tests and the example of the public motoko 0.1.4"
 	@echo "make lint    ruff and mypy"
-	@echo "make bench   the benchmarks: idling, chains, selecting, creating, waking (15 minutes)"
+	@echo "make bench   the benchmarks: idling, chains, selecting, creating, waking (20 minutes)"
 	@echo "make clean   remove what the examples, the tests and the builds have left"
 	@echo
 	@echo "Each makes the virtual environment $(VENV) when it is missing: PYTHON=python3.12 chooses"
@@ -33,14 +33,16 @@ demo: $(VENV)/.examples
 	@echo && cat examples/eos/report.txt && echo && echo "plot: $(CURDIR)/examples/eos/report.png"
 
 test: $(VENV)/.test
-	$(BIN)/pytest $(TESTS) $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit tests/integration $(PYTEST_ARGS)
 
-# Random faults for a long time; make test has a minute of it. SEED=2 for others.
+# kill -9, SIGSTOP, lost messages. The campaigns last as long as these say; CI has short ones.
 SEED ?= 1
 CAMPAIGN_S ?= 1800
+KILLS ?= 200
+LAUNCHES ?= 2000
 test-faults: $(VENV)/.test
-	MOTOKO_CAMPAIGN_S=$(CAMPAIGN_S) MOTOKO_CAMPAIGN_SEED=$(SEED) \
-	    $(BIN)/pytest tests/faults -s $(PYTEST_ARGS)
+	MOTOKO_CAMPAIGN_SEED=$(SEED) MOTOKO_CAMPAIGN_S=$(CAMPAIGN_S) MOTOKO_KILLS=$(KILLS) \
+	    MOTOKO_LAUNCHES=$(LAUNCHES) $(BIN)/pytest tests/faults $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test
@@ -60,7 +62,7 @@ typecheck: $(VENV)/.dev
 	    --cache-dir "$(CURDIR)/.mypy_cache" -p motoko
 
 bench: $(VENV)/.test
-	@failed=; for each in idle chain select create wake watcher; do \
+	@failed=; for each in idle chain select create wake watcher fan_out plain; do \
 	    $(BIN)/python benchmarks/$$each.py || failed="$$failed $$each"; echo; \
 	done; [ -z "$$failed" ] || { echo "not as promised:$$failed" >&2; exit 1; }
 

@@ -30,7 +30,7 @@ from pathlib import Path
 import psutil
 from chain import DEFAULT_PEER_VENV, PATIENCE_S, PEER, peer_programs
 from chain import FILES as CHAIN_FILES
-from scratch import PROGRAMS, Scratch, end_cleanly_when_terminated, machine, report
+from scratch import PROGRAMS, Scratch, cpu_s, end_cleanly_when_terminated, machine, report
 
 RATIO = 3.0  # promised
 LAUNCHER_MS = 15.0  # CPU a run, promised
@@ -95,9 +95,9 @@ def start(scratch: Scratch) -> None:
 
 def spent(daemons: Mapping[str, psutil.Process]) -> dict[str, float]:
     """CPU seconds of the daemons until now, and of the launcher's children that have ended."""
-    times = {name: process.cpu_times() for name, process in daemons.items()}
-    children = times[LAUNCHER].children_user + times[LAUNCHER].children_system
-    return {**{name: each.user + each.system for name, each in times.items()}, RUNS: children}
+    times = daemons[LAUNCHER].cpu_times()
+    children = times.children_user + times.children_system
+    return {**{name: cpu_s(process) for name, process in daemons.items()}, RUNS: children}
 
 
 def measure_ours(runs: int) -> Ours:
@@ -137,7 +137,7 @@ def measure_peer(runs: int, programs: Path) -> float:
 def main() -> None:
     """Measure both, print a table, and exit with 1 if a promise is not kept."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=24, help="independent runs (default: 24)")
+    parser.add_argument("--runs", type=int, default=40, help="independent runs (default: 40)")
     parser.add_argument("--skip-peer", action="store_true", help="measure ours only")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--peer-venv", type=Path, default=DEFAULT_PEER_VENV, metavar="DIR")

@@ -29,9 +29,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import psutil
 from parsl_peer import DEFAULT_PARSL_VENV, rates
-from scratch import Scratch, end_cleanly_when_terminated, machine, report
+from scratch import Scratch, cpu_s, end_cleanly_when_terminated, machine, report
 
 COMMITS = 8.0  # promised: at most so many a step
 SHARE = 1 / 3  # promised: at least so much of Parsl's rate
@@ -176,12 +175,6 @@ def stages_of(scratch: Scratch, steps: list[Any]) -> list[list[float]]:
     return [list(each) for each in stages]
 
 
-def cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of a process itself until now."""
-    times = process.cpu_times()
-    return times.user + times.system
-
-
 def milliseconds(seconds: list[float]) -> float:
     """The median."""
     return round(1000 * statistics.median(seconds), 2)
@@ -202,9 +195,8 @@ def main() -> None:
         parser.error("a chain has two steps at least, and the other numbers have to be positive")
     end_cleanly_when_terminated()
 
-    parsl = None
-    if not options.skip_parsl:
-        parsl = rates(options.parsl_venv.absolute(), SLOTS, options.runs, options.turns)
+    sizes = (SLOTS, options.runs, options.turns)
+    parsl = None if options.skip_parsl else rates(options.parsl_venv.absolute(), *sizes)
     ours = measure_ours(options)
     share = round(ours.rate / statistics.median(parsl["rates"]), 3) if parsl else None
     passed = (
@@ -221,6 +213,9 @@ def main() -> None:
         "share_of_parsl": share,
         "passed": passed,
     }
+    turns = {"ours": ours.rates}
+    if parsl:
+        turns[f"Parsl {parsl['version']}"] = parsl["rates"]
     lines = [
         f"a chain of {options.length} steps, milliseconds, medians",
         f"  {'a commit of one object':<24}{ours.commit_ms:8.2f}",
@@ -228,13 +223,13 @@ def main() -> None:
         *(f"    {name:<22}{ms:8.2f}" for name, ms in ours.stages_ms.items()),
         f"  {'a step, in commits':<24}{ours.commits:8.2f}   (promised: at most {COMMITS:g})",
         f"{options.runs} independent runs on {SLOTS} slots, runs per second, median of turns",
-        rate_line("ours", ours.rates),
+        *(
+            f"  {name:<24}{statistics.median(each):8.1f}   ({', '.join(map(str, each))})"
+            for name, each in turns.items()
+        ),
     ]
     if parsl:
-        lines += [
-            rate_line(f"Parsl {parsl['version']}", parsl["rates"]),
-            f"  {'ours, of Parsl':<24}{share:8.2f}   (promised: at least {SHARE:.2f})",
-        ]
+        lines.append(f"  {'ours, of Parsl':<24}{share:8.2f}   (promised: at least {SHARE:.2f})")
     elif not options.skip_parsl:
         lines.append("  Parsl could not be installed: not compared")
     lines += [
@@ -248,12 +243,6 @@ def main() -> None:
         "PASS" if passed else "FAIL",
     ]
     report(result, "\n".join(lines), as_json=options.json)
-
-
-def rate_line(name: str, found: list[float]) -> str:
-    """For people."""
-    turns = ", ".join(f"{each:.1f}" for each in found)
-    return f"  {name:<24}{statistics.median(found):8.1f}   ({turns})"
 
 
 if __name__ == "__main__":

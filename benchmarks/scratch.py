@@ -180,6 +180,12 @@ def end_cleanly_when_terminated() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds of a process itself until now, in steps of 0.01."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest of the values that so many percent of them do not exceed."""
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]

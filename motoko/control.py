@@ -14,14 +14,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from motoko.config import WorkflowConfig, load
 from motoko.errors import ConfigError, MotokoError, NoSupervisor, NotCreated
 from motoko.identity import Identity
 from motoko.log_files import rotate_if_long
 from motoko.log_reading import tail
-from motoko.runtime import Runtime, locate, prepare, read_json
+from motoko.runtime import (
+    Runtime,
+    locate,
+    prepare,
+    read_json,
+    unrecorded_daemons,
+    unwritable,
+)
 
 SUPERVISOR = "supervisor"
 POLL_S = 0.05
@@ -102,7 +109,7 @@ def is_running(config: WorkflowConfig) -> bool:
 def supervisor_lock(runtime: Runtime) -> Iterator[None]:
     """Be the only one who may start or stop daemons; raises ``AlreadySupervised`` otherwise."""
     deadline = time.monotonic() + LOCK_PATIENCE_S
-    with open(runtime.lock(SUPERVISOR), "a") as lock:
+    with _opened(runtime) as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,6 +124,13 @@ def supervisor_lock(runtime: Runtime) -> Iterator[None]:
                     ) from None
             time.sleep(POLL_S)
         yield
+
+
+def _opened(runtime: Runtime) -> IO[str]:
+    try:
+        return open(runtime.lock(SUPERVISOR), "a")
+    except OSError as error:
+        raise unwritable(runtime, error) from error
 
 
 def supervisor_elsewhere(config: WorkflowConfig) -> Identity | None:
@@ -142,14 +156,19 @@ def refuse_elsewhere(config: WorkflowConfig) -> None:
 
 
 def living_daemons(runtime: Runtime) -> list[LivingDaemon]:
-    """The daemons whose records name a living process of this host, by name."""
-    found = []
+    """The workflow's daemons that live on this host, by name: those that their records name.
+
+    Where the supervisor was killed, also those that it has started and that have no record yet.
+    """
+    supervisor = _identity(runtime.record(SUPERVISOR))
+    was_killed = supervisor is not None and supervisor.is_here and not supervisor.alive
+    found = [LivingDaemon(*each) for each in unrecorded_daemons(runtime)] if was_killed else []
     for path in sorted((runtime.wf / "daemons").glob("*.json")):
         identity = _identity(path)
         name = str((read_json(path) or {}).get("name", ""))
         if identity is not None and identity.alive and name not in ("", SUPERVISOR):
             found.append(LivingDaemon(name, identity))
-    return sorted(found, key=lambda daemon: daemon.name)
+    return sorted(set(found), key=lambda daemon: daemon.name)
 
 
 def _identity(record: Path) -> Identity | None:
@@ -222,7 +241,9 @@ def start_detached(
     if launchers:
         wait_for_answer(config, deadline)
         ask(records(config), "add_launchers", slots=slots)
-    wait_until_ready(config, deadline)
+    status = wait_until_ready(config, deadline)
+    if announce is not None:
+        announce(f"already running: pid {status['supervisor']['pid']}")
 
 
 def _ignore(line: str) -> None:
@@ -372,13 +393,14 @@ def stop(config: WorkflowConfig, announce: Announce | None = None) -> None:
 def remove_leftovers(config: WorkflowConfig, runtime: Runtime) -> None:
     """Remove the records of what has ended, and the sockets. The caller holds the lock."""
     living = {runtime.record(daemon.name) for daemon in living_daemons(runtime)}
-    for record in (runtime.wf / "daemons").glob("*.json"):
-        if record not in living:
-            record.unlink(missing_ok=True)
+    # Also what somebody who was killed has written in part.
+    ended = {*(runtime.wf / "daemons").glob("*.json*")} - living
+    for path in ended if living else {*ended, *runtime.wf.glob(f"*{runtime.restarts.name}*")}:
+        with contextlib.suppress(OSError):  # a read-only disk: they do no harm
+            path.unlink()
     if living:
         return  # something cannot even be killed (a hung file system): it may hold a socket
-    runtime.restarts.unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):  # a cleaner of temporary files was faster
+    with contextlib.suppress(OSError):  # a cleaner of temporary files was faster
         for path in runtime.sockets.iterdir():
             if path.is_socket():
                 path.unlink(missing_ok=True)

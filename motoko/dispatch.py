@@ -226,10 +226,9 @@ class Dispatcher:
 
     def close(self) -> None:
         """Stop listening."""
-        for task in self._tasks:
-            task.cancel()
-        if self._asking is not None:
-            self._asking.cancel()
+        if not self.loop.is_closed():
+            for task in (*self._tasks, *([self._asking] if self._asking else [])):
+                task.cancel()
         self._subscriber.close()
         if self._status is not None and self._was_live:
             self._publisher.send(msgspec.structs.replace(self._status(self), gone=True))

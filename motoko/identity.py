@@ -105,6 +105,23 @@ class Identity:
         return True
 
 
+def processes_with(*arguments: str) -> list[tuple[Identity, list[str]]]:
+    """Our living processes whose program has these first arguments and more, with all of them."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or (identity := Identity.of(int(entry.name))) is None:
+            continue
+        with contextlib.suppress(OSError):  # it has just ended
+            if entry.stat().st_uid != os.getuid():
+                continue
+            command = Path(entry.path, "cmdline").read_bytes().split(b"\0")[1:-1]
+            texts = [os.fsdecode(each) for each in command]
+            begins = tuple(texts[: len(arguments)]) == arguments and len(texts) > len(arguments)
+            if begins and identity.alive:
+                found.append((identity, texts))
+    return found
+
+
 def session_members(*sessions: int) -> list[tuple[Identity, int]]:
     """The living processes of some sessions, each with its session (one scan of /proc)."""
     found = []

@@ -20,7 +20,7 @@ from typing import Any
 
 from motoko.config import WorkflowConfig
 from motoko.errors import MotokoError
-from motoko.identity import Identity
+from motoko.identity import Identity, processes_with
 
 # Linux allows 107 bytes in a Unix socket's path.
 SOCKET_PATH_MAX = 107
@@ -133,11 +133,25 @@ def prepare(config: WorkflowConfig) -> Runtime:
         (runtime.wf / "orchestrators").mkdir(exist_ok=True)
         write_atomically(runtime.wf / "runtime", f"{runtime.sockets}\n")
     except OSError as error:
-        raise MotokoError(
-            f"cannot write into {runtime.wf}: {error.strerror}",
-            hint="make the workflow's directory writable, and check quota and free space",
-        ) from error
+        raise unwritable(runtime, error) from error
     return runtime
+
+
+def unwritable(runtime: Runtime, error: OSError) -> MotokoError:
+    """What to raise if ``.wf`` cannot be written."""
+    return MotokoError(
+        f"cannot write into {runtime.wf}: {error.strerror}",
+        hint="make the workflow's directory writable, and check quota and free space",
+    )
+
+
+def remake_sockets(runtime: Runtime) -> bool:
+    """Make the sockets' directory again where it was; whether it is there, and ours alone."""
+    with contextlib.suppress(FileExistsError):
+        runtime.sockets.parent.mkdir(mode=0o700, parents=True)
+    with contextlib.suppress(FileExistsError):
+        runtime.sockets.mkdir(mode=0o700)
+    return _is_private(runtime.sockets)
 
 
 def _make_socket_directory(config: WorkflowConfig) -> Path:
@@ -156,16 +170,14 @@ def _make_socket_directory(config: WorkflowConfig) -> Path:
                 hint=f"chmod 700 {path}, or name another directory in motoko.yaml",
             )
     else:
-        parent = Path(tempfile.gettempdir()) / f"motoko-{os.getuid()}"
-        path = parent / _digest(str(config.path.resolve()))
-        with contextlib.suppress(FileExistsError):
-            parent.mkdir(mode=0o700)
-        if _is_private(parent):
-            with contextlib.suppress(FileExistsError):
-                path.mkdir(mode=0o700)
-        if not (_is_private(parent) and _is_private(path)):
-            # Somebody else holds the name: take a fresh one that nobody can guess.
-            path = Path(tempfile.mkdtemp(prefix=f"motoko-{os.getuid()}-"))
+        try:
+            path = _make_temporary(_digest(str(config.path.resolve())))
+        except OSError as error:
+            raise MotokoError(
+                f"no directory for sockets can be made: {error}",
+                hint="set TMPDIR, or runtime_dir in motoko.yaml, to a place on a local disk that "
+                "you can write to",
+            ) from error
     if len(os.fsencode(path)) + 1 + _LONGEST_NAME > SOCKET_PATH_MAX:
         raise MotokoError(
             f"the directory for sockets is too long for Unix sockets: {path}",
@@ -174,11 +186,30 @@ def _make_socket_directory(config: WorkflowConfig) -> Path:
     return path
 
 
+def _make_temporary(name: str) -> Path:
+    parent = Path(tempfile.gettempdir()) / f"motoko-{os.getuid()}"
+    path = parent / name
+    with contextlib.suppress(FileExistsError):
+        parent.mkdir(mode=0o700)
+    if _is_private(parent):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        if _is_private(path):
+            return path
+    # Somebody else holds the name: take a fresh one that nobody can guess.
+    return Path(tempfile.mkdtemp(prefix=f"motoko-{os.getuid()}-"))
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's content: readers see the old or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -200,3 +231,16 @@ def living_orchestrators(runtime: Runtime) -> Iterator[tuple[str, Identity]]:
             identity = Identity.from_dict(data)
             if identity.alive or identity.host != Identity.mine().host:
                 yield str(data["run_name"]), identity
+
+
+def unrecorded_daemons(runtime: Runtime) -> Iterator[tuple[str, Identity]]:
+    """The name and identity of each living daemon, by their command lines, in no order.
+
+    Slow, and it does not see those that were started in another way than by a supervisor.
+    """
+    for identity, (_, _, module, *rest) in processes_with("-P", "-m"):
+        package, _, kind = module.rpartition(".")
+        if package == "motoko.workers" and rest:
+            path, *study = rest[:2]
+            if Path(path).parent.resolve() == runtime.directory.resolve():
+                yield ":".join([kind, *study]), identity

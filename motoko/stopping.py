@@ -14,7 +14,7 @@ from motoko.config import WorkflowConfig
 from motoko.control import SUPERVISOR, Announce, LivingDaemon
 from motoko.errors import MotokoError
 from motoko.identity import Identity
-from motoko.runtime import Runtime, locate
+from motoko.runtime import Runtime, locate, read_json
 from motoko.supervision import KILL_DEADLINE_S
 
 ANSWER_S = 5.0
@@ -36,7 +36,7 @@ def stop(config: WorkflowConfig, announce: Announce, detail: Announce = ignore) 
     daemons = control.living_daemons(runtime)
     if supervisor is not None:
         with _following(runtime, detail):
-            _stop_supervisor(config, supervisor, runtime, daemons, announce, detail)
+            _stop_supervisor(config, supervisor, runtime, announce, detail)
     # What is left now nobody looks after: its supervisor had been killed, or was just now.
     _stop_orphans(config, runtime, announce, detail)
     _say_what_has_stopped(daemons, announce)
@@ -140,7 +140,6 @@ def _stop_supervisor(
     config: WorkflowConfig,
     supervisor: Identity,
     runtime: Runtime,
-    daemons: list[LivingDaemon],
     announce: Announce,
     detail: Announce,
 ) -> None:
@@ -148,9 +147,8 @@ def _stop_supervisor(
     detail(f"asking the supervisor (pid {supervisor.pid}) to stop")
     answer = control.ask(runtime, "stop", ANSWER_S)
     if answer is not None:
-        if gone(
-            [supervisor, *(daemon.identity for daemon in daemons)], config.supervision.stopped_s
-        ):
+        # It ends after all others have; if it is killed, they are left to us.
+        if gone([supervisor], config.supervision.stopped_s):
             announce(f"stopped supervisor (pid {supervisor.pid})")
             return
     # It may be starting, and have no control socket yet.
@@ -165,14 +163,25 @@ def _stop_supervisor(
 def _stop_orphans(
     config: WorkflowConfig, runtime: Runtime, announce: Announce, detail: Announce
 ) -> None:
-    """Stop the daemons that have no supervisor, in the order in which it would."""
-    if not control.living_daemons(runtime):
+    """Stop the daemons that have no supervisor, in the order in which it would, and tidy up."""
+    if not something_is_left(config):
         return
     # With its lock nobody starts again what is being stopped.
-    with control.supervisor_lock(runtime), _announcement(config):
-        _stop_in_order(config, control.living_daemons(runtime), announce, detail)
-        if locate(config) is not None:
-            control.remove_leftovers(config, runtime)
+    with control.supervisor_lock(runtime):
+        if daemons := control.living_daemons(runtime):
+            with _announcement(config):
+                _stop_in_order(config, daemons, announce, detail)
+        control.remove_leftovers(config, runtime)
+
+
+def something_is_left(config: WorkflowConfig) -> bool:
+    """Whether a daemon lives, or the supervisor of this host was killed and has left files."""
+    runtime = control.records(config)
+    record = read_json(runtime.record(SUPERVISOR))
+    with contextlib.suppress(KeyError, ValueError):
+        if record is not None and Identity.from_dict(record).is_here:
+            return True
+    return bool(control.living_daemons(runtime))
 
 
 def _stop_in_order(

@@ -10,6 +10,7 @@ import logging
 import signal
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from motoko.bus.messages import DaemonStatus
@@ -24,7 +25,7 @@ from motoko.supervisor.child import Child, adopt, spawn
 from motoko.supervisor.daemons import Spec, may_start
 from motoko.supervisor.ending import end
 from motoko.supervisor.member import Member
-from motoko.supervisor.probes import NoAnswer, figures, ping_zeo
+from motoko.supervisor.probes import NoAnswer, figures, ping_bus, ping_zeo
 from motoko.supervisor.report import Listener
 from motoko.supervisor.restarts import Restarts
 from motoko.supervisor.table import Do, Entry, Policy, State, overall
@@ -77,7 +78,10 @@ class Crew:
     def add(self, spec: Spec) -> None:
         """Take a daemon in: it is started when what it depends on is there, or adopted."""
         socket = self._runtime.zeo(spec.study) if spec.kind == "zeo" and spec.study else None
-        member = Member(spec, Entry(spec.name, self._policy), socket=socket)
+        bus = (self._runtime.bus_publish, self._runtime.bus_subscribe)
+        sockets = [Path(each.removeprefix("ipc://")) for each in bus if spec.kind == "bus"]
+        sockets += [] if socket is None else [socket]
+        member = Member(spec, Entry(spec.name, self._policy), socket=socket, sockets=sockets)
         self.members[spec.name] = member
         adopted = self._adopt(member)
         member.entry.restarts = self._restarts.at_start(spec.name, adopted=adopted)
@@ -158,6 +162,9 @@ class Crew:
         self._set_timer(member)
         if member.socket is not None:
             self.background(self._await_server(member, child))
+        elif member.spec.kind == "bus" and adopted:
+            # Our subscriber may have found it before we knew of it, and says so only once.
+            self.background(self._await_bus(member, child))
 
     # What happens
 
@@ -172,6 +179,11 @@ class Crew:
                 if member.child is child:
                     member.detail, member.counts = said
                     self.ready(member)
+
+    async def _await_bus(self, member: Member, child: Child) -> None:
+        answered = await ping_bus(self._runtime.bus_subscribe, self._policy.readiness)
+        if answered and member.child is child:
+            self.ready(member)
 
     def heard(self, message: DaemonStatus) -> None:
         """A daemon says what it is doing."""
@@ -204,6 +216,10 @@ class Crew:
 
     def too_big(self, member: Member, reason: str) -> None:
         """A daemon takes too much memory: another takes its place."""
+        self.replace(member, reason)
+
+    def replace(self, member: Member, reason: str) -> None:
+        """A daemon works, and cannot stay for a reason: another takes its place."""
         self.say(member.name, f"{reason}, restarting")
         self.restart([member.name], f"{reason}, restarted")
 
@@ -221,6 +237,8 @@ class Crew:
         asked = entry.state is State.STOPPING
         do = entry.died(self._loop.time(), how)
         self._restarts.died(member.name, entry.restarts, pid)
+        if self._restarts.problem:  # most likely why it has died: it could not tell itself
+            entry.last_exit = f"{entry.last_exit}; {self._restarts.problem}"
         if asked:
             self.say(member.name, "stopped")
             if member.name in self._wanted_again:

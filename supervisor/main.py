@@ -10,7 +10,7 @@ from motoko.config import WorkflowConfig
 from motoko.control import SUPERVISOR, check_startable, remove_leftovers, supervisor_lock
 from motoko.identity import Identity
 from motoko.log_files import LogFile, log_to
-from motoko.runtime import Runtime, prepare, write_atomically
+from motoko.runtime import Runtime, prepare, unwritable, write_atomically
 from motoko.supervisor.report import Listener
 from motoko.supervisor.shell import Supervisor
 
@@ -27,13 +27,15 @@ def supervise(
     runtime = prepare(config)
     with supervisor_lock(runtime):
         settings = config.supervision
-        log_file = LogFile(runtime.log(SUPERVISOR), settings.log_size, settings.log_files)
+        note = {"name": SUPERVISOR, **Identity.mine().to_dict()}
+        try:
+            log_file = LogFile(runtime.log(SUPERVISOR), settings.log_size, settings.log_files)
+            write_atomically(runtime.record(SUPERVISOR), json.dumps(note))
+        except OSError as error:
+            raise unwritable(runtime, error) from error
         log_to(log_file, SUPERVISOR)
         for warning in config.warnings:
             logging.warning("%s", warning)
-        record = runtime.record(SUPERVISOR)
-        note = {"name": SUPERVISOR, **Identity.mine().to_dict()}
-        write_atomically(record, json.dumps(note))
         asyncio.run(_run(config, runtime, listener, launchers=launchers, slots=slots))
         remove_leftovers(config, runtime)
         logging.info("stopped")

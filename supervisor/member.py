@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from motoko.supervisor.table import Entry, State
 class Member:
     """A daemon: what it is, its state, and its process while it has one.
 
-    ``heard`` is when it was last heard of, ``shrunk`` when it was last restarted for its size, in
-    the loop's time.
+    ``sockets`` are those that it listens on while it is ready. ``heard`` is when it was last heard
+    of, ``shrunk`` when it was last restarted for its size, in the loop's time.
     """
 
     spec: Spec
     entry: Entry
     socket: Path | None = None  # where a ZEO server answers
+    sockets: Sequence[Path] = ()
     child: Child | None = None
     timer: asyncio.TimerHandle | None = None
     heard: float = 0.0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from motoko.identity import Identity
 from motoko.runtime import Runtime, read_json, write_atomically
+
+log = logging.getLogger(__name__)
 
 
 class Restarts:
@@ -15,6 +18,7 @@ class Restarts:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._path = runtime.restarts
+        self.problem = ""  # why the file cannot be written, if it cannot
         before = read_json(self._path)
         self._goes_on = before is not None  # a predecessor was killed, and not stopped
         before = before or {}
@@ -47,7 +51,12 @@ class Restarts:
 
     def _write(self) -> None:
         content = {"counts": self._counts, "last": self._last}
-        write_atomically(self._path, json.dumps(content))
+        try:
+            write_atomically(self._path, json.dumps(content))
+            self.problem = ""
+        except OSError as error:  # no reason to look after nobody any more
+            self.problem = f"{self._runtime.wf} cannot be written: {error.strerror}"
+            log.error("%s", self.problem)
 
 
 def _whole(found: Any) -> dict[str, int]:

@@ -19,7 +19,7 @@ from motoko.supervisor.crew import Crew
 from motoko.supervisor.orchestrators import Orchestrators
 from motoko.supervisor.report import Listener
 from motoko.supervisor.requests import Requests
-from motoko.supervisor.server import serve
+from motoko.supervisor.sockets import Sockets
 from motoko.supervisor.table import State
 from motoko.supervisor.watchdog import Watchdog
 
@@ -70,7 +70,8 @@ class Supervisor:
             self._crew.add(spec)
         subscriber = Subscriber(self._runtime.bus_subscribe, self._heard, self._bus_is_live)
         subscriber.subscribe(b"daemon.", ORCHESTRATOR.encode())
-        server = await serve(self._runtime.control, self._answer)
+        sockets = Sockets(self._runtime, self._crew, self._answer)
+        await sockets.serve()
         try:
             self._crew.advance()
             watchdog = Watchdog(
@@ -80,10 +81,11 @@ class Supervisor:
                 lambda: self._traffic,
             )
             self._crew.background(watchdog.watch())
+            self._crew.background(sockets.watch())
             await self._stop_asked.wait()
             await self._stop()
         finally:
-            server.close()
+            sockets.close()
             subscriber.close()
             if self._publisher is not None:
                 self._publisher.close()

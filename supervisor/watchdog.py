@@ -17,7 +17,6 @@ from motoko.supervisor.table import State
 
 CHECK_S = 5.0
 QUIET_BUS_S = 5.0  # without any traffic the bus is asked
-SLOW_CHECK_S = 10.0
 # One that has grown again so soon after its restart needs what it takes, and is left alone.
 MEMORY_PAUSE_S = 300.0
 # Later than this by the clock, and it was us who did not run (frozen, or a very busy machine).
@@ -53,7 +52,7 @@ class Watchdog:
         """Watch for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_beats())
-            group.create_task(self._watch_slowly())
+            group.create_task(self._watch_servers_and_sizes())
 
     async def _watch_beats(self) -> None:
         while True:
@@ -94,9 +93,9 @@ class Watchdog:
             return False
         return True
 
-    async def _watch_slowly(self) -> None:
+    async def _watch_servers_and_sizes(self) -> None:
         while True:
-            await asyncio.sleep(SLOW_CHECK_S)
+            await asyncio.sleep(CHECK_S)
             self._check_memory()
             servers = [
                 member

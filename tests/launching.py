@@ -11,14 +11,18 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from support import Flow, wait_until
 
 from motoko import RunFailed, RunList, Workflow
+from motoko.config import load
+from motoko.control import supervisor_status
 from motoko.identity import Identity, session_members
 from motoko.workers.wrapper import read_claim
 
@@ -49,25 +53,31 @@ __BLACKDYNAMITE__code__
 """
 # In a script: wait until the test says go.
 GATE = "until [ -e go ]; do sleep 0.05; done\n"
+FINISHED = ""  # instead of a reason why it FAILED
+NO_FINISH = "launch.sh ended with exit code 0, but the run never called finish\\(\\)"
 
 
-def scripted(flow: Flow, yaml: str = "", studies: dict[str, str] | None = None) -> Flow:
+def scripted(
+    flow: Flow, yaml: str = "", below: dict[str, str] | None = None, *, do_it: bool = True
+) -> None:
     """Make all studies of a workflow such ones, and their databases.
 
     Args:
         flow: a workflow that was written, and not created.
         yaml: further lines of motoko.yaml.
-        studies: further lines below a study's name there.
+        below: further lines below a study's name there.
+        do_it: whether there is a doIt.py.
     """
-    managers = "".join(f"  {name}:\n{(studies or {}).get(name, '')}" for name in flow.studies)
+    managers = "".join(f"  {name}:\n{(below or {}).get(name, '')}" for name in flow.studies)
     flow.path.write_text(f"task_managers:\n{managers}orchestrator: orchestrator.main\n{yaml}")
     for study in flow.studies:
         directory = flow.directory / study
         (directory / "bd.yaml").write_text(BD_YAML.format(study=study))
         (directory / "launch.sh").write_text("__BLACKDYNAMITE__script__\n")
         (directory / "doIt.py").write_text(DO_IT)
+        if not do_it:
+            (directory / "doIt.py").unlink()
     flow.create()
-    return flow
 
 
 class Session:
@@ -132,13 +142,26 @@ class Session:
 
 
 @contextlib.contextmanager
-def sessions(flow: Flow) -> Iterator[Callable[..., Session]]:
-    """Makes sessions, and closes them at the end."""
+def supervising(workflow: Callable[..., Flow]) -> Iterator[Callable[..., tuple[Flow, Session]]]:
+    """Makes supervised workflows of scripts, and a session of each; closes the sessions.
+
+    ``make(*options, yaml=..., below=..., studies=...)``: options of ``motoko supervise``, and what
+    :func:`scripted` takes.
+    """
     made: list[Session] = []
 
-    def make(run_name: str = "r") -> Session:
-        made.append(Session(flow, run_name))
-        return made[-1]
+    def make(
+        *options: str,
+        yaml: str = "",
+        below: dict[str, str] | None = None,
+        studies: tuple[str, ...] = ("mult",),
+        do_it: bool = True,
+    ) -> tuple[Flow, Session]:
+        flow = workflow(studies=studies, created=False)
+        scripted(flow, yaml, below, do_it=do_it)
+        flow.supervise(*options)
+        made.append(Session(flow))
+        return flow, made[-1]
 
     try:
         yield make
@@ -187,14 +210,20 @@ def process_in(path: Path) -> Identity:
     return identity
 
 
+_wrappers: dict[tuple[Path, int], Identity] = {}
+
+
 def wrapper_of(directory: Path, attempt: int = 1) -> Identity:
-    """The wrapper of an attempt, as soon as it has claimed it."""
+    """The wrapper of an attempt, as soon as it has claimed it; also after that is overwritten."""
 
     def read() -> Identity | None:
         claim = read_claim(directory, attempt)
         return claim.wrapper if claim is not None and claim.wrapper.pid else None
 
-    return wait_until(read, f"attempt {attempt} is claimed in {directory}")
+    key = directory, attempt
+    if key not in _wrappers:
+        _wrappers[key] = wait_until(read, f"attempt {attempt} is claimed in {directory}")
+    return _wrappers[key]
 
 
 def living_of(directory: Path, attempt: int = 1) -> list[Identity]:
@@ -227,7 +256,100 @@ def taken_slots(flow: Flow) -> list[int]:
 
 def all_slots_free(flow: Flow) -> None:
     """Wait until nobody holds a slot."""
-    wait_until(lambda: not taken_slots(flow), f"slots are free: {taken_slots(flow)}", timeout=5.0)
+
+    def free() -> bool:
+        taken = taken_slots(flow)
+        assert not taken, taken
+        return True
+
+    wait_until(free, "all slots are free", timeout=5.0)
+
+
+def daemon(flow: Flow, name: str) -> dict[str, Any]:
+    """What the supervisor says of a daemon."""
+    status = supervisor_status(load(flow.path))
+    assert status is not None, "the supervisor does not answer"
+    (found,) = [each for each in status["daemons"] if each["name"] == name]
+    assert isinstance(found, dict)
+    return found
+
+
+def identity(flow: Flow, name: str) -> Identity:
+    """A daemon's process, as soon as it is ready."""
+
+    def ready() -> Identity | None:
+        found = daemon(flow, name)
+        assert found["state"] == "ready", found
+        return Identity.of(found["pid"])
+
+    return wait_until(ready, f"{name} is ready")
+
+
+def kill_daemon(flow: Flow, name: str) -> None:
+    """kill -9; returns once another one is ready."""
+    before = identity(flow, name)
+    assert before.signal(signal.SIGKILL)
+    wait_until(lambda: identity(flow, name) != before, f"{name} is replaced")
+
+
+def stop(flow: Flow, name: str) -> None:
+    """``motoko stop``: nobody starts it again."""
+    done = flow.motoko("stop", name)
+    assert done.returncode == 0, done.stderr
+
+
+def start(flow: Flow, name: str) -> None:
+    """``motoko start``."""
+    done = flow.motoko("start", name)
+    assert done.returncode == 0, done.stderr
+
+
+def go(flow: Flow, run: Any) -> None:
+    """Open a run's :data:`GATE`."""
+    (place(flow, run) / "go").touch()
+
+
+@dataclass
+class Row:
+    """A run, and what is to become of it: FINISHED, or FAILED with a reason (a pattern)."""
+
+    script: str
+    code: int | None = 0  # launch.sh's exit code, if that is known
+    reason: str = FINISHED
+    do_it: str | None = None
+    state: str = ""
+
+    @property
+    def final(self) -> str:
+        """The state it ends in."""
+        return self.state or ("FAILED" if self.reason else "FINISHED")
+
+
+def ended_with(code: int, said: str = ".*") -> str:
+    """A reason."""
+    return f"launch.sh ended with exit code {code}{said}"
+
+
+def check(flow: Flow, session: Session, rows: Sequence[Row], runs: Any = None) -> list[Any]:
+    """Have rows executed, or look at runs that are: all of it has to be as the rows say.
+
+    What is recorded, what an ``await`` raises, that nothing lives, and that all slots are free.
+    """
+    runs = runs or [session.create(row.script, row.do_it) for row in rows]
+    errors = session.ends(*runs, timeout=60)
+    for row, run, error in zip(rows, runs, errors, strict=True):
+        # Who is FINISHED, or FAILED by its own word, is so before launch.sh ends.
+        session.until(run, ended_state=row.final if row.reason else "FINISHED")
+        seen = dict(run.entries.items())
+        assert (seen["state"], seen.get("exit_code")) == (row.final, row.code), (row, seen)
+        if row.reason:
+            assert re.fullmatch(row.reason, seen["failure_reason"]), (row, seen["failure_reason"])
+            assert error is not None and error.reason == seen["failure_reason"], (row, error)
+        else:
+            assert error is None and not seen.get("failure_reason"), (row, seen, error)
+        nothing_lives(place(flow, run), run.attempt)
+    all_slots_free(flow)
+    return list(runs)
 
 
 def exit_record(directory: Path) -> dict[str, int] | None:

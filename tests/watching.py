@@ -169,6 +169,7 @@ class Listener:
     Attributes:
         told: the transitions in order, by study.
         heard: every message that came over the bus, for whomever.
+        everything: who hears them.
     """
 
     def __init__(
@@ -198,7 +199,7 @@ class Listener:
         after = {} if self._after is None else dict.fromkeys(self._studies, self._after)
         self.dispatcher = Dispatcher(runtime, self._studies, lambda study: None, after=after)
         self.dispatcher.listeners.append(lambda event: self.told[event.study].append(event))
-        everything = Subscriber(runtime.bus_subscribe, self.heard.append)
+        everything = self.everything = Subscriber(runtime.bus_subscribe, self.heard.append)
         everything.subscribe(b"")
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:

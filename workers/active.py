@@ -83,10 +83,14 @@ class ActiveRuns:
         for timer in run.timers:
             timer.cancel()
         del self._runs[run.run_id]
+        self.sweep(run.session)
+        self._ended(run, *run.collect())
+
+    def sweep(self, session: int) -> None:
+        """End in a moment what is left of a run that has ended."""
         if not self._swept:
             asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
-        self._swept.append(run.session)
-        self._ended(run, *run.collect())
+        self._swept.append(session)
 
     def _sweep(self) -> None:
         """End what has left its run's process group, but not its session. One scan for many."""

@@ -25,7 +25,7 @@ from motoko.dispatch import Counters, Dispatcher, Interest, Waiter
 from motoko.errors import ConfigError
 from motoko.policy import Policy, WrongPolicy
 from motoko.run_output import tail
-from motoko.states import CANCELLED_BY, CREATED, FINISHED
+from motoko.states import CANCELLED_BY, CREATED, FINISHED, LAUNCHED, RUNNING_STATES
 from motoko.timing import HEARTBEAT_S, until_next
 from motoko.workers.active import KILL_GRACE_S, ActiveRuns
 from motoko.workers.daemon import Daemon, arguments, running
@@ -83,6 +83,7 @@ class Launcher:
         self._active = ActiveRuns(self._ended)
         self._short_of_slots = False
         self._stopping = False
+        self._paused = False  # nothing is started any more; what runs is looked after
         self._waiter: Waiter | None = None
         self._hints: set[bytes] = set()  # what new runs will have us load
         self._dispatcher: Dispatcher | None = None
@@ -92,6 +93,7 @@ class Launcher:
         """Launch until told to stop."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self._stop)
+        loop.add_signal_handler(signal.SIGUSR2, self._pause_or_resume)
         heart = loop.create_task(self._heartbeat())
         dispatcher = Dispatcher(
             self._runtime,
@@ -110,12 +112,14 @@ class Launcher:
             while not self._stopping:
                 await self._step()
                 news = await waiter.wait(self._pause())
-                if not news and len(self._active):
-                    await atomically(self._base, self._end_cancelled)
+                if len(self._active):
+                    await atomically(self._base, self._end_cancelled, self._tid())
                 for change in news:
                     if change.new == CREATED:
                         self._work.waiting.add(change.run_id)
                         self._hints.update(bytes.fromhex(oid) for oid in change.oids)
+                    elif change.old == CREATED and change.new not in RUNNING_STATES:
+                        self._work.waiting.remove(change.run_id)  # cancelled, or deleted
                     elif change.new == FINISHED and change.run_id in self._active:
                         self._work.finished.add(change.run_id)
                 if waiter.read_again:
@@ -142,7 +146,9 @@ class Launcher:
             found = {}
             for run in self._base.all_runs():
                 number = run.entries["id"]
-                if number not in known and (what := examine(run.entries)):
+                if number in known or not self._preparer.is_ours(run.entries):
+                    continue
+                if what := examine(run.entries):
                     found[number] = what
             return found
 
@@ -151,6 +157,8 @@ class Launcher:
                 self._work.waiting.add(number, what.retry_at)
             elif what.end is not None:
                 self._work.ended[number] = what.end
+                if what.session is not None:
+                    self._active.sweep(what.session)
             elif what.process is not None:
                 log.info("run %d: adopted (pid %d)", number, what.process.pid)
                 self._active.add(LocalRun.adopt(number, what, self._timeout(number)))
@@ -162,7 +170,7 @@ class Launcher:
         work = self._work
         while True:
             ended, work.ended = work.ended, {}
-            if not (ended or work.unstarted or work.waiting):
+            if not (ended or ((work.unstarted or work.waiting) and not self._paused)):
                 self._slots.give_up()
                 return
             batch = Batch(ended)
@@ -198,17 +206,28 @@ class Launcher:
         batch.going.clear()
         for number, end in batch.ended.items():
             self._settle(number, end)
-        if not batch.looked:
+        if not (batch.looked or self._paused):
             self._prefetch()
             batch.starting = self._take_slots()
             batch.looked = True
         for number, slots in batch.starting.items():
-            prepared = self._preparer.prepare(number, number in self._work.unstarted)
+            launched = number in self._work.unstarted or self._is_through(batch, number)
+            prepared = self._preparer.prepare(number, launched)
             if prepared is not None:
                 key = number, prepared.attempt
                 batch.going.add(key)
                 if key not in batch.wrapped:
                     batch.wrapped[key] = LocalRun.start(prepared, slots)
+
+    def _is_through(self, batch: Batch, number: int) -> bool:
+        """Whether an earlier commit has marked a run, although its server died before it said so.
+
+        Nobody else marks runs of this study: there is one launcher.
+        """
+        run = self._base.runs.entries.get(number)
+        if run is None or run.entries.get("state") != LAUNCHED:
+            return False
+        return (number, run.entries.get("attempt")) in batch.wrapped
 
     def _tid(self) -> bytes:
         """The newest transaction that the bus has told of."""
@@ -273,7 +292,9 @@ class Launcher:
     def _ended(self, run: LocalRun, code: int | None, reason: str) -> None:
         if run.is_claimed:
             log.warning("run %d: somebody else has started it", run.run_id)
-            asyncio.get_running_loop().create_task(self._look_at_everything())
+            if self._waiter is not None:
+                self._waiter.read_again = True
+            self._wake()
             return
         self._work.ended[run.run_id] = End(
             code=code,
@@ -293,15 +314,25 @@ class Launcher:
         if self._waiter is not None:
             self._waiter.event.set()
 
+    def _pause_or_resume(self) -> None:
+        self._paused = not self._paused
+        log.info("told to start %s", "nothing more" if self._paused else "runs again")
+        self._report()
+        self._wake()
+
     def _stop(self) -> None:
         log.info("told to end all runs")
         self._stopping = True
+        self._tell_all()  # at once: a server that is away may keep us from getting any further
         self._wake()
+
+    def _tell_all(self) -> None:
+        for number in self._active:
+            self._active.end(number, "stopped by `motoko kill`", final=True)
 
     async def _end_all(self) -> None:
         """End the local runs, and record it."""
-        for number in self._active:
-            self._active.end(number, "stopped by `motoko kill`", final=True)
+        self._tell_all()
         deadline = time.monotonic() + END_DEADLINE_S
         while len(self._active) and time.monotonic() < deadline:
             assert self._waiter is not None
@@ -327,11 +358,12 @@ class Launcher:
             DaemonStatus(
                 self.name,
                 os.getpid(),
-                detail=f"{running} running, {queued} queued",
+                detail=f"{running} running, {queued} queued{', paused' * self._paused}",
                 counts={
                     "running": running,
                     "queued": queued,
                     "slots": self._slots.count,
+                    "paused": int(self._paused),
                     **asdict(self._woken),
                 },
             )

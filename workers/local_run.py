@@ -138,17 +138,20 @@ class LocalRun:
                 member.signal(signal.SIGKILL)
         code = wrapper.read_exit(self.directory, self.attempt)
         if code is None:
+            if self._code == wrapper.UNCLAIMED and not self._claim_is_there():
+                return None, wrapper.UNWRITABLE
             code = self._code  # it could not be written down: a full disk, say
         if self.reason:
             return code, self.reason
         out_of_memory = self._oom_kills is not None and (oom_kills() or 0) > self._oom_kills
         if code == KILLED_CODE and out_of_memory:
             return code, "it was killed (SIGKILL) while the kernel ran out of memory"
-        if code is not None:
-            return code, ""
-        if not self.directory.is_dir():
-            return None, "the run directory is gone"
-        return None, wrapper.KILLED
+        if code != 0 and not self.directory.is_dir():
+            return code, "the run directory is gone"
+        return code, "" if code is not None else wrapper.KILLED
+
+    def _claim_is_there(self) -> bool:
+        return wrapper.read_claim(self.directory, self.attempt) is not None
 
     @property
     def is_claimed(self) -> bool:

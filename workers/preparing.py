@@ -35,6 +35,11 @@ class Prepared:
     policy: Policy
 
 
+def _is_obscure(error: Exception) -> bool:
+    """Whether an error's text alone tells little: `'exec'`, say."""
+    return isinstance(error, (KeyError, TypeError))
+
+
 class Preparer:
     """Prepares the runs of one study, inside the caller's transaction."""
 
@@ -49,6 +54,10 @@ class Preparer:
         run = self._base.runs.entries.get(number)
         nproc = run.entries.get("nproc") if run is not None else 1
         return nproc if isinstance(nproc, int) and nproc > 0 else 1
+
+    def is_ours(self, entries: Mapping[str, Any]) -> bool:
+        """Whether a run is this machine's: other hosts may share the study's directory."""
+        return entries.get("machine_name") in self._hosts
 
     def policy(self, entries: Mapping[str, Any]) -> Policy:
         """How a run is executed; ``ValueError`` if what it says of that itself is not right."""
@@ -65,17 +74,17 @@ class Preparer:
             return None
         entries = run.entries
         attempt = int(entries.get("attempt") or 1)
-        if launched_already:
-            if entries.get("state") not in RUNNING_STATES:
-                return None  # meanwhile somebody has changed it
-            directory = Path(entries["run_path"])
-            return Prepared(
-                number, directory, attempt, str(entries.get("run_name")), self.policy(entries)
-            )
-        if entries.get("state") != CREATED or entries.get("machine_name") not in self._hosts:
-            return None
+        wanted = RUNNING_STATES if launched_already else {CREATED}
+        if entries.get("state") not in wanted or not self.is_ours(entries):
+            return None  # meanwhile somebody has changed it, or it is not ours
+        name = str(entries.get("run_name"))
         directory = self.directory(number)
         try:
+            if launched_already:
+                if not entries.get("run_path"):
+                    raise Unset(f"its state is {entries.get('state')}, but it has no run_path")
+                directory = Path(entries["run_path"])
+                return Prepared(number, directory, attempt, name, self.policy(entries))
             while read_claim(directory, attempt) is not None:
                 attempt += 1  # somebody has set it back to CREATED: this is a new attempt
             if self.slots_wanted(number) > self._slots:
@@ -85,8 +94,9 @@ class Preparer:
             policy = self.policy(entries)
             self._write(run, directory, attempt, policy)
         except (Unset, OSError, KeyError, TypeError, ValueError) as error:
-            log.warning("run %d cannot start: %s", number, error)
-            entries.update({"state": FAILED, "ended_state": FAILED, "failure_reason": str(error)})
+            reason = f"{type(error).__name__}: {error}" if _is_obscure(error) else str(error)
+            log.warning("run %d cannot start: %s", number, reason)
+            entries.update({"state": FAILED, "ended_state": FAILED, "failure_reason": reason})
             return None
         entries.update(
             {
@@ -102,7 +112,7 @@ class Preparer:
                 **({"start_time": datetime.datetime.now()} if policy.on_exit else {}),
             }
         )
-        return Prepared(number, directory, attempt, str(entries.get("run_name")), policy)
+        return Prepared(number, directory, attempt, name, policy)
 
     def directory(self, number: int) -> Path:
         """The run's directory."""

@@ -9,13 +9,7 @@ from typing import Any
 
 from motoko.identity import Identity
 from motoko.run_output import output_stem, stderr_path, tail
-from motoko.states import (
-    CREATED,
-    FAILED_STATES,
-    FINISHED,
-    RUNNING_STATES,
-    TOBELAUNCHED,
-)
+from motoko.states import CREATED, RUNNING_STATES, TOBELAUNCHED
 from motoko.workers import wrapper
 from motoko.workers.ends import End
 
@@ -27,8 +21,8 @@ class Found:
     Attributes:
         retry_at: it is CREATED, and not to be started before this time (seconds since the epoch).
         end: its attempt has ended, which is to be recorded.
-        process: its attempt runs: its wrapper, or who has outlived that, is this process,
-        session: and all of it are in this session.
+        process: its attempt runs: its wrapper, or who has outlived that, is this process.
+        session: all of its processes that live are in this session.
     """
 
     directory: Path
@@ -41,21 +35,22 @@ class Found:
 
 
 def examine(run: Mapping[str, Any]) -> Found | None:
-    """What is to be done with a run; ``None`` if nothing is."""
+    """What is to be done with a run; ``None`` if nothing is.
+
+    One that has set a final state itself may still be running, and its end is to be recorded, too.
+    """
     state = run.get("state")
     attempt = int(run.get("attempt") or 1)
     directory = Path(run.get("run_path") or "/nonexistent")
     stem = output_stem(str(run.get("run_name")))
     if state in (CREATED, TOBELAUNCHED):
         return Found(directory, attempt, stem, retry_at=float(run.get("retry_at") or 0.0))
-    if state not in RUNNING_STATES:
-        if state == FINISHED or state in FAILED_STATES or run.get("ended_state"):
-            return None
-        code = wrapper.read_exit(directory, attempt)
-        return Found(directory, attempt, stem, end=End(code=code)) if code == 0 else None
+    on_its_way = state in RUNNING_STATES
+    if not on_its_way and (run.get("ended_state") or run.get("exit_code") is not None):
+        return None
     claim = wrapper.read_claim(directory, attempt)
     if claim is None:
-        return Found(directory, attempt, stem)
+        return Found(directory, attempt, stem) if on_its_way else None
     session = claim.wrapper.pid
     if claim.wrapper.alive:
         return Found(directory, attempt, stem, process=claim.wrapper, session=session)
@@ -67,4 +62,4 @@ def examine(run: Mapping[str, Any]) -> Found | None:
     if code is None:
         reason = wrapper.KILLED if claim.since_reboot else "host rebooted"
     end = End(code=code, reason=reason, stderr=tail(stderr_path(run)))
-    return Found(directory, attempt, stem, end=end)
+    return Found(directory, attempt, stem, end=end, session=session if left else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import queue
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +32,11 @@ QUEUE_MAX = 10_000
 
 @dataclass(frozen=True)
 class Pushed:
-    """The server has committed a transaction."""
+    """The server has committed a transaction, and has told of it ``at`` (monotonic seconds)."""
 
     tid: bytes
     oids: Sequence[bytes]
+    at: float
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class WatchStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         if self.events.qsize() >= QUEUE_MAX:
             self.overflowed = True
         if not self.overflowed:
-            self.events.put(Pushed(tid, oids))
+            self.events.put(Pushed(tid, oids, time.monotonic()))
 
     def _call_in_time(self, method: str, *args: Any, **kwargs: Any) -> Any:
         call = self._server.call(method, *args, wait=False, **kwargs)

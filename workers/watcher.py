@@ -60,7 +60,9 @@ class StudyWatcher(threading.Thread):
     Attributes:
         watching: set while the study's runs are known and its server is connected.
         tried: set once it was watched, or its server was found to be away.
-        seen: transitions published in this life.
+        seen: transitions published in this life; replays: answers given.
+        reconnects: how often the server came back.
+        slowest: seconds from a push to its transitions' publication, the most since it was reset.
         events: what it is told: by the server, by whoever asks for a replay.
     """
 
@@ -68,7 +70,8 @@ class StudyWatcher(threading.Thread):
         super().__init__(name=f"watch-{study.name}", daemon=True)
         self.watching = threading.Event()
         self.tried = threading.Event()
-        self.seen = 0
+        self.seen = self.replays = self.reconnects = 0
+        self.slowest = 0.0
         self.events: queue.SimpleQueue[Event | ReplayRequest | Answer] = queue.SimpleQueue()
         self._study = study
         self._runtime = runtime
@@ -131,6 +134,7 @@ class StudyWatcher(threading.Thread):
                         self.watching.clear()
                         connected_at, disconnected_at = None, time.monotonic()
                     case Connected():
+                        self.reconnects += connected_at is None
                         self._catch_up(index, storage)
                         connected_at = time.monotonic()
                         self.watching.set()
@@ -173,6 +177,7 @@ class StudyWatcher(threading.Thread):
     def _follow(self, index: RunIndex, event: Pushed) -> None:
         try:
             self._publish(index, event.tid, index.apply(event.tid, event.oids), event.oids)
+            self.slowest = max(self.slowest, time.monotonic() - event.at)
         except HistoryGone:
             assert isinstance(index.loader, WatchStorage)
             self._start_over(index, index.loader, "a part of the database's history is gone")
@@ -228,6 +233,7 @@ class StudyWatcher(threading.Thread):
         """Tell what is remembered after what was told; what is not is read from the log first."""
         remembered = self._recent.after(answer.after) if answer.after else []
         if remembered is not None:
+            self.replays += 1
             tid = index.tid.hex()
             answer.send(
                 self._publisher, remembered, done=True, tid=tid, epoch=self._epoch, seq=self._seq
@@ -305,17 +311,24 @@ def watch(daemon: Daemon) -> None:
         publisher.connected(BUS_DEADLINE_S)
         log.info("ready")
         while True:
-            watching = sum(watcher.watching.is_set() for watcher in watchers)
-            seen = sum(watcher.seen for watcher in watchers)
-            publisher.send(
-                DaemonStatus(
-                    "watcher",
-                    pid=os.getpid(),
-                    detail=f"{watching} of {len(watchers)} studies, {seen} transitions",
-                    counts={"studies": watching, "transitions": seen},
-                )
-            )
+            publisher.send(_status(watchers))
             time.sleep(until_next(HEARTBEAT_S))
+
+
+def _status(watchers: Sequence[StudyWatcher]) -> DaemonStatus:
+    slowest = max(watcher.slowest for watcher in watchers)
+    counts = {
+        "studies": sum(watcher.watching.is_set() for watcher in watchers),
+        "transitions": sum(watcher.seen for watcher in watchers),
+        "queue": max(watcher.events.qsize() for watcher in watchers),
+        "lag_ms": round(1000 * slowest),
+        "replays": sum(watcher.replays for watcher in watchers),
+        "reconnects": sum(watcher.reconnects for watcher in watchers),
+    }
+    for watcher in watchers:
+        watcher.slowest = 0.0
+    detail = f"{counts['studies']} of {len(watchers)} studies, {counts['transitions']} transitions"
+    return DaemonStatus("watcher", pid=os.getpid(), detail=detail, counts=counts)
 
 
 def main() -> None:

@@ -22,24 +22,28 @@ from motoko.identity import Identity, boot_id, session_members
 # It is started before `launched` is committed, and waits for the word to go; if its launcher dies
 # before, it ends without a trace. The claim is made with O_EXCL (set -C): whoever comes second
 # leaves. It holds the boot and the wrapper's own line of /proc, for the launcher to recognise it
-# by. The slots' descriptors are inherited by launch.sh: a slot is held as long as anything of the
-# run lives.
+# by. On a full disk the exit record is written over that, which needs no more space. The slots'
+# descriptors are inherited by launch.sh: a slot is held as long as anything of the run lives.
 SCRIPT = """\
 read -r go || exit 122
 cd "$1" || exit 120
 read -r boot < /proc/sys/kernel/random/boot_id
 read -r stat < "/proc/$$/stat"
 set -C
-{ printf '%s\\n%s\\n' "$boot" "$stat" > "attempt-$2"; } 2> /dev/null || exit 121
+true > "attempt-$2" || { [ -e "attempt-$2" ] && exit 121; exit 123; }
 set +C
+printf '%s\\n%s\\n' "$boot" "$stat" > "attempt-$2" || { rm -f "attempt-$2"; exit 123; }
 ./launch.sh > "$3" 2> "$4" < /dev/null
 code=$?
-printf '{"attempt": %d, "code": %d}\\n' "$2" "$code" > exit.json
+record='{"attempt": '$2', "code": '$code'}'
+printf '%s\\n' "$record" > exit.json || printf '%s\\n' "$record" 1<> "attempt-$2"
 exit "$code"
 """
 
 
 CLAIMED = 121  # what it exits with if the attempt has been claimed by another
+UNCLAIMED = 123  # and if nobody could claim it
+UNWRITABLE = "the attempt could not be claimed: the run directory cannot be written"
 KILLED = "its wrapper was killed before it could record the exit"
 
 
@@ -90,9 +94,10 @@ def read_claim(directory: Path, attempt: int) -> Claim | None:
     boot, _, stat = text.partition("\n")
     pid = stat.partition(" ")[0]
     fields = stat.rpartition(")")[2].split()
-    if not pid.isdigit() or len(fields) < 20:
-        # Killed between making the file and writing it: started, by nobody that still lives.
-        return Claim(Identity(0, 0, boot, socket.gethostname()))
+    if not pid.isdigit() or len(fields) < 20 or boot.startswith("{"):
+        # Killed between making the file and writing it, or at the end (the exit record is in it):
+        # started, by nobody that still lives.
+        return Claim(Identity(0, 0, boot_id(), socket.gethostname()))
     return Claim(Identity(int(pid), int(fields[19]), boot, socket.gethostname()))
 
 
@@ -127,11 +132,12 @@ def group_lives(session: int) -> bool:
 
 def read_exit(directory: Path, attempt: int) -> int | None:
     """The exit code of an attempt, or ``None`` if none is recorded (completely)."""
-    try:
-        record = json.loads((directory / "exit.json").read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    if not isinstance(record, dict) or record.get("attempt") != attempt:
-        return None
-    code = record.get("code")
-    return code if isinstance(code, int) else None
+    for name in ("exit.json", f"attempt-{attempt}"):
+        try:
+            record = json.loads((directory / name).read_text().partition("\n")[0])
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            continue
+        if isinstance(record, dict) and record.get("attempt") == attempt:
+            code = record.get("code")
+            return code if isinstance(code, int) else None
+    return None

@@ -27,6 +27,7 @@ _STRUCTURE = frozenset(
     {"entries", "key_string", "optional", "types", "operators"}
     | {"configfiles", "quantities", "runs"}
 )
+_STUDYS_OWN = "runs_counter"
 # Which tree a leaf was found in: looked up at every commit that changes a large run.
 _owners: weakref.WeakKeyDictionary[Any, dict[bytes, Any]] = weakref.WeakKeyDictionary()
 
@@ -130,9 +131,11 @@ def _content(node: Any) -> dict[str, Any]:
 def _is_entries(tree: Any) -> bool:
     if not isinstance(tree, (OOBTree, OOBucket)):
         return False
-    # Containers are keyed by numbers or tuples, or hold configuration files.
+    # Containers are keyed by numbers or tuples, or hold configuration files; or they are the
+    # study's own content: what changes there is repeated with the creation that has changed it.
     for key, value in tree.items():
-        return isinstance(key, str) and not isinstance(value, ConfFile)
+        named = isinstance(key, str) and not isinstance(value, ConfFile)
+        return named and _STUDYS_OWN not in tree
     return False
 
 

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,9 +113,9 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
             outputs=tuple(outputs),
             awaited_by=tuple(_awaiting(state["orchestrators"], f"{study.name}.{number}")),
         )
-        if facts.status == WAITING and facts.is_here:
-            slots = _slots(config, base, facts, daemons.get(f"launcher:{study.name}", {}))
-            facts = Facts(**{**vars(facts), "slots": slots})
+        launcher = daemons.get(f"launcher:{study.name}")
+        if facts.status == WAITING and facts.is_here and launcher is not None:
+            facts = replace(facts, slots=_slots(config, base, facts, launcher))
     return facts
 
 

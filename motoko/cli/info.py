@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,9 +18,6 @@ from motoko.config import StudyConfig, WorkflowConfig, load
 from motoko.errors import MotokoError, NoSupervisor
 from motoko.overview import COLUMNS, Overview, RunRow
 from motoko.times import duration
-
-if TYPE_CHECKING:
-    from motoko.bd.base import StudyBase
 
 ANSWER_S = 2.0
 FAILURES_SHOWN = 20  # of a study
@@ -137,6 +132,7 @@ def _collect(
     config: WorkflowConfig, studies: Sequence[StudyConfig], run_name: str | None, keep: bool
 ) -> tuple[list[tuple[Overview, int]], list[str], list[MotokoError]]:
     """What can be read of the studies, with their jobs; those not created; and what is wrong."""
+    from motoko.bd.counting import overview_of
     from motoko.bd.maintenance import opened
 
     found, missing, errors = [], [], []
@@ -146,30 +142,10 @@ def _collect(
             continue
         try:
             with opened(config, study, read_only=True) as base:
-                found.append(_overview(base, run_name, keep))
+                found.append(overview_of(base, run_name, keep=keep))
         except MotokoError as error:
             errors.append(error)
     return found, missing, errors
-
-
-def _overview(base: StudyBase, run_name: str | None, keep: bool) -> tuple[Overview, int]:
-    overview, now = Overview(base.study.name), time.time()
-    for run in base.all_runs():
-        entries = run.entries
-        if run_name is None or entries.get("run_name") == run_name:
-            overview.add(entries, _ended_at(entries), now, keep=keep)
-    jobs = len(base.content["Jobs"].entries) if run_name is None else len(overview.jobs)
-    return overview, jobs
-
-
-def _ended_at(entries: Mapping[str, Any]) -> float | None:
-    """When a run that has started ended, as its exit record tells."""
-    if entries.get("start_time") is None or not entries.get("run_path"):
-        return None
-    try:
-        return Path(entries["run_path"], "exit.json").stat().st_mtime
-    except OSError:
-        return None
 
 
 def _as_json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from motoko import control
 from motoko.cli.selecting import ALL, chosen, study_option
 from motoko.config import StudyConfig, WorkflowConfig, load
 from motoko.errors import MotokoError
+from motoko.identity import Identity
 from motoko.runtime import living_orchestrators
 
 if TYPE_CHECKING:
@@ -23,20 +25,25 @@ ANSWER_S = 5.0
 # Orchestrators that wait for something are told of the end, and end themselves.
 ORCHESTRATORS_S = 5.0
 POLL_S = 0.05
+WAIT_POLL_S = 0.2
 
 
 @click.command(short_help="Stop the workflow: daemons, launchers and local runs.")
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
-@click.option("--now", is_flag=True, help="Ask nothing.")
+@click.option("--now", is_flag=True, help="Ask nothing, and end the runs that are running.")
+@click.option("--wait", is_flag=True, help="Let the runs that are running end first.")
 @study_option("Only this study's launcher, local runs and server; the others go on.")
 @click.option("--reset", is_flag=True, help="Remove the databases and run directories as well.")
 @click.option("--verbose", is_flag=True, help="Say every signal that is sent.")
-def command(directory: Path | None, now: bool, bd_study: str, reset: bool, verbose: bool) -> None:
+def command(
+    directory: Path | None, now: bool, wait: bool, bd_study: str, reset: bool, verbose: bool
+) -> None:
     """Stop the workflow: its supervisor, its daemons and the runs they started here.
 
     The runs become FAILED, with the reason; `motoko retry` has them executed again. Runs in a
     batch system go on. On a terminal it asks first if local runs are running. Whatever was frozen
-    or orphaned is stopped as well.
+    or orphaned is stopped as well. With --wait nothing more is started, and the workflow is stopped
+    when no run is running any more; Ctrl-C meanwhile, and everything goes on.
 
     With --bd_study only what belongs to that study is stopped, until `motoko supervise` or
     `motoko launcher` is called again. With --reset the studies' databases and run directories are
@@ -46,9 +53,12 @@ def command(directory: Path | None, now: bool, bd_study: str, reset: bool, verbo
     \b
     Examples:
       motoko kill
+      motoko kill --wait
       motoko kill --bd_study mult
       motoko kill --reset --now ~/old-workflow
     """
+    if now and wait:
+        raise click.UsageError("--now ends the runs, and --wait lets them end: choose one")
     config = load(directory)
     studies = chosen(config, bd_study)
     asking = not now and sys.stdin.isatty() and sys.stderr.isatty()
@@ -58,7 +68,9 @@ def command(directory: Path | None, now: bool, bd_study: str, reset: bool, verbo
         if asking and lost:
             click.echo(f"{config.path}: these would be lost:\n{_described(lost)}", err=True)
             click.confirm("Stop what is running, and remove them?", abort=True, err=True)
-    elif asking:
+    if wait:
+        _let_runs_end(config, None if bd_study == ALL else studies[0].name)
+    elif asking and not reset:
         _confirm(config, None if bd_study == ALL else studies[0].name)
     if not _stop(config, None if bd_study == ALL else studies[0], verbose) and not reset:
         click.echo("nothing is running")
@@ -93,6 +105,47 @@ def _confirm(config: WorkflowConfig, study: str | None = None) -> None:
     if running:
         runs = "1 run is" if running == 1 else f"{running} runs are"
         click.confirm(f"{runs} running and will be ended. Stop?", abort=True, err=True)
+
+
+def _let_runs_end(config: WorkflowConfig, study: str | None) -> None:
+    """Have the launchers (of a study, or all) start nothing more, and wait for what runs."""
+    paused: set[Identity] = set()
+    shown = 0
+    try:
+        while True:
+            status = control.supervisor_status(config, ANSWER_S)
+            if status is None:
+                if control.living_daemons(control.records(config)):
+                    raise MotokoError(
+                        "no supervisor answers: what runs is not known",
+                        hint="`motoko supervise --detach` looks after it again",
+                    )
+                return
+            launchers = [
+                daemon
+                for daemon in status["daemons"]
+                if daemon["kind"] == "launcher"
+                and study in (None, daemon["name"].partition(":")[2])
+            ]
+            for daemon in launchers:
+                identity = Identity.of(daemon["pid"]) if daemon["state"] == "ready" else None
+                # One that has come back meanwhile is not paused yet.
+                if identity is not None and identity not in paused:
+                    identity.signal(signal.SIGUSR2)
+                    paused.add(identity)
+            known = [d["counts"] for d in launchers if d["state"] != "stopped"]
+            running = sum(counts.get("running", 0) for counts in known)
+            if all(counts.get("paused") for counts in known) and not running:
+                return
+            if running != shown:
+                shown = running
+                click.echo(f"waiting for {running} run{'s' * (running != 1)}", err=True)
+            time.sleep(WAIT_POLL_S)
+    except BaseException:
+        for identity in paused:
+            identity.signal(signal.SIGUSR2)
+        click.echo("the launchers start runs again", err=True)
+        raise
 
 
 def _contents(studies: list[StudyConfig]) -> dict[str, str]:

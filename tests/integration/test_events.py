@@ -1,5 +1,6 @@
 """The command `motoko events`: what it prints, what it refuses, and how it ends."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -80,8 +81,8 @@ def test_as_it_happens(flow, other):
                 for e in map(json.loads, events.lines)
                 if (e["study"], e["run_id"]) == (study, number)
             ]
-            assert [e["new"] for e in told][-3:] == list(ROUND)
-            assert all(one["new"] == two["old"] for one, two in zip(told, told[1:], strict=False))
+            assert [each["new"] for each in told][-3:] == list(ROUND)
+            assert all(one["new"] == two["old"] for one, two in itertools.pairwise(told))
 
 
 def test_fields(flow, other):

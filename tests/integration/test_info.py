@@ -21,6 +21,7 @@ from runs import (
 from support import Flow, motoko_command, wait_until
 
 STUDIES = ("add", "mult")
+COLUMNS = ("created", "running", "finished", "failed")
 
 
 @pytest.fixture
@@ -101,22 +102,7 @@ def test_not_supervised(flow):
     done = flow.motoko("info")
     assert done.returncode == 0
     assert rows(done.stdout) == [
-        *(
-            [
-                [
-                    "study",
-                    "jobs",
-                    "runs",
-                    "created",
-                    "running",
-                    "finished",
-                    "failed",
-                    "MINE",
-                    "median",
-                    "longest",
-                ]
-            ]
-        ),
+        ["study", "jobs", "runs", *COLUMNS, "MINE", "median", "longest"],
         ["mult", "4", "4", "1", "0", "0", "2", "1", "-", "-"],
         ["run", "run_name", "state", "exit", "reason"],
         ["mult.1", "test", "FAILED", "3", "no such file"],
@@ -128,9 +114,8 @@ def test_not_supervised(flow):
     verbose = flow.motoko("info", "--verbose").stdout
     assert "launcher:mult: not running (`motoko launcher` starts it)" in verbose
     assert [cells[0] for cells in rows(verbose)[3:7]] == [f"mult.{n}" for n in (1, 2, 3, 4)]
-    assert rows(flow.motoko("info", "--run_name", "other").stdout)[1] == (
-        ["mult", "1", "1", "0", "0", "0", "1", "-", "-"]
-    )
+    other = rows(flow.motoko("info", "--run_name", "other").stdout)
+    assert other[1] == ["mult", "1", "1", "0", "0", "0", "1", "-", "-"]
     for wrong in (["runs", "info"], ["--byobu"], ["-bd"], ["-bd", "norm"]):
         assert flow.motoko("info", *wrong).returncode == 2
 

@@ -310,7 +310,9 @@ class TestRetries:
         with pytest.raises(RunFailed, match="exit code 7"):
             one.workflow.execute()
         assert calls == [1]
-        assert states == ["CREATED", "launched", "CREATED", "launched", "FAILED"]
+        # The last is read in the database, perhaps before the bus tells of it.
+        passed = ["CREATED", "launched", "CREATED", "launched", "FAILED"]
+        assert states in (passed, passed[:-1])
         ((run, _),) = one.mult.select()
         assert run.attempt == 2
 

@@ -3,16 +3,19 @@
 import asyncio
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from launching import (
     GATE,
     all_slots_free,
     deadline,
+    go,
     nothing_lives,
     place,
-    scripted,
-    sessions,
+    start,
+    stop,
+    supervising,
     transactions,
 )
 from support import wait_until
@@ -32,22 +35,9 @@ def limit():
 
 @pytest.fixture
 def plain(workflow):
-    """A supervised workflow of plain runs without a doIt.py: ``plain()`` -> (flow, session)."""
-    stack = []
-
-    def make(yaml="", *options, do_it=False):
-        flow = scripted(workflow(created=False), yaml, PLAIN)
-        if not do_it:
-            (flow.directory / "mult" / "doIt.py").unlink()
-        flow.supervise(*options)
-        context = sessions(flow)
-        session = context.__enter__()
-        stack.append(context)
-        return flow, session()
-
-    yield make
-    for context in stack:
-        context.__exit__(None, None, None)
+    """A supervised workflow of plain runs; without a doIt.py, but with ``do_it=True``."""
+    with supervising(workflow) as make:
+        yield partial(make, below=PLAIN, do_it=False)
 
 
 def executions(flow, run):
@@ -57,7 +47,7 @@ def executions(flow, run):
 class TestEnds:
     def test_the_exit_code_tells(self, plain):
         """0 is FINISHED; anything else is FAILED, with what it said last."""
-        flow, session = plain("", "--slots", "4")
+        flow, session = plain("--slots", "4")
         good = session.create(TOUCH + "echo result > out.txt\n")
         bad = session.create(TOUCH + "echo no licence >&2\nexit 3\n")
         killed = session.create(TOUCH + "kill -SEGV $$\n")
@@ -85,7 +75,7 @@ class TestEnds:
 
     def test_a_state_of_its_own_wins(self, plain):
         """A plain launch.sh may talk to BlackDynamite all the same, and is believed."""
-        _, session = plain("", "--slots", "8", do_it=True)
+        _, session = plain("--slots", "8", do_it=True)
         both = "python doIt.py\nexit 0\n", "python doIt.py\nexit 5\n"
         said = {"MINE": "become(state='MINE')"}
         said["FAILED"] = "become(state='FAILED', failure_reason='no')"
@@ -116,7 +106,7 @@ class TestEnds:
 
     def test_retries(self, plain):
         """Each attempt is executed once; the first success is FINISHED."""
-        flow, session = plain("retries: 1\n")
+        flow, session = plain(yaml="retries: 1\n")
         works = session.create(TOUCH + "[ -e again ] || { touch again; exit 4; }\n")
         never = session.create(TOUCH + "exit 4\n")
         first, second = session.ends(works, never)
@@ -129,7 +119,7 @@ class TestEnds:
 class TestWorkflows:
     def test_awaits_chains_and_actions(self, plain):
         """As for any other run: a chain of awaits, an action, and a failure in the middle."""
-        _, session = plain("", "--slots", "2")
+        _, session = plain("--slots", "2")
         workflow, seen = session.workflow, []
 
         async def main(workflow, **params):
@@ -158,7 +148,7 @@ class TestWorkflows:
     def test_many_at_once(self, plain):
         """All FINISHED, each executed once, and their changes are committed in batches."""
         count = 200
-        flow, session = plain("", "--slots", "16")
+        flow, session = plain("--slots", "16")
         study = flow.directory / "mult"
         before = transactions(study)
         runs = session.workflow.mult.createTask(script=[f"{TOUCH}# {n}\n" for n in range(count)])
@@ -173,19 +163,19 @@ class TestWorkflows:
 
     def test_a_launcher_is_killed_meanwhile(self, plain):
         """Runs that end, and one that goes on, while there is no launcher: all are recorded."""
-        flow, session = plain("", "--slots", "4")
+        flow, session = plain("--slots", "4")
         ending = [session.create(GATE + TOUCH + f"exit {n}\n") for n in (0, 6)]
         going = session.create("until [ -e later ]; do sleep 0.05; done\n" + TOUCH)
         for run in (*ending, going):
             session.until(run, state="launched")
-        assert flow.motoko("stop", "launcher:mult").returncode == 0
+        stop(flow, "launcher:mult")
         for run in ending:
-            (place(flow, run) / "go").touch()
+            go(flow, run)
             wait_until(lambda run=run: (place(flow, run) / "exit.json").exists(), "it has ended")
             nothing_lives(place(flow, run))
         session.refresh()
         assert {run.state for run in (*ending, going)} == {"launched"}
-        assert flow.motoko("start", "launcher:mult").returncode == 0
+        start(flow, "launcher:mult")
         (place(flow, going) / "later").touch()
         good, bad, late = session.ends(*ending, going)
         assert good is None and late is None and "exit code 6" in bad.reason

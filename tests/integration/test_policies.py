@@ -8,13 +8,13 @@ from launching import (
     GATE,
     all_slots_free,
     deadline,
+    kill_daemon,
     nothing_lives,
     place,
-    scripted,
-    sessions,
+    supervising,
     taken_slots,
 )
-from support import kill9, wait_until, write_workflow
+from support import wait_until, write_workflow
 
 from motoko import ParameterError
 
@@ -29,20 +29,8 @@ def limit():
 
 @pytest.fixture
 def supervised(workflow):
-    """Make a workflow of scripts, supervised: ``supervised(yaml, studies)`` -> (flow, session)."""
-    stack = []
-
-    def make(yaml="", studies=None, names=("mult",), *options):
-        flow = scripted(workflow(studies=names, created=False), yaml, studies)
-        flow.supervise(*options)
-        context = sessions(flow)
-        session = context.__enter__()
-        stack.append(context)
-        return flow, session()
-
-    yield make
-    for context in stack:
-        context.__exit__(None, None, None)
+    with supervising(workflow) as make:
+        yield make
 
 
 def lines(path):
@@ -53,7 +41,10 @@ class TestRetries:
     def test_a_run_wins_over_its_study_which_wins_over_all(self, supervised):
         """Attempts = retries + 1, each executed once, and only the last failure is told."""
         flow, session = supervised(
-            "retries: 1\n", {"two": "    retries: 2\n"}, ("one", "two"), "--slots", "4"
+            "--slots=4",
+            yaml="retries: 1\n",
+            below={"two": "    retries: 2\n"},
+            studies=("one", "two"),
         )
         expected = [("one", {}, 2), ("two", {}, 3), ("two", {"retries": 0}, 1)]
         expected.append(("one", {"retries": 2}, 3))
@@ -76,7 +67,7 @@ class TestRetries:
 
     def test_pauses_double(self, supervised):
         """The second attempt comes after a second, the third after two more; then it FINISHED."""
-        flow, session = supervised("retries: 2\n")
+        flow, session = supervised(yaml="retries: 2\n")
         script = 'date +%s.%N >> at\n[ "$(wc -l < at)" -ge 3 ] || exit 1\npython doIt.py\n'
         run = session.create(script)
         assert session.ends(run) == [None]
@@ -101,7 +92,7 @@ LINGERING = "python doIt.py\nsleep 60\n"
 class TestTimeout:
     def test_ends_what_takes_too_long(self, supervised):
         """SIGTERM first, SIGKILL 3 s later; the study's limit, or the run's."""
-        flow, session = supervised("", {"mult": "    timeout: 2s\n"}, ("mult",), "--slots", "8")
+        flow, session = supervised("--slots=8", below={"mult": "    timeout: 2s\n"})
         polite = session.create(POLITE)
         stubborn = session.create(STUBBORN)
         again = session.create(SECOND_TIME, retries=1)
@@ -138,14 +129,7 @@ class TestTimeout:
         directory = place(flow, run)
         began = wait_until(lambda: float((directory / "began").read_text()), "it has begun")
         wait_until(lambda: time.time() > began + 2, "it has run for 2 s")
-        before = flow.pids()["launcher:mult"]
-        kill9(before)
-
-        def replaced():
-            daemon = flow.daemons()["launcher:mult"]
-            return daemon["pid"] not in (None, before) and daemon["state"] == "ready"
-
-        wait_until(replaced, "the launcher is replaced")
+        kill_daemon(flow, "launcher:mult")
         assert not (directory / "told").exists()
         (error,) = session.ends(run)
         assert error is not None and "time limit of 5 s" in error.reason and run.attempt == 1
@@ -156,7 +140,7 @@ class TestTimeout:
 class TestNproc:
     def test_default_own_and_too_many(self, supervised):
         """A run takes as many slots as it says; one that wants too many fails without waiting."""
-        flow, session = supervised("slots: 3\n", {"mult": "    nproc: 2\n"})
+        flow, session = supervised(yaml="slots: 3\n", below={"mult": "    nproc: 2\n"})
         wide = session.create(GATE + "python doIt.py")
         narrow = session.create(GATE + "python doIt.py", nproc=1)
         assert (wide.nproc, narrow.nproc) == (2, 1)
@@ -183,12 +167,15 @@ ODD = {
 }
 
 
+STUDYS = "{WHO: study, STUDY: 'a b', BLACKDYNAMITE_RUN_ID: 99}"
+
+
 class TestEnvironment:
     def test_adds_up_and_is_quoted(self, supervised):
         """All, study, run: the later wins; the run sees each text as it was written."""
         flow, session = supervised(
-            "environment: {ALL: 1, WHO: all, FLAG: yes, HALF: 0.5}\n",
-            {"mult": "    environment: {WHO: study, STUDY: 'a b', BLACKDYNAMITE_RUN_ID: 99}\n"},
+            yaml="environment: {ALL: 1, WHO: all, FLAG: yes, HALF: 0.5}\n",
+            below={"mult": f"    environment: {STUDYS}\n"},
         )
         script = "env -0 > env\n" + "python doIt.py\n"
         given = {**ODD, "WHO": "run", "BLACKDYNAMITE_HOST": "zeo:///nowhere", "N": 7}

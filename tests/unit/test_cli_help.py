@@ -5,7 +5,10 @@ from support import run_motoko
 
 from motoko.cli.main import COMMANDS
 
-OURS = ("kill", "info", "launcher", "orchestrator", "clean", "retry", "logs", "start", "stop")
+OURS = (
+    *("kill", "info", "launcher", "orchestrator", "clean", "retry", "logs", "start", "stop"),
+    *("cancel", "explain"),
+)
 
 
 @pytest.mark.parametrize("command", list(COMMANDS))

@@ -9,6 +9,7 @@ from BTrees.OOBTree import OOBTree
 from ZODB.POSException import ConflictError
 
 from motoko.bd.base import StudyBase, open_file
+from motoko.bd.changes import capture
 from motoko.bd.create import create_study
 from motoko.bd.tasks import TaskCreator
 from motoko.config import StudyConfig
@@ -191,6 +192,16 @@ def test_replaced_container(base, other):
         run is base.runs.entries[n]
         for (run, _), n in zip(base.matches.find(wanted), (2, 3), strict=True)
     ] == [True, True]
+
+
+def test_what_is_captured_before_a_commit(base):
+    """Runs and jobs, not the study's own counters: a creation is repeated as a whole."""
+    ((run, _),) = create(base, [0])
+    transaction.commit()
+    create(base, [1])
+    run.entries["y"] = 7
+    captured = capture(base.connection)
+    assert [each.content.get("id") for each in captured] == [run.entries["id"]]
 
 
 def test_many_predicates(base):

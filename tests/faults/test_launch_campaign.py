@@ -1,0 +1,232 @@
+"""Launchers and ZEO servers are killed again and again: each attempt is executed exactly once.
+
+``MOTOKO_LAUNCHES`` is how many runs, ``MOTOKO_CAMPAIGN_SEED`` the seed of their widths, durations
+and failures, and of the faults.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from launching import all_slots_free, daemon, deadline
+from support import wait_until
+
+from motoko.bd.maintenance import opened
+from motoko.config import load
+from motoko.control import records
+from motoko.errors import StudyUnavailable
+from motoko.identity import Identity
+from motoko.runtime import read_json
+
+STUDIES = ("a", "b", "c")
+SLOTS, RETRIES = 4, 5
+LAUNCHES = int(os.environ.get("MOTOKO_LAUNCHES", "300"))
+SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
+IS_LONG = LAUNCHES >= 2000
+PATIENCE_S = 60 + LAUNCHES  # a run a second would be very slow
+MANY = 20_000 if IS_LONG else 3_000  # runs of a study that all wait
+MEASURED = 100
+
+# Each execution leaves a file of its own, and notes its begin and end in one file for all. A line
+# is one write with O_APPEND: the lines are in the order in which it happened.
+LAUNCH = """\
+claims=(attempt-*)
+attempt=${#claims[@]}
+: > "exec-$attempt-$$"
+note() { read -r now _ < /proc/uptime; echo "$1 $now __BLACKDYNAMITE__wide__ $$" >> "$NOTES"; }
+note begin
+sleep __BLACKDYNAMITE__seconds__
+note end
+[ "$attempt" -gt __BLACKDYNAMITE__failures__ ]
+"""
+JOB = "job:\n  number: int\n  wide: int\n  seconds: float\n  failures: int\n"
+CREATE = """\
+import asyncio, json, sys
+from motoko import Workflow
+
+async def main():
+    for study, jobs in json.load(sys.stdin).items():
+        for job in jobs:
+            workflow.task_managers[study].createTask({"nproc": job["wide"]}, **job)
+
+workflow = Workflow(".")
+workflow.run_name = "campaign"
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def flow(workflow):
+    """A plain workflow; its studies have no doIt.py."""
+
+    def make(studies, launch, job, yaml=""):
+        flow = workflow(studies=studies, created=False)
+        managers = "".join(f"  {study}:\n" for study in studies)
+        text = f"task_managers:\n{managers}orchestrator: orchestrator.main\nslots: {SLOTS}\n"
+        flow.path.write_text(f"{text}finish: on-exit\n{yaml}")
+        for study in studies:
+            directory = flow.directory / study
+            (directory / "bd.yaml").write_text(f"study: {study}\n{job}")
+            (directory / "launch.sh").write_text(launch)
+            (directory / "doIt.py").unlink()
+        flow.create()
+        return flow
+
+    return make
+
+
+def create(flow, code, jobs):
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        input=json.dumps(jobs),
+        cwd=flow.directory,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def entries(flow, study):
+    """The entries of all runs of a study, at this moment."""
+    config = load(flow.path)
+    with opened(config, config.studies[study], read_only=True) as base:
+        return [dict(run.entries.items()) for run in base.all_runs()]
+
+
+def states(flow):
+    return Counter(run["state"] for study in STUDIES for run in entries(flow, study))
+
+
+class Chaos:
+    """kill -9 of launchers every 1 to 3 s, and of ZEO servers now and then."""
+
+    def __init__(self, flow, rng):
+        self.flow, self.rng = flow, rng
+        self.records = records(load(flow.path))
+        self.killed = []
+
+    def strike(self):
+        kind = "launcher" if self.rng.random() < 0.8 else "zeo"
+        names = [f"{kind}:{study}" for study in STUDIES]
+        for name in self.rng.sample(names, self.rng.choice([1, 1, 1, 2, 3])):
+            data = read_json(self.records.record(name))
+            if data and Identity.from_dict(data).signal(signal.SIGKILL):
+                self.killed.append(name)
+
+    def until_all_are(self, state, count):
+        """Go on until all runs are in a state."""
+        end = time.monotonic() + PATIENCE_S
+        seen = Counter()
+        while seen != {state: count}:
+            assert time.monotonic() < end, f"not within {PATIENCE_S} s: {seen}; {self.killed}"
+            pause = time.monotonic() + self.rng.uniform(1.0, 3.0)
+            wait_until(lambda pause=pause: time.monotonic() > pause, "time for the next fault")
+            try:
+                seen = states(self.flow)
+            except StudyUnavailable:
+                continue  # its server was killed once more
+            if seen != {state: count}:
+                self.strike()
+
+
+def most_at_once(notes):
+    """The largest number of slots that executions have used at one time."""
+    now = most = 0
+    open_ones = {}
+    for line in notes.read_text().splitlines():
+        what, _, wide, pid = line.split()
+        if what == "begin":
+            assert pid not in open_ones, f"{line}: began twice"
+            open_ones[pid] = int(wide)
+            now += int(wide)
+        else:
+            now -= open_ones.pop(pid)
+        most = max(most, now)
+    assert not open_ones, f"never ended: {open_ones}"
+    return most
+
+
+def test_each_attempt_is_executed_once_within_the_slots(flow):
+    rng = random.Random(SEED)
+    flow = flow(STUDIES, LAUNCH, JOB, f"retries: {RETRIES}\n")
+    notes = flow.directory / "notes"
+    with open(flow.path, "a") as file:
+        file.write(f"environment: {{NOTES: '{notes}'}}\n")
+    jobs = {study: [] for study in STUDIES}
+    for number in range(LAUNCHES):
+        wide, seconds = rng.randint(1, 3), round(rng.uniform(0.0, 0.2), 3)
+        job = {"number": number, "wide": wide, "seconds": seconds}
+        jobs[rng.choice(STUDIES)].append({**job, "failures": int(rng.random() < 0.1)})
+
+    with deadline(2 * PATIENCE_S):
+        flow.supervise("--no-launchers")
+        create(flow, CREATE, jobs)
+        flow.supervise()
+        began = time.monotonic()
+        chaos = Chaos(flow, rng)
+        try:
+            chaos.until_all_are("FINISHED", LAUNCHES)
+        finally:
+            faults = dict(Counter(chaos.killed))
+            print(f"seed {SEED}: {len(chaos.killed)} faults: {faults}; {chaos.killed}")
+        took = time.monotonic() - began
+        all_slots_free(flow)
+
+    executed, attempts = [], []
+    for study in STUDIES:
+        expected = {job["number"]: job for job in jobs[study]}
+        for run in entries(flow, study):
+            directory = Path(run["run_path"])
+            claims = sorted(int(p.name.split("-")[1]) for p in directory.glob("attempt-*"))
+            executions = sorted(int(p.name.split("-")[1]) for p in directory.glob("exec-*"))
+            assert claims == executions == list(range(1, run["attempt"] + 1)), (study, run)
+            assert run["ended_state"] == "FINISHED" and run["exit_code"] == 0
+            attempts.append(run["attempt"])
+            executed += executions
+        failures = sum(job["failures"] for job in expected.values())
+        assert sum(attempts) >= failures
+    assert faults, "nothing was killed"
+    most = most_at_once(notes)
+    print(f"{len(executed)} executions of {LAUNCHES} runs in {took:.0f} s, {most} slots at most")
+    # Nobody but their own exit code fails plain runs.
+    assert sum(attempts) == LAUNCHES + sum(job["failures"] for s in STUDIES for job in jobs[s])
+    assert most <= SLOTS
+
+
+def test_a_study_in_which_thousands_wait(flow):
+    """It starts its first run soon, and does not become slower while they become fewer."""
+    flow = flow(("many",), "true\n", "job:\n  number: int\n")
+    code = (
+        "import asyncio, json, sys\nfrom motoko import Workflow\n"
+        "workflow = Workflow('.')\nworkflow.run_name = 'many'\n"
+        "workflow.many.createTask(number=list(range(json.load(sys.stdin))))\n"
+    )
+    middle = MANY // 2 if IS_LONG else 6 * MEASURED
+    with deadline(PATIENCE_S):
+        flow.supervise("--no-launchers")
+        create(flow, code, MANY)
+        began = time.time()
+        flow.supervise()
+        runs = flow.directory / "many" / "BD-many-runs"
+
+        def claimed(number):
+            return (runs / f"run-{number}" / "attempt-1").stat().st_mtime
+
+        reached = middle + 2 * MEASURED
+        wait_until(lambda: claimed(reached), f"run {reached} has started", timeout=PATIENCE_S)
+        assert daemon(flow, "launcher:many")["counts"]["queued"] > MANY - reached - 100
+    first = claimed(1) - began
+    paces = [claimed(at + MEASURED) - claimed(at) for at in (MEASURED, middle)]
+    print(f"{MANY} wait: the first after {first:.1f} s, {MEASURED} in {paces[0]:.1f} s,")
+    print(f"after {middle} in {paces[1]:.1f} s")
+    assert first < 30
+    assert paces[1] < 3 * paces[0] + 2
