@@ -127,9 +127,13 @@ def supervisor_lock(runtime: Runtime) -> Iterator[None]:
 
 
 def _opened(runtime: Runtime) -> IO[str]:
+    path = runtime.lock(SUPERVISOR)
     try:
-        return open(runtime.lock(SUPERVISOR), "a")
+        return open(path, "a")
     except OSError as error:
+        # On a disk that cannot be written any more, what runs is to be stopped nevertheless.
+        with contextlib.suppress(OSError):
+            return open(path)
         raise unwritable(runtime, error) from error
 
 

@@ -85,7 +85,7 @@ class WatchStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             self.events.put(Pushed(tid, oids, time.monotonic()))
 
     def _call_in_time(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        call = self._server.call(method, *args, wait=False, **kwargs)
+        call = _quiet(self._server.call(method, *args, wait=False, **kwargs))
         return call.result(CALL_DEADLINE_S)
 
     def notify_connected(self, connection: Any, info: Any) -> None:
@@ -142,7 +142,7 @@ class WatchStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             protocol = self._server.client.protocol
             if protocol is None:
                 raise ClientDisconnected("no connection to the server")
-            answers = [protocol.server_call(method, *each) for each in batch]
+            answers = [_quiet(protocol.server_call(method, *each)) for each in batch]
             results: list[Any] = []
             for answer in answers:
                 try:
@@ -153,6 +153,13 @@ class WatchStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
 
         results: list[Any] = []
         for first in range(0, len(arguments), BATCH):
-            future = self._server.io_call(call(arguments[first : first + BATCH]), wait=False)
+            batch = arguments[first : first + BATCH]
+            future = _quiet(self._server.io_call(call(batch), wait=False))
             results += future.result(CALL_DEADLINE_S)
         return results
+
+
+def _quiet(future: Any) -> Any:
+    """Have ZEO not log how a call has failed that was given up, or that failed with others."""
+    future.add_done_callback(lambda ended: ended.exception())
+    return future

@@ -196,7 +196,7 @@ def test_daemons_that_have_no_record_yet(flow, tmp_path, command):
         second = flow.begin("supervise", "--detach", env={**os.environ, **environment})
         wait_until(lambda: len(running(flow).get("bus", ())) == 2, "others are started")
         (tmp_path / "go").touch()
-        out, _ = second.communicate(timeout=60)
+        out, _ = second.communicate(timeout=20)
         assert second.returncode == 0, out
         all_is_well(flow)
     kill(flow)
