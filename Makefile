@@ -40,9 +40,10 @@ SEED ?= 1
 CAMPAIGN_S ?= 1800
 KILLS ?= 200
 LAUNCHES ?= 2000
+FAULTS ?= tests/faults
 test-faults: $(VENV)/.test
 	MOTOKO_CAMPAIGN_SEED=$(SEED) MOTOKO_CAMPAIGN_S=$(CAMPAIGN_S) MOTOKO_KILLS=$(KILLS) \
-	    MOTOKO_LAUNCHES=$(LAUNCHES) $(BIN)/pytest tests/faults $(PYTEST_ARGS)
+	    MOTOKO_LAUNCHES=$(LAUNCHES) $(BIN)/pytest $(FAULTS) $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test

@@ -219,7 +219,7 @@ class TestPidsUsedAgain:
         flow.supervise()
         wait_until(lambda: states(flow) == {1: "FAILED", 2: "FAILED"}, "both have ended")
         write("daemons", "zeo:gone")
-        kill9(flow, "bus")
+        another(flow, "bus", kill9(flow, "bus"))
         is_ready(flow)
         os.kill(supervisor_identity(load(flow.path)).pid, signal.SIGKILL)
         wait_until(lambda: supervisor_identity(load(flow.path)) is None, "it is dead")

@@ -160,7 +160,7 @@ ODD = {
     "SPACES": "  a  b  ",
     "QUOTES": 'it\'s "quoted" `id` \\ \\n',
     "DOLLAR": "$HOME ${PATH} $(touch pwned) !x",
-    "LINES": "one\ntwo\n\nthree\n",
+    "SEVERAL_LINES": "one\ntwo\n\nthree\n",
     "OTHER": "ü€ ; & | > < * ? ~ #",
     "PLACE": "__BLACKDYNAMITE__run_id__",
     "EMPTY": "",
