@@ -211,7 +211,7 @@ def main() -> None:
         )
 
     lines = [
-        f"the supervisor's memory, MB   from      to  bytes each",
+        "the supervisor's memory, MB   from      to  bytes each",
         row("restarts", restarted, BYTES_A_RESTART),
         row("requests", requested, BYTES_A_REQUEST),
         f"all restarts counted: {restarted['counted']} of {restarted['killed']}",
