@@ -102,6 +102,8 @@ class TestLoggingOut:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
+            # Whoever runs the tests with nohup ignores it, and so would the shell.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         os.close(theirs)
         said = b""
