@@ -213,7 +213,13 @@ class TestKilled:
         next_one = session.create("python doIt.py # 2")
         wait_until(lambda: not any(w.alive for w in wrappers), "the wrappers are dead")
         # A launcher that has noticed it has been through its loop.
-        wait_until(lambda: daemon(flow, "launcher:mult")["counts"]["queued"] == 1, "one waits")
+
+        def waits():
+            counts = daemon(flow, "launcher:mult")["counts"]
+            assert counts["queued"] == 1, (counts, [dict(r.entries.items()) for r in runs])
+            return True
+
+        wait_until(waits, "one waits")
         assert taken_slots(flow) == [0, 1, 2]
         session.refresh()
         assert [run.state for run in (*runs, next_one)] == ["launched"] * 3 + ["CREATED"]
