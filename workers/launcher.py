@@ -248,10 +248,10 @@ class Launcher:
         for number in itertools.chain(
             sorted(self._work.unstarted), self._work.waiting.due(time.time())
         ):
-            wanted = self._preparer.slots_wanted(number)
-            if wanted > self._slots.count and number not in self._work.unstarted:
-                taken[number] = []  # it is going to fail: there is nothing to wait for
+            if number not in self._work.unstarted and not self._preparer.can_start(number):
+                taken[number] = []  # there is nothing to wait for
                 continue
+            wanted = self._preparer.slots_wanted(number)
             slots = self._slots.take(min(wanted, self._slots.count))
             if slots is None:
                 self._short_of_slots = True

@@ -55,6 +55,16 @@ class Preparer:
         nproc = run.entries.get("nproc") if run is not None else 1
         return nproc if isinstance(nproc, int) and nproc > 0 else 1
 
+    def can_start(self, number: int) -> bool:
+        """Whether slots are of use to a run that waits: it is CREATED, ours, and not too wide."""
+        run = self._base.runs.entries.get(number)
+        return (
+            run is not None
+            and run.entries.get("state") == CREATED
+            and self.is_ours(run.entries)
+            and self.slots_wanted(number) <= self._slots
+        )
+
     def is_ours(self, entries: Mapping[str, Any]) -> bool:
         """Whether a run is this machine's: other hosts may share the study's directory."""
         return entries.get("machine_name") in self._hosts

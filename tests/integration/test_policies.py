@@ -154,6 +154,18 @@ class TestNproc:
         assert session.ends(wide, narrow) == [None, None]
         all_slots_free(flow)
 
+    def test_a_run_of_another_host_waits_for_nothing_here(self, supervised):
+        """However wide it is: those behind it are not kept waiting."""
+        flow, session = supervised(yaml="slots: 2\n")
+        first = session.create(GATE + "python doIt.py")
+        session.until(first, state="launched")
+        elsewhere = session.create("python doIt.py", nproc=2, machine_name="elsewhere")
+        assert session.ends(session.create("python doIt.py # behind"), timeout=10) == [None]
+        (place(flow, first) / "go").touch()
+        assert session.ends(first) == [None]
+        session.refresh()
+        assert elsewhere.state == "CREATED"
+
 
 # What shells, YAML and header lines might make something else of.
 ODD = {
