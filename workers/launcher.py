@@ -1,8 +1,9 @@
 """The launcher of a study: starts its CREATED runs as soon as the bus tells of them.
 
 Woken by the bus, by the end of a run, by slots that others give back. Each pass commits the ends
-of runs and the start of others together, and starts the processes afterwards. A launcher that is
-killed loses nothing: the next one finds the claims and the exit records in the run directories.
+of runs and the start of others together, and starts the processes afterwards; short runs are
+prepared ahead of their slots. A launcher that is killed loses nothing: the next one finds the
+claims and the exit records in the run directories.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -28,10 +29,11 @@ from motoko.run_output import tail
 from motoko.states import CANCELLED_BY, CREATED, FINISHED, LAUNCHED, RUNNING_STATES
 from motoko.timing import HEARTBEAT_S, until_next
 from motoko.workers.active import KILL_GRACE_S, ActiveRuns
+from motoko.workers.ahead import LINGER_S, Ahead
 from motoko.workers.daemon import Daemon, arguments, running
 from motoko.workers.ends import End, settle
 from motoko.workers.local_run import LocalRun
-from motoko.workers.preparing import Preparer
+from motoko.workers.preparing import Prepared, Preparer
 from motoko.workers.recovery import Found, examine
 from motoko.workers.run_queue import RunQueue
 from motoko.workers.slots import Slots, release, usable_cpus
@@ -59,9 +61,11 @@ class Work:
 class Batch:
     """What goes into one transaction."""
 
-    ended: dict[int, End]
+    late: Collection[int]  # runs that have waited for slots for too long
+    ended: dict[int, End] = field(default_factory=dict)
     looked: bool = False
     starting: dict[int, list[int]] = field(default_factory=dict)  # runs and their slots
+    ahead: dict[int, Prepared | None] = field(default_factory=dict)  # runs that will wait for some
     wrapped: dict[tuple[int, int], LocalRun] = field(default_factory=dict)  # by run and attempt
     going: set[tuple[int, int]] = field(default_factory=set)  # those that are to begin
 
@@ -80,6 +84,8 @@ class Launcher:
         self._base: StudyBase = connect(self.study, daemon.runtime)
         self._preparer = Preparer(self._base, self._slots.count)
         self._work = Work()
+        self._ahead = Ahead(self._slots.count)
+        self._first_end: float | None = None  # when the oldest of work.ended was noticed
         self._active = ActiveRuns(self._ended)
         self._short_of_slots = False
         self._stopping = False
@@ -112,8 +118,8 @@ class Launcher:
             while not self._stopping:
                 await self._step()
                 news = await waiter.wait(self._pause())
-                if len(self._active):
-                    await atomically(self._base, self._end_cancelled, self._tid())
+                if self._active or self._ahead:
+                    await atomically(self._base, self._heed, self._tid())
                 for change in news:
                     if change.new == CREATED:
                         self._work.waiting.add(change.run_id)
@@ -136,11 +142,15 @@ class Launcher:
         pauses = [] if at is None else [at - now]
         if self._short_of_slots:
             pauses.append(SLOT_RETRY_S)
-        return min(pauses, default=None)
+        if self._first_end is not None:
+            pauses.append(self._first_end + LINGER_S - time.monotonic())
+        if (at := self._ahead.next_at()) is not None:
+            pauses.append(at - time.monotonic())
+        return max(0.0, min(pauses)) if pauses else None
 
     async def _look_at_everything(self) -> None:
         """Find what is to be started, adopted or settled: at the start, or after a gap."""
-        known = {*self._active, *self._work.ended}
+        known = {*self._active, *self._ahead, *self._work.ended}
 
         def look() -> dict[int, Found]:
             found = {}
@@ -167,48 +177,83 @@ class Launcher:
 
     async def _step(self) -> None:
         """Settle what has ended and start what can be started."""
-        work = self._work
-        while True:
-            ended, work.ended = work.ended, {}
-            if not (ended or ((work.unstarted or work.waiting) and not self._paused)):
+        work, ahead = self._work, self._ahead
+        self._start_ready()
+        batch = Batch(late=ahead.late(time.monotonic(), at_once=self._paused))
+        if not (self._may_settle() or batch.late or self._may_prepare()):
+            if not (ahead or work.unstarted or work.waiting):
                 self._slots.give_up()
-                return
-            batch = Batch(ended)
-            try:
-                await atomically(self._base, partial(self._commit, batch), self._tid())
-            except BaseException:
-                work.ended = {**ended, **work.ended}
-                for slots in batch.starting.values():
-                    release(slots)
-                for run in batch.wrapped.values():
-                    run.abandon()
-                raise
-            if not ended and not batch.starting:
-                return
-            starting = batch.starting
-            for number in starting:
-                work.waiting.remove(number)
-                work.unstarted.discard(number)
-            for key, run in batch.wrapped.items():
-                if key in batch.going:
-                    run.go()
-                    self._active.add(run)
-                else:
-                    run.abandon()
-            for slots in starting.values():
+            return
+        batch.ended, work.ended, self._first_end = work.ended, {}, None
+        try:
+            await atomically(self._base, partial(self._commit, batch), self._tid())
+        except BaseException:
+            work.ended = {**batch.ended, **work.ended}
+            for slots in batch.starting.values():
                 release(slots)
+            for run in batch.wrapped.values():
+                run.abandon()
+            raise
+        for number in (*batch.starting, *batch.ahead):
+            work.waiting.remove(number)
+            work.unstarted.discard(number)
+        for number in batch.late:
+            ahead.drop(number)
+            work.waiting.add(number)
+        for prepared in batch.ahead.values():
+            if prepared is not None:
+                ahead.add(prepared, time.monotonic())
+        for key, run in batch.wrapped.items():
+            if key in batch.going:
+                run.go()
+                self._active.add(run)
+            else:
+                run.abandon()
+        for slots in batch.starting.values():
+            release(slots)
+        if batch.ended or batch.starting or batch.ahead or batch.late:
             # Slots, or the first place in the queue for them.
-            self._publisher.send(SlotsFreed(self.name, len(ended)))
+            self._publisher.send(SlotsFreed(self.name, len(batch.ended)))
             self._report()
+
+    def _may_settle(self) -> bool:
+        """Whether there are ends that do not wait for others, to be committed together."""
+        if self._first_end is None or not self._ahead or self._ahead.is_low:
+            return bool(self._work.ended)
+        return time.monotonic() >= self._first_end + LINGER_S
+
+    def _may_prepare(self) -> bool:
+        """Whether some of those that wait may be started, or prepared ahead of their slots."""
+        if self._paused or not (self._work.unstarted or self._work.waiting):
+            return False
+        return not self._ahead or self._ahead.is_low
+
+    def _start_ready(self) -> None:
+        """Start those that are prepared, as far as there are slots."""
+        while self._ahead and not self._paused:
+            slots = self._slots.take(1)
+            self._short_of_slots = slots is None
+            if slots is None:
+                return
+            prepared = self._ahead.first
+            try:
+                run = LocalRun.start(prepared, slots)
+            finally:
+                release(slots)
+            run.go()
+            self._active.add(run)
+            self._ahead.drop(prepared.run_id)
 
     def _commit(self, batch: Batch) -> None:
         """What is committed at once: ends, and starts, whose wrappers wait for it. Repeatable."""
         batch.going.clear()
         for number, end in batch.ended.items():
             self._settle(number, end)
+        for number in batch.late:
+            self._give_back(number)
         if not (batch.looked or self._paused):
             self._prefetch()
-            batch.starting = self._take_slots()
+            self._choose(batch)
             batch.looked = True
         for number, slots in batch.starting.items():
             launched = number in self._work.unstarted or self._is_through(batch, number)
@@ -218,6 +263,8 @@ class Launcher:
                 batch.going.add(key)
                 if key not in batch.wrapped:
                     batch.wrapped[key] = LocalRun.start(prepared, slots)
+        for number in batch.ahead:
+            batch.ahead[number] = self._preparer.prepare(number, self._is_through(batch, number))
 
     def _is_through(self, batch: Batch, number: int) -> bool:
         """Whether an earlier commit has marked a run, although its server died before it said so.
@@ -227,39 +274,57 @@ class Launcher:
         run = self._base.runs.entries.get(number)
         if run is None or run.entries.get("state") != LAUNCHED:
             return False
-        return (number, run.entries.get("attempt")) in batch.wrapped
+        earlier = batch.ahead.get(number)
+        attempt = run.entries.get("attempt")
+        return (number, attempt) in batch.wrapped or (
+            earlier is not None and earlier.attempt == attempt
+        )
 
     def _tid(self) -> bytes:
         """The newest transaction that the bus has told of."""
         assert self._dispatcher is not None
         return self._dispatcher.tid(self.study.name)
 
+    def _due(self) -> Iterator[int]:
+        """Those that wait, in their order."""
+        return itertools.chain(sorted(self._work.unstarted), self._work.waiting.due(time.time()))
+
     def _prefetch(self) -> None:
-        """Ask for all that new runs consist of in one round trip."""
+        """Ask for all that new runs consist of in a few round trips: in one, if we are told."""
         if self._hints:
             self._base.connection.prefetch(list(self._hints))
             self._hints.clear()
+            return
+        wanted = self._slots.count + self._ahead.room - len(self._active) - len(self._ahead)
+        if wanted > 1:
+            self._base.load_with_jobs(list(itertools.islice(self._due(), wanted)))
 
-    def _take_slots(self) -> dict[int, list[int]]:
-        """Slots for as many of the runs that may start as there are, in their order."""
-        taken: dict[int, list[int]] = {}
-        self._short_of_slots = False
-        number = None
-        for number in itertools.chain(
-            sorted(self._work.unstarted), self._work.waiting.due(time.time())
-        ):
-            if number not in self._work.unstarted and not self._preparer.can_start(number):
-                taken[number] = []  # there is nothing to wait for
+    def _choose(self, batch: Batch) -> None:
+        """Slots for as many of the runs that may start as there are; who is prepared ahead."""
+        self._short_of_slots = bool(self._ahead)
+        room = self._ahead.room - len(self._ahead)
+        for number in self._due():
+            unstarted = number in self._work.unstarted
+            if not unstarted and not self._preparer.can_start(number):
+                batch.starting[number] = []  # there is nothing to wait for
                 continue
-            wanted = self._preparer.slots_wanted(number)
-            slots = self._slots.take(min(wanted, self._slots.count))
-            if slots is None:
-                self._short_of_slots = True
+            wanted = min(self._preparer.slots_wanted(number), self._slots.count)
+            slots = None if self._short_of_slots else self._slots.take(wanted)
+            if slots is not None:
+                batch.starting[number] = slots
+                continue
+            self._short_of_slots = True
+            if unstarted or wanted > 1 or len(batch.ahead) >= room:
                 break
-            taken[number] = slots
-        if number is None:
+            batch.ahead[number] = None
+        if not self._short_of_slots:
             self._slots.give_up()
-        return taken
+
+    def _give_back(self, number: int) -> None:
+        """Have a run that was prepared ahead wait like the others, unless it has been cancelled."""
+        run = self._base.runs.entries.get(number)
+        if run is not None and run.entries.get("state") == LAUNCHED:
+            run.entries["state"] = CREATED
 
     def _settle(self, number: int, end: End) -> None:
         run = self._base.runs.entries.get(number)
@@ -282,12 +347,25 @@ class Launcher:
     def _timeout(self, number: int) -> float | None:
         return self._policy(self._base.runs.entries[number].entries).timeout
 
-    def _end_cancelled(self) -> None:
+    def _heed(self) -> None:
         """End the runs that somebody has cancelled: what a commit without new states may say."""
-        for number in self._active:
+        for number in (*self._active, *self._ahead):
             run = self._base.runs.entries.get(number)
-            if run is not None and (who := run.entries.get(CANCELLED_BY)):
+            who = run.entries.get(CANCELLED_BY) if run is not None else None
+            if number in self._ahead:
+                if who:
+                    self._note_end(number, End(reason=f"cancelled by {who}", final=True))
+                if who or run is None or run.entries.get("state") != LAUNCHED:
+                    self._ahead.drop(number)
+            elif who:
                 self._active.end(number, f"cancelled by {who}", final=True)
+
+    def _note_end(self, number: int, end: End) -> None:
+        self._work.ended[number] = end
+        self._work.finished.discard(number)
+        if self._first_end is None:
+            self._first_end = time.monotonic()
+        self._wake()
 
     def _ended(self, run: LocalRun, code: int | None, reason: str) -> None:
         if run.is_claimed:
@@ -296,15 +374,11 @@ class Launcher:
                 self._waiter.read_again = True
             self._wake()
             return
-        self._work.ended[run.run_id] = End(
-            code=code,
-            reason=reason,
-            stderr=tail(run.directory / run.stderr),
-            final=run.final,
-            finished=run.run_id in self._work.finished,
-        )
-        self._work.finished.discard(run.run_id)
-        self._wake()
+        self._ahead.has_taken(time.time() - run.started)
+        stderr = tail(run.directory / run.stderr)
+        finished = run.run_id in self._work.finished
+        end = End(code=code, reason=reason, stderr=stderr, final=run.final, finished=finished)
+        self._note_end(run.run_id, end)
 
     def _on_other(self, message: Message) -> None:
         if isinstance(message, SlotsFreed) and self._short_of_slots:
@@ -338,12 +412,15 @@ class Launcher:
             assert self._waiter is not None
             await self._waiter.wait(deadline - time.monotonic())
         ended, self._work.ended = self._work.ended, {}
+        ahead = list(self._ahead)
 
         def commit() -> None:
             for number, end in ended.items():
                 self._settle(number, end)
+            for number in ahead:
+                self._give_back(number)
 
-        if ended:
+        if ended or ahead:
             await atomically(self._base, commit)
         log.info("ended %d runs", len(ended))
 
@@ -353,7 +430,7 @@ class Launcher:
             await asyncio.sleep(until_next(HEARTBEAT_S))
 
     def _report(self) -> None:
-        running, queued = len(self._active), len(self._work.waiting)
+        running, queued = len(self._active), len(self._work.waiting) + len(self._ahead)
         self._publisher.send(
             DaemonStatus(
                 self.name,
