@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 # While runs wait for slots that another launcher holds, in case its word on the bus is lost.
 SLOT_RETRY_S = 1.0
 BUS_DEADLINE_S = 5.0
+LOOK_AT = 500  # runs at a time
 END_DEADLINE_S = KILL_GRACE_S + 5.0  # for all runs to end, when told to
 
 
@@ -89,6 +90,7 @@ class Launcher:
         self._active = ActiveRuns(self._ended)
         self._short_of_slots = False
         self._stopping = False
+        self._ready = False  # all runs have been looked at once
         self._paused = False  # nothing is started any more; what runs is looked after
         self._waiter: Waiter | None = None
         self._hints: set[bytes] = set()  # what new runs will have us load
@@ -113,6 +115,7 @@ class Launcher:
             self._waiter = waiter
             await dispatcher.live()
             await self._look_at_everything()
+            self._ready = True
             log.info("ready: %d slots, %d runs waiting", self._slots.count, len(self._work.waiting))
             self._report()
             while not self._stopping:
@@ -149,20 +152,32 @@ class Launcher:
         return max(0.0, min(pauses)) if pauses else None
 
     async def _look_at_everything(self) -> None:
-        """Find what is to be started, adopted or settled: at the start, or after a gap."""
+        """Find what is to be started, adopted or settled: at the start, or after a gap.
+
+        The first ones are started, and heartbeats go out, before the last ones are looked at.
+        """
+        after: int | None = -1
+        while after is not None and not self._stopping:
+            found, after = await atomically(self._base, partial(self._look, after))
+            self._take_up(found)
+            await self._step()
+            await asyncio.sleep(0)
+
+    def _look(self, after: int) -> tuple[dict[int, Found], int | None]:
+        """What is to be done with some runs, in their order; and the last of them, if more come."""
         known = {*self._active, *self._ahead, *self._work.ended}
+        some = itertools.islice(self._base.runs.entries.items(after, excludemin=True), LOOK_AT)
+        found: dict[int, Found] = {}
+        last = None
+        for last, run in self._base.loaded(some):
+            is_new = last not in known and self._preparer.is_ours(run.entries)
+            if is_new and (what := examine(run.entries)):
+                found[last] = what
+        return found, last
 
-        def look() -> dict[int, Found]:
-            found = {}
-            for run in self._base.all_runs():
-                number = run.entries["id"]
-                if number in known or not self._preparer.is_ours(run.entries):
-                    continue
-                if what := examine(run.entries):
-                    found[number] = what
-            return found
-
-        for number, what in (await atomically(self._base, look)).items():
+    def _take_up(self, found: Mapping[int, Found]) -> None:
+        """Queue, watch or settle what was found."""
+        for number, what in found.items():
             if what.retry_at is not None:
                 self._work.waiting.add(number, what.retry_at)
             elif what.end is not None:
@@ -435,6 +450,7 @@ class Launcher:
             DaemonStatus(
                 self.name,
                 os.getpid(),
+                "ready" if self._ready else "starting",
                 detail=f"{running} running, {queued} queued{', paused' * self._paused}",
                 counts={
                     "running": running,
