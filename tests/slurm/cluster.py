@@ -69,6 +69,7 @@ SlurmdParameters=config_overrides
 NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 \
 Port=[{first}-{last}] CPUs={cpus} RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes=n[1-{nodes}] Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+{more}
 """
 
 
@@ -107,7 +108,8 @@ class Cluster:
     top: Path
     nodes: int = 3
     cpus: int = 8
-    min_job_age: int = 300  # seconds that scontrol shows an ended job for; 2 is the least
+    min_job_age: int = 300  # seconds that an ended job is known for; 2 is the least
+    more: str = ""  # further lines of slurm.conf
     _daemons: dict[str, Identity] = field(default_factory=dict)
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -159,8 +161,8 @@ class Cluster:
         return self.run("sinfo", "--version")
 
     def all_idle(self) -> bool:
-        """Whether nothing runs, and all nodes answer."""
-        states = self.run("sinfo", "-hN", "-o", "%T").split()
+        """Whether nothing runs, and all of its nodes answer."""
+        states = self.run("sinfo", "-hN", "-n", f"n[1-{self.nodes}]", "-o", "%T").split()
         return states == ["idle"] * self.nodes
 
     def jobs(self, states: str = "all") -> list[dict[str, str]]:
@@ -197,11 +199,47 @@ class Cluster:
         """n1, n2, ..."""
         return [name for name in self._daemons if name not in ("munged", "slurmctld")]
 
+    # What happens to jobs
+
+    def show(self, job: object) -> dict[str, str]:
+        """All that ``scontrol show job`` says."""
+        words = self.run("scontrol", "--oneliner", "show", "job", str(job)).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def expire(self, job: object) -> None:
+        """Have a running job reach its time limit now; the controller looks every 30 s."""
+        self.run("scontrol", "update", f"JobId={job}", "EndTime=now+1")
+
+    def requeue(self, job: object) -> None:
+        """Have a running job run again from its begin, at once."""
+        self.run("scontrol", "requeue", str(job))
+        self.start_at_once(job)
+
+    def start_at_once(self, job: object) -> None:
+        """Of a requeued job: not after the two minutes that it usually has to wait."""
+
+        def done() -> bool:
+            if self.job(job)["state"] == "PENDING":
+                self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+            return self.job(job)["state"] == "RUNNING"
+
+        self._wait(done, f"job {job} runs again", timeout=40)
+
+    def clients(self, program: str) -> list[Identity]:
+        """The living processes of a command of the scheduler's that use this cluster."""
+        return [
+            identity
+            for pid, command, environment in _processes()
+            if Path(command.partition(" ")[0]).name == program
+            and f"SLURM_CONF={self.conf}" in environment
+            if (identity := Identity.of(pid))
+        ]
+
     # The controller
 
-    def start_controller(self) -> None:
-        """Start slurmctld, with what it knew; returns when it answers."""
-        self._start("slurmctld", "slurmctld", "-D")
+    def start_controller(self, *options: str) -> None:
+        """Start slurmctld, with what it knew; returns when it answers. ``-c``: it knows nothing."""
+        self._start("slurmctld", "slurmctld", "-D", *options)
         self._wait(lambda: "UP" in self.run("scontrol", "ping"), "slurmctld answers")
 
     def kill_controller(self) -> None:
@@ -299,6 +337,7 @@ class Cluster:
                 nodes=self.nodes,
                 cpus=self.cpus,
                 min_job_age=self.min_job_age,
+                more=self.more,
             )
         )
 

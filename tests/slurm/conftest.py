@@ -6,18 +6,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from batch import BATCH, no_attempt_twice, note_executions
 from cluster import Calls, Cluster, Unavailable, install
-from launching import Session, supervising
+from launching import Session, deadline, scripted
 from support import Flow
-
-BATCH = "generator: slurm\nbatch: {poll_interval: 5s}\n"
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +41,7 @@ def cluster(
     """The cluster, used by all that the test starts; no job of the test outlives it."""
     for name, value in running_cluster.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MOTOKO_BATCH_POLL_S", "0.5")
     yield running_cluster
     running_cluster.clear()
 
@@ -55,15 +54,41 @@ def calls(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Calls(log)
 
 
+@pytest.fixture(autouse=True)
+def limit() -> Iterator[None]:
+    with deadline(180):
+        yield
+
+
 @pytest.fixture
-def supervised(
+def batch(
     cluster: Cluster, workflow: Callable[..., Flow]
 ) -> Iterator[Callable[..., tuple[Flow, Session]]]:
-    """Makes supervised workflows of scripts whose runs are batch jobs; see ``supervising``."""
-    with ExitStack() as stack:
-        make = stack.enter_context(supervising(workflow))
+    """Makes workflows of scripts whose runs are batch jobs, supervised, and a session of each.
 
-        def batch(*options: str, yaml: str = "", **more: object) -> tuple[Flow, Session]:
-            return make(*options, yaml=BATCH + yaml, **more)
+    ``make(*options, yaml=..., below=..., studies=..., do_it=..., edit=...)``: options of
+    ``motoko supervise``, what ``scripted`` takes, and what is done to the workflow before it is
+    supervised. In the end no attempt may have been executed twice.
+    """
+    made: list[Session] = []
 
-        yield batch
+    def make(
+        *options: str,
+        yaml: str = "",
+        below: dict[str, str] | None = None,
+        studies: tuple[str, ...] = ("mult",),
+        do_it: bool = True,
+        edit: Callable[[Flow], object] = lambda flow: None,
+    ) -> tuple[Flow, Session]:
+        flow = workflow(studies=studies, created=False)
+        scripted(flow, BATCH + yaml, below, do_it=do_it)
+        edit(flow)
+        note_executions(flow)
+        flow.supervise(*options)
+        made.append(Session(flow))
+        return flow, made[-1]
+
+    yield make
+    for session in made:
+        session.close()
+        no_attempt_twice(session.flow)
