@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -22,12 +22,12 @@ from motoko.bd.base import StudyBase, connect
 from motoko.bus.messages import DaemonStatus, Message, SlotsFreed
 from motoko.bus.publisher import Publisher
 from motoko.dispatch import Counters, Dispatcher, Interest, Waiter
-from motoko.errors import ConfigError
 from motoko.policy import Policy, WrongPolicy
 from motoko.run_output import tail
 from motoko.states import CANCELLED_BY, CREATED, FINISHED, LAUNCHED, RUNNING_STATES
 from motoko.timing import HEARTBEAT_S, until_next
 from motoko.workers.active import KILL_GRACE_S, ActiveRuns
+from motoko.workers.batch.jobs import JobIntent, Jobs
 from motoko.workers.daemon import Daemon, arguments, running
 from motoko.workers.ends import End, settle
 from motoko.workers.local_run import LocalRun
@@ -53,6 +53,7 @@ class Work:
     unstarted: set[int] = field(default_factory=set)  # launched by a predecessor, never started
     ended: dict[int, End] = field(default_factory=dict)
     finished: set[int] = field(default_factory=set)  # active runs that were seen to be FINISHED
+    changed: dict[int, dict[str, Any]] = field(default_factory=dict)  # entries of batch jobs
 
 
 @dataclass
@@ -60,16 +61,25 @@ class Batch:
     """What goes into one transaction."""
 
     ended: dict[int, End]
+    changed: dict[int, dict[str, Any]]
     looked: bool = False
     starting: dict[int, list[int]] = field(default_factory=dict)  # runs and their slots
     wrapped: dict[tuple[int, int], LocalRun] = field(default_factory=dict)  # by run and attempt
     going: set[tuple[int, int]] = field(default_factory=set)  # those that are to begin
+    jobs: dict[tuple[int, int], JobIntent] = field(default_factory=dict)  # those for a scheduler
 
 
 class Launcher:
     """The launcher of one study."""
 
-    def __init__(self, daemon: Daemon, study: str, slots: int | None, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        study: str,
+        slots: int | None,
+        publisher: Publisher,
+        generator: str | None = None,
+    ) -> None:
         self.study = daemon.config.studies[study]
         self.name = daemon.name
         self._runtime = daemon.runtime
@@ -78,7 +88,8 @@ class Launcher:
             daemon.runtime.wf / "locks" / "slots", slots or daemon.config.slots or usable_cpus()
         )
         self._base: StudyBase = connect(self.study, daemon.runtime)
-        self._preparer = Preparer(self._base, self._slots.count)
+        self._jobs = Jobs(daemon, self.study, generator, self._job_changed, self._job_ended)
+        self._preparer = Preparer(self._base, None if self._jobs.wanted else self._slots.count)
         self._work = Work()
         self._active = ActiveRuns(self._ended)
         self._short_of_slots = False
@@ -107,12 +118,16 @@ class Launcher:
             self._waiter = waiter
             await dispatcher.live()
             await self._look_at_everything()
+            jobs = loop.create_task(self._jobs.runs.watch())
+            jobs.add_done_callback(lambda task: self._wake())
             log.info("ready: %d slots, %d runs waiting", self._slots.count, len(self._work.waiting))
             self._report()
             while not self._stopping:
                 await self._step()
                 news = await waiter.wait(self._pause())
-                if len(self._active):
+                if jobs.done():
+                    jobs.result()
+                if len(self._active) or len(self._jobs.runs):
                     await atomically(self._base, self._end_cancelled, self._tid())
                 for change in news:
                     if change.new == CREATED:
@@ -120,11 +135,14 @@ class Launcher:
                         self._hints.update(bytes.fromhex(oid) for oid in change.oids)
                     elif change.old == CREATED and change.new not in RUNNING_STATES:
                         self._work.waiting.remove(change.run_id)  # cancelled, or deleted
-                    elif change.new == FINISHED and change.run_id in self._active:
+                    elif change.new == FINISHED and (
+                        change.run_id in self._active or change.run_id in self._jobs.runs
+                    ):
                         self._work.finished.add(change.run_id)
                 if waiter.read_again:
                     waiter.read_again = False
                     await self._look_at_everything()
+            jobs.cancel()
             await self._end_all()
         heart.cancel()
         dispatcher.close()
@@ -140,13 +158,15 @@ class Launcher:
 
     async def _look_at_everything(self) -> None:
         """Find what is to be started, adopted or settled: at the start, or after a gap."""
-        known = {*self._active, *self._work.ended}
+        known = {*self._active, *self._jobs.runs, *self._work.ended}
 
         def look() -> dict[int, Found]:
             found = {}
             for run in self._base.all_runs():
                 number = run.entries["id"]
                 if number in known or not self._preparer.is_ours(run.entries):
+                    continue
+                if self._jobs.adopt(run.entries, self._policy):
                     continue
                 if what := examine(run.entries):
                     found[number] = what
@@ -170,20 +190,22 @@ class Launcher:
         work = self._work
         while True:
             ended, work.ended = work.ended, {}
-            if not (ended or ((work.unstarted or work.waiting) and not self._paused)):
+            changed, work.changed = work.changed, {}
+            if not (ended or changed or ((work.unstarted or work.waiting) and not self._paused)):
                 self._slots.give_up()
                 return
-            batch = Batch(ended)
+            batch = Batch(ended, changed)
             try:
                 await atomically(self._base, partial(self._commit, batch), self._tid())
             except BaseException:
                 work.ended = {**ended, **work.ended}
+                work.changed = {**changed, **work.changed}
                 for slots in batch.starting.values():
                     release(slots)
                 for run in batch.wrapped.values():
                     run.abandon()
                 raise
-            if not ended and not batch.starting:
+            if not (ended or changed or batch.starting):
                 return
             starting = batch.starting
             for number in starting:
@@ -195,6 +217,9 @@ class Launcher:
                     self._active.add(run)
                 else:
                     run.abandon()
+            for key, intent in batch.jobs.items():
+                if key in batch.going:
+                    self._jobs.submit(intent)
             for slots in starting.values():
                 release(slots)
             # Slots, or the first place in the queue for them.
@@ -204,6 +229,9 @@ class Launcher:
     def _commit(self, batch: Batch) -> None:
         """What is committed at once: ends, and starts, whose wrappers wait for it. Repeatable."""
         batch.going.clear()
+        for number, changes in batch.changed.items():
+            if (run := self._base.runs.entries.get(number)) is not None:
+                run.entries.update(changes)
         for number, end in batch.ended.items():
             self._settle(number, end)
         if not (batch.looked or self._paused):
@@ -216,7 +244,10 @@ class Launcher:
             if prepared is not None:
                 key = number, prepared.attempt
                 batch.going.add(key)
-                if key not in batch.wrapped:
+                if self._jobs.wanted:
+                    entries = self._base.runs.entries[number].entries
+                    batch.jobs[key] = self._jobs.intend(entries, prepared, batch.jobs.get(key))
+                elif key not in batch.wrapped:
                     batch.wrapped[key] = LocalRun.start(prepared, slots)
 
     def _is_through(self, batch: Batch, number: int) -> bool:
@@ -227,7 +258,7 @@ class Launcher:
         run = self._base.runs.entries.get(number)
         if run is None or run.entries.get("state") != LAUNCHED:
             return False
-        return (number, run.entries.get("attempt")) in batch.wrapped
+        return (number, run.entries.get("attempt")) in {*batch.wrapped, *batch.jobs}
 
     def _tid(self) -> bytes:
         """The newest transaction that the bus has told of."""
@@ -244,6 +275,11 @@ class Launcher:
         """Slots for as many of the runs that may start as there are, in their order."""
         taken: dict[int, list[int]] = {}
         self._short_of_slots = False
+        if self._jobs.wanted:
+            waiting = [*sorted(self._work.unstarted), *self._work.waiting.due(time.time())]
+            room = self._jobs.room(len(waiting))
+            self._short_of_slots = room < len(waiting)
+            return {number: [] for number in waiting[:room]}
         number = None
         for number in itertools.chain(
             sorted(self._work.unstarted), self._work.waiting.due(time.time())
@@ -265,6 +301,7 @@ class Launcher:
         run = self._base.runs.entries.get(number)
         if run is None:
             return  # deleted meanwhile
+        run.entries.update(end.entries)
         changes = settle(run.entries, end, policy=self._policy(run.entries), now=time.time())
         if "retry_at" in changes:
             self._work.waiting.add(number, changes["retry_at"])
@@ -284,10 +321,11 @@ class Launcher:
 
     def _end_cancelled(self) -> None:
         """End the runs that somebody has cancelled: what a commit without new states may say."""
-        for number in self._active:
-            run = self._base.runs.entries.get(number)
-            if run is not None and (who := run.entries.get(CANCELLED_BY)):
-                self._active.end(number, f"cancelled by {who}", final=True)
+        for runs in (self._active, self._jobs.runs):
+            for number in runs:
+                run = self._base.runs.entries.get(number)
+                if run is not None and (who := run.entries.get(CANCELLED_BY)):
+                    runs.end(number, f"cancelled by {who}", final=True)
 
     def _ended(self, run: LocalRun, code: int | None, reason: str) -> None:
         if run.is_claimed:
@@ -304,6 +342,17 @@ class Launcher:
             finished=run.run_id in self._work.finished,
         )
         self._work.finished.discard(run.run_id)
+        self._wake()
+
+    def _job_changed(self, number: int, entries: Mapping[str, Any]) -> None:
+        self._work.changed.setdefault(number, {}).update(entries)
+        self._wake()
+
+    def _job_ended(self, number: int, end: End) -> None:
+        self._work.changed.pop(number, None)
+        finished = number in self._work.finished
+        self._work.finished.discard(number)
+        self._work.ended[number] = replace(end, finished=finished)
         self._wake()
 
     def _on_other(self, message: Message) -> None:
@@ -358,12 +407,14 @@ class Launcher:
             DaemonStatus(
                 self.name,
                 os.getpid(),
-                detail=f"{running} running, {queued} queued{', paused' * self._paused}",
+                detail=f"{running} running, {queued} queued{', paused' * self._paused}"
+                + self._jobs.detail,
                 counts={
                     "running": running,
                     "queued": queued,
                     "slots": self._slots.count,
                     "paused": int(self._paused),
+                    **self._jobs.counts,
                     **asdict(self._woken),
                 },
             )
@@ -373,17 +424,13 @@ class Launcher:
 def main() -> None:
     """Entry point of ``python -m motoko.workers.launcher``."""
     options = arguments("The launcher of a study.", study=True)
-    with running(f"launcher:{options.study}", options.workflow) as daemon:
-        generator = daemon.config.generator
-        if generator != "bash":
-            raise ConfigError(
-                f"{daemon.config.path}: generator: {generator} is not there yet",
-                hint="use `generator: bash`",
-            )
-        with Publisher(daemon.runtime.bus_publish) as publisher:
-            publisher.connected(BUS_DEADLINE_S)
-            launcher = Launcher(daemon, options.study, options.slots, publisher)
-            asyncio.run(launcher.run())
+    with (
+        running(f"launcher:{options.study}", options.workflow) as daemon,
+        Publisher(daemon.runtime.bus_publish) as publisher,
+    ):
+        publisher.connected(BUS_DEADLINE_S)
+        launcher = Launcher(daemon, options.study, options.slots, publisher, options.generator)
+        asyncio.run(launcher.run())
 
 
 if __name__ == "__main__":

@@ -75,15 +75,21 @@ class TestByThemselves:
             "trap": f"trap 'touch trapped; exit 0' TERM\n{SLEEP}",
             "child": "sleep 1000\n",  # bash defers its traps until that has ended
             "done": f"{FINISH}{SLEEP}",
+            "warned": f"trap 'touch warned; {FINISH.strip()}; exit 0' USR1\n{SLEEP}",
             "rescue": f"trap 'python doIt.py; exit 0' TERM\n{SLEEP}",
         }
-        runs = {name: session.create(script) for name, script in scripts.items()}
+        early = {"warned": {"slurm_options": ["signal=B:USR1@60"]}}
+        runs = {
+            name: session.create(script, **early.get(name, {})) for name, script in scripts.items()
+        }
         for run in runs.values():
             cluster.expire(executing(session, run))
         for name in ("plain", "deaf", "trap", "child"):
             seen = failed(session, runs[name], "TIMEOUT", timeout=90)
             assert seen["batch_state"] == "TIMEOUT", seen
-        finished(session, runs["done"], runs["rescue"], timeout=90)
+        for name in ("done", "rescue", "warned"):
+            finished(session, runs[name], timeout=90)
+        assert runs["warned"].entries["exit_code"] == 0
         assert (place(flow, runs["trap"]) / "trapped").exists()
 
 
