@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from motoko.policy import seconds
@@ -9,6 +10,8 @@ from motoko.yaml_file import Section
 
 POLL_LEAST_S = 5.0
 POLL_MOST_S = 120.0
+# Seconds, for the tests of batch jobs, which have a scheduler of their own.
+POLL_VARIABLE = "MOTOKO_BATCH_POLL_S"
 # What runs can be handed to, and the batch systems that are not there yet.
 LOCAL = "bash"
 SLURM = "slurm"
@@ -44,4 +47,5 @@ def batch_settings(file: Section) -> BatchSettings:
         if not POLL_LEAST_S <= interval <= POLL_MOST_S:
             hint = "schedulers are shared: a query every few seconds is the most they should get"
             raise section.wrong("poll_interval", value, expected, hint)
+    interval = float(os.environ.get(POLL_VARIABLE, interval))
     return BatchSettings(interval, section.integer("max_submitted", 1))

@@ -147,9 +147,11 @@ def _finish(name: str, value: Any) -> str:
 def _options(name: str, value: Any) -> Options:
     if not isinstance(value, (list, tuple)):
         raise WrongPolicy(name, "a list such as [time=30, --mem=1G, exclusive]", value)
-    for item in value:
+    for position, item in enumerate(value):
         if not isinstance(item, str):
-            raise WrongPolicy(name, "a list of texts such as time=30", item)
+            raise WrongPolicy(
+                f"{name}[{position}]", "a text such as time=30: put it in quotes", item
+            )
     try:
         return batch_options.read(value)
     except WrongOption as error:

@@ -78,6 +78,10 @@ class Refused(MotokoError):
     """The scheduler has refused a job, in its words: nothing was queued."""
 
 
+class Full(MotokoError):
+    """The scheduler takes no more jobs now, in its words: nothing was queued, later it may be."""
+
+
 class Unanswered(MotokoError):
     """The scheduler gave no answer: nothing is known, a job may have been queued."""
 
@@ -88,7 +92,7 @@ class BatchSystem(Protocol):
     name: str
 
     async def submit(self, submission: Submission) -> str:
-        """Submit a job; returns its id. Raises ``Refused`` or ``Unanswered``."""
+        """Submit a job; returns its id. Raises ``Refused``, ``Full`` or ``Unanswered``."""
 
     async def query(self) -> list[Job]:
         """All jobs of this user that the scheduler shows. Raises ``Unanswered``."""

@@ -60,6 +60,10 @@ while :; do
     code=$?
     kill -0 "$child" 2> /dev/null || break
 done
+# If a signal has cut the last wait short, launch.sh's own code is still to be had.
+wait "$child" 2> /dev/null
+again=$?
+[ "$again" -eq 127 ] || code=$again
 child=
 record='{{"attempt": '$attempt', "code": '$code', "signal": "'$told'", "job": "'$job'"}}'
 {{ printf '%s\\n' "$record" > exit.json.new && mv -f exit.json.new exit.json; }} \\

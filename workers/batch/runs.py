@@ -20,7 +20,14 @@ from motoko.batch_options import WrongOption
 from motoko.policy import Policy
 from motoko.run_output import output_stem, tail
 from motoko.workers.batch import job_script, submission
-from motoko.workers.batch.interface import BatchSystem, Job, Phase, Refused, Unanswered
+from motoko.workers.batch.interface import (
+    BatchSystem,
+    Full,
+    Job,
+    Phase,
+    Refused,
+    Unanswered,
+)
 from motoko.workers.batch.job_script import Evidence
 from motoko.workers.batch.polling import SharedPoll, View
 from motoko.workers.batch.reconcile import Followed, Step, Verdict, judge
@@ -33,6 +40,8 @@ SPOOL_S = 1.0
 BUSY_S = 1.0
 # After a submission that nobody answered, or a disk that cannot be written.
 PAUSE_S = 5.0
+# Until the scheduler that takes no more jobs is tried again.
+FULL_S = 30.0
 
 
 @dataclass
@@ -95,6 +104,7 @@ class BatchRuns:
         self._to_submit: deque[int] = deque()
         self._strays: set[str] = set()  # jobs that belong to nobody any more
         self._held = 0.0  # nothing is submitted until it has answered a later question
+        self._full_until = 0.0
         self._news = asyncio.Event()
         self._expected = 0.0  # since when there is something to ask the scheduler about
         self._spool_seen = -1.0
@@ -196,9 +206,12 @@ class BatchRuns:
             await self._system.cancel(self._strays)
             self._strays.clear()
         await self._end_some()
-        while self._to_submit and not self._held:
-            await self._submit_one(self._to_submit[0])
-            self._to_submit.popleft()
+        while self._to_submit and self._may_submit():
+            number = self._to_submit.popleft()
+            try:
+                await self._submit_one(number)
+            except Full as error:
+                self._wait_for_room(number, str(error))
             await self._end_some()
         if not self._runs:
             return SPOOL_S
@@ -213,6 +226,17 @@ class BatchRuns:
         # If it is due all the same, somebody else is asking.
         left = self._poll.due(self._expected) - time.monotonic()
         return min(left, SPOOL_S) if left > 0 else BUSY_S
+
+    def _may_submit(self) -> bool:
+        return not self._held and time.monotonic() >= self._full_until
+
+    def _wait_for_room(self, number: int, said: str) -> None:
+        """The scheduler takes no more jobs now."""
+        log.warning("run %d: %s: tried again in %g s", number, said, FULL_S)
+        self._full_until = time.monotonic() + FULL_S
+        if (run := self._runs.get(number)) is not None:
+            self._to_submit.appendleft(number)
+            self._record(run, batch_state=f"not submitted yet: {said}")
 
     async def _submit_one(self, number: int) -> None:
         run = self._runs.get(number)
@@ -288,7 +312,7 @@ class BatchRuns:
             if self._runs.get(run.run_id) is not run:
                 continue  # it was reset meanwhile
             job = verdict.followed.job
-            if job in known:
+            if job is not None and job in known:
                 run.followed = verdict.followed
                 verdict = self._judged(run, known[job])
             self._obey(run, verdict)

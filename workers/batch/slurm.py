@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from motoko.workers.batch import slurm_parsing as parsing
 from motoko.workers.batch.commands import Commands, Done
-from motoko.workers.batch.interface import Job, Phase, Refused, Submission, Unanswered
+from motoko.workers.batch.interface import Full, Job, Phase, Refused, Submission, Unanswered
 
 # An answer that takes longer comes from a controller that is in trouble.
 ANSWER_S = 30.0
@@ -41,6 +41,8 @@ class Slurm:
         number = parsing.submitted(done.stdout)
         if done.code == 0 and number is not None:
             return number
+        if done.code and parsing.is_full(done.stderr):
+            raise Full(f"sbatch takes no more jobs now: {parsing.words(done.stderr)}")
         if done.code is not None and done.code > 0 and parsing.is_refusal(done.stderr):
             raise Refused(f"sbatch refused the job: {parsing.words(done.stderr)}")
         raise self._unanswered("sbatch", done)

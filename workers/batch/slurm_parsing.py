@@ -40,6 +40,12 @@ _NO_ANSWER = re.compile(
     "|Communication|Insane message|Resource temporarily",
     re.IGNORECASE,
 )
+# The queue, or this user's share of it, is full.
+_FULL = re.compile(
+    r"QOSMaxSubmit|AssocMaxSubmit|AssocGrpSubmit|QOSGrpSubmit|MaxJobCount|Too many jobs"
+    r"|Reached limit|job submit limit|at maximum job count",
+    re.IGNORECASE,
+)
 _PREFIX = re.compile(r"^(?:sbatch|scontrol|squeue|sacct|scancel|sinfo): (?:error: )?")
 
 
@@ -100,6 +106,11 @@ def submitted(text: str) -> str | None:
     lines = text.strip().splitlines()
     found = lines[-1].partition(";")[0].strip() if lines else ""
     return found if found.isdigit() else None
+
+
+def is_full(stderr: str) -> bool:
+    """Whether sbatch's words mean that there are too many jobs now: later there may be fewer."""
+    return bool(_FULL.search(stderr))
 
 
 def is_refusal(stderr: str) -> bool:
