@@ -218,12 +218,9 @@ class Cluster:
     def start_at_once(self, job: object) -> None:
         """Of a requeued job: not after the two minutes that it usually has to wait."""
 
-        def done() -> bool:
-            if self.job(job)["state"] == "PENDING":
-                self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
-            return self.job(job)["state"] == "RUNNING"
-
-        self._wait(done, f"job {job} runs again", timeout=40)
+        self._wait(lambda: self.job(job)["state"] == "PENDING", f"job {job} is requeued", 40)
+        self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        self._wait(lambda: self.job(job)["state"] != "PENDING", f"job {job} runs again", 40)
 
     def clients(self, program: str) -> list[Identity]:
         """The living processes of a command of the scheduler's that use this cluster."""
@@ -280,6 +277,10 @@ class Cluster:
         for job in jobs:
             wait_until(lambda job=job: self.processes(job), f"job {job} has been started")
         self._kill(name)
+        self.kill_processes(*jobs)
+
+    def kill_processes(self, *jobs: str) -> None:
+        """kill -9 of all that lives of some jobs, their slurmstepd included."""
 
         def dead() -> bool:
             left = [identity for job in jobs for identity in self.processes(job)]
@@ -287,7 +288,7 @@ class Cluster:
                 identity.signal(signal.SIGKILL)
             return not left
 
-        wait_until(dead, f"{name} is dead")
+        wait_until(dead, f"nothing lives of {jobs}")
 
     def wake_node(self, name: str) -> None:
         """Start a killed node again; returns when it may be given jobs."""
@@ -303,7 +304,7 @@ class Cluster:
         return [
             identity
             for pid, command, environment in _processes()
-            if (f"SLURM_JOB_ID={job}" in environment and str(self.conf) in environment)
+            if {f"SLURM_JOB_ID={job}", f"SLURM_CONF={self.conf}"} <= set(environment)
             or command.startswith(f"slurmstepd: [{job}.")
             if (identity := Identity.of(pid))
         ]

@@ -17,10 +17,12 @@ from cluster import Calls, Cluster, Unavailable, install
 from launching import Session, deadline, scripted
 from support import Flow
 
+SLURM_LOGS = Path(__file__).parents[2] / "test-logs" / "slurm"
+
 
 @pytest.fixture(scope="session")
-def running_cluster() -> Iterator[Cluster]:
-    """The cluster; tests ask for :func:`cluster`."""
+def running_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The cluster; tests ask for :func:`cluster`. If one has failed Slurm's logs are kept."""
     cluster = Cluster(Path(tempfile.mkdtemp(prefix="mts-", dir="/tmp")))
     try:
         try:
@@ -31,6 +33,8 @@ def running_cluster() -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+        if request.session.testsfailed:
+            shutil.copytree(cluster.top / "log", SLURM_LOGS, dirs_exist_ok=True)
         shutil.rmtree(cluster.top)
 
 

@@ -217,12 +217,10 @@ class TestVanished:
         flow, session = batch(yaml="finish: on-exit\n")
         run = session.create(SLEEP)
         job = executing(session, run)
-        processes = cluster.processes(job)
         stop(flow, "launcher:mult")
         cluster.kill_controller()
         cluster.start_controller("-c")
-        for identity in processes:
-            identity.signal(9)
+        cluster.kill_processes(job)
         start(flow, "launcher:mult")
         seen = failed(session, run, "lost")
         assert re.search(rf"\b{job}\b", seen["failure_reason"]), seen
