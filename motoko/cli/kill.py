@@ -50,8 +50,8 @@ def command(
     The runs become FAILED, with the reason; `motoko retry` has them executed again. Runs that are
     jobs of a batch system go on, and are found again by the next `motoko supervise`; with
     --cancel-jobs they are cancelled. On a terminal it asks first if local runs are running.
-    Whatever was frozen or orphaned is stopped as well. With --wait nothing more is started, and the workflow is stopped
-    when no run is running any more; Ctrl-C meanwhile, and everything goes on.
+    Whatever was frozen or orphaned is stopped as well. With --wait nothing more is started, and the
+    workflow is stopped when no run is running any more; Ctrl-C meanwhile, and everything goes on.
 
     With --bd_study only what belongs to that study is stopped, until `motoko supervise` or
     `motoko launcher` is called again. With --reset the studies' databases and run directories are

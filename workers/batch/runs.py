@@ -24,7 +24,6 @@ from motoko.workers.batch.interface import (
     BatchSystem,
     Full,
     Job,
-    Phase,
     Refused,
     Unanswered,
 )
@@ -262,7 +261,7 @@ class BatchRuns:
             job = await self._system.submit(what)
         except Refused as error:
             log.warning("run %d: %s", number, error)
-            self._finish(run, End(reason=str(error)))
+            self._finish(run, End(reason=str(error), final=True))  # it would be again
             return
         except Unanswered as error:
             # It may be queued all the same: only what the scheduler shows later tells.
@@ -304,6 +303,14 @@ class BatchRuns:
         if vanished:
             log.warning("jobs that the queue does not show: %s", ", ".join(vanished))
             known = await self._system.look_up(vanished)
+        # Before that is recorded: who awaits the run finds its job gone.
+        hopeless = {
+            verdict.job.id
+            for _, verdict in verdicts
+            if verdict.step is Step.END and verdict.job and verdict.job.hopeless
+        }
+        if hopeless:
+            await self._system.cancel(hopeless, pending=True)
         surplus = {job for _, verdict in verdicts for job in verdict.surplus}
         if surplus:
             log.warning("cancelling jobs that were queued twice: %s", ", ".join(sorted(surplus)))
@@ -361,8 +368,6 @@ class BatchRuns:
         if not ends:
             self._note(run, evidence, job, state)
             return
-        if job is not None and job.phase is not Phase.ENDED and verdict.code is None:
-            self._strays.add(job.id)
         if evidence.attempt is None and not self._is_closed(run):
             return  # it has started just now
         if verdict.code == 0:
