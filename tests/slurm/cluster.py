@@ -46,7 +46,7 @@ SlurmctldPidFile={top}/state/slurmctld.pid
 SlurmdPidFile={top}/spool/slurmd-%n.pid
 SlurmctldLogFile={top}/log/slurmctld.log
 SlurmdLogFile={top}/log/slurmd-%n.log
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
@@ -235,7 +235,7 @@ class Cluster:
     # The controller
 
     def start_controller(self, *options: str) -> None:
-        """Start slurmctld, with what it knew; returns when it answers. ``-c``: it knows nothing."""
+        """Start slurmctld, with what it knew; returns when it answers."""
         self._start("slurmctld", "slurmctld", "-D", *options)
         self._wait(lambda: "UP" in self.run("scontrol", "ping"), "slurmctld answers")
 
@@ -247,6 +247,14 @@ class Cluster:
         """Have it end, as when it is upgraded: it saves all that it knows."""
         self._daemons["slurmctld"].signal(signal.SIGTERM)
         self._gone("slurmctld")
+
+    def forget_all(self) -> None:
+        """Kill slurmctld, and start one that knows nothing of any job; nor do the nodes."""
+        self.kill_controller()
+        self.start_controller("-c")
+        for name in self.node_names:
+            self._kill(name)
+            self.start_node(name, "-c")
 
     def freeze_controller(self) -> None:
         """It takes connections, and says nothing."""
@@ -266,10 +274,10 @@ class Cluster:
 
     # Nodes
 
-    def start_node(self, name: str) -> None:
+    def start_node(self, name: str, *options: str) -> None:
         """Start a node's slurmd."""
         (self.top / "spool" / name).mkdir(parents=True, exist_ok=True)
-        self._start(name, "slurmd", "-D", "-N", name)
+        self._start(name, "slurmd", "-D", "-N", name, *options)
 
     def kill_node(self, name: str) -> None:
         """kill -9 of a node's slurmd, its jobs' daemons, and all processes of its jobs."""

@@ -44,7 +44,7 @@ class TestExplain:
 
         wait_until(running, "explain says where it runs")
         found = json.loads(flow.motoko("explain", f"mult.{first.id}", "--json").stdout)
-        assert found["entries"]["batch_job_id"] == job, found
+        assert found["batch_job_id"] == job, found
         for run in (first, second):
             go(flow, run)
         finished(session, first, second)

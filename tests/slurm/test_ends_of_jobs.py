@@ -218,9 +218,8 @@ class TestVanished:
         run = session.create(SLEEP)
         job = executing(session, run)
         stop(flow, "launcher:mult")
-        cluster.kill_controller()
-        cluster.start_controller("-c")
         cluster.kill_processes(job)
+        cluster.forget_all()
         start(flow, "launcher:mult")
         seen = failed(session, run, "lost")
         assert re.search(rf"\b{job}\b", seen["failure_reason"]), seen
