@@ -14,12 +14,13 @@ TYPED := build/typed
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-faults test-compat lint typecheck bench clean
+.PHONY: help demo test test-faults test-slurm test-compat lint typecheck bench clean
 
 help:
 	@echo "make demo    run a real calculation, examples/eos, and print its table"
 	@echo "make test    run the unit and integration tests"
 	@echo "make test-faults   kill -9, SIGSTOP and lost messages at full speed, for an hour"
+	@echo "make test-slurm    batch jobs, on a real Slurm of three nodes that it brings up here"
 	@echo "make test-compat   run the tests and the example of the public motoko 0.1.4"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   the benchmarks: idling, chains, selecting, creating, waking (20 minutes)"
@@ -44,6 +45,12 @@ FAULTS ?= tests/faults
 test-faults: $(VENV)/.test
 	MOTOKO_CAMPAIGN_SEED=$(SEED) MOTOKO_CAMPAIGN_S=$(CAMPAIGN_S) MOTOKO_KILLS=$(KILLS) \
 	    MOTOKO_LAUNCHES=$(LAUNCHES) $(BIN)/pytest $(FAULTS) $(PYTEST_ARGS)
+
+# Needs Slurm and munge, which root on Debian gets installed; else all of it is skipped. CI has a
+# short campaign.
+RUNS ?= 200
+test-slurm: $(VENV)/.test
+	MOTOKO_BATCH_RUNS=$(RUNS) MOTOKO_CAMPAIGN_SEED=$(SEED) $(BIN)/pytest tests/slurm $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test

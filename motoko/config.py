@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from motoko import policy as policies
+from motoko.batch_settings import BatchSettings, batch_settings
 from motoko.errors import ConfigError
 from motoko.policy import Policy, WrongPolicy
 from motoko.supervision import Supervision, supervision
@@ -23,13 +24,11 @@ TYPES: Mapping[str, type] = MappingProxyType(
     {t.__name__: t for t in (int, float, str, bool, list, dict, tuple, complex, bytes)}
 )
 WORKFLOW_KEYS = frozenset(
-    {"task_managers", "aliases", "orchestrator", "slots", "runtime_dir", "supervisor"}
+    {"task_managers", "aliases", "orchestrator", "slots", "runtime_dir", "supervisor", "batch"}
     | policies.NAMES
-    | {"generator", "bash_options", "slurm_options", "pbs_options", "sge_options"}
+    | {"generator", "bash_options", "pbs_options", "sge_options"}
 )
-STUDY_KEYS = frozenset(
-    {"host", "insecure_tcp", "generator", "slurm_options", "modules"} | policies.NAMES
-)
+STUDY_KEYS = frozenset({"host", "insecure_tcp", "generator"} | policies.NAMES)
 # Attributes of Workflow, which would hide a study of that name.
 RESERVED_NAMES = frozenset(
     {"create", "start_launcher_daemons", "add_action", "add_error_handler", "execute", "get_runs"}
@@ -57,6 +56,7 @@ class StudyConfig:
     run_params: Mapping[str, Any]  # defaults of run parameters, as written
     config_files: tuple[str, ...]  # besides doIt.py, each once, relative to `directory`
     policy: Policy  # how its runs are executed
+    generator: str  # what they are handed to: one of GENERATORS
     settings: Mapping[str, Any]  # the entry in motoko.yaml, as it is there
 
     @property
@@ -99,6 +99,7 @@ class WorkflowConfig:
     orchestrator: tuple[str, str]  # module and function; whether they exist was not looked at
     generator: str  # one of GENERATORS
     slots: int | None
+    batch: BatchSettings
     runtime_dir: Path | None  # absolute; whether it exists was not looked at
     supervision: Supervision
     raw: dict[str, Any]  # the file's content, keys of the user's own included; the caller's to keep
@@ -134,24 +135,26 @@ def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
     path = find(where)
     file = Section(path, path.name, [], read_mapping(path))
     file.warn_unknown(WORKFLOW_KEYS)
-    generator = file.value("generator", str) or "bash"
-    file.choice("generator", generator, (*GENERATORS, *(f"{name}Coat" for name in GENERATORS)))
-    for name in GENERATORS:
+    generator = _generator(file, "bash")
+    for name in ("bash", "pbs", "sge"):
         file.strings(f"{name}_options")
     policy = _policy(file, Policy())
     hint = "below `task_managers:`, write one indented line `name:` for each study"
     entries = file.mapping("task_managers", hint)
     if not entries:
         raise file.error("task_managers", "is missing or empty", hint)
-    studies = {name: _study(file, name, entry, policy) for name, entry in entries.items()}
+    studies = {
+        name: _study(file, name, entry, policy, generator) for name, entry in entries.items()
+    }
     return WorkflowConfig(
         path=path,
         directory=path.parent,
         studies=MappingProxyType(studies),
         aliases=_aliases(file, studies),
         orchestrator=_orchestrator(file),
-        generator=generator.removesuffix("Coat"),
+        generator=generator,
         slots=file.integer("slots", 1),
+        batch=batch_settings(file),
         runtime_dir=_runtime_dir(file),
         supervision=supervision(file),
         raw=file.content,
@@ -159,7 +162,7 @@ def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
     )
 
 
-def _study(file: Section, name: str, value: Any, policy: Policy) -> StudyConfig:
+def _study(file: Section, name: str, value: Any, policy: Policy, generator: str) -> StudyConfig:
     key = f"task_managers.{name}"
     if not _STUDY_NAME.fullmatch(name) or name in RESERVED_NAMES:
         why = f": workflow.{name} is something else" if name in RESERVED_NAMES else ""
@@ -201,8 +204,16 @@ def _study(file: Section, name: str, value: Any, policy: Policy) -> StudyConfig:
         run_params=bd.mapping("run_params"),
         config_files=config_files,
         policy=policy,
+        generator=_generator(entry, generator),
         settings=MappingProxyType(dict(entry.content)),
     )
+
+
+def _generator(section: Section, default: str) -> str:
+    """What runs are handed to; with ``Coat`` behind, it is BlackDynamite's name for the same."""
+    generator: str = section.value("generator", str) or default
+    section.choice("generator", generator, (*GENERATORS, *(f"{name}Coat" for name in GENERATORS)))
+    return generator.removesuffix("Coat")
 
 
 def _policy(section: Section, default: Policy) -> Policy:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from motoko.batch_check import check_generators
 from motoko.config import WorkflowConfig, load
 from motoko.errors import ConfigError, MotokoError, NoSupervisor, NotCreated
 from motoko.identity import Identity
@@ -188,7 +189,9 @@ def uptime_s(identity: Identity) -> float:
     return round(max(time.clock_gettime(time.CLOCK_BOOTTIME) - started, 0.0), 1)
 
 
-def check_startable(config: WorkflowConfig, launchers: bool = True) -> None:
+def check_startable(
+    config: WorkflowConfig, launchers: bool = True, generator: str | None = None
+) -> None:
     """Raise what keeps a supervisor from being started here, before anything is changed."""
     if "BLACKDYNAMITE_RUN_ID" in os.environ:
         raise NoSupervisor(
@@ -196,11 +199,8 @@ def check_startable(config: WorkflowConfig, launchers: bool = True) -> None:
             hint=f"start it outside of runs: motoko supervise {config.directory}",
         )
     refuse_elsewhere(config)
-    if launchers and config.generator != "bash":
-        raise ConfigError(
-            f"{config.path}: generator: {config.generator} is not there yet",
-            hint="use `generator: bash`, or supervise with --no-launchers",
-        )
+    if launchers:
+        check_generators(config, generator)
     for study in config.studies.values():
         if study.tcp_address and not study.settings.get("insecure_tcp"):
             raise ConfigError(
@@ -222,6 +222,7 @@ def start_detached(
     *,
     launchers: bool = True,
     slots: int | None = None,
+    generator: str | None = None,
     announce: Announce | None = None,
     timeout: float | None = None,
 ) -> None:
@@ -237,14 +238,14 @@ def start_detached(
     patience = config.supervision.started_s if timeout is None else timeout
     deadline = time.monotonic() + patience
     if not is_running(config):
-        check_startable(config, launchers)
+        check_startable(config, launchers, generator)
         runtime = prepare(config)
-        if _start(config, runtime, launchers, slots, announce or _ignore, deadline):
+        if _start(config, runtime, launchers, slots, generator, announce or _ignore, deadline):
             return
         # Somebody else was faster: that supervisor will do as well.
     if launchers:
         wait_for_answer(config, deadline)
-        ask(records(config), "add_launchers", slots=slots)
+        ask(records(config), "add_launchers", slots=slots, generator=generator)
     status = wait_until_ready(config, deadline)
     if announce is not None:
         announce(f"already running: pid {status['supervisor']['pid']}")
@@ -259,6 +260,7 @@ def _start(
     runtime: Runtime,
     launchers: bool,
     slots: int | None,
+    generator: str | None,
     announce: Announce,
     deadline: float,
 ) -> bool:
@@ -266,6 +268,7 @@ def _start(
     command = [sys.executable, "-P", "-m", "motoko.supervisor", str(config.path)]
     command += [] if launchers else ["--no-launchers"]
     command += [] if slots is None else ["--slots", str(slots)]
+    command += [] if generator is None else ["--generator", generator]
     reading, writing = os.pipe()
     try:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from motoko.job_facts import JobFacts
 from motoko.policy import Policy
 from motoko.states import (
     CANCELLED_BY,
@@ -90,6 +91,7 @@ class Facts:
         last_line: of its output; ``stderr``: the end of that.
         outputs: the output files of all attempts.
         awaited_by: who awaits it.
+        job: its batch job, if it has or had one; ``becomes_job``: whether it is to become one.
     """
 
     study: str
@@ -109,6 +111,8 @@ class Facts:
     stderr: str = ""
     outputs: tuple[Path, ...] = ()
     awaited_by: tuple[str, ...] = ()
+    job: JobFacts | None = None
+    becomes_job: bool = False
 
     @property
     def name(self) -> str:
@@ -136,7 +140,8 @@ class Facts:
             return RUNNING
         over = self.state == FINISHED or self.state in FAILED_STATES
         over = over or bool(self.entries.get("ended_state"))
-        return RUNNING if self.execution.processes and not over else ENDED
+        lives = self.execution.processes or (self.job is not None and self.job.followed)
+        return RUNNING if lives and not over else ENDED
 
 
 @dataclass(frozen=True)
@@ -164,8 +169,11 @@ def explain(facts: Facts) -> Explanation:
     match facts.status:
         case status if status == WAITING:
             causes = tuple(_why_waiting(facts))
-            was_prepared = facts.state == LAUNCHED
-            summary = "it was prepared, and waits to be started" if was_prepared else "it waits"
+            summary = "it waits"
+            if facts.state == LAUNCHED:
+                summary = "it was prepared, and waits to be started"
+            if facts.job is not None and facts.job.followed:
+                summary = f"it waits in {facts.job.system}"
             details = _waiting(facts)
         case status if status == RUNNING:
             causes = tuple(_troubles(facts))
@@ -192,6 +200,11 @@ def _why_waiting(facts: Facts) -> Iterator[Cause]:
     for cause in _absent(facts):
         found = True
         yield cause
+    if facts.job is not None and facts.job.followed:
+        yield from (Cause(*why) for why in facts.job.why_waiting())
+        if who := facts.entries.get(CANCELLED_BY):
+            yield Cause("cancelled", f"{who} has cancelled it: its launcher is to end its job")
+        return
     if facts.policy is None:
         yield Cause("policy", f"it cannot be started: {facts.policy_error}")
         return
@@ -266,6 +279,8 @@ def _daemon(facts: Facts, name: str, what: str) -> Cause | None:
 def _slots(facts: Facts) -> Cause:
     slots, wanted = facts.slots, facts.entries.get("nproc") or 1
     log = f"motoko logs launcher:{facts.study}"
+    if facts.becomes_job:
+        return Cause("soon", "nothing is in its way: its launcher submits it at any moment", log)
     if slots is None:
         return Cause("soon", "nothing is known to be in its way", log)
     if wanted > slots.count:
@@ -298,6 +313,14 @@ def _troubles(facts: Facts) -> Iterator[Cause]:
     execution = facts.execution
     if not facts.is_here:
         return
+    if facts.job is not None and facts.job.followed:
+        if facts.job.silent:
+            text = f"{facts.job.system} gives no answer: {facts.job.silent}"
+            yield Cause("scheduler-silent", text)
+        if who := facts.entries.get(CANCELLED_BY):
+            yield Cause("cancelled", f"{who} has cancelled it: its launcher is to end its job")
+        yield from _absent(facts)
+        return
     if not execution.processes:
         text = "its processes are gone, and nobody has recorded its end yet"
         if execution.code is not None:
@@ -315,12 +338,19 @@ def _how_it_runs(facts: Facts) -> str:
     if not facts.is_here:
         return f"it runs on {facts.entries.get('machine_name')}, and cannot be seen from here"
     start = facts.execution.claimed
+    if facts.job is not None and facts.job.followed:
+        where = f" on {facts.job.nodes}" if facts.job.nodes else ""
+        when = f", since {since(start, facts.now)}" if start is not None else ""
+        return f"it runs as job {facts.job.id}{where}{when}"
     if not facts.execution.processes:
         return "it was running"
     return f"it runs, since {since(start, facts.now)}" if start is not None else "it runs"
 
 
 def _after_the_end(facts: Facts) -> Iterator[Cause]:
+    if facts.job is not None and facts.job.followed:
+        text = f"its job {facts.job.id} is not known to be over: {facts.job.described}"
+        yield Cause("goes-on", text)
     if facts.execution.processes:
         many = _counted(facts.execution.processes, "process", "es")
         pid = f", pid {facts.execution.wrapper}" if facts.execution.wrapper else ""
@@ -349,6 +379,8 @@ def _common(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "attempt", f"{attempt} of {allowed}" if attempt <= allowed else str(attempt)
     if (reason := entries.get("last_failure")) and facts.status != WAITING:
         yield "failed before", str(reason)
+    if facts.job is not None:
+        yield "job", f"{facts.job.described} ({facts.job.system})"
     for who in facts.awaited_by:
         yield "awaited by", who
     if path := entries.get("run_path"):

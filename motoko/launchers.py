@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from motoko import control
+from motoko.batch_check import check_generators
 from motoko.config import StudyConfig, WorkflowConfig
-from motoko.errors import ConfigError, MotokoError
+from motoko.errors import MotokoError
 
 
 def add_launchers(
@@ -31,25 +32,25 @@ def add_launchers(
         NoSupervisor: called from inside a run, which never starts anything.
         MotokoError: a launcher does not start; with the end of its log.
     """
-    check_generator(generator)
+    check_generators(config, generator)
     if study is None:
-        control.start_detached(config.path, launchers=True, announce=announce)
+        control.start_detached(config.path, launchers=True, generator=generator, announce=announce)
     else:
-        _add_one(config, study, announce)
+        _add_one(config, study, generator, announce)
 
 
-def check_generator(generator: str | None) -> None:
-    """Raise ``ConfigError`` for a generator that is not there."""
-    if generator not in (None, "bash", "bashCoat"):
-        raise ConfigError(f"generator {generator} is not there yet", hint="use bash")
-
-
-def _add_one(config: WorkflowConfig, study: StudyConfig, announce: control.Announce) -> None:
+def _add_one(
+    config: WorkflowConfig,
+    study: StudyConfig,
+    generator: str | None,
+    announce: control.Announce,
+) -> None:
     deadline = time.monotonic() + config.supervision.started_s
     if not control.is_running(config):
         control.start_detached(config.path, launchers=False, announce=announce)
     control.wait_for_answer(config, deadline)
-    answer = control.ask(control.records(config), "add_launchers", studies=[study.name]) or {}
+    runtime = control.records(config)
+    answer = control.ask(runtime, "add_launchers", studies=[study.name], generator=generator) or {}
     if "error" in answer:
         raise MotokoError(f"the supervisor starts no launcher: {answer['error']}")
     for name in answer.get("added", []):

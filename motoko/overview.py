@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from motoko.job_facts import is_followed
 from motoko.states import FAILED_STATES, FINISHED, RUNNING_STATES, WAITING_STATES
 
 COLUMNS = ("created", "running", "finished", "failed")
@@ -40,6 +41,9 @@ class RunRow:
     run_path: str | None
     started: float | None  # seconds since 1970
     seconds: float | None  # how long it ran, or runs
+    batch_job_id: str | None = None
+    batch_state: str | None = None
+    batch_nodes: str | None = None
 
 
 @dataclass
@@ -51,6 +55,7 @@ class Overview:
         jobs: the jobs of the runs that were added.
         rows: the runs that were to be kept.
         failures: those that have failed, or have a reason why they had.
+        batch: those that are jobs of a batch system now.
     """
 
     study: str
@@ -58,6 +63,7 @@ class Overview:
     jobs: set[int] = field(default_factory=set)
     rows: list[RunRow] = field(default_factory=list)
     failures: list[RunRow] = field(default_factory=list)
+    batch: list[RunRow] = field(default_factory=list)
     _times: list[tuple[float, int]] = field(default_factory=list)
 
     def add(
@@ -76,12 +82,14 @@ class Overview:
         if seconds is not None and where not in ("running", "failed"):
             self._times.append((seconds, entries["id"]))
         failed = where == "failed" or bool(entries.get("failure_reason"))
-        if keep or failed:
+        if keep or failed or is_followed(entries):
             row = _row(entries, state, start, seconds)
             if keep:
                 self.rows.append(row)
             if failed:
                 self.failures.append(row)
+            if is_followed(entries):
+                self.batch.append(row)
 
     @property
     def runs(self) -> int:
@@ -133,4 +141,5 @@ def _row(
         run_path=entries.get("run_path"),
         started=start,
         seconds=seconds,
+        **{name: entries.get(name) for name in ("batch_job_id", "batch_state", "batch_nodes")},
     )

@@ -11,15 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from motoko import batch_options
+from motoko.batch_options import Options, WrongOption
+
 ON_EXIT = "on-exit"
 SELF = "self"
 FINISH = (SELF, ON_EXIT)
 # What a run's own parameters may say.
-NAMES = frozenset({"retries", "timeout", "nproc", "environment", "finish"})
+NAMES = frozenset(
+    {"retries", "timeout", "nproc", "environment", "finish", "slurm_options", "modules"}
+)
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d*)?)\s*(min|[smhd])")
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
+_MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@:-]*")
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -46,6 +52,8 @@ class Policy:
         environment: variables that are set for it.
         finish: ``"self"``: the run says ``finish()`` itself; ``"on-exit"``: it is FINISHED when
             launch.sh ends with exit code 0.
+        slurm_options: sbatch's options for its job.
+        modules: what is loaded before launch.sh, by the command ``module``.
     """
 
     retries: int = 0
@@ -53,6 +61,8 @@ class Policy:
     nproc: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
     finish: str = SELF
+    slurm_options: Options = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
 
     @property
     def on_exit(self) -> bool:
@@ -62,7 +72,7 @@ class Policy:
     def changed(self, values: Mapping[str, Any]) -> Policy:
         """With other values, checked; names that are no policy are left out.
 
-        Environments add up; ``None`` leaves a policy as it is. Raises ``WrongPolicy``.
+        Environments and options add up; ``None`` leaves a policy as it is. Raises ``WrongPolicy``.
         """
         found: dict[str, Any] = {}
         for name, check in _CHECKS.items():
@@ -70,6 +80,9 @@ class Policy:
                 found[name] = check(name, value)
         if "environment" in found:
             found["environment"] = {**self.environment, **found["environment"]}
+        if "slurm_options" in found:
+            later = found["slurm_options"]
+            found["slurm_options"] = batch_options.merge(self.slurm_options, later)
         return replace(self, **found)
 
 
@@ -131,10 +144,35 @@ def _finish(name: str, value: Any) -> str:
     return str(value)
 
 
+def _options(name: str, value: Any) -> Options:
+    if not isinstance(value, (list, tuple)):
+        raise WrongPolicy(name, "a list such as [time=30, --mem=1G, exclusive]", value)
+    for position, item in enumerate(value):
+        if not isinstance(item, str):
+            raise WrongPolicy(
+                f"{name}[{position}]", "a text such as time=30: put it in quotes", item
+            )
+    try:
+        return batch_options.read(value)
+    except WrongOption as error:
+        raise WrongPolicy(name, f"a list of sbatch's options ({error})", list(value)) from None
+
+
+def _modules(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise WrongPolicy(name, "a list of modules' names", value)
+    for item in value:
+        if not isinstance(item, str) or not _MODULE.fullmatch(item):
+            raise WrongPolicy(name, "a list of modules' names, such as gcc/12.2", item)
+    return tuple(value)
+
+
 _CHECKS = {
     "retries": _whole(0),
     "nproc": _whole(1),
     "timeout": _timeout,
     "environment": _environment,
     "finish": _finish,
+    "slurm_options": _options,
+    "modules": _modules,
 }

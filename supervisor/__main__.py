@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("workflow", help="path of motoko.yaml")
     parser.add_argument("--no-launchers", action="store_true")
     parser.add_argument("--slots", type=int)
+    parser.add_argument("--generator")
     parser.add_argument("--report", type=int, required=True)
     options = parser.parse_args()
     if os.fork():
@@ -26,7 +27,13 @@ def main() -> None:
     pipe = Pipe(options.report)
     try:
         config = load(options.workflow)
-        supervise(config, pipe, launchers=not options.no_launchers, slots=options.slots)
+        supervise(
+            config,
+            pipe,
+            launchers=not options.no_launchers,
+            slots=options.slots,
+            generator=options.generator,
+        )
     except AlreadySupervised:
         pipe.already_running()
     except MotokoError as error:

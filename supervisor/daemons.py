@@ -21,6 +21,12 @@ class Spec:
     command: tuple[str, ...]
     study: str | None = None
 
+    def option(self, name: str) -> str | None:
+        """The value of an option on the command line; ``None`` if that does not have it."""
+        if name not in self.command:
+            return None
+        return self.command[self.command.index(name) + 1]
+
 
 def _command(worker: str, config: WorkflowConfig, *arguments: str) -> tuple[str, ...]:
     # -P: whatever lies in the workflow's directory must not shadow a module of ours.
@@ -39,14 +45,27 @@ def base_daemons(config: WorkflowConfig) -> list[Spec]:
     return [*servers, *others]
 
 
-def launchers(config: WorkflowConfig, slots: int | None) -> list[Spec]:
+@dataclass(frozen=True)
+class LauncherOptions:
+    """What launchers are told, where that is not what motoko.yaml says."""
+
+    slots: int | None = None
+    generator: str | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The same on a command line."""
+        slots = () if self.slots is None else ("--slots", str(self.slots))
+        return (*slots, *(() if self.generator is None else ("--generator", self.generator)))
+
+
+def launchers(config: WorkflowConfig, options: LauncherOptions) -> list[Spec]:
     """One launcher for each local study."""
-    option = () if slots is None else ("--slots", str(slots))
     return [
         Spec(
             f"launcher:{study.name}",
             "launcher",
-            _command("launcher", config, study.name, *option),
+            _command("launcher", config, study.name, *options.arguments),
             study.name,
         )
         for study in config.studies.values()
@@ -56,7 +75,7 @@ def launchers(config: WorkflowConfig, slots: int | None) -> list[Spec]:
 
 def all_daemons(config: WorkflowConfig) -> list[Spec]:
     """The daemons that a workflow can have."""
-    return [*base_daemons(config), *launchers(config, None)]
+    return [*base_daemons(config), *launchers(config, LauncherOptions())]
 
 
 def needs(spec: Spec) -> list[str]:

@@ -11,19 +11,25 @@ from motoko.control import SUPERVISOR, check_startable, remove_leftovers, superv
 from motoko.identity import Identity
 from motoko.log_files import LogFile, log_to
 from motoko.runtime import Runtime, prepare, unwritable, write_atomically
+from motoko.supervisor import daemons
 from motoko.supervisor.report import Listener
 from motoko.supervisor.shell import Supervisor
 
 
 def supervise(
-    config: WorkflowConfig, listener: Listener, *, launchers: bool = True, slots: int | None = None
+    config: WorkflowConfig,
+    listener: Listener,
+    *,
+    launchers: bool = True,
+    slots: int | None = None,
+    generator: str | None = None,
 ) -> None:
     """Be the workflow's supervisor until it is stopped; then all its daemons have ended.
 
     Raises ``AlreadySupervised`` if there is one, and a ``MotokoError`` for what keeps it from
     starting; nothing was started then. If this process is killed all daemons go on.
     """
-    check_startable(config, launchers)
+    check_startable(config, launchers, generator)
     runtime = prepare(config)
     with supervisor_lock(runtime):
         settings = config.supervision
@@ -36,7 +42,8 @@ def supervise(
         log_to(log_file, SUPERVISOR)
         for warning in config.warnings:
             logging.warning("%s", warning)
-        asyncio.run(_run(config, runtime, listener, launchers=launchers, slots=slots))
+        options = daemons.LauncherOptions(slots, generator)
+        asyncio.run(_run(config, runtime, listener, options if launchers else None))
         remove_leftovers(config, runtime)
         logging.info("stopped")
 
@@ -45,8 +52,6 @@ async def _run(
     config: WorkflowConfig,
     runtime: Runtime,
     listener: Listener,
-    *,
-    launchers: bool,
-    slots: int | None,
+    launchers: daemons.LauncherOptions | None,
 ) -> None:
-    await Supervisor(config, runtime, listener, launchers=launchers, slots=slots).run()
+    await Supervisor(config, runtime, listener, launchers).run()

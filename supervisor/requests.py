@@ -29,7 +29,9 @@ class Requests:
         """Do what is asked for."""
         match request["command"]:
             case "add_launchers":
-                return self._add_launchers(request.get("slots"), request.get("studies"))
+                return self._add_launchers(
+                    request.get("slots"), request.get("studies"), request.get("generator")
+                )
             case "retry_failed":
                 return self._retry_failed()
             case "start_daemons":
@@ -52,21 +54,33 @@ class Requests:
             return {"error": f"there is no daemon {', '.join(unknown)}"}
         return None
 
-    def _add_launchers(self, slots: Any, studies: Any) -> dict[str, Any]:
-        """Add the launchers of some studies, or of all, and start again what they need."""
+    def _add_launchers(self, slots: Any, studies: Any, generator: Any) -> dict[str, Any]:
+        """Add the launchers of some studies, or of all, and start again what they need.
+
+        Those that have another generator are restarted with the one that is asked for.
+        """
         if slots is not None and (isinstance(slots, bool) or not isinstance(slots, int)):
             return {"error": f"slots has to be a whole number: {slots!r}"}
         if studies is not None and not _are_strings(studies):
             return {"error": f"studies has to be a list of names: {studies!r}"}
+        if generator is not None and generator not in ("bash", "slurm", "bashCoat", "slurmCoat"):
+            return {"error": f"there is no generator {generator!r}"}
+        options = daemons.LauncherOptions(slots, generator)
         wanted = [
             spec
-            for spec in daemons.launchers(self._config, slots)
+            for spec in daemons.launchers(self._config, options)
             if studies is None or spec.study in studies
         ]
         for spec in wanted:
             member = self._crew.members.get(spec.name)
-            if member is not None and slots is not None and member.entry.state is State.STOPPED:
+            if member is None:
+                continue
+            if slots is not None and member.entry.state is State.STOPPED:
                 member.spec = spec
+            elif generator is not None and member.spec.option("--generator") != generator:
+                member.spec = spec
+                if member.entry.state is not State.STOPPED:
+                    self._crew.restart([spec.name], f"restarted with generator {generator}")
         return {"added": self._have(wanted)}
 
     def _retry_failed(self) -> dict[str, Any]:

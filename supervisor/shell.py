@@ -34,9 +34,7 @@ class Supervisor:
         config: WorkflowConfig,
         runtime: Runtime,
         listener: Listener,
-        *,
-        launchers: bool,
-        slots: int | None,
+        launchers: daemons.LauncherOptions | None,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -45,9 +43,9 @@ class Supervisor:
         self._specs = daemons.base_daemons(config)
         self._specs += [
             spec
-            for spec in daemons.launchers(config, slots)
+            for spec in daemons.launchers(config, launchers or daemons.LauncherOptions())
             # Launchers that a predecessor started are ours, wanted or not.
-            if launchers or spec.name in living
+            if launchers is not None or spec.name in living
         ]
         names = [spec.name for spec in daemons.all_daemons(config)]
         width = max(len(name) for name in [*names, SUPERVISOR]) + 1

@@ -56,6 +56,7 @@ def arguments(description: str, *, study: bool = False) -> argparse.Namespace:
     if study:
         parser.add_argument("study")
     parser.add_argument("--slots", type=int, default=None)
+    parser.add_argument("--generator", default=None)
     return parser.parse_args()
 
 

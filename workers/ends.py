@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from motoko.policy import Policy
@@ -27,6 +27,7 @@ class End:
         stderr: the end of its standard error.
         final: no retry, whatever is allowed (it was ended on purpose, or can never work).
         finished: it is known to have been FINISHED, even if its state is another by now.
+        entries: what else is known of the attempt, for the run's entries.
     """
 
     code: int | None = None
@@ -34,6 +35,7 @@ class End:
     stderr: str = ""
     final: bool = False
     finished: bool = False
+    entries: Mapping[str, Any] = field(default_factory=dict)
 
 
 def settle(run: Mapping[str, Any], end: End, *, policy: Policy, now: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -23,13 +23,13 @@ from motoko.bd.base import StudyBase, connect
 from motoko.bus.messages import DaemonStatus, Message, SlotsFreed
 from motoko.bus.publisher import Publisher
 from motoko.dispatch import Counters, Dispatcher, Interest, Waiter
-from motoko.errors import ConfigError
 from motoko.policy import Policy, WrongPolicy
 from motoko.run_output import tail
 from motoko.states import CANCELLED_BY, CREATED, FINISHED, LAUNCHED, RUNNING_STATES
 from motoko.timing import HEARTBEAT_S, until_next
 from motoko.workers.active import KILL_GRACE_S, ActiveRuns
 from motoko.workers.ahead import LINGER_S, Ahead
+from motoko.workers.batch.jobs import JobIntent, Jobs
 from motoko.workers.daemon import Daemon, arguments, running
 from motoko.workers.ends import End, settle
 from motoko.workers.local_run import LocalRun
@@ -56,6 +56,7 @@ class Work:
     unstarted: set[int] = field(default_factory=set)  # launched by a predecessor, never started
     ended: dict[int, End] = field(default_factory=dict)
     finished: set[int] = field(default_factory=set)  # active runs that were seen to be FINISHED
+    changed: dict[int, dict[str, Any]] = field(default_factory=dict)  # entries of batch jobs
 
 
 @dataclass
@@ -64,17 +65,26 @@ class Batch:
 
     late: Collection[int]  # runs that have waited for slots for too long
     ended: dict[int, End] = field(default_factory=dict)
+    changed: dict[int, dict[str, Any]] = field(default_factory=dict)
     looked: bool = False
     starting: dict[int, list[int]] = field(default_factory=dict)  # runs and their slots
     ahead: dict[int, Prepared | None] = field(default_factory=dict)  # runs that will wait for some
     wrapped: dict[tuple[int, int], LocalRun] = field(default_factory=dict)  # by run and attempt
     going: set[tuple[int, int]] = field(default_factory=set)  # those that are to begin
+    jobs: dict[tuple[int, int], JobIntent] = field(default_factory=dict)  # those for a scheduler
 
 
 class Launcher:
     """The launcher of one study."""
 
-    def __init__(self, daemon: Daemon, study: str, slots: int | None, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        study: str,
+        slots: int | None,
+        publisher: Publisher,
+        generator: str | None = None,
+    ) -> None:
         self.study = daemon.config.studies[study]
         self.name = daemon.name
         self._runtime = daemon.runtime
@@ -83,7 +93,8 @@ class Launcher:
             daemon.runtime.wf / "locks" / "slots", slots or daemon.config.slots or usable_cpus()
         )
         self._base: StudyBase = connect(self.study, daemon.runtime)
-        self._preparer = Preparer(self._base, self._slots.count)
+        self._jobs = Jobs(daemon, self.study, generator, self._job_changed, self._job_ended)
+        self._preparer = Preparer(self._base, None if self._jobs.wanted else self._slots.count)
         self._work = Work()
         self._ahead = Ahead(self._slots.count)
         self._first_end: float | None = None  # when the oldest of work.ended was noticed
@@ -115,13 +126,17 @@ class Launcher:
             self._waiter = waiter
             await dispatcher.live()
             await self._look_at_everything()
+            jobs = loop.create_task(self._jobs.runs.watch())
+            jobs.add_done_callback(lambda task: self._wake())
             self._ready = True
             log.info("ready: %d slots, %d runs waiting", self._slots.count, len(self._work.waiting))
             self._report()
             while not self._stopping:
                 await self._step()
                 news = await waiter.wait(self._pause())
-                if self._active or self._ahead:
+                if jobs.done():
+                    jobs.result()
+                if self._active or self._ahead or self._jobs.runs:
                     await atomically(self._base, self._heed, self._tid())
                 for change in news:
                     if change.new == CREATED:
@@ -129,11 +144,14 @@ class Launcher:
                         self._hints.update(bytes.fromhex(oid) for oid in change.oids)
                     elif change.old == CREATED and change.new not in RUNNING_STATES:
                         self._work.waiting.remove(change.run_id)  # cancelled, or deleted
-                    elif change.new == FINISHED and change.run_id in self._active:
+                    elif change.new == FINISHED and (
+                        change.run_id in self._active or change.run_id in self._jobs.runs
+                    ):
                         self._work.finished.add(change.run_id)
                 if waiter.read_again:
                     waiter.read_again = False
                     await self._look_at_everything()
+            jobs.cancel()
             await self._end_all()
         heart.cancel()
         dispatcher.close()
@@ -165,13 +183,16 @@ class Launcher:
 
     def _look(self, after: int) -> tuple[dict[int, Found], int | None]:
         """What is to be done with some runs, in their order; and the last of them, if more come."""
-        known = {*self._active, *self._ahead, *self._work.ended}
+        known = {*self._active, *self._ahead, *self._jobs.runs, *self._work.ended}
         some = itertools.islice(self._base.runs.entries.items(after, excludemin=True), LOOK_AT)
         found: dict[int, Found] = {}
         last = None
         for last, run in self._base.loaded(some):
-            is_new = last not in known and self._preparer.is_ours(run.entries)
-            if is_new and (what := examine(run.entries)):
+            if last in known or not self._preparer.is_ours(run.entries):
+                continue
+            if self._jobs.adopt(run.entries, self._policy):
+                continue
+            if what := examine(run.entries):
                 found[last] = what
         return found, last
 
@@ -200,10 +221,12 @@ class Launcher:
                 self._slots.give_up()
             return
         batch.ended, work.ended, self._first_end = work.ended, {}, None
+        batch.changed, work.changed = work.changed, {}
         try:
             await atomically(self._base, partial(self._commit, batch), self._tid())
         except BaseException:
             work.ended = {**batch.ended, **work.ended}
+            work.changed = {**batch.changed, **work.changed}
             for slots in batch.starting.values():
                 release(slots)
             for run in batch.wrapped.values():
@@ -224,15 +247,20 @@ class Launcher:
                 self._active.add(run)
             else:
                 run.abandon()
+        for key, intent in batch.jobs.items():
+            if key in batch.going:
+                self._jobs.submit(intent)
         for slots in batch.starting.values():
             release(slots)
-        if batch.ended or batch.starting or batch.ahead or batch.late:
+        if batch.ended or batch.changed or batch.starting or batch.ahead or batch.late:
             # Slots, or the first place in the queue for them.
             self._publisher.send(SlotsFreed(self.name, len(batch.ended)))
             self._report()
 
     def _may_settle(self) -> bool:
-        """Whether there are ends that do not wait for others, to be committed together."""
+        """Whether there is news that does not wait for more, to be committed together."""
+        if self._work.changed:
+            return True
         if self._first_end is None or not self._ahead or self._ahead.is_low:
             return bool(self._work.ended)
         return time.monotonic() >= self._first_end + LINGER_S
@@ -262,6 +290,9 @@ class Launcher:
     def _commit(self, batch: Batch) -> None:
         """What is committed at once: ends, and starts, whose wrappers wait for it. Repeatable."""
         batch.going.clear()
+        for number, changes in batch.changed.items():
+            if (run := self._base.runs.entries.get(number)) is not None:
+                run.entries.update(changes)
         for number, end in batch.ended.items():
             self._settle(number, end)
         for number in batch.late:
@@ -276,7 +307,10 @@ class Launcher:
             if prepared is not None:
                 key = number, prepared.attempt
                 batch.going.add(key)
-                if key not in batch.wrapped:
+                if self._jobs.wanted:
+                    entries = self._base.runs.entries[number].entries
+                    batch.jobs[key] = self._jobs.intend(entries, prepared, batch.jobs.get(key))
+                elif key not in batch.wrapped:
                     batch.wrapped[key] = LocalRun.start(prepared, slots)
         for number in batch.ahead:
             batch.ahead[number] = self._preparer.prepare(number, self._is_through(batch, number))
@@ -291,7 +325,7 @@ class Launcher:
             return False
         earlier = batch.ahead.get(number)
         attempt = run.entries.get("attempt")
-        return (number, attempt) in batch.wrapped or (
+        return (number, attempt) in {*batch.wrapped, *batch.jobs} or (
             earlier is not None and earlier.attempt == attempt
         )
 
@@ -316,6 +350,12 @@ class Launcher:
 
     def _choose(self, batch: Batch) -> None:
         """Slots for as many of the runs that may start as there are; who is prepared ahead."""
+        if self._jobs.wanted:
+            waiting = list(self._due())
+            room = self._jobs.room(len(waiting))
+            self._short_of_slots = room < len(waiting)
+            batch.starting = {number: [] for number in waiting[:room]}
+            return
         self._short_of_slots = bool(self._ahead)
         room = self._ahead.room - len(self._ahead)
         for number in self._due():
@@ -345,6 +385,7 @@ class Launcher:
         run = self._base.runs.entries.get(number)
         if run is None:
             return  # deleted meanwhile
+        run.entries.update(end.entries)
         changes = settle(run.entries, end, policy=self._policy(run.entries), now=time.time())
         if "retry_at" in changes:
             self._work.waiting.add(number, changes["retry_at"])
@@ -364,7 +405,7 @@ class Launcher:
 
     def _heed(self) -> None:
         """End the runs that somebody has cancelled: what a commit without new states may say."""
-        for number in (*self._active, *self._ahead):
+        for number in (*self._active, *self._ahead, *self._jobs.runs):
             run = self._base.runs.entries.get(number)
             who = run.entries.get(CANCELLED_BY) if run is not None else None
             if number in self._ahead:
@@ -373,7 +414,8 @@ class Launcher:
                 if who or run is None or run.entries.get("state") != LAUNCHED:
                     self._ahead.drop(number)
             elif who:
-                self._active.end(number, f"cancelled by {who}", final=True)
+                runs = self._active if number in self._active else self._jobs.runs
+                runs.end(number, f"cancelled by {who}", final=True)
 
     def _note_end(self, number: int, end: End) -> None:
         self._work.ended[number] = end
@@ -394,6 +436,14 @@ class Launcher:
         finished = run.run_id in self._work.finished
         end = End(code=code, reason=reason, stderr=stderr, final=run.final, finished=finished)
         self._note_end(run.run_id, end)
+
+    def _job_changed(self, number: int, entries: Mapping[str, Any]) -> None:
+        self._work.changed.setdefault(number, {}).update(entries)
+        self._wake()
+
+    def _job_ended(self, number: int, end: End) -> None:
+        self._work.changed.pop(number, None)
+        self._note_end(number, replace(end, finished=number in self._work.finished))
 
     def _on_other(self, message: Message) -> None:
         if isinstance(message, SlotsFreed) and self._short_of_slots:
@@ -451,12 +501,14 @@ class Launcher:
                 self.name,
                 os.getpid(),
                 "ready" if self._ready else "starting",
-                detail=f"{running} running, {queued} queued{', paused' * self._paused}",
+                detail=f"{running} running, {queued} queued{', paused' * self._paused}"
+                + self._jobs.detail,
                 counts={
                     "running": running,
                     "queued": queued,
                     "slots": self._slots.count,
                     "paused": int(self._paused),
+                    **self._jobs.counts,
                     **asdict(self._woken),
                 },
             )
@@ -466,17 +518,13 @@ class Launcher:
 def main() -> None:
     """Entry point of ``python -m motoko.workers.launcher``."""
     options = arguments("The launcher of a study.", study=True)
-    with running(f"launcher:{options.study}", options.workflow) as daemon:
-        generator = daemon.config.generator
-        if generator != "bash":
-            raise ConfigError(
-                f"{daemon.config.path}: generator: {generator} is not there yet",
-                hint="use `generator: bash`",
-            )
-        with Publisher(daemon.runtime.bus_publish) as publisher:
-            publisher.connected(BUS_DEADLINE_S)
-            launcher = Launcher(daemon, options.study, options.slots, publisher)
-            asyncio.run(launcher.run())
+    with (
+        running(f"launcher:{options.study}", options.workflow) as daemon,
+        Publisher(daemon.runtime.bus_publish) as publisher,
+    ):
+        publisher.connected(BUS_DEADLINE_S)
+        launcher = Launcher(daemon, options.study, options.slots, publisher, options.generator)
+        asyncio.run(launcher.run())
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def _is_obscure(error: Exception) -> bool:
 class Preparer:
     """Prepares the runs of one study, inside the caller's transaction."""
 
-    def __init__(self, base: StudyBase, slots: int) -> None:
+    def __init__(self, base: StudyBase, slots: int | None) -> None:
         self._base = base
         self._slots = slots
         self._hosts = {"localhost", socket.gethostname()}
@@ -62,8 +62,12 @@ class Preparer:
             run is not None
             and run.entries.get("state") in WAITING_STATES
             and self.is_ours(run.entries)
-            and self.slots_wanted(number) <= self._slots
+            and not self._is_too_wide(number)
         )
+
+    def _is_too_wide(self, number: int) -> bool:
+        """Whether a run wants more slots than there are. Batch jobs take none."""
+        return self._slots is not None and self.slots_wanted(number) > self._slots
 
     def is_ours(self, entries: Mapping[str, Any]) -> bool:
         """Whether a run is this machine's: other hosts may share the study's directory."""
@@ -97,7 +101,7 @@ class Preparer:
                 return Prepared(number, directory, attempt, name, self.policy(entries))
             while read_claim(directory, attempt) is not None:
                 attempt += 1  # somebody has set it back to CREATED: this is a new attempt
-            if self.slots_wanted(number) > self._slots:
+            if self._is_too_wide(number):
                 raise Unset(
                     f"it needs {self.slots_wanted(number)} slots, and there are {self._slots}"
                 )
@@ -163,6 +167,7 @@ class Preparer:
             run_id=number,
             user=base.user,
             environment=policy.environment,
+            modules=policy.modules,
         )
 
     def _requirements_id(self) -> str:

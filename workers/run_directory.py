@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,33 @@ class Unset(MotokoError):
     """A file asks for a parameter that has no value."""
 
 
+# In a shell that is no login shell, the command `module` may have to be defined first. What it
+# loads must not hide the Python environment that the run belongs to.
+_MODULES = """\
+if ! command -v module > /dev/null; then
+    for each in "${{MODULESHOME:-/usr/share/modules}}/init/bash" "${{LMOD_PKG:-}}/init/bash" \\
+        /etc/profile.d/modules.sh /etc/profile.d/lmod.sh /etc/profile.d/z00_lmod.sh; do
+        [ -r "$each" ] && . "$each" && break
+    done
+fi
+motoko_path=$PATH
+module purge
+module load {modules} || {{ echo "module load {modules} failed" >&2; exit 1; }}
+export PATH="${{motoko_path%%:*}}:$PATH"
+unset motoko_path
+"""
+
+
 def header(
-    *, host: str, schema: str, run_id: int, user: str, environment: Mapping[str, str]
+    *,
+    host: str,
+    schema: str,
+    run_id: int,
+    user: str,
+    environment: Mapping[str, str],
+    modules: Sequence[str] = (),
 ) -> str:
-    """What stands before the user's launch.sh: the interpreter and the exports."""
+    """What stands before the user's launch.sh: the interpreter, the modules and the exports."""
     exports = {
         "BLACKDYNAMITE_HOST": host,
         "BLACKDYNAMITE_STUDY": schema,
@@ -31,7 +54,8 @@ def header(
     }
     both = {**environment, **exports}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in both.items()]
-    return "\n".join(["#!/bin/bash", *lines, ""])
+    load = [_MODULES.format(modules=" ".join(modules)).rstrip()] if modules else []
+    return "\n".join(["#!/bin/bash", *load, *lines, ""])
 
 
 @lru_cache(maxsize=256)

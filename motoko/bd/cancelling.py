@@ -26,11 +26,13 @@ from motoko.bd.executions import (
     members,
     take_claim,
 )
+from motoko.bd.job_ending import end_jobs
 from motoko.bd.maintenance import atomically
 from motoko.bd.storage import PatientStorage
 from motoko.config import WorkflowConfig
 from motoko.dispatch import Dispatcher, Interest, Waiter
 from motoko.errors import MotokoError, NoSupervisor
+from motoko.job_facts import is_followed
 from motoko.policy import Policy
 from motoko.run_output import stderr_path, tail
 from motoko.runtime import Runtime, locate
@@ -175,6 +177,7 @@ class Cancellation:
         return (
             self.base.study.is_local
             and is_here(entries)
+            and not is_followed(entries)
             and claim_of(self.base.study, entries) is None
             and take_claim(self.base.study, entries)
         )
@@ -187,6 +190,8 @@ class Cancellation:
     def _record(self, entries: Any) -> None:
         directory = directory_of(self.base.study, entries)
         code = None if directory is None else read_exit(directory, attempt_of(entries))
+        if is_followed(entries):
+            entries.update({"batch_name": None, "batch_state": "CANCELLED"})
         end = End(code, self._reason, tail(stderr_path(entries)), final=True)
         entries.pop(CANCELLED_BY, None)
         entries.update(settle(entries, end, policy=Policy(), now=time.time()))
@@ -205,9 +210,10 @@ class Cancellation:
     def end_here(self) -> None:
         """End the processes of those that run on this host, and record it."""
         runs, study = self.base.runs.entries, self.base.study
-        claims = {
-            n: claim_of(study, runs[n].entries) for n in self.left if is_here(runs[n].entries)
-        }
+        here = {n: runs[n].entries for n in self.left if is_here(runs[n].entries)}
+        jobs = {n: entries for n, entries in here.items() if is_followed(entries)}
+        self._ended_here |= end_jobs(study, jobs)
+        claims = {n: claim_of(study, each) for n, each in here.items() if n not in jobs}
         end_processes([claim for claim in claims.values() if claim is not None], KILL_GRACE_S)
         self._ended_here |= {n for n, claim in claims.items() if not (claim and members(claim))}
         self.look()

@@ -15,6 +15,7 @@ from persistent.TimeStamp import TimeStamp
 
 from motoko.config import StudyConfig
 from motoko.identity import Identity, session_members
+from motoko.job_facts import is_followed
 from motoko.states import RUNNING_STATES
 from motoko.workers.wrapper import Claim, read_claim
 
@@ -90,6 +91,8 @@ def end_processes(claims: Collection[Claim], grace: float) -> None:
 
 def is_running(study: StudyConfig, entries: Mapping[str, Any], deadline: float = 0.0) -> bool:
     """Whether a run is being executed; one that says it has ended may do so until ``deadline``."""
+    if is_followed(entries):
+        return True  # a job: only its launcher knows when it is over, and writes it down
     on_its_way = entries.get("state") in RUNNING_STATES
     if on_its_way and not is_here(entries):
         return True  # nobody can tell from here

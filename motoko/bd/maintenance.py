@@ -28,6 +28,7 @@ from motoko.bd.executions import attempt_of, directory_of, is_running, take_clai
 from motoko.bd.storage import PATIENCE_S, PatientStorage
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import MotokoError, NotCreated, StudyUnavailable
+from motoko.job_facts import is_followed
 from motoko.runtime import locate
 from motoko.selection import TaskSelection
 from motoko.states import CANCELLED_BY, CREATED, FAILED_STATES
@@ -44,6 +45,7 @@ REMOVE_ATTEMPTS = 5
 _OF_EXECUTION = (
     *("attempt", "run_path", "ended_state", "failure_reason", "last_failure", "exit_code"),
     *("retry_at", "blackdynamite_version", "python_requirements", CANCELLED_BY),
+    *("batch_system", "batch_name", "batch_attempt", "batch_job_id", "batch_state", "batch_nodes"),
 )
 _NONE_AT_FIRST = ("start_time", "last_step", "last_step_time")
 
@@ -223,6 +225,12 @@ def check_retry(base: StudyBase, numbers: Collection[int]) -> None:
         run = base.runs.entries.get(number)
         if run is None or run.entries.get("state") not in FAILED_STATES:
             raise _not_failed(base, number)
+        if is_followed(run.entries):
+            job = run.entries.get("batch_job_id") or "that is being submitted"
+            raise MotokoError(
+                f"run {base.study.name}.{number} has failed, but its job {job} may not be over",
+                hint="wait until its launcher has seen the end: `motoko explain` tells",
+            )
         if is_running(base.study, run.entries, deadline):
             raise MotokoError(
                 f"run {base.study.name}.{number} has failed, but its processes are not gone",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+from collections.abc import Sequence
 
 import click
 
@@ -15,7 +16,7 @@ from motoko.cli.selecting import (
     named_runs,
     study_option,
 )
-from motoko.config import WorkflowConfig, load
+from motoko.config import StudyConfig, WorkflowConfig, load
 
 PATIENCE_S = 15.0
 EXIT_NOT_ENDED = 1
@@ -96,6 +97,28 @@ def cancel_runs(
     if not any(each.ended or each.left for each in work):
         click.echo("no runs to cancel")
     return not any(each.left for each in work)
+
+
+def cancel_jobs(config: WorkflowConfig, studies: Sequence[StudyConfig]) -> None:
+    """Cancel all runs that are batch jobs, and say what became of each."""
+    from motoko.bd.cancelling import Cancellation, until_ended
+    from motoko.bd.maintenance import opened
+    from motoko.job_facts import is_followed
+
+    with contextlib.ExitStack() as stack:
+        work: list[Cancellation] = []
+        for study in studies:
+            if not study.is_local or not study.created:
+                continue
+            base = stack.enter_context(opened(config, study))
+            numbers = [run.entries["id"] for run in base.all_runs() if is_followed(run.entries)]
+            work.append(Cancellation(base, numbers, getpass.getuser()))
+        for each in work:
+            each.look()
+        if any(each.left for each in work):
+            asyncio.run(until_ended(config, work, PATIENCE_S))
+        for each in work:
+            _tell(each.base.study.name, each.ended, each.state_of_left())
 
 
 def _tell(study: str, ended: dict[int, str], left: dict[int, str]) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from motoko import slot_use
+from motoko.batch_settings import LOCAL
+from motoko.cli.jobs import job_facts
 from motoko.cli.ps import collect
 from motoko.cli.selecting import study_named
 from motoko.config import StudyConfig, WorkflowConfig, load
@@ -41,6 +43,7 @@ STDERR_LINES = 20
 _KEPT = (
     *("run_name", "event_name", "job_id", "machine_name", "nproc", "attempt", "run_path"),
     *("start_time", "retry_at", "last_failure", "exit_code", "failure_reason", "ended_state"),
+    *("batch_system", "batch_job_id", "batch_state", "batch_nodes", "batch_name"),
 )
 
 
@@ -112,9 +115,13 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
             stderr=tail(stderr_path(entries), STDERR_LINES),
             outputs=tuple(outputs),
             awaited_by=tuple(_awaiting(state["orchestrators"], f"{study.name}.{number}")),
+            job=job_facts(config, entries),
         )
         launcher = daemons.get(f"launcher:{study.name}")
-        if facts.status == WAITING and facts.is_here and launcher is not None:
+        counts = launcher.get("counts", {}) if launcher is not None else {}
+        if "jobs" in counts or (not counts and study.generator != LOCAL):
+            facts = replace(facts, becomes_job=True)
+        elif facts.status == WAITING and facts.is_here and launcher is not None:
             facts = replace(facts, slots=_slots(config, base, facts, launcher))
     return facts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import click
 
 from motoko import control
+from motoko.cli.jobs import last_answers
 from motoko.cli.selecting import chosen, study_option
 from motoko.cli.tables import show
 from motoko.config import StudyConfig, WorkflowConfig, load
 from motoko.errors import MotokoError, NoSupervisor
 from motoko.overview import COLUMNS, Overview, RunRow
+from motoko.states import FAILED_STATES, FINISHED
 from motoko.times import duration
 
 ANSWER_S = 2.0
@@ -79,7 +82,10 @@ def command(
     if as_json:
         click.echo(json.dumps(_as_json(config, found, missing, daemons, verbose), indent=2))
     else:
-        _print(found, missing, verbose)
+        jobs, silent = last_answers(config)
+        _print(found, missing, verbose, {job: said for job, (said, _) in jobs.items()})
+        if silent and any(each.batch for each, _ in found):
+            click.echo(f"\nthe batch system gives no answer: {silent}")
         if verbose:
             _print_daemons(studies, daemons)
     if errors:
@@ -181,7 +187,12 @@ def _run_as_json(study: str, row: RunRow) -> dict[str, Any]:
     return {"run": f"{study}.{row.id}", **asdict(row)}
 
 
-def _print(found: Sequence[tuple[Overview, int]], missing: Sequence[str], verbose: bool) -> None:
+def _print(
+    found: Sequence[tuple[Overview, int]],
+    missing: Sequence[str],
+    verbose: bool,
+    said: Mapping[str, str],
+) -> None:
     own = sorted({name for each, _ in found for name in each.columns} - {*COLUMNS})
     counted = [*COLUMNS, *own]
     rows = []
@@ -199,25 +210,47 @@ def _print(found: Sequence[tuple[Overview, int]], missing: Sequence[str], verbos
     for each, _ in found:
         if verbose and each.rows:
             click.echo()
-            _print_runs(each.study, each.rows)
+            _print_runs(each.study, each.rows, said)
+        elif each.batch:
+            click.echo(f"{each.study}: in the batch system: {_jobs(each.batch, said)}")
     failures = [] if verbose else [each for each, _ in found if each.failures]
     for each in failures:
         click.echo()
         _print_failures(each)
 
 
-def _print_runs(study: str, rows: Sequence[RunRow]) -> None:
-    columns = ("run", "run_name", "state", "attempt", "exit", "time", "created by", "reason")
+def _jobs(rows: Sequence[RunRow], said: Mapping[str, str]) -> str:
+    """How many jobs are in which state, in the scheduler's words."""
+    states = Counter(said.get(row.batch_job_id or "") or row.batch_state or "?" for row in rows)
+    return ", ".join(f"{count} {state}" for state, count in states.most_common())
+
+
+def _job(row: RunRow, said: Mapping[str, str]) -> str:
+    """A run's job: its number and state."""
+    if row.batch_job_id is None:
+        return row.batch_state or "-"
+    is_over = row.state in (FINISHED, *FAILED_STATES)
+    state = "" if is_over else said.get(row.batch_job_id, "")
+    return f"{row.batch_job_id} {state or row.batch_state or ''}".strip()
+
+
+def _print_runs(study: str, rows: Sequence[RunRow], said: Mapping[str, str]) -> None:
+    columns = ["run", "run_name", "state", "attempt", "exit", "time", "created by", "reason"]
+    table = [
+        [
+            *(f"{study}.{row.id}", _text(row.run_name), row.state, _text(row.attempt)),
+            *(_text(row.exit_code), duration(row.seconds), _text(row.event_name)),
+            row.reason or "",
+        ]
+        for row in rows
+    ]
+    if any(row.batch_state for row in rows):
+        columns.insert(-1, "job")
+        for line, row in zip(table, rows, strict=True):
+            line.insert(-1, _job(row, said))
     show(
         columns,
-        [
-            (
-                *(f"{study}.{row.id}", _text(row.run_name), row.state, _text(row.attempt)),
-                *(_text(row.exit_code), duration(row.seconds), _text(row.event_name)),
-                row.reason or "",
-            )
-            for row in rows
-        ],
+        table,
         right=("attempt", "exit", "time"),
     )
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -32,18 +32,26 @@ WAIT_POLL_S = 0.2
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
 @click.option("--now", is_flag=True, help="Ask nothing, and end the runs that are running.")
 @click.option("--wait", is_flag=True, help="Let the runs that are running end first.")
+@click.option("--cancel-jobs", is_flag=True, help="Cancel the runs that are batch jobs, too.")
 @study_option("Only this study's launcher, local runs and server; the others go on.")
 @click.option("--reset", is_flag=True, help="Remove the databases and run directories as well.")
 @click.option("--verbose", is_flag=True, help="Say every signal that is sent.")
 def command(
-    directory: Path | None, now: bool, wait: bool, bd_study: str, reset: bool, verbose: bool
+    directory: Path | None,
+    now: bool,
+    wait: bool,
+    cancel_jobs: bool,
+    bd_study: str,
+    reset: bool,
+    verbose: bool,
 ) -> None:
     """Stop the workflow: its supervisor, its daemons and the runs they started here.
 
-    The runs become FAILED, with the reason; `motoko retry` has them executed again. Runs in a
-    batch system go on. On a terminal it asks first if local runs are running. Whatever was frozen
-    or orphaned is stopped as well. With --wait nothing more is started, and the workflow is stopped
-    when no run is running any more; Ctrl-C meanwhile, and everything goes on.
+    The runs become FAILED, with the reason; `motoko retry` has them executed again. Runs that are
+    jobs of a batch system go on, and are found again by the next `motoko supervise`; with
+    --cancel-jobs they are cancelled. On a terminal it asks first if local runs are running.
+    Whatever was frozen or orphaned is stopped as well. With --wait nothing more is started, and the
+    workflow is stopped when no run is running any more; Ctrl-C meanwhile, and everything goes on.
 
     With --bd_study only what belongs to that study is stopped, until `motoko supervise` or
     `motoko launcher` is called again. With --reset the studies' databases and run directories are
@@ -55,6 +63,7 @@ def command(
       motoko kill
       motoko kill --wait
       motoko kill --bd_study mult
+      motoko kill --cancel-jobs
       motoko kill --reset --now ~/old-workflow
     """
     if now and wait:
@@ -72,6 +81,8 @@ def command(
         _let_runs_end(config, None if bd_study == ALL else studies[0].name)
     elif asking and not reset:
         _confirm(config, None if bd_study == ALL else studies[0].name)
+    if cancel_jobs:
+        _cancel_jobs(config, studies, None if bd_study == ALL else studies[0].name)
     if not _stop(config, None if bd_study == ALL else studies[0], verbose) and not reset:
         click.echo("nothing is running")
     if reset:
@@ -121,18 +132,8 @@ def _let_runs_end(config: WorkflowConfig, study: str | None) -> None:
                         hint="`motoko supervise --detach` looks after it again",
                     )
                 return
-            launchers = [
-                daemon
-                for daemon in status["daemons"]
-                if daemon["kind"] == "launcher"
-                and study in (None, daemon["name"].partition(":")[2])
-            ]
-            for daemon in launchers:
-                identity = Identity.of(daemon["pid"]) if daemon["state"] == "ready" else None
-                # One that has come back meanwhile is not paused yet.
-                if identity is not None and identity not in paused:
-                    identity.signal(signal.SIGUSR2)
-                    paused.add(identity)
+            launchers = _launchers(status, study)
+            _pause(launchers, paused)
             known = [d["counts"] for d in launchers if d["state"] != "stopped"]
             running = sum(counts.get("running", 0) for counts in known)
             if all(counts.get("paused") for counts in known) and not running:
@@ -146,6 +147,42 @@ def _let_runs_end(config: WorkflowConfig, study: str | None) -> None:
             identity.signal(signal.SIGUSR2)
         click.echo("the launchers start runs again", err=True)
         raise
+
+
+def _launchers(status: dict[str, Any], study: str | None) -> list[dict[str, Any]]:
+    """What the supervisor says of the launchers (of a study, or all)."""
+    return [
+        daemon
+        for daemon in status["daemons"]
+        if daemon["kind"] == "launcher" and study in (None, daemon["name"].partition(":")[2])
+    ]
+
+
+def _pause(launchers: list[dict[str, Any]], paused: set[Identity]) -> None:
+    """Have launchers start nothing more; those that were told are in ``paused``."""
+    for daemon in launchers:
+        identity = Identity.of(daemon["pid"]) if daemon["state"] == "ready" else None
+        # One that has come back meanwhile is not paused yet.
+        if identity is not None and identity not in paused:
+            identity.signal(signal.SIGUSR2)
+            paused.add(identity)
+
+
+def _cancel_jobs(config: WorkflowConfig, studies: list[StudyConfig], study: str | None) -> None:
+    """Cancel the batch jobs of some studies, and keep others from being submitted meanwhile."""
+    from motoko.cli.cancel import cancel_jobs
+
+    paused: set[Identity] = set()
+    deadline = time.monotonic() + ANSWER_S
+    while time.monotonic() < deadline:
+        status = control.supervisor_status(config, ANSWER_S)
+        launchers = _launchers(status, study) if status is not None else []
+        _pause(launchers, paused)
+        known = [each["counts"] for each in launchers if each["state"] == "ready"]
+        if all(counts.get("paused") for counts in known):
+            break
+        time.sleep(WAIT_POLL_S)
+    cancel_jobs(config, studies)
 
 
 def _contents(studies: list[StudyConfig]) -> dict[str, str]:

@@ -7,14 +7,15 @@ import subprocess
 import click
 
 from motoko import control
+from motoko.batch_check import check_generators
 from motoko.cli.selecting import ALL, chosen, study_option
 from motoko.config import StudyConfig, load
-from motoko.launchers import add_launchers, check_generator
+from motoko.launchers import add_launchers
 from motoko.runtime import Runtime
 
 
 @click.command(short_help="Start the launchers, which start created runs.")
-@click.option("--generator", help="Another generator than motoko.yaml's. Only bash is there yet.")
+@click.option("--generator", help="bash or slurm, in place of motoko.yaml's.")
 @click.option("--log", "-l", "log", is_flag=True, help="Show the launchers' logs, and follow them.")
 @click.option("--do_not_detach", is_flag=True, help="Stay in the foreground; Ctrl-C stops them.")
 @study_option("Only this study's launcher.")
@@ -35,18 +36,18 @@ def command(
       motoko launcher --log
     """
     config = load()
-    check_generator(generator)
+    check_generators(config, generator)
     studies = chosen(config, bd_study)
     if log:
         _follow(control.records(config), studies)
     elif do_not_detach and bd_study == ALL:
         from motoko.cli.supervise import command as supervise
 
-        context.invoke(supervise)
+        context.invoke(supervise, generator=generator)
     elif bd_study == ALL:
-        add_launchers(config, announce=click.echo)
+        add_launchers(config, generator=generator, announce=click.echo)
     else:
-        add_launchers(config, studies[0], announce=click.echo)
+        add_launchers(config, studies[0], generator=generator, announce=click.echo)
         if do_not_detach:
             try:
                 _follow(control.records(config), studies)

@@ -453,7 +453,7 @@ def test_everything(workflow: Path) -> None:
     (workflow / "motoko.yaml").write_text(
         "task_managers:\n"
         "  norm: {retries: 0, timeout: 5, nproc: 2, environment: {}, finish: on-exit,\n"
-        "         generator: y, slurm_options: [], modules: []}\n"
+        "         generator: bash, slurm_options: [mem=1G], modules: [gcc/12]}\n"
         "  mult: {host: 'zeo://node7:8765', insecure_tcp: true}\n"
         "aliases: {first: second, second: mult}\n"
         "orchestrator: steps.run\n"
@@ -473,7 +473,12 @@ def test_everything(workflow: Path) -> None:
     assert (config.generator, config.slots) == ("slurm", 4)
     assert config.raw["slurm_options"] == ["--time=1"]
     assert (config.studies["norm"].policy.retries, config.studies["mult"].policy.retries) == (0, 2)
-    assert config.studies["norm"].policy == Policy(0, 5.0, 2, {}, "on-exit")
+    assert config.studies["norm"].policy == Policy(
+        *(0, 5.0, 2, {}, "on-exit"),
+        slurm_options={"time": "1", "mem": "1G"},
+        modules=("gcc/12",),
+    )
+    assert [each.generator for each in config.studies.values()] == ["bash", "slurm"]
     study = config.studies["mult"]
     assert list(study.jobs.items()) == [("b", int), ("a", list)]
     assert study.runs == {"tol": float}

@@ -43,6 +43,7 @@ def base(tmp_path):
         run_params={},
         config_files=(),
         policy=Policy(),
+        generator="bash",
         settings={},
     )
     create_study(study)

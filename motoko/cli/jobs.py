@@ -1,0 +1,37 @@
+"""What commands say of batch jobs: from the runs' entries, and the scheduler's last answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from motoko import control
+from motoko.config import WorkflowConfig
+from motoko.job_facts import JobFacts
+
+
+def last_answers(config: WorkflowConfig) -> tuple[dict[str, tuple[str, str]], str]:
+    """What schedulers have told the launchers last; asks nobody.
+
+    Returns:
+        State with reason, and nodes, by job id; and why the last query had no answer, if it had
+        none.
+    """
+    from motoko.workers.batch.polling import read
+
+    jobs: dict[str, tuple[str, str]] = {}
+    silent = ""
+    for path in (control.records(config).wf / "batch").glob("*.json"):
+        view = read(path)
+        jobs |= {job.id: (job.said, job.nodes) for job in view.jobs}
+        silent = silent or view.error
+    return jobs, silent
+
+
+def job_facts(config: WorkflowConfig, entries: Mapping[str, Any]) -> JobFacts | None:
+    """What is known of a run's job; ``None`` if it has none."""
+    if JobFacts.of(entries) is None:
+        return None
+    jobs, silent = last_answers(config)
+    said, nodes = jobs.get(str(entries.get("batch_job_id")), ("", ""))
+    return JobFacts.of(entries, said, silent, nodes)

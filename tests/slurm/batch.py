@@ -1,0 +1,98 @@
+"""What the tests of batch jobs share: runs that note their executions, and their jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from launching import Session, place
+from support import Flow, wait_until
+
+from motoko.bd.maintenance import opened
+from motoko.config import load
+
+# motoko.yaml of all tests here.
+BATCH = "generator: slurm\nbatch: {poll_interval: 5s}\n"
+# First of all each execution leaves a file of its own, called after the job.
+NOTED = ': > "execution-$SLURM_JOB_ID-$(cat /proc/sys/kernel/random/uuid)"\n'
+
+
+def note_executions(flow: Flow) -> None:
+    """Have all runs of a workflow note their executions; before any is created."""
+    for study in flow.studies:
+        path = flow.directory / study / "launch.sh"
+        text = path.read_text()
+        directives = [line for line in text.splitlines(True) if line.startswith("#SBATCH")]
+        rest = [line for line in text.splitlines(True) if not line.startswith("#SBATCH")]
+        path.write_text("".join([*directives, NOTED, *rest]))
+
+
+def executions(directory: Path) -> list[str]:
+    """The jobs that have executed a run, each as often as they did."""
+    return sorted(path.name.split("-")[1] for path in directory.glob("execution-*"))
+
+
+def claims(directory: Path) -> list[int]:
+    """The attempts of a run that were claimed."""
+    return sorted(int(path.name.split("-")[1]) for path in directory.glob("attempt-*"))
+
+
+def entries(flow: Flow, study: str = "") -> list[dict[str, Any]]:
+    """The entries of all runs of a study, at this moment."""
+    config = load(flow.path)
+    with opened(config, config.studies[study or flow.studies[0]], read_only=True) as base:
+        return [dict(run.entries.items()) for run in base.all_runs()]
+
+
+def no_attempt_twice(flow: Flow) -> None:
+    """Each attempt was executed at most once: there are as many claims as executions.
+
+    An execution claims first, so somebody who is killed in between leaves a claim more.
+    """
+    for study in flow.studies:
+        for directory in sorted((flow.directory / study).glob("BD-*-runs/run-*")):
+            claimed, executed = claims(directory), executions(directory)
+            assert len(executed) <= len(claimed), (directory, claimed, executed)
+
+
+def job_of(session: Session, run: Any, attempt: int = 1) -> str:
+    """The number of a run's job, as soon as it is known."""
+
+    def known() -> str:
+        session.refresh()
+        assert run.entries.get("attempt") == attempt, dict(run.entries.items())
+        return str(run.entries.get("batch_job_id") or "")
+
+    return wait_until(known, f"run {run.id} has a job")
+
+
+def executing(session: Session, run: Any, count: int = 1) -> str:
+    """Wait until a run's launch.sh is being executed, for the ``count``th time; its last job."""
+    directory = place(session.flow, run)
+
+    def begun() -> str:
+        found = executions(directory)
+        assert len(found) == count, (found, dict(run.entries.items()))
+        return found[-1]
+
+    return wait_until(begun, f"run {run.id} is executed", timeout=40)
+
+
+def failed(session: Session, run: Any, *words: str, timeout: float = 60.0) -> dict[str, Any]:
+    """Await a run, which has to fail with a reason that has these words; its entries."""
+    (error,) = session.ends(run, timeout=timeout)
+    session.refresh()
+    seen = dict(run.entries.items())
+    assert error is not None, seen
+    for word in words:
+        assert word.lower() in error.reason.lower(), (word, error.reason)
+    assert error.reason == seen["failure_reason"]
+    assert (seen["state"], seen["ended_state"]) == ("FAILED", "FAILED"), seen
+    return seen
+
+
+def finished(session: Session, *runs: Any, timeout: float = 60.0) -> None:
+    """Await runs, which have to be FINISHED."""
+    assert session.ends(*runs, timeout=timeout) == [None] * len(runs)
+    for run in runs:
+        session.until(run, ended_state="FINISHED")

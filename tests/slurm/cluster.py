@@ -1,0 +1,462 @@
+"""A private Slurm on this host: several nodes, own ports, own munge, all of it in one directory.
+
+No systemd, no cgroups, no accounting database. It belongs to whoever runs the tests, and so do its
+jobs. Every daemon is ended by its identity (pid and start ticks), and so is what it leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support import wait_until
+
+from motoko.identity import Identity, session_members
+
+PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "munged")
+# What a cluster's start may need that an ordinary user's PATH lacks.
+SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+COUNTED = ("sbatch", "squeue", "scancel", "scontrol", "sacct", "sinfo")
+# Notes who was called, when and by whom, and becomes the true one.
+COUNTER = """\
+#!/bin/sh
+[ -z "$SCHEDULER_CALLS" ] || printf '%s %s %s\\n' "$(date +%s.%N)" {name} "$*" >> "$SCHEDULER_CALLS"
+exec {true} "$@"
+"""
+CONF = """\
+ClusterName=motoko
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={top}/munge/sock
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={top}/state
+SlurmdSpoolDir={top}/spool/%n
+SlurmctldPidFile={top}/state/slurmctld.pid
+SlurmdPidFile={top}/spool/slurmd-%n.pid
+SlurmctldLogFile={top}/log/slurmctld.log
+SlurmdLogFile={top}/log/slurmd-%n.log
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
+ReturnToService=2
+MailProg=/bin/true
+MpiDefault=none
+SwitchType=switch/none
+MessageTimeout=5
+SlurmdTimeout=6
+SlurmctldTimeout=10
+InactiveLimit=0
+KillWait=3
+MinJobAge={min_job_age}
+MaxJobCount=10000
+SlurmdParameters=config_overrides
+NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 \
+Port=[{first}-{last}] CPUs={cpus} RealMemory=2000 State=UNKNOWN
+PartitionName=main Nodes=n[1-{nodes}] Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+{more}
+"""
+
+
+class Unavailable(Exception):
+    """There can be no Slurm here; says why."""
+
+
+def install() -> None:
+    """See that Slurm is installed; where that needs to be done, and may be, do it.
+
+    Raises ``Unavailable``.
+    """
+    missing = [name for name in PROGRAMS if shutil.which(name, path=SYSTEM_PATH) is None]
+    if not missing:
+        return
+    what = f"Slurm is not installed ({', '.join(missing)} missing)"
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise Unavailable(f"{what}, and only root can install it, on Debian")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    get = ["apt-get", "-qq", "--yes", "--no-install-recommends"]
+    for step in (["apt-get", "-qq", "update"], [*get, "install", *PACKAGES]):
+        done = subprocess.run(
+            step, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        if done.returncode:
+            raise Unavailable(f"{what}, and `{' '.join(step)}` fails: {done.stderr.strip()[-300:]}")
+
+
+@dataclass
+class Cluster:
+    """A cluster of ``nodes`` nodes, n1, n2, ..., with ``cpus`` CPUs each, below ``top``.
+
+    ``top`` is a directory of this cluster's alone, with a short path: a socket is in it.
+    """
+
+    top: Path
+    nodes: int = 3
+    cpus: int = 8
+    min_job_age: int = 300  # seconds that an ended job is known for; 2 is the least
+    more: str = ""  # further lines of slurm.conf
+    _daemons: dict[str, Identity] = field(default_factory=dict)
+    _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def conf(self) -> Path:
+        """Its slurm.conf."""
+        return self.top / "etc" / "slurm.conf"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to use this cluster, and to have its calls counted."""
+        return {"SLURM_CONF": str(self.conf), "PATH": f"{self.top}/bin{os.pathsep}{SYSTEM_PATH}"}
+
+    def start(self) -> None:
+        """Start all daemons; returns when all nodes are idle. Raises ``Unavailable``."""
+        self._write()
+        munge = self.top / "munge"
+        options = {"key-file": "key", "socket": "sock", "pid-file": "pid", "log-file": "log"}
+        flags = [f"--{name}={munge / file}" for name, file in options.items()]
+        self._start("munged", "munged", "-F", f"--seed-file={munge / 'seed'}", *flags)
+        self._wait(lambda: (munge / "sock").is_socket(), "munged listens")
+        self.start_controller()
+        for number in range(1, self.nodes + 1):
+            self.start_node(f"n{number}")
+        self._wait(self.all_idle, "all nodes are idle")
+
+    def stop(self) -> None:
+        """End all of it, jobs first. Nothing is left but the directory."""
+        for name in reversed(list(self._daemons)):
+            self._kill(name)
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """A command of the scheduler's, not counted; returns what it prints."""
+        done = subprocess.run(
+            command,
+            env={**os.environ, "SLURM_CONF": str(self.conf), "PATH": SYSTEM_PATH},
+            cwd=self.top,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        if check and done.returncode:
+            raise OSError(f"{' '.join(command)}: {done.stderr}")
+        return done.stdout.strip()
+
+    def version(self) -> str:
+        """Such as ``slurm-wlm 22.05.8``."""
+        return self.run("sinfo", "--version")
+
+    def all_idle(self) -> bool:
+        """Whether nothing runs, and all of its nodes answer."""
+        states = self.run("sinfo", "-hN", "-n", f"n[1-{self.nodes}]", "-o", "%T").split()
+        return states == ["idle"] * self.nodes
+
+    def jobs(self, states: str = "all") -> list[dict[str, str]]:
+        """The jobs in the queue: id, name, state, reason, node."""
+        table = self.run("squeue", "-h", "-t", states, "-o", "%A|%j|%T|%r|%N")
+        names = ("id", "name", "state", "reason", "node")
+        return [dict(zip(names, line.split("|"), strict=True)) for line in table.splitlines()]
+
+    def job(self, number: object) -> dict[str, str]:
+        """One job of the queue, ended ones included; raises ``LookupError``."""
+        found = {job["id"]: job for job in self.jobs()}
+        return found[str(number)]
+
+    def clear(self) -> None:
+        """Cancel all jobs, wait for their processes to end, and see that all is well again."""
+        self.thaw_controller()
+        if not self._daemons["slurmctld"].alive:
+            self.start_controller()
+        for name in self.node_names:
+            if not self._daemons[name].alive:
+                self.start_node(name)
+        mine = f"--user={_user()}"
+        self.run("scancel", mine, "--state=PENDING")
+        self.run("scancel", mine, "--full", "--signal=KILL")  # the polite way takes KillWait
+        self.run("scancel", mine)
+        live = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING"
+        self._wait(lambda: not self.jobs(live), "no job is left", timeout=40)
+        for name in self.node_names:
+            self.run("scontrol", "update", f"NodeName={name}", "State=RESUME", check=False)
+        self._wait(self.all_idle, "all nodes are idle", timeout=40)
+
+    @property
+    def node_names(self) -> list[str]:
+        """n1, n2, ..."""
+        return [name for name in self._daemons if name not in ("munged", "slurmctld")]
+
+    # What happens to jobs
+
+    def show(self, job: object) -> dict[str, str]:
+        """All that ``scontrol show job`` says."""
+        words = self.run("scontrol", "--oneliner", "show", "job", str(job)).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def expire(self, job: object) -> None:
+        """Have a running job reach its time limit now; the controller looks every 30 s."""
+        self.run("scontrol", "update", f"JobId={job}", "EndTime=now+1")
+
+    def requeue(self, job: object) -> None:
+        """Have a running job run again from its begin, at once."""
+        self.run("scontrol", "requeue", str(job))
+        self.start_at_once(job)
+
+    def start_at_once(self, job: object) -> None:
+        """Of a requeued job: not after the two minutes that it usually has to wait."""
+
+        self._wait(lambda: self.job(job)["state"] == "PENDING", f"job {job} is requeued", 40)
+        self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        self._wait(lambda: self.job(job)["state"] != "PENDING", f"job {job} runs again", 40)
+
+    def clients(self, program: str) -> list[Identity]:
+        """The living processes of a command of the scheduler's that use this cluster."""
+        return [
+            identity
+            for pid, command, environment in _processes()
+            if Path(command.partition(" ")[0]).name == program
+            and f"SLURM_CONF={self.conf}" in environment
+            if (identity := Identity.of(pid))
+        ]
+
+    # The controller
+
+    def start_controller(self, *options: str) -> None:
+        """Start slurmctld, with what it knew; returns when it answers."""
+        self._start("slurmctld", "slurmctld", "-D", *options)
+        self._wait(lambda: "UP" in self.run("scontrol", "ping"), "slurmctld answers")
+
+    def kill_controller(self) -> None:
+        """kill -9: it forgets what happened in its last seconds."""
+        self._kill("slurmctld")
+
+    def stop_controller(self) -> None:
+        """Have it end, as when it is upgraded: it saves all that it knows."""
+        self._daemons["slurmctld"].signal(signal.SIGTERM)
+        self._gone("slurmctld")
+
+    def forget_all(self) -> None:
+        """Kill slurmctld, and start one that knows nothing of any job; nor do the nodes."""
+        self.kill_controller()
+        self.start_controller("-c")
+        for name in self.node_names:
+            self._kill(name)
+            self.start_node(name, "-c")
+
+    def freeze_controller(self) -> None:
+        """It takes connections, and says nothing."""
+        self._daemons["slurmctld"].signal(signal.SIGSTOP)
+
+    def thaw_controller(self) -> None:
+        """Let it go on; returns when it answers, if it was alive."""
+        if self._daemons["slurmctld"].signal(signal.SIGCONT):
+            self._wait(lambda: "UP" in self.run("scontrol", "ping"), "slurmctld answers")
+
+    def reconfigure(self, **settings: object) -> None:
+        """Change some settings of slurm.conf."""
+        for name, value in settings.items():
+            setattr(self, name, value)
+        self._configure()
+        self.run("scontrol", "reconfigure")
+
+    # Nodes
+
+    def start_node(self, name: str, *options: str) -> None:
+        """Start a node's slurmd."""
+        (self.top / "spool" / name).mkdir(parents=True, exist_ok=True)
+        self._start(name, "slurmd", "-D", "-N", name, *options)
+
+    def kill_node(self, name: str) -> None:
+        """kill -9 of a node's slurmd, its jobs' daemons, and all processes of its jobs."""
+        jobs = [job["id"] for job in self.jobs("RUNNING") if job["node"] == name]
+        for job in jobs:
+            wait_until(lambda job=job: self.processes(job), f"job {job} has been started")
+        self._kill(name)
+        self.kill_processes(*jobs)
+
+    def kill_processes(self, *jobs: str) -> None:
+        """kill -9 of all that lives of some jobs, their slurmstepd included."""
+
+        def dead() -> bool:
+            left = [identity for job in jobs for identity in self.processes(job)]
+            for identity in left:
+                identity.signal(signal.SIGKILL)
+            return not left
+
+        wait_until(dead, f"nothing lives of {jobs}")
+
+    def wake_node(self, name: str) -> None:
+        """Start a killed node again; returns when it may be given jobs."""
+        self.start_node(name)
+
+        def is_back() -> bool:
+            return "down" not in self.run("sinfo", "-hN", "-n", name, "-o", "%T")
+
+        self._wait(is_back, f"{name} is back", timeout=30)
+
+    def processes(self, job: object) -> list[Identity]:
+        """The living processes of a job: its slurmstepd, its script, and what that has started."""
+        return [
+            identity
+            for pid, command, environment in _processes()
+            if {f"SLURM_JOB_ID={job}", f"SLURM_CONF={self.conf}"} <= set(environment)
+            or command.startswith(f"slurmstepd: [{job}.")
+            if (identity := Identity.of(pid))
+        ]
+
+    # Files and processes
+
+    def _write(self) -> None:
+        for name in ("bin", "etc", "log", "munge", "spool", "state"):
+            (self.top / name).mkdir(parents=True)
+        self.top.chmod(0o755)  # munged insists on a socket that all can reach
+        key = self.top / "munge" / "key"
+        key.write_bytes(secrets.token_bytes(1024))
+        key.chmod(0o600)
+        self._configure()
+        for name in COUNTED:
+            path = self.top / "bin" / name
+            path.write_text(COUNTER.format(name=name, true=shutil.which(name, path=SYSTEM_PATH)))
+            path.chmod(0o755)
+
+    def _configure(self) -> None:
+        if not hasattr(self, "_ports"):
+            self._ports = free_ports(self.nodes + 1)
+        self.conf.write_text(
+            CONF.format(
+                host=_host(),
+                user=_user(),
+                top=self.top,
+                port=self._ports[0],
+                first=self._ports[1],
+                last=self._ports[-1],
+                nodes=self.nodes,
+                cpus=self.cpus,
+                min_job_age=self.min_job_age,
+                more=self.more,
+            )
+        )
+
+    def _start(self, name: str, program: str, *arguments: str) -> None:
+        path = shutil.which(program, path=SYSTEM_PATH)
+        assert path is not None, program
+        with open(self.top / "log" / f"{name}.out", "ab") as out:
+            child = subprocess.Popen(
+                [path, *arguments],
+                env={**os.environ, "SLURM_CONF": str(self.conf), "PATH": SYSTEM_PATH},
+                cwd=self.top,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        identity = Identity.of(child.pid)
+        assert identity is not None
+        self._daemons[name], self._children[name] = identity, child
+
+    def _kill(self, name: str) -> None:
+        """Kill a daemon and its helpers (slurmscriptd): all that is in its session."""
+        for identity, _ in session_members(self._daemons[name].pid):
+            identity.signal(signal.SIGKILL)
+        self._gone(name)
+
+    def _gone(self, name: str) -> None:
+        self._children[name].wait(timeout=30)
+        session = self._daemons[name].pid
+        wait_until(lambda: not session_members(session), f"{name} has ended")
+
+    def _wait(self, condition: object, what: str, timeout: float = 20.0) -> None:
+        try:
+            wait_until(condition, what, timeout)  # type: ignore[arg-type]
+        except AssertionError as error:
+            raise Unavailable(f"{error}\n{self._last_words()}") from None
+
+    def _last_words(self) -> str:
+        said = []
+        for path in [*sorted((self.top / "log").iterdir()), self.top / "munge" / "log"]:
+            if path.exists() and (lines := path.read_text(errors="replace").splitlines()):
+                said.append(f"{path.name}: " + "\n    ".join(lines[-5:]))
+        return "\n".join(said)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this host that nobody uses: one, and the rest of them in a row."""
+    for first in range(21000 + os.getpid() % 5000, 32000, count):
+        found = [socket.socket() for _ in range(count)]
+        try:
+            for offset, each in enumerate(found):
+                each.bind(("127.0.0.1", first + offset))
+        except OSError:
+            continue
+        finally:
+            for each in found:
+                each.close()
+        return list(range(first, first + count))
+    raise Unavailable("there are no free ports")
+
+
+def _host() -> str:
+    name = socket.gethostname().partition(".")[0]
+    try:
+        address = socket.gethostbyname(name)
+    except OSError as error:
+        raise Unavailable(f"this host's name, {name}, has no address: {error}") from error
+    if not address.startswith("127."):
+        raise Unavailable(f"{name} resolves to {address}; the cluster would listen to the network")
+    return name
+
+
+def _user() -> str:
+    import pwd
+
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _processes() -> Iterator[tuple[int, str, list[str]]]:
+    """Pid, command line and environment of all processes that we may look into."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                environment = (entry / "environ").read_bytes()
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+            variables = environment.decode(errors="replace").split("\0")
+            yield int(entry.name), command.decode(errors="replace"), variables
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command of the scheduler's that somebody called."""
+
+    at: float  # seconds since 1970
+    program: str
+    arguments: str
+
+
+@dataclass
+class Calls:
+    """What has been called, by a log that the programs of ``Cluster.environment`` keep."""
+
+    log: Path
+
+    def all(self, program: str = "") -> list[Call]:
+        """The calls so far, of one program or of all."""
+        if not self.log.exists():
+            return []
+        lines = [line.split(" ", 2) for line in self.log.read_text().splitlines()]
+        found = [Call(float(at), name, arguments) for at, name, arguments in lines]
+        return [call for call in found if program in ("", call.program)]

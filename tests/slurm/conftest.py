@@ -1,0 +1,98 @@
+"""A real Slurm of three nodes for all tests of this directory, as it is on a cluster."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from batch import BATCH, no_attempt_twice, note_executions
+from cluster import Calls, Cluster, Unavailable, install
+from launching import Session, deadline, scripted
+from support import Flow
+
+SLURM_LOGS = Path(__file__).parents[2] / "test-logs" / "slurm"
+
+
+@pytest.fixture(scope="session")
+def running_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The cluster; tests ask for :func:`cluster`. If one has failed Slurm's logs are kept."""
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="mts-", dir="/tmp")))
+    try:
+        try:
+            install()
+            cluster.start()
+        except Unavailable as error:
+            pytest.skip(f"no Slurm: {error}")
+        yield cluster
+    finally:
+        cluster.stop()
+        if request.session.testsfailed:
+            shutil.copytree(cluster.top / "log", SLURM_LOGS, dirs_exist_ok=True)
+        shutil.rmtree(cluster.top)
+
+
+@pytest.fixture(autouse=True)
+def cluster(
+    running_cluster: Cluster, nothing_left: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cluster]:
+    """The cluster, used by all that the test starts; no job of the test outlives it."""
+    for name, value in running_cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MOTOKO_BATCH_POLL_S", "0.5")
+    yield running_cluster
+    running_cluster.clear()
+
+
+@pytest.fixture
+def calls(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """The scheduler's commands that the daemons of this test call from now on."""
+    log = tmp_path / "scheduler-calls"
+    monkeypatch.setenv("SCHEDULER_CALLS", str(log))
+    return Calls(log)
+
+
+@pytest.fixture(autouse=True)
+def limit() -> Iterator[None]:
+    with deadline(180):
+        yield
+
+
+@pytest.fixture
+def batch(
+    cluster: Cluster, workflow: Callable[..., Flow]
+) -> Iterator[Callable[..., tuple[Flow, Session]]]:
+    """Makes workflows of scripts whose runs are batch jobs, supervised, and a session of each.
+
+    ``make(*options, yaml=..., below=..., studies=..., do_it=..., edit=...)``: options of
+    ``motoko supervise``, what ``scripted`` takes, and what is done to the workflow before it is
+    supervised. In the end no attempt may have been executed twice.
+    """
+    made: list[Session] = []
+
+    def make(
+        *options: str,
+        yaml: str = "",
+        below: dict[str, str] | None = None,
+        studies: tuple[str, ...] = ("mult",),
+        do_it: bool = True,
+        edit: Callable[[Flow], object] = lambda flow: None,
+    ) -> tuple[Flow, Session]:
+        flow = workflow(studies=studies, created=False)
+        scripted(flow, BATCH + yaml, below, do_it=do_it)
+        edit(flow)
+        note_executions(flow)
+        flow.supervise(*options)
+        made.append(Session(flow))
+        return flow, made[-1]
+
+    yield make
+    for session in made:
+        session.close()
+        no_attempt_twice(session.flow)

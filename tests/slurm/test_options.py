@@ -1,0 +1,216 @@
+"""What motoko.yaml, createTask and launch.sh say about jobs, and what Slurm makes of it."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from batch import executing, failed, finished, job_of
+from cluster import Cluster
+from launching import GATE, go, place
+from support import wait_until
+
+FINISH = "python doIt.py\n"
+GATED = GATE + FINISH
+YAML = 'slurm_options: [time=10, "--nice=5", "-c 2", comment=all]\n'
+BELOW = {"mult": '    slurm_options: ["time=20", "cpus-per-task 3"]\n'}
+
+
+class TestSlurmOptions:
+    def test_the_later_overrides_the_earlier(self, batch, cluster):
+        """Workflow, study, run: by the option's name, however it is written."""
+        _, session = batch(yaml=YAML, below=BELOW, studies=("mult", "add"))
+        runs = {
+            "workflow": session.create(GATED, study="add"),
+            "study": session.create(GATED),
+            "run": session.create(f"{GATED}# 2", slurm_options=["-t 30", "--nice=7"]),
+        }
+        expected = {
+            "workflow": ("00:10:00", "5", "2"),
+            "study": ("00:20:00", "5", "3"),
+            "run": ("00:30:00", "7", "3"),
+        }
+        for name, run in runs.items():
+            shown = cluster.show(job_of(session, run))
+            seen = shown["TimeLimit"], shown["Nice"], shown["CPUs/Task"]
+            assert seen == expected[name], name
+            study = "add" if name == "workflow" else "mult"
+            wait_until(place(session.flow, run, study).exists, "its directory is there")
+            (place(session.flow, run, study) / "go").touch()
+        finished(session, *runs.values())
+
+    def test_directives_in_launch_sh(self, batch, cluster):
+        """#SBATCH lines above the first command are honoured; slurm_options override them."""
+
+        def edit(flow):
+            path = flow.directory / "mult" / "launch.sh"
+            head = "#!/bin/bash\n# A comment\n#SBATCH --time=7\n#SBATCH --nice=3 # why\n\n"
+            late = "\n#SBATCH --comment=late\n"
+            path.write_text(f"{head}#SBATCH -n 2\n{path.read_text()}{late}")
+
+        flow, session = batch(edit=edit)
+        run = session.create(GATED)
+        other = session.create(f"{GATED}# 2", slurm_options=["time=9"])
+        shown, overridden = (cluster.show(job_of(session, each)) for each in (run, other))
+        assert (shown["TimeLimit"], shown["Nice"], shown["NumTasks"]) == ("00:07:00", "3", "2")
+        assert shown.get("Comment") != "late"
+        assert (overridden["TimeLimit"], overridden["Nice"]) == ("00:09:00", "3")
+        for each in (run, other):
+            go(flow, each)
+        finished(session, run, other)
+
+    def test_modules(self, batch, monkeypatch):
+        """Loaded before launch.sh's own first command, for all studies or for one."""
+        # What /etc/profile.d gives to shells on a cluster: a function.
+        monkeypatch.setenv("BASH_FUNC_module%%", '() { echo "$@" >> modules; }')
+        below = {"mult": "    modules: [gcc/13, openmpi]\n"}
+        flow, session = batch(below=below)
+        run = session.create(f"cp modules before\n{FINISH}")
+        finished(session, run)
+        loaded = (place(flow, run) / "before").read_text().split()
+        assert [word for word in loaded if word in ("gcc/13", "openmpi")] == ["gcc/13", "openmpi"]
+        assert "load" in loaded
+
+    def test_output_options_of_the_user(self, batch):
+        _, session = batch()
+        run = session.create(f"echo out\n{FINISH}", slurm_options=["output=own-%j.txt"])
+        finished(session, run)
+        job = run.entries["batch_job_id"]
+        assert "out\n" in (place(session.flow, run) / f"own-{job}.txt").read_text()
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["array=1-3"], "array"),
+            (["wrap=true"], "wrap"),
+            ("time=5", "list"),
+            ([5], "slurm_options"),
+        ],
+    )
+    def test_wrong_for_one_run(self, batch, options, said):
+        """It has failed, and says why; the others go on."""
+        _, session = batch()
+        bad = session.create("true", slurm_options=options)
+        good = session.create(FINISH)
+        failed(session, bad, said)
+        finished(session, good)
+
+
+class TestWorkflow:
+    @pytest.mark.parametrize(
+        ("yaml", "said"),
+        [
+            ("generator: pbs\n", "pbs"),
+            ("generator: sgeCoat\n", "sge"),
+            ("generator: slurm\nslurm_options: [array=1-3]\n", "array"),
+            ("generator: slurm\nslurm_options: time=3\n", "slurm_options"),
+            ("generator: slurm\nbatch: {poll_interval: 1s}\n", "poll_interval"),
+            ("generator: slurm\nbatch: {max_submitted: 0}\n", "max_submitted"),
+        ],
+    )
+    def test_clear_errors_before_anything_is_started(self, workflow, yaml, said):
+        flow = workflow()
+        with open(flow.path, "a") as file:
+            file.write(yaml)
+        done = flow.motoko("supervise", "--detach")
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr and "Traceback" not in done.stderr
+        assert flow.state() != "running"
+        flow.path.write_text("task_managers:\n  mult:\norchestrator: orchestrator.main\n")
+
+    @pytest.mark.parametrize("generator", ["slurm", "slurmCoat"])
+    def test_launcher_generator(self, batch, cluster, generator):
+        """``motoko launcher --generator`` overrides motoko.yaml."""
+        flow, session = batch("--no-launchers")
+        text = flow.path.read_text()
+        flow.path.write_text(text.replace("generator: slurm\n", ""))
+        done = flow.motoko("launcher", "--generator", generator)
+        assert done.returncode == 0, done.stderr
+        run = session.create(FINISH)
+        finished(session, run)
+        assert cluster.job(run.entries["batch_job_id"])["state"] == "COMPLETED"
+
+    def test_one_study_of_each_kind(self, batch):
+        """Local runs and batch jobs in one workflow."""
+        below = {"add": "    generator: bash\n"}
+        flow, session = batch(studies=("mult", "add"), below=below)
+        script = f'[ -z "$SLURM_JOB_ID" ] || touch in-slurm\n{FINISH}'
+        job, local = session.create(script), session.create(script, study="add")
+        finished(session, job, local)
+        assert (place(flow, job) / "in-slurm").exists()
+        assert not (place(flow, local, "add") / "in-slurm").exists()
+
+    def test_max_submitted(self, batch, cluster):
+        """Never more than that in the queue, over all studies; the others wait, and say so."""
+        studies = ("mult", "add")
+        flow, session = batch(
+            studies=studies, yaml="batch: {poll_interval: 5s, max_submitted: 2}\n", edit=once
+        )
+        runs = [
+            session.create(f"{GATED}# {number}", study=study)
+            for number in range(4)
+            for study in studies
+        ]
+
+        def in_queue():
+            found = len(cluster.jobs("PENDING,RUNNING,CONFIGURING"))
+            assert found <= 2 or pytest.fail(f"{found} jobs in the queue")
+            return found == 2
+
+        wait_until(in_queue, "two are submitted")
+        session.refresh()
+        waiting = next(run for run in runs if not run.entries.get("batch_job_id"))
+        study = studies[runs.index(waiting) % 2]
+        said = flow.motoko("explain", f"{study}.{waiting.id}").stdout
+        assert "max_submitted" in said, said
+        for number, run in enumerate(runs):
+            study = studies[number % 2]
+
+            def begun(run=run, study=study):
+                in_queue()
+                return list(place(flow, run, study).glob("execution-*"))
+
+            for other, each in enumerate(runs):
+                if (directory := place(flow, each, studies[other % 2])).exists():
+                    (directory / "go").touch()
+            wait_until(begun, f"run {run.id} of {study} is executed", timeout=40)
+            (place(flow, run, study) / "go").touch()
+        finished(session, *runs)
+
+    def test_a_node_elsewhere(self, workflow, monkeypatch):
+        """Its nodes cannot reach a Unix socket: said before anything starts, with the remedy."""
+        top = Path(tempfile.mkdtemp(prefix="mts-", dir="/tmp"))
+        far = "NodeName=far NodeAddr=192.0.2.1 Port=6818 CPUs=8 State=DOWN\n"
+        other = Cluster(top, nodes=1, more=f"{far}PartitionName=far Nodes=far State=UP\n")
+        try:
+            other.start()
+            for name, value in other.environment.items():
+                monkeypatch.setenv(name, value)
+            flow = workflow()
+            with open(flow.path, "a") as file:
+                file.write("generator: slurm\n")
+            done = flow.motoko("supervise", "--detach")
+            assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+            for words in ("far", "mult", "host: zeo://", "insecure_tcp"):
+                assert words in done.stderr, done.stderr
+            assert flow.state() != "running"
+        finally:
+            other.stop()
+            shutil.rmtree(top)
+
+
+def once(flow):
+    """Of two ``batch:`` lines in motoko.yaml, keep the last."""
+    lines = flow.path.read_text().splitlines(keepends=True)
+    first = next(line for line in lines if line.startswith("batch:"))
+    lines.remove(first)
+    flow.path.write_text("".join(lines))
+
+
+def test_executing_is_here(batch):
+    """Motoko and jobs share the run directory, also where its path has spaces."""
+    flow, session = batch()
+    run = session.create(f"pwd > here\n{FINISH}")
+    executing(session, run)
+    finished(session, run)
+    assert (place(flow, run) / "here").read_text().strip() == str(place(flow, run))
