@@ -411,7 +411,8 @@ class TestCreateTask:
         for big, after in given.items():
             ((run, _),) = wf.rich.createTask(x=1.0, name="after", big=big, after=after)
             assert run.dependencies == (names if big < 5 else names[:1]), big
-            ((seen, _),) = other.rich.select(f"runs.id = {run.id}")
+            selected = other.rich.select(f"runs.id = {run.id}")
+            ((seen, _),) = wait_until(selected.exec, "another has been told of it")
             assert seen.dependencies == run.dependencies
         assert [r.id for r in wf.get_runs(run.dependencies)["mult"]] == ids[:1]
         ((none, _),) = wf.rich.createTask(x=1.0, name="after", big=6)
