@@ -52,7 +52,7 @@ async def main(workflow, **params):
     for link in range(LINKS):
         before = await workflow.first.createTask(x=link, after=before)
         await workflow.second.createTask(x=list(range(WIDTH)), link=link, after=before)
-        workflow.vars.links = max(link, getattr(workflow.vars, "links", 0))
+        setattr(workflow.vars, f"links {workflow.run_name}", link)
     workflow.add_action(
         "forward", task="first", event=lambda run, job: run.state == "FINISHED", f=forward
     )
@@ -103,7 +103,7 @@ def content(flow, run_name):
 def start(flow, run_name, *options, kills=0):
     """Start an orchestrator in the background, with deaths before it."""
     lives = flow.directory / f"lives-{run_name}"
-    fault = f"{SEED}-{run_name}:{MOMENTS}:{kills}:{lives}"
+    fault = f"{SEED}-{run_name}-{flow.directory.name}:{MOMENTS}:{kills}:{lives}"
     done = flow.motoko(
         *("orchestrator", "start", "--detach", "--run_name", run_name, *options),
         MOTOKO_FAULT_ORCHESTRATOR=fault,
@@ -132,9 +132,11 @@ def test_a_chain_with_fans(workflow):
     expected = content(flow, "calm")
     assert sum(expected.values()) == 4 + 12 + 4
     deaths = Counter()
-    for number in range(1 + KILLS // 60):
+    number = 0
+    while sum(deaths.values()) < 3 * KILLS // 4:
+        number += 1
         names = [f"{number}-{each}" for each in "ab"]
-        lives = {name: start(flow, name, kills=min(30, KILLS // 2)) for name in names}
+        lives = {name: start(flow, name, kills=KILLS // 2) for name in names}
         for name, file in lives.items():
             found = await_end(flow, name)
             moments = file.read_text().splitlines() if file.exists() else []
@@ -142,7 +144,6 @@ def test_a_chain_with_fans(workflow):
             deaths.update(moments)
             assert content(flow, name) == expected
     print(f"seed {SEED}: {sum(deaths.values())} deaths: {dict(deaths)}")
-    assert sum(deaths.values()) >= min(KILLS, 10) // 2
     assert content(flow, "calm") == expected
 
 
