@@ -6,6 +6,10 @@ sends out, that share is dropped, doubled or held back behind later ones, each.
 ``MOTOKO_FAULT_WATCHER=<point>:<number>:<signal>:<file>``: the watcher sends itself a signal when it
 reaches a point for the so-manieth time, once (the file says so): ``publish`` before a transition is
 published, ``published`` after it, ``walk`` in the middle of reading the runs.
+
+``MOTOKO_FAULT_ORCHESTRATOR=<seed>:<moments>:<kills>:<file>``: a detached orchestrator sends itself
+SIGKILL at one of so many first moments of its life, in as many lives. A moment is before or after a
+database's vote on a commit, or its finish. The file has a line for each death.
 """
 
 import os
@@ -87,6 +91,41 @@ def faulty_watcher(here):
     run_index.RunIndex._note = noting
 
 
+def mortal_orchestrator(seed, moments, kills, file):
+    from pathlib import Path
+
+    from ZODB.Connection import Connection
+
+    lives = Path(file)
+    before = len(lives.read_text().splitlines()) if lives.exists() else 0
+    if before >= kills:
+        return
+    left = [random.Random(f"{seed}-{before}").randrange(moments)]
+
+    def moment(name):
+        if left[0] == 0:
+            with lives.open("a") as deaths:
+                deaths.write(f"{name}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+
+    def around(name):
+        do = getattr(Connection, name)
+
+        def doing(self, transaction):
+            moment(f"before {name}")
+            do(self, transaction)
+            moment(f"after {name}")
+
+        setattr(Connection, name, doing)
+
+    around("tpc_vote")
+    around("tpc_finish")
+
+
+if "motoko.workers.orchestrator" in sys.orig_argv and "MOTOKO_FAULT_ORCHESTRATOR" in os.environ:
+    seed, moments, kills, file = os.environ["MOTOKO_FAULT_ORCHESTRATOR"].split(":", 3)
+    mortal_orchestrator(seed, int(moments), int(kills), file)
 if "motoko.workers.bus" in sys.orig_argv and "MOTOKO_FAULT_BUS" in os.environ:
     seed, _, share = os.environ["MOTOKO_FAULT_BUS"].partition(":")
     lossy_bus(seed, float(share))
