@@ -370,10 +370,9 @@ class BatchRuns:
             return
         if evidence.attempt is None and not self._is_closed(run):
             return  # it has started just now
-        if verdict.code == 0:
-            state = "COMPLETED"
-        elif job is None:
-            state = "LOST"
+        if job is None or job.phase is not Phase.ENDED:
+            # The scheduler has not said it yet, or says nothing any more.
+            state = "COMPLETED" if verdict.code == 0 else "CANCELLED" if job else "LOST"
         self._finish(
             run,
             End(
