@@ -24,6 +24,7 @@ from motoko.workers.batch.interface import (
     BatchSystem,
     Full,
     Job,
+    Phase,
     Refused,
     Unanswered,
 )
@@ -372,7 +373,9 @@ class BatchRuns:
             return  # it has started just now
         if job is None or job.phase is not Phase.ENDED:
             # The scheduler has not said it yet, or says nothing any more.
-            state = "COMPLETED" if verdict.code == 0 else "CANCELLED" if job else "LOST"
+            state = "CANCELLED" if job is not None else "LOST"
+            if verdict.code is not None:
+                state = "FAILED" if verdict.code else "COMPLETED"
         self._finish(
             run,
             End(
