@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import shutil
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from motoko.batch_settings import SLURM, THERE
 from motoko.config import GENERATORS, StudyConfig, WorkflowConfig
 from motoko.errors import ConfigError
+from motoko.hosts import addresses, is_loopback, is_this_host
 
 ANSWER_S = 10.0
 PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol")
@@ -51,13 +51,11 @@ def _check_slurm(config: WorkflowConfig, studies: list[StudyConfig]) -> None:
                 f"{config.path}: generator: slurm needs {program}, which is not on PATH",
                 hint="supervise on a login node of the cluster, or use `generator: bash`",
             )
-    unreachable = [s for s in studies if s.is_local and not _is_reachable(s)]
+    unreachable = [study for study in studies if study.is_local and not _is_reachable(study)]
     if not unreachable:
         return
-    here = own_addresses()
     for node, address in _nodes():
-        found = addresses(address)
-        if found and not all(each in here or _is_loopback(each) for each in found):
+        if addresses(address) and not is_this_host(address):
             study = unreachable[0]
             port = f"{socket.gethostname()}:8675"
             raise ConfigError(
@@ -73,11 +71,7 @@ def _is_reachable(study: StudyConfig) -> bool:
     if study.tcp_address is None:
         return False
     found = addresses(study.tcp_address[0])
-    return any(not _is_loopback(each) for each in found)
-
-
-def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address).is_loopback
+    return any(not is_loopback(each) for each in found)
 
 
 def _nodes() -> Iterator[tuple[str, str]]:
@@ -91,25 +85,3 @@ def _nodes() -> Iterator[tuple[str, str]]:
         node, _, address = line.strip().partition(" ")
         if node:
             yield node, address or node
-
-
-def addresses(name: str) -> frozenset[str]:
-    """The addresses of a host; none if nobody knows it."""
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return frozenset()
-    return frozenset(str(each[4][0]).partition("%")[0] for each in found)
-
-
-def own_addresses() -> frozenset[str]:
-    """The addresses of this host."""
-    import psutil
-
-    found = {
-        address.address.partition("%")[0]
-        for interface in psutil.net_if_addrs().values()
-        for address in interface
-        if address.family in (socket.AF_INET, socket.AF_INET6)
-    }
-    return frozenset(found | addresses(socket.gethostname()))

@@ -14,6 +14,7 @@ from typing import Any
 from motoko import policy as policies
 from motoko.batch_settings import BatchSettings, batch_settings
 from motoko.errors import ConfigError
+from motoko.hosts import is_this_host
 from motoko.policy import Policy, WrongPolicy
 from motoko.supervision import Supervision, supervision
 from motoko.yaml_file import Section, mode_of, nearest, read_mapping
@@ -61,16 +62,16 @@ class StudyConfig:
 
     @property
     def is_local(self) -> bool:
-        """Whether the database is the one in ``directory``, reached without TCP.
+        """Whether the database is the one in ``directory``, served from here.
 
-        So without a ``host:``, or if that is a path of this directory, links resolved. A relative
-        path counts from the workflow's directory.
+        So without a ``host:``, if that is a path of this directory, links resolved (a relative
+        path counts from the workflow's directory), or if it is a TCP address of this host.
         """
         if self.host is None:
             return True
         target = self.host.removeprefix("zeo://")
         if self.tcp_address:
-            return False
+            return is_this_host(self.tcp_address[0])
         return os.path.realpath(self.directory.parent / target) == os.path.realpath(self.directory)
 
     @property

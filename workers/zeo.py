@@ -3,11 +3,14 @@
 Writes ``.bd/zeo.conf``, through which every BlackDynamite client finds the server, and serves the
 study's database from a socket in the runtime directory: clients that find it dead wait or fail
 there, whereas at BlackDynamite's default place they would start a server of their own.
+
+With a TCP ``host:`` it listens there as well, and zeo.conf says so: for the nodes of a cluster.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
 
 from ZEO.asyncio.server import ServerProtocol
@@ -15,7 +18,7 @@ from ZEO.runzeo import ZEOOptions, ZEOServer
 
 from motoko.bd.zeo_conf import render
 from motoko.config import StudyConfig
-from motoko.errors import NotCreated
+from motoko.errors import MotokoError, NotCreated
 from motoko.runtime import write_atomically
 from motoko.workers.daemon import Daemon, arguments, running
 
@@ -26,6 +29,7 @@ class CountingServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
     """A ZEO server whose answer to ``ruok`` also counts the calls of its clients."""
 
     calls = 0
+    tcp: tuple[str, int] | None = None  # where to listen besides
 
     def create_server(self) -> None:
         super().create_server()
@@ -46,7 +50,25 @@ class CountingServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
             received(protocol, message)
 
         ServerProtocol.message_received = message_received
+        if self.tcp is not None:
+            self._listen(*self.tcp)
         logging.info("ready")
+
+    def _listen(self, host: str, port: int) -> None:
+        acceptor = self.server.acceptor
+        loop = acceptor.event_loop
+        listening = loop.create_server(acceptor.factory, host.strip("[]"), port)
+        try:
+            loop.run_until_complete(listening)
+        except OSError as error:
+            raise MotokoError(
+                f"the ZEO server cannot listen at {host}:{port}: {error.strerror or error}",
+                hint="choose another port in the study's `host:`",
+            ) from error
+        logging.warning(
+            "listening at %s:%d: whoever reaches this port can run code in your processes",
+            *(host, port),
+        )
 
 
 def serve(study: StudyConfig, daemon: Daemon) -> None:
@@ -58,11 +80,15 @@ def serve(study: StudyConfig, daemon: Daemon) -> None:
             hint="run `motoko create`",
         )
     conf = study.directory / ".bd" / "zeo.conf"
-    write_atomically(conf, render(study.directory / ".bd", runtime.zeo(study.name)))
+    unix = runtime.zeo(study.name)
+    write_atomically(conf, render(study.directory / ".bd", study.tcp_address or unix))
     options = ZEOOptions()
     options.realize(["-C", str(conf)], doc="")
+    options.family, options.address = socket.AF_UNIX, str(unix)
     daemon.log()  # zeo.conf has logging of its own, for servers that others start from it
-    CountingServer(options).main()
+    server = CountingServer(options)
+    server.tcp = study.tcp_address
+    server.main()
 
 
 def main() -> None:

@@ -44,7 +44,9 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.setHostsConfig()
         self.ConfFile = conffile_zeo.ConfFile
         self.BDconstraints = ZEOconstraints
-        self.host = study.host or f"zeo://{study.directory}"
+        # Where a server listens is in the study's zeo.conf, which nodes see as well.
+        listens = study.is_local and study.tcp_address is not None
+        self.host = study.host if study.host and not listens else f"zeo://{study.directory}"
         self.root_dir = str(study.directory)
         self.setConfPaths()
         self.config: dict[str, Any] = {}

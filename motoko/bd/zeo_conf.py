@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 
-def render(bd_dir: Path, address: Path) -> str:
-    """The text of a study's zeo.conf.
+def render(bd_dir: Path, address: Path | tuple[str, int]) -> str:
+    """The text of a study's zeo.conf. The address is a socket's path, or a TCP host and port.
 
     BlackDynamite's clients read it too: they take the first line of the ``zeo`` section, after the
     word ``address``, as the server's address.
@@ -16,9 +16,10 @@ def render(bd_dir: Path, address: Path) -> str:
     def quoted(path: Path) -> str:
         return str(path).replace("$", "$$")  # ZConfig substitutes $names
 
+    where = quoted(address) if isinstance(address, Path) else f"{address[0]}:{address[1]}"
     return f"""\
 <zeo>
-  address {quoted(address)}
+  address {where}
   invalidation-queue-size 10000
 </zeo>
 
@@ -38,7 +39,7 @@ def render(bd_dir: Path, address: Path) -> str:
 
 
 def read_address(bd_dir: Path) -> str | None:
-    """The server's socket that a study's zeo.conf names, or ``None`` if there is none."""
+    """The server's address that a study's zeo.conf names, or ``None`` if there is none."""
     try:
         text = (bd_dir / "zeo.conf").read_text()
     except FileNotFoundError:

@@ -109,7 +109,7 @@ class TestByOthers:
     def test_a_refused_option(self, batch, cluster):
         """FAILED at once with sbatch's words; those that come after are not held up."""
         _, session = batch(yaml="retries: 3\n")
-        wrong = [["no-such-option=1"], ["partition=moon"], ["nodes=17"], ["time=soon"]]
+        wrong = [["no-such-option=1"], ["partition=moon"], ["cpus-per-task=99"], ["time=soon"]]
         runs = [session.create(f"true {o}", slurm_options=o) for o in wrong]
         good = session.create(FINISH)
         said = ["unrecognized option", "invalid partition", "not available", "time"]

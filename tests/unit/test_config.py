@@ -574,8 +574,9 @@ def hosts(workflow: Path) -> Iterator[tuple[str, bool]]:
     yield f"zeo://{workflow}", False
     yield "zeo:///elsewhere/mult", False
     yield "zeo:///else:where/mult", False
-    yield "zeo://localhost:8765", False
-    yield "zeo://[::1]:8765", False
+    yield "zeo://localhost:8765", True
+    yield "zeo://[::1]:8765", True
+    yield "zeo://nowhere.invalid:8765", False
 
 
 def test_is_local(workflow: Path) -> None:

@@ -24,6 +24,7 @@ from motoko.workers.batch.interface import (
     BatchSystem,
     Full,
     Job,
+    Phase,
     Refused,
     Unanswered,
 )
@@ -370,10 +371,11 @@ class BatchRuns:
             return
         if evidence.attempt is None and not self._is_closed(run):
             return  # it has started just now
-        if verdict.code == 0:
-            state = "COMPLETED"
-        elif job is None:
-            state = "LOST"
+        if job is None or job.phase is not Phase.ENDED:
+            # The scheduler has not said it yet, or says nothing any more.
+            state = "CANCELLED" if job is not None else "LOST"
+            if verdict.code is not None:
+                state = "FAILED" if verdict.code else "COMPLETED"
         self._finish(
             run,
             End(

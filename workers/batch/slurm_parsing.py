@@ -76,7 +76,8 @@ def jobs_of_controller(text: str) -> list[Job]:
     found = []
     for line in text.splitlines():
         # Values may hold spaces; those that are read here stand before the first that can.
-        values = dict(re.findall(r"(?:^|\s)(JobId|JobName|JobState|Reason|NodeList)=(\S*)", line))
+        pairs = re.findall(r"(?:^|\s)(JobId|JobName|JobState|Reason|NodeList)=(\S*)", line)
+        values = dict(reversed(pairs))
         if "JobId" in values and "JobState" in values:
             name, state = values.get("JobName", ""), values["JobState"]
             nodes = values.get("NodeList", "")

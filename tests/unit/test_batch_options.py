@@ -1,0 +1,116 @@
+"""Options of batch jobs: how they may be written, and which of several counts."""
+
+import pytest
+
+from motoko.batch_options import WrongOption, arguments, directives, merge, read
+from motoko.policy import Policy, WrongPolicy
+from motoko.workers.batch.submission import Names, options
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (["time=5"], {"time": "5"}),
+        (["--time=5", "--mem=1G"], {"time": "5", "mem": "1G"}),
+        (["-t 5", "-p debug"], {"time": "5", "partition": "debug"}),
+        (["-t5", "-N=2", "n 4"], {"time": "5", "nodes": "2", "ntasks": "4"}),
+        (["exclusive", "--requeue"], {"exclusive": None, "requeue": None}),
+        (["--time 1:00 --exclusive -p a,b"],
+         {"time": "1:00", "exclusive": None, "partition": "a,b"}),
+        (["--comment='two words'"], {"comment": "two words"}),
+        (["time=5", "-t 6"], {"time": "6"}),
+        (["requeue", "no-requeue"], {"no-requeue": None}),
+        ([], {}),
+    ],
+)  # fmt: skip
+def test_read(items, expected):
+    assert read(items) == expected
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ("", "no option"), ("   ", "no option"), ("x" * 2000, "no option"), ("a\nb", "no option"),
+        ("-z 3", "no option of sbatch"), ("--=3", "no option"), ("--Time=3", "no option"),
+        ("array=1-3", "one run is one job"), ("-a 1-3", "one run is one job"),
+        ("wrap=ls", "launch.sh"),
+        ("-M other", "default cluster"), ("wait", "launcher"), ("time='5", "quotation"),
+    ],
+)  # fmt: skip
+def test_refused(item, said):
+    with pytest.raises(WrongOption, match=said):
+        read([item])
+
+
+def test_directives_as_slurm_reads_them():
+    script = """\
+#!/bin/bash
+export NAME=value is one of ours
+#SBATCH --time=9
+"""
+    assert directives(script) == {}
+    script = """\
+#!/bin/bash
+#SBATCH --time=5 -p main   # in the day
+# a comment
+
+#SBATCH\t--mem=1G
+#SBATCHing is another word
+ #SBATCH --nodes=2
+##SBATCH --nodes=3
+#SBATCH --time=6
+python doIt.py
+#SBATCH --time=7
+"""
+    assert directives(script) == {"time": "6", "partition": "main", "mem": "1G"}
+
+
+def test_merge_changes_neither():
+    one, two = {"time": "1", "requeue": None}, {"time": "2", "no-requeue": None}
+    assert merge(one, two) == {"time": "2", "no-requeue": None}
+    assert (one, two) == ({"time": "1", "requeue": None}, {"time": "2", "no-requeue": None})
+    assert arguments({"time": "1", "exclusive": None}) == ["--time=1", "--exclusive"]
+
+
+def test_the_later_wins():
+    """launch.sh < workflow < study < run, by the option's name, however that is written."""
+    workflow = Policy().changed({"slurm_options": ["time=1", "mem=1G", "account=a"]})
+    study = workflow.changed({"slurm_options": ["-t 2", "partition=p"], "modules": ["gcc"]})
+    run = study.changed({"slurm_options": ["--time=3"]})
+    assert run.modules == ("gcc",)
+    script = "#SBATCH -t 9 --qos=q --job-name=mine --chdir=/\n"
+    assert options(run, script) == {
+        **{"no-requeue": None, "time": "3", "qos": "q"},
+        **{"mem": "1G", "account": "a", "partition": "p"},
+    }
+
+
+def test_nproc_is_the_number_of_tasks_unless_a_size_is_given():
+    assert options(Policy(nproc=4), "")["ntasks"] == "4"
+    assert "ntasks" not in options(Policy(nproc=4), "#SBATCH -N 2\n")
+    assert "ntasks" not in options(Policy(), "")
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"slurm_options": "time=5"}, "slurm_options"),
+        ({"slurm_options": ["time=5", 4]}, "slurm_options[1]"),
+        ({"slurm_options": ["array=1"]}, "slurm_options"),
+        ({"modules": "gcc"}, "modules"),
+        ({"modules": ["gcc; rm -rf /"]}, "modules"),
+        ({"modules": ["-f"]}, "modules"),
+    ],
+)
+def test_wrong_policies(values, name):
+    with pytest.raises(WrongPolicy) as caught:
+        Policy().changed(values)
+    assert caught.value.name == name
+
+
+def test_names(tmp_path):
+    names, others = Names(tmp_path / "motoko.yaml"), Names(tmp_path / "b" / "motoko.yaml")
+    first, second = names.new("a" * 300, 7, 1), names.new("a" * 300, 7, 1)
+    assert first != second and len(first) < 100
+    assert names.are_ours(first) and not others.are_ours(first)
+    assert not names.are_ours("foo") and not names.are_ours(f"{first}x")
