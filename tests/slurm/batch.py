@@ -93,6 +93,7 @@ def failed(session: Session, run: Any, *words: str, timeout: float = 60.0) -> di
 
 def finished(session: Session, *runs: Any, timeout: float = 60.0) -> None:
     """Await runs, which have to be FINISHED."""
-    assert session.ends(*runs, timeout=timeout) == [None] * len(runs)
+    errors = [str(error) for error in session.ends(*runs, timeout=timeout) if error is not None]
+    assert not errors, errors
     for run in runs:
         session.until(run, ended_state="FINISHED")

@@ -110,6 +110,7 @@ class Cluster:
     cpus: int = 8
     min_job_age: int = 300  # seconds that an ended job is known for; 2 is the least
     more: str = ""  # further lines of slurm.conf
+    _has_forgotten: bool = False
     _daemons: dict[str, Identity] = field(default_factory=dict)
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -190,9 +191,30 @@ class Cluster:
         self.run("scancel", mine)
         live = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING"
         self._wait(lambda: not self.jobs(live), "no job is left", timeout=40)
+        self._kill_strays()
         for name in self.node_names:
             self.run("scontrol", "update", f"NodeName={name}", "State=RESUME", check=False)
         self._wait(self.all_idle, "all nodes are idle", timeout=40)
+
+    def _kill_strays(self) -> None:
+        """Kill what the controller has forgotten when it was killed, and have nodes forget it.
+
+        It gives the numbers of such jobs to others, which nodes refuse that remember them.
+        """
+        strays = {
+            identity
+            for pid, command, environment in _processes()
+            if f"SLURM_CONF={self.conf}" in environment
+            if command.startswith("slurmstepd: ") or "SLURMD_NODENAME" in str(environment)
+            if (identity := Identity.of(pid))
+        }
+        for identity in strays:
+            identity.signal(signal.SIGKILL)
+        if strays or self._has_forgotten:
+            self._has_forgotten = False
+            for name in self.node_names:
+                self._kill(name)
+                self.start_node(name, "-c")
 
     @property
     def node_names(self) -> list[str]:
@@ -241,6 +263,7 @@ class Cluster:
 
     def kill_controller(self) -> None:
         """kill -9: it forgets what happened in its last seconds."""
+        self._has_forgotten = True
         self._kill("slurmctld")
 
     def stop_controller(self) -> None:

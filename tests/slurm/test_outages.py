@@ -152,8 +152,8 @@ class TestMotoko:
 
     def test_supervisor_killed(self, batch):
         """Killed, and all of its daemons too, as at a reboot of the head node."""
-        flow, session = batch()
-        runs = [session.create(GATED), session.create(f"{GATE}exit 6")]
+        flow, session = batch(yaml="finish: on-exit\n")
+        runs = [session.create(GATE), session.create(f"{GATE}exit 6")]
         for run in runs:
             executing(session, run)
         for name in ("supervisor", "launcher:mult", "watcher", "bus", "zeo:mult"):
@@ -168,8 +168,8 @@ class TestMotoko:
 
     def test_stopped_meanwhile(self, batch):
         """``motoko kill`` leaves jobs alone, and the next ``motoko supervise`` follows them."""
-        flow, session = batch()
-        runs = [session.create(GATED), session.create(f"{GATED}# 2")]
+        flow, session = batch(yaml="finish: on-exit\n")
+        runs = [session.create(GATE), session.create(f"{GATE}# 2")]
         for run in runs:
             executing(session, run)
         assert flow.motoko("kill", "--now").returncode == 0
