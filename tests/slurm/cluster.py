@@ -25,9 +25,10 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "munged")
 # What a cluster's start may need that an ordinary user's PATH lacks.
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 COUNTED = ("sbatch", "squeue", "scancel", "scontrol", "sacct", "sinfo")
-# Notes who was called, when and by whom, and becomes the true one.
+# Notes what was called and when, and becomes the true one. In bash: sh may drop variables that
+# hold bash's exported functions.
 COUNTER = """\
-#!/bin/sh
+#!/bin/bash
 [ -z "$SCHEDULER_CALLS" ] || printf '%s %s %s\\n' "$(date +%s.%N)" {name} "$*" >> "$SCHEDULER_CALLS"
 exec {true} "$@"
 """
