@@ -27,7 +27,8 @@ def note_executions(flow: Flow) -> None:
 
 def executions(directory: Path) -> list[str]:
     """The jobs that have executed a run, each as often as they did."""
-    return sorted(path.name.split("-")[1] for path in directory.glob("execution-*"))
+    found = [path.name.split("-")[1] for path in directory.glob("execution-*")]
+    return sorted(found, key=int)
 
 
 def claims(directory: Path) -> list[int]:

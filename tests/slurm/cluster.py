@@ -193,8 +193,7 @@ class Cluster:
         live = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING"
         self._wait(lambda: not self.jobs(live), "no job is left", timeout=40)
         self._kill_strays()
-        for name in self.node_names:
-            self.run("scontrol", "update", f"NodeName={name}", "State=RESUME", check=False)
+        self.resume_nodes()
         self._wait(self.all_idle, "all nodes are idle", timeout=40)
 
     def _kill_strays(self) -> None:
@@ -330,6 +329,11 @@ class Cluster:
             return "down" not in self.run("sinfo", "-hN", "-n", name, "-o", "%T")
 
         self._wait(is_back, f"{name} is back", timeout=30)
+
+    def resume_nodes(self) -> None:
+        """Let all nodes have jobs again: as an administrator does who finds them drained."""
+        for name in self.node_names:
+            self.run("scontrol", "update", f"NodeName={name}", "State=RESUME", check=False)
 
     def processes(self, job: object) -> list[Identity]:
         """The living processes of a job: its slurmstepd, its script, and what that has started."""
