@@ -300,10 +300,10 @@ class BatchRuns:
             self._held = 0.0
         verdicts = [(run, self._judged(run)) for run in list(self._runs.values())]
         vanished = [v.followed.job for _, v in verdicts if v.step is Step.ASK and v.followed.job]
-        known: Mapping[str | None, Job] = {}
+        known: Mapping[str, Job] = {}
         if vanished:
             log.warning("jobs that the queue does not show: %s", ", ".join(vanished))
-            known = {**await self._system.look_up(vanished)}
+            known = await self._system.look_up(vanished)
         # Before that is recorded: who awaits the run finds its job gone.
         hopeless = {
             verdict.job.id
@@ -321,7 +321,7 @@ class BatchRuns:
                 continue  # it was reset meanwhile
             job = verdict.followed.job
             # A scheduler that has lost its state gives numbers to other jobs once more.
-            if job in known and known[job].name == run.followed.name:
+            if job and job in known and known[job].name == run.followed.name:
                 run.followed = verdict.followed
                 verdict = self._judged(run, known[job])
             self._obey(run, verdict)
