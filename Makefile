@@ -50,7 +50,8 @@ test-faults: $(VENV)/.test
 # JOBS brings up a cluster of its own. CI has a short campaign.
 RUNS ?= 200
 test-slurm: $(VENV)/.test
-	MOTOKO_BATCH_RUNS=$(RUNS) MOTOKO_CAMPAIGN_SEED=$(SEED) $(BIN)/pytest -n $(JOBS) --dist worksteal tests/slurm $(PYTEST_ARGS)
+	MOTOKO_BATCH_RUNS=$(RUNS) MOTOKO_CAMPAIGN_SEED=$(SEED) \
+	    $(BIN)/pytest -n $(JOBS) --dist worksteal tests/slurm $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test

@@ -6,6 +6,7 @@ jobs. Every daemon is ended by its identity (pid and start ticks), and so is wha
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -83,6 +84,15 @@ def install() -> None:
 
     Raises ``Unavailable``.
     """
+    here = os.open(Path(__file__).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(here, fcntl.LOCK_EX)  # tests may be run by several processes
+        _install()
+    finally:
+        os.close(here)
+
+
+def _install() -> None:
     missing = [name for name in PROGRAMS if shutil.which(name, path=SYSTEM_PATH) is None]
     if not missing:
         return
@@ -421,8 +431,10 @@ class Cluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this host that nobody uses: one, and the rest of them in a row."""
-    for first in range(21000 + os.getpid() % 5000, 32000, count):
+    """Ports in a row that nobody uses on this host, nor another process of the same tests."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    least = 21000 + worker % 10 * 1000
+    for first in range(least + os.getpid() % 500, least + 1000 - count, count):
         found = [socket.socket() for _ in range(count)]
         try:
             for offset, each in enumerate(found):
