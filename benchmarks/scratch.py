@@ -76,6 +76,16 @@ class Sandbox:
             raise RuntimeError(f"{command} exits {done.returncode}:\n{text}")
         return text
 
+    def begin(self, program: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a program in the directory; what it prints goes to our standard error."""
+        return subprocess.Popen(
+            [program, *arguments],
+            cwd=self.directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+        )
+
     def processes(self) -> list[psutil.Process]:
         """The living processes that were started in here."""
         found = []

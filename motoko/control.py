@@ -345,7 +345,8 @@ def wait_until_ready(config: WorkflowConfig, deadline: float) -> dict[str, Any]:
     """
 
     def lacking(daemon: dict[str, Any]) -> bool:
-        return daemon["state"] not in ("ready", "stopped")
+        needed = daemon["kind"] != "orchestrator"
+        return needed and daemon["state"] not in ("ready", "stopped")
 
     return _wait(config, deadline, lacking)
 
@@ -357,7 +358,8 @@ def wait_for_daemons(
 
     def lacking(daemon: dict[str, Any]) -> bool:
         name = daemon["name"]
-        return name in before and (daemon["state"] != "ready" or daemon["pid"] == before[name])
+        again = daemon["state"] == "ready" and daemon["pid"] != before.get(name)
+        return name in before and not again and daemon["state"] != "ended"
 
     return _wait(config, deadline, lacking)
 

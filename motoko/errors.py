@@ -59,6 +59,8 @@ class WorkflowStopped(MotokoError):
 class OrchestratorRunning(MotokoError):
     """Another orchestrator with the same run_name is running."""
 
+    exit_code = 5
+
 
 class StudyUnavailable(MotokoError):
     """The ZEO server of a study does not answer."""

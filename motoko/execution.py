@@ -42,6 +42,9 @@ class Execution:
         self._actions: dict[tuple[str, str], Action] = {}
         self._errors = ErrorHandlers(workflow)
         self._finished = False
+        self._stopped = False
+        self.starts_supervisor = True  # where there is none
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._finish: asyncio.Event | None = None
         self.listeners: list[Callable[[Transition], None]] = []  # told of every transition
         self._registration: set[asyncio.Event] = set()  # of the loops that react to one
@@ -59,6 +62,15 @@ class Execution:
         self._finished = bool(value)
         if self._finished and self._finish is not None:
             self._finish.set()
+
+    def stop(self) -> None:
+        """Have what is executed, now or next, raise ``WorkflowStopped``.
+
+        May be called by a signal's handler.
+        """
+        self._stopped = True
+        if self._finish is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._finish.set)
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -126,6 +138,8 @@ class Execution:
                     f"no supervisor runs for {definition.path}, and a run starts none",
                     hint="run `motoko supervise` outside",
                 )
+            return runtime
+        if not self.starts_supervisor and runtime is not None:
             return runtime
         if not control.is_running(definition):
             control.check_startable(definition, launchers=False)
@@ -216,10 +230,11 @@ class Execution:
     async def _run(self, function: Callable[..., Any], params: dict[str, Any]) -> None:
         from motoko.bd.session import session
 
+        self._loop = asyncio.get_running_loop()
         self._finish = asyncio.Event()
         self._round = asyncio.Lock()
         self._wake_up = asyncio.Event()
-        if self._finished:
+        if self._finished or self._stopped:
             self._finish.set()
         main = asyncio.create_task(self._main(function, params), name="main")
         finish = asyncio.create_task(self._finish.wait(), name="finish")
@@ -241,12 +256,14 @@ class Execution:
                 self._tasks -= done
                 for task in done - {started}:
                     task.result()  # what it has raised ends the workflow
+            if self._stopped:
+                raise WorkflowStopped("the workflow was stopped while it was executed")
             session().commit()
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._finish = None
+            self._finish, self._stopped = None, False
             self.close()
 
     async def _main(self, function: Callable[..., Any], params: dict[str, Any]) -> None:

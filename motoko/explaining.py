@@ -197,10 +197,6 @@ def _why_waiting(facts: Facts) -> Iterator[Cause]:
         text = f"its machine_name is {machine!r}, and launchers on {facts.host} leave it alone"
         yield Cause("other-host", text, f"ssh {machine} motoko supervise --detach")
         return
-    if facts.state == TOBELAUNCHED:
-        text = "TOBELAUNCHED is a state of motoko 0.1.4, which no launcher of this version starts"
-        yield Cause("old-state", text, f"motoko cancel {facts.name} && motoko retry {facts.name}")
-        return
     for cause in _absent(facts):
         found = True
         yield cause
@@ -211,6 +207,10 @@ def _why_waiting(facts: Facts) -> Iterator[Cause]:
         return
     if facts.policy is None:
         yield Cause("policy", f"it cannot be started: {facts.policy_error}")
+        return
+    if facts.state == TOBELAUNCHED and not found:
+        text = "motoko 0.1.4 was about to start it; a launcher looks for such runs at its start"
+        yield Cause("old-state", text, f"motoko restart launcher:{facts.study}")
         return
     retry_at = facts.entries.get("retry_at") or 0.0
     if retry_at > facts.now:

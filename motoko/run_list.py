@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 4
+_UNDER_WAY = WAITING_STATES | RUNNING_STATES
 
 
 class RunList:
@@ -82,13 +83,19 @@ class RunList:
                     raise WorkflowStopped("the workflow was stopped while waiting for runs")
                 concerned = list(pending) if waiter.read_again else []
                 waiter.read_again = False
-                for change in news:
-                    session().refresh(managers[change.study].base, bytes.fromhex(change.tid))
-                    concerned.append((change.study, change.run_id))
-                if concerned and not news:
+                # That a run has got on its way ends no wait, and is not worth a look.
+                telling = [change for change in news if change.new not in _UNDER_WAY]
+                for study in {change.study for change in telling}:
+                    tid = max(change.tid for change in telling if change.study == study)
+                    session().refresh(managers[study].base, bytes.fromhex(tid))
+                if concerned and not telling:
                     for manager in managers.values():
                         session().refresh(manager.base)
-                passed = {(c.study, c.run_id) for c in news if c.new == FINISHED}
+                concerned += [(change.study, change.run_id) for change in telling]
+                passed = {(c.study, c.run_id) for c in telling if c.new == FINISHED}
+                for study, manager in managers.items():
+                    found = [pending.get(key) for key in concerned if key[0] == study]
+                    manager.base.load([run for run in found if run is not None])
                 await self._settle(pending, waiter, concerned, passed)
         return self.runs
 

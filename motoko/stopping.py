@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from motoko import control
 from motoko.config import WorkflowConfig
 from motoko.control import SUPERVISOR, Announce, LivingDaemon
+from motoko.detached import not_wanted
 from motoko.errors import MotokoError
 from motoko.identity import Identity
 from motoko.runtime import Runtime, locate, read_json
@@ -37,6 +38,7 @@ def stop(config: WorkflowConfig, announce: Announce, detail: Announce = ignore) 
     if supervisor is not None:
         with _following(runtime, detail):
             _stop_supervisor(config, supervisor, runtime, announce, detail)
+    not_wanted(runtime)  # whoever supervised them, or had
     # What is left now nobody looks after: its supervisor had been killed, or was just now.
     _stop_orphans(config, runtime, announce, detail)
     _say_what_has_stopped(daemons, announce)

@@ -21,6 +21,9 @@ from motoko.yaml_file import Section, nearest
 T = TypeVar("T")
 
 KINDS = ("zeo", "bus", "watcher", "launcher")
+# When a detached orchestrator that has died is started again.
+RESTARTS = ("on-kill", "on-failure", "never")
+ORCHESTRATOR_STOP_S = 5.0
 MB = 1_000_000
 # Less than two heartbeats and a half would be a busy machine's silence.
 SILENCE_LEAST_S = 2.5 * HEARTBEAT_S
@@ -62,31 +65,38 @@ class Supervision:
     stop_timeout: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType({**_each(5.0), "launcher": 15.0})
     )  # by kind
+    restart: str = RESTARTS[0]  # of detached orchestrators
 
     @property
     def stop_order(self) -> tuple[StopGroup, ...]:
         """In which order the kinds end when all is stopped: the reverse of who needs whom.
 
         SIGUSR1 tells a launcher to end its local runs and to mark them FAILED, which takes the
-        databases and the bus. At SIGTERM it leaves them to its successor.
+        databases and the bus. At SIGTERM it leaves them to its successor. It tells an orchestrator
+        that the workflow is being stopped.
         """
         return (
+            StopGroup("orchestrator", signal.SIGUSR1, ORCHESTRATOR_STOP_S),
             StopGroup("launcher", signal.SIGUSR1, self.stop_timeout["launcher"]),
-            *self.leave_order[1:],
+            *self.leave_order[2:],
         )
 
     @property
     def leave_order(self) -> tuple[StopGroup, ...]:
         """The same for daemons that are to come back: runs go on, for the next launcher."""
-        return tuple(
-            StopGroup(kind, signal.SIGTERM, self.stop_timeout[kind])
-            for kind in ("launcher", "watcher", "zeo", "bus")
+        return (
+            StopGroup("orchestrator", signal.SIGTERM, ORCHESTRATOR_STOP_S),
+            *(
+                StopGroup(kind, signal.SIGTERM, self.stop_timeout[kind])
+                for kind in ("launcher", "watcher", "zeo", "bus")
+            ),
         )
 
     @property
     def stopped_s(self) -> float:
         """How long it may take until all have ended."""
-        return sum(self.stop_timeout.values()) + (len(KINDS) - 1) * KILL_DEADLINE_S
+        groups = self.stop_order
+        return sum(each.deadline for each in groups) + (len(groups) - 1) * KILL_DEADLINE_S
 
     @property
     def started_s(self) -> float:
@@ -114,6 +124,7 @@ def supervision(file: Section) -> Supervision:
         stop_timeout=_by_kind(
             section, "stop_timeout", default.stop_timeout, lambda s, key: _seconds(s, key, 1.0)
         ),
+        restart=_restart(section) or default.restart,
     )
 
 
@@ -132,6 +143,13 @@ def _by_kind(
             raise kinds.error(kind, "is no kind of daemon", hint)
     found = {kind: read(kinds, kind) for kind in kinds.content}
     return MappingProxyType({**default, **{k: v for k, v in found.items() if v is not None}})
+
+
+def _restart(section: Section) -> str | None:
+    value: str | None = section.value("restart", str)
+    if value is not None:
+        section.choice("restart", value, RESTARTS)
+    return value
 
 
 def _nice(section: Section, key: str) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from motoko.config import StudyConfig
 from motoko.constraints import quote
+from motoko.dependencies import record, references
 from motoko.errors import MotokoError, ParameterError
 from motoko.parameters import check, expand, merge
 from motoko.policy import WrongPolicy
@@ -112,6 +113,8 @@ class TaskManager:
         self,
         run_params: dict[str, Any] | None = None,
         commit: bool = False,
+        *,
+        after: Any = None,
         **kwargs: Any,
     ) -> RunList:
         """Create runs, or find those that exist, for every point of a parameter space.
@@ -120,6 +123,9 @@ class TaskManager:
             run_params: parameters of the runs, added to bd.yaml's ``run_params``.
             commit: save before returning. Otherwise the runs are saved when something is awaited,
                 at the latest at the event loop's next turn; without a running loop, at once.
+            after: runs that these come after, in any study: runs, pairs, ``RunList``, selections,
+                names such as ``"mult.3"``. They are recorded in ``run.dependencies``, and nothing
+                waits for them. (In a study with a job parameter ``after`` it is that.)
             **kwargs: job parameters, replacing those of bd.yaml's ``job_space``. A list gives one
                 job for each of its elements, several lists their cartesian product, the first
                 keyword varying slowest; a parameter declared ``list`` is one value.
@@ -145,6 +151,9 @@ class TaskManager:
         frame = inspect.currentframe()
         caller = frame.f_back.f_code.co_name if frame and frame.f_back else ""
         study = self.definition
+        if "after" in study.jobs and after is not None:
+            kwargs, after = {"after": after, **kwargs}, None
+        references([] if after is None else after)  # or fail before anything is done
         jobs = [
             check(self.study, "job", point, study.jobs)
             for point in expand(merge(study.job_space, kwargs), study.jobs)
@@ -166,13 +175,18 @@ class TaskManager:
         files = [study.directory / name for name in (*own, *study.config_files)]
 
         def build() -> list[Any]:
-            return self._creator.create(
+            pairs = self._creator.create(
                 jobs,
                 run,
                 executable=study.directory / "launch.sh",
                 files=files,
                 identity=[*_IDENTITY, *study.runs],
             )
+            if after is not None:
+                names = references(after)  # of runs whose own creation may have been repeated
+                for made, _ in pairs:
+                    record(made, names)
+            return pairs
 
         runs: list[Any] = []
         if jobs:

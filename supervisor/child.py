@@ -29,6 +29,7 @@ class Child:
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self.identity = identity
+        self.exit_code: int | None = None  # once it has ended by itself, and we are its parent
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pidfd = pidfd
         self._on_death = on_death
@@ -48,16 +49,16 @@ class Child:
         os.close(self._pidfd)
         self._pidfd = -1
         self.ended.set_result(None)
-        self._on_death(_how(self._process))
+        self._on_death(self._how())
 
-
-def _how(process: subprocess.Popen[bytes] | None) -> str:
-    if process is None:
-        return "ended"  # adopted: only a parent is told the exit code
-    code = process.wait()
-    if code >= 0:
+    def _how(self) -> str:
+        if self._process is None:
+            return "ended"  # adopted: only a parent is told the exit code
+        code = self._process.wait()
+        if code < 0:
+            return f"died by {signal_name(-code)}"
+        self.exit_code = code
         return f"exited with {code}"
-    return f"died by {signal_name(-code)}"
 
 
 def signal_name(number: int) -> str:
@@ -81,8 +82,8 @@ def spawn(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd=runtime.directory,
-            env=environment(),
+            cwd=spec.directory or runtime.directory,
+            env=environment(spec.environment or os.environ),
             start_new_session=True,
         )
     # Nobody else reaps it, so the pid is still its own, even if it has ended by now.

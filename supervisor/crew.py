@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from motoko.bus.messages import DaemonStatus
 from motoko.config import WorkflowConfig
 from motoko.control import SUPERVISOR, living_daemons
+from motoko.detached import KIND
 from motoko.identity import Identity
 from motoko.log_files import fields
 from motoko.log_reading import tail
@@ -23,6 +25,7 @@ from motoko.runtime import Runtime
 from motoko.supervision import StopGroup
 from motoko.supervisor.child import Child, adopt, spawn
 from motoko.supervisor.daemons import Spec, may_start
+from motoko.supervisor.detached import Detached
 from motoko.supervisor.ending import end
 from motoko.supervisor.member import Member
 from motoko.supervisor.probes import NoAnswer, figures, ping_bus, ping_zeo
@@ -34,6 +37,7 @@ log = logging.getLogger(__name__)
 
 ZEO_START_POLL_S = 0.05
 ZEO_ANSWER_S = 5.0
+ORCHESTRATOR_READY_S = 3600.0
 
 
 class Crew:
@@ -50,6 +54,7 @@ class Crew:
         self.members: dict[str, Member] = {}
         self._settings = config.supervision
         self._policy = Policy.of(config.supervision)
+        self.detached = Detached(config, runtime)
         self._runtime = runtime
         self._listener = listener
         self._width = width
@@ -70,7 +75,7 @@ class Crew:
         return (
             "stopping"
             if self._closing
-            else overall(member.entry for member in self.members.values())
+            else overall(m.entry for m in self.members.values() if m.spec.kind != KIND)
         )
 
     # Starting
@@ -81,7 +86,10 @@ class Crew:
         bus = (self._runtime.bus_publish, self._runtime.bus_subscribe)
         sockets = [Path(each.removeprefix("ipc://")) for each in bus if spec.kind == "bus"]
         sockets += [] if socket is None else [socket]
-        member = Member(spec, Entry(spec.name, self._policy), socket=socket, sockets=sockets)
+        policy = self._policy
+        if spec.kind == KIND:  # what a user's program does before it begins may take its time
+            policy = replace(policy, readiness=ORCHESTRATOR_READY_S)
+        member = Member(spec, Entry(spec.name, policy), socket=socket, sockets=sockets)
         self.members[spec.name] = member
         adopted = self._adopt(member)
         member.entry.restarts = self._restarts.at_start(spec.name, adopted=adopted)
@@ -111,7 +119,7 @@ class Crew:
                 continue  # it is being restarted
             spared = self._to_stop.pop(name, None) is not None
             match member.entry.state:
-                case State.STOPPED:
+                case State.STOPPED | State.ENDED:
                     self._begin_again(member)
                 case State.STOPPING:
                     self._wanted_again[name] = 0
@@ -124,14 +132,14 @@ class Crew:
         return started
 
     def forget(self, name: str) -> None:
-        """Look no more after one that was stopped."""
-        assert self.members[name].entry.state is State.STOPPED
+        """Look no more after one that has been stopped, has ended or was given up."""
+        assert self.members[name].entry.over
         del self.members[name]
 
     def _begin_again(self, member: Member) -> None:
         past = member.entry
         restarts = past.restarts + self._wanted_again.pop(member.name, 0)
-        member.entry = Entry(member.name, self._policy, restarts=restarts, last_exit=past.last_exit)
+        member.entry = Entry(member.name, past.policy, restarts=restarts, last_exit=past.last_exit)
         self._restarts.died(member.name, restarts, None)
         self._adopt(member)
 
@@ -139,6 +147,8 @@ class Crew:
         # Its record may name one that a predecessor started without having seen it get ready.
         if self._adopt(member):
             return
+        if member.spec.kind == KIND:
+            self.detached.before_start(member.spec)
         try:
             child = spawn(member.spec, self._runtime, self._settings, partial(self._died, member))
         except OSError as error:
@@ -160,7 +170,9 @@ class Crew:
         member.child = child
         member.entry.spawned(self._loop.time(), child.identity.pid, adopted=adopted)
         self._set_timer(member)
-        if member.socket is not None:
+        if member.spec.kind == KIND:
+            self.background(self._await_registration(member, child))
+        elif member.socket is not None:
             self.background(self._await_server(member, child))
         elif member.spec.kind == "bus" and adopted:
             # Our subscriber may have found it before we knew of it, and says so only once.
@@ -179,6 +191,12 @@ class Crew:
                 if member.child is child:
                     member.detail, member.counts = said
                     self.ready(member)
+
+    async def _await_registration(self, member: Member, child: Child) -> None:
+        registered = asyncio.ensure_future(self.detached.registration(child))
+        await asyncio.wait([registered, child.ended], return_when=asyncio.FIRST_COMPLETED)
+        if not registered.cancel() and member.child is child:
+            self.ready(member)
 
     async def _await_bus(self, member: Member, child: Child) -> None:
         answered = await ping_bus(self._runtime.bus_subscribe, self._policy.readiness)
@@ -231,11 +249,13 @@ class Crew:
         self._do(member, member.entry.tick(self._loop.time()))
 
     def _died(self, member: Member, how: str) -> None:
-        entry = member.entry
-        pid = member.child.identity.pid if member.child is not None else None
+        entry, child, final = member.entry, member.child, False
+        pid = child.identity.pid if child is not None else None
         member.child, member.detail = None, ""
         asked = entry.state is State.STOPPING
-        do = entry.died(self._loop.time(), how)
+        if member.spec.kind == KIND and child is not None:
+            how, final = self.detached.has_ended(member.spec, child, how)
+        do = entry.died(self._loop.time(), how, final=final)
         self._restarts.died(member.name, entry.restarts, pid)
         if self._restarts.problem:  # most likely why it has died: it could not tell itself
             entry.last_exit = f"{entry.last_exit}; {self._restarts.problem}"
@@ -244,6 +264,8 @@ class Crew:
             if member.name in self._wanted_again:
                 self._begin_again(member)
                 self.advance()
+        elif entry.state is State.ENDED:
+            self.say(member.name, str(entry.last_exit))
         elif do is Do.SPAWN:
             self.say(member.name, f"{entry.last_exit}, restarting", restarts=entry.restarts)
         elif entry.wake_at is not None:
@@ -269,7 +291,9 @@ class Crew:
             f"the end of {path}:\n{tail(path)}"
         )
         log.error("%s %s", member.name, text)
-        self._listener.failed(f"{member.name} {text}")
+        # Without an orchestrator all that serves it is there.
+        tell = self._listener.line if member.spec.kind == KIND else self._listener.failed
+        tell(f"{member.name} {text}")
         self.advance()
 
     def _set_timer(self, member: Member) -> None:
@@ -336,6 +360,8 @@ class Crew:
         for member in members:
             member.entry.stop(reason)
             self._set_timer(member)
+            if member.spec.kind == KIND and member.name not in self._wanted_again:
+                self.detached.stopped(member.spec)
             if member.child is None and member.name in self._wanted_again:
                 self._begin_again(member)
         self.advance()

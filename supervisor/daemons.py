@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motoko.config import WorkflowConfig
+from motoko.detached import KIND, Request, daemon_name
 from motoko.supervisor.table import State
 
 
@@ -20,6 +21,8 @@ class Spec:
     kind: str
     command: tuple[str, ...]
     study: str | None = None
+    directory: Path | None = None  # the workflow's
+    environment: Mapping[str, str] | None = None  # the supervisor's
 
     def option(self, name: str) -> str | None:
         """The value of an option on the command line; ``None`` if that does not have it."""
@@ -73,6 +76,17 @@ def launchers(config: WorkflowConfig, options: LauncherOptions) -> list[Spec]:
     ]
 
 
+def orchestrator(config: WorkflowConfig, request: Request) -> Spec:
+    """A detached orchestrator. It is no daemon that a workflow needs."""
+    return Spec(
+        daemon_name(request.run_name),
+        KIND,
+        _command(KIND, config, request.run_name),
+        directory=Path(request.directory),
+        environment=request.environment,
+    )
+
+
 def all_daemons(config: WorkflowConfig) -> list[Spec]:
     """The daemons that a workflow can have."""
     return [*base_daemons(config), *launchers(config, LauncherOptions())]
@@ -85,34 +99,37 @@ def needs(spec: Spec) -> list[str]:
             return ["bus"]
         case "launcher":
             return [f"zeo:{spec.study}", "bus", "watcher"]
+        case "orchestrator":
+            return ["bus", "watcher"]
     return []
 
 
 def may_start(spec: Spec, states: Mapping[str, State]) -> bool:
     """Whether what a daemon depends on is there, for its first start.
 
-    The watcher does not wait for a ZEO server that was given up or stopped: it still serves the
-    other studies.
+    The watcher and orchestrators do not wait for a ZEO server that was given up or stopped: there
+    are other studies.
     """
     match spec.kind:
-        case "watcher":
+        case "watcher" | "orchestrator":
             servers = (state for name, state in states.items() if name.startswith("zeo:"))
-            return states["bus"] is State.READY and all(
+            needed = ("bus",) if spec.kind == "watcher" else ("bus", "watcher")
+            return all(states[name] is State.READY for name in needed) and all(
                 state in (State.READY, State.FAILED, State.STOPPED) for state in servers
             )
         case "launcher":
-            needed = (states["watcher"], states[f"zeo:{spec.study}"])
-            return all(state is State.READY for state in needed)
+            needed = ("watcher", f"zeo:{spec.study}")
+            return all(states[name] is State.READY for name in needed)
     return True
 
 
-def environment() -> dict[str, str]:
-    """The environment of all daemons, and so of all runs.
+def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of all daemons, and so of all runs, made of another.
 
     Our own programs come first (``launch.sh`` calls ``canYouDigIt``), and variables that make
     BlackDynamite talk to another base than the one asked for are gone.
     """
-    found = {k: v for k, v in os.environ.items() if not k.startswith("BLACKDYNAMITE_")}
+    found = {k: v for k, v in base.items() if not k.startswith("BLACKDYNAMITE_")}
     programs = str(Path(sys.executable).parent)
     rest = found.get("PATH", os.defpath)
     if rest.split(os.pathsep)[0] != programs:

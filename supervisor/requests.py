@@ -7,11 +7,15 @@ A request is checked as a whole before anything is done. An answer is what has b
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 from motoko.config import WorkflowConfig
+from motoko.detached import KIND
 from motoko.supervisor import daemons
 from motoko.supervisor.crew import Crew
+from motoko.supervisor.detached import Refused
 from motoko.supervisor.table import State
 
 STOPPED = "stopped by request"
@@ -42,6 +46,8 @@ class Requests:
                 )
             case "restart_daemons":
                 return self._check(request.get("names")) or self._restart(request["names"])
+            case "start_orchestrator":
+                return self._start_orchestrator(request.get("file"))
             case unknown:
                 return {"error": f"unknown command: {unknown}"}
 
@@ -91,7 +97,8 @@ class Requests:
         wanted = [
             member.name
             for member in self._crew.members.values()
-            if member.spec.kind != "launcher" or member.entry.state is State.FAILED
+            if member.entry.state is not State.ENDED
+            and (member.spec.kind not in ("launcher", KIND) or member.entry.state is State.FAILED)
         ]
         return {"retried": self._crew.want(wanted)}
 
@@ -112,6 +119,22 @@ class Requests:
             started += self._crew.want([n for n in names if n in self._crew.members])
         self._crew.advance()
         return list(dict.fromkeys(started))
+
+    def _start_orchestrator(self, file: Any) -> dict[str, Any]:
+        """Start a detached orchestrator, as a file of :mod:`motoko.detached` asks for."""
+        if not isinstance(file, str):
+            return {"error": f"file has to be a path: {file!r}"}
+        try:
+            wanted = self._crew.detached.wanted(Path(file))
+            there = self._crew.members.get(wanted.name)
+            if there is not None and not there.entry.over:
+                raise Refused({"held_by": {"pid": there.entry.pid, "host": gethostname()}})
+            self._crew.detached.accept(Path(file), wanted)
+        except Refused as refused:
+            return refused.answer
+        if there is not None:
+            self._crew.forget(wanted.name)
+        return {"started": self._have([wanted])}
 
     def _stop(self, names: list[str], *, end_runs: bool) -> dict[str, Any]:
         settings, there = self._config.supervision, self._there(names)

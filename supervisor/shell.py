@@ -50,6 +50,7 @@ class Supervisor:
         names = [spec.name for spec in daemons.all_daemons(config)]
         width = max(len(name) for name in [*names, SUPERVISOR]) + 1
         self._crew = Crew(config, runtime, listener, width)
+        self._specs += self._crew.detached.specs(living)
         self._requests = Requests(config, self._crew)
         self._orchestrators = Orchestrators()
         self._identity = Identity.mine()

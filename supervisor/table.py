@@ -23,6 +23,7 @@ class State(enum.StrEnum):
     FAILED = "failed"
     STOPPING = "stopping"
     STOPPED = "stopped"
+    ENDED = "ended"  # its work is done: nobody misses it
 
 
 class Do(enum.Enum):
@@ -95,6 +96,11 @@ class Entry:
         """Whether it has never been started: it waits for what it depends on."""
         return self.state is State.STARTING and not self._begun
 
+    @property
+    def over(self) -> bool:
+        """Whether it has no process, and gets none by itself."""
+        return self.state in (State.STOPPED, State.ENDED, State.FAILED)
+
     def spawned(self, now: float, pid: int, *, adopted: bool = False) -> None:
         """It runs (adopted: it was running), and has to become ready before the deadline."""
         self._begun = True
@@ -121,8 +127,8 @@ class Entry:
         self._killed_because, self.wake_at = reason, None
         return Do.KILL
 
-    def died(self, now: float, how: str) -> Do:
-        """It has ended, or could not even be started."""
+    def died(self, now: float, how: str, *, final: bool = False) -> Do:
+        """It has ended (``final``: as it should, and not to come back), or could not be started."""
         self._begun = True
         self.pid, self.wake_at = None, None
         if self.state in (State.STOPPING, State.STOPPED):
@@ -131,6 +137,9 @@ class Entry:
             return Do.NOTHING
         reason, self._killed_because = self._killed_because, None
         self.last_exit = f"{reason}, killed" if reason else how
+        if final:
+            self.state = State.ENDED
+            return Do.NOTHING
         self.restarts += 1
         if self.state is State.READY:
             if now - self._ready_at >= self.policy.settled:
@@ -186,7 +195,7 @@ def overall(entries: Iterable[Entry]) -> str:
     ``starting`` as long as nothing is missing that has been there before, is given up or was
     stopped.
     """
-    lacking = [entry for entry in entries if entry.state is not State.READY]
+    lacking = [entry for entry in entries if entry.state not in (State.READY, State.ENDED)]
     if not lacking:
         return "ready"
     gone = (State.FAILED, State.STOPPED)

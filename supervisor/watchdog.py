@@ -118,7 +118,7 @@ class Watchdog:
     def _check_memory(self) -> None:
         now = self._loop.time()
         for member in list(self._members.values()):
-            limit, child = self._max_rss[member.spec.kind], member.child
+            limit, child = self._max_rss.get(member.spec.kind), member.child
             if limit is None or child is None or member.entry.state is not State.READY:
                 continue
             size = rss_bytes(child.identity.pid) or 0

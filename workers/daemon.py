@@ -81,7 +81,7 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
         with _locked(runtime, name):
             daemon = Daemon(name, config, runtime)
             daemon.log()
-            _be_nice(config.supervision.nice[daemon.kind])
+            _be_nice(config.supervision.nice.get(daemon.kind, 0))
             record = runtime.record(name)
             write_atomically(record, json.dumps({"name": name, **Identity.mine().to_dict()}))
             try:

@@ -17,7 +17,7 @@ from BlackDynamite.conffile_zeo import ConfFile
 from motoko.bd.base import StudyBase
 from motoko.policy import Policy
 from motoko.run_output import output_stem
-from motoko.states import CREATED, FAILED, LAUNCHED, RUNNING_STATES
+from motoko.states import FAILED, LAUNCHED, RUNNING_STATES, WAITING_STATES
 from motoko.workers.run_directory import Unset, fill, header, keep_output, write
 from motoko.workers.wrapper import read_claim
 
@@ -56,11 +56,11 @@ class Preparer:
         return nproc if isinstance(nproc, int) and nproc > 0 else 1
 
     def can_start(self, number: int) -> bool:
-        """Whether slots are of use to a run that waits: it is CREATED, ours, and not too wide."""
+        """Whether slots are of use to a run: it waits to be started, is ours, and not too wide."""
         run = self._base.runs.entries.get(number)
         return (
             run is not None
-            and run.entries.get("state") == CREATED
+            and run.entries.get("state") in WAITING_STATES
             and self.is_ours(run.entries)
             and not self._is_too_wide(number)
         )
@@ -80,7 +80,7 @@ class Preparer:
     def prepare(self, number: int, launched_already: bool) -> Prepared | None:
         """Write a run's directory and mark it ``launched``.
 
-        ``None`` if it is not to be started: gone, not CREATED any more, another machine's, or
+        ``None`` if it is not to be started: gone, not waiting any more, another machine's, or
         FAILED for a reason that is recorded.
         """
         run = self._base.runs.entries.get(number)
@@ -88,7 +88,7 @@ class Preparer:
             return None
         entries = run.entries
         attempt = int(entries.get("attempt") or 1)
-        wanted = RUNNING_STATES if launched_already else {CREATED}
+        wanted = RUNNING_STATES if launched_already else WAITING_STATES
         if entries.get("state") not in wanted or not self.is_ours(entries):
             return None  # meanwhile somebody has changed it, or it is not ours
         name = str(entries.get("run_name"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from motoko.identity import Identity
 from motoko.run_output import output_stem, stderr_path, tail
-from motoko.states import CREATED, RUNNING_STATES, TOBELAUNCHED
+from motoko.states import RUNNING_STATES, WAITING_STATES
 from motoko.workers import wrapper
 from motoko.workers.ends import End
 
@@ -19,7 +19,7 @@ class Found:
     """What is to be done with a run: one of ``retry_at``, ``end``, ``wrapper``, or start it.
 
     Attributes:
-        retry_at: it is CREATED, and not to be started before this time (seconds since the epoch).
+        retry_at: it waits, and is not to be started before this time (seconds since the epoch).
         end: its attempt has ended, which is to be recorded.
         process: its attempt runs: its wrapper, or who has outlived that, is this process.
         session: all of its processes that live are in this session.
@@ -43,7 +43,7 @@ def examine(run: Mapping[str, Any]) -> Found | None:
     attempt = int(run.get("attempt") or 1)
     directory = Path(run.get("run_path") or "/nonexistent")
     stem = output_stem(str(run.get("run_name")))
-    if state in (CREATED, TOBELAUNCHED):
+    if state in WAITING_STATES:
         return Found(directory, attempt, stem, retry_at=float(run.get("retry_at") or 0.0))
     on_its_way = state in RUNNING_STATES
     if not on_its_way and (run.get("ended_state") or run.get("exit_code") is not None):

@@ -108,10 +108,20 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         """Runs by number (``None``: there is none), their entries loaded, many in a round trip."""
         numbered = iter(numbered)
         while batch := list(itertools.islice(numbered, AT_ONCE)):
-            runs = [run for _, run in batch if run is not None]
-            self._prefetch(runs)
-            self._prefetch([run.entries for run in runs])
+            self.load([run for _, run in batch if run is not None])
             yield from batch
+
+    def load(self, objects: list[Any]) -> None:
+        """Load objects that have ``entries``, and these, in two round trips."""
+        self._prefetch(objects)
+        self._prefetch([each.entries for each in objects])
+
+    def load_with_jobs(self, numbers: Iterable[int]) -> None:
+        """Load these runs and their jobs."""
+        runs = [run for run in map(self.runs.entries.get, numbers) if run is not None]
+        self.load(runs)
+        jobs = {run.entries.get("job_id") for run in runs} - {None}
+        self.load([job for job in map(self.jobs.entries.get, jobs) if job is not None])
 
     def _prefetch(self, objects: list[Any]) -> None:
         ghosts = [each._p_oid for each in objects if each._p_changed is None]

@@ -7,6 +7,10 @@ next turn: a foreign ``await`` leaves nothing open.
 
 Creating runs takes the study's lock, and the commit gives it back; so creators of several
 processes never conflict, and a batch of creations in one turn is one commit.
+
+What is created is final before what is changed in other studies: a handler that changes what has
+triggered it, and creates something, can be killed at any moment, and is called again unless it has
+created it.
 """
 
 from __future__ import annotations
@@ -46,6 +50,8 @@ class Session:
         self._bases: list[StudyBase] = []
         self._pending = False
         self._locked: tuple[StudyBase, int] | None = None  # whose lock is held, its descriptor
+        self._first: Any = None  # the connection that is to finish its commit before all others
+        self._afterwards: list[Callable[[], None]] = []
         self._creations: list[Callable[[], None]] = []
         self._owners: dict[bytes, asyncio.Task[Any] | None] = {}  # who has changed a record
         self._unseen: list[tuple[asyncio.Task[Any] | None, MotokoError]] = []
@@ -65,6 +71,20 @@ class Session:
 
         # Persistent objects call their connection's `register` when they are first changed.
         base.connection.register = noting
+        finish = base.connection.tpc_finish
+
+        def finishing(txn: Any) -> None:
+            if self._first not in (None, base.connection):
+                self._afterwards.append(lambda: finish(txn))
+                return
+            finish(txn)
+            self._first, rest = None, self._afterwards
+            self._afterwards = []
+            for each in rest:
+                each()
+
+        # Locks are taken in the order of names; all have been granted when the first one finishes.
+        base.connection.tpc_finish = finishing
 
     def detach(self, base: StudyBase) -> None:
         """Forget a base that is being closed."""
@@ -88,11 +108,11 @@ class Session:
             try:
                 into[:] = build()
             finally:
-                if not self._pending:
-                    self._unlock()  # all of it existed: there will be no commit
+                if not _has_changes(base):
+                    self._unlock()  # all of it existed: there is nothing to commit
 
         creation()
-        if self._pending:
+        if _has_changes(base):
             self._creations.append(creation)
 
     def commit(self) -> None:
@@ -123,6 +143,9 @@ class Session:
         deadline = time.monotonic() + PATIENCE_S
         pause = 0.005
         while True:
+            creating = self._locked[0] if self._locked else None
+            self._afterwards = []
+            self._first = creating.connection if creating and _has_changes(creating) else None
             try:
                 self._commit()
                 break
@@ -220,17 +243,34 @@ class Session:
         self._unlock()
 
     def _lock(self, base: StudyBase) -> None:
+        """Take a study's lock, and see all that is in it."""
         if self._locked is not None and self._locked[0] is base:
             return
-        # One study's lock at a time: so nobody can wait for another in a circle.
-        self.commit()
+        if self._locked is not None:
+            # One study's lock at a time: so nobody can wait for another in a circle.
+            self.commit()
+        while True:
+            self._locked = base, self._opened_lock(base)
+            base.db.storage.ping()
+            if not self._pending:
+                transaction.begin()
+                return
+            if not _has_changes(base):
+                base.connection.newTransaction(None)
+                return
+            if base.tid < base.connection._storage._start:
+                return  # nobody has changed the study since
+            self._unlock()
+            self.commit()
+
+    def _opened_lock(self, base: StudyBase) -> int:
         path = base.study.directory / ".bd" / "create.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         deadline = time.monotonic() + LOCK_DEADLINE_S
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                return descriptor
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
                     os.close(descriptor)
@@ -239,15 +279,17 @@ class Session:
                         hint=f"a stopped process may hold it: `fuser -v {path}` names it",
                     ) from error
                 time.sleep(0.002)
-        self._locked = base, descriptor
-        base.db.storage.ping()
-        transaction.begin()
 
     def _unlock(self) -> None:
         if self._locked is not None:
             _, descriptor = self._locked
             self._locked = None
             os.close(descriptor)
+
+
+def _has_changes(base: StudyBase) -> bool:
+    """Whether a study takes part in the transaction with changes of its own."""
+    return not base.connection._needs_to_join
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,12 +25,14 @@ RECONNECT_S = 0.1
 _REPEATABLE = frozenset({"ping", "new_oids", "history", "loadSerial", "getTid", "lastTransaction"})
 # Objects kept in memory: some 20,000 runs, so that a selection repeated reads nothing.
 CACHE_OBJECTS = 200_000
+PREFETCHED_MAX = 5_000  # records that were asked for and not used
 
 
 class PatientStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     """A ``ClientStorage`` whose reads wait for a server that is being restarted."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._prefetched: dict[tuple[bytes, bytes], Any] = {}  # connecting clears it
         super().__init__(*args, **kwargs)
         self._call = self._call_patiently
 
@@ -40,12 +42,36 @@ class PatientStorage(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             return call(method, *args, **kwargs)
         return patiently(lambda: call(method, *args, **kwargs))
 
+    def prefetch(self, oids: Iterable[bytes], tid: bytes) -> None:
+        """Load many records at once: :meth:`loadBefore` then has them at hand.
+
+        ZEO's own does not wait, and each load afterwards is a call of its own to another thread.
+        """
+        oids, client = tuple(oids), self._server.client
+
+        async def load() -> list[Any]:
+            await client.prefetch_co(oids, tid)
+            return [client.cache.loadBefore(oid, tid) for oid in oids]
+
+        try:
+            found = self._server.io_call(load())
+        except ClientDisconnected:
+            return  # who needs them waits for the server
+        if len(self._prefetched) > PREFETCHED_MAX:
+            self._prefetched.clear()
+        for oid, record in zip(oids, found, strict=True):
+            if record is not None:
+                self._prefetched[oid, tid] = record
+
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:
+        if self._prefetched and (record := self._prefetched.pop((oid, tid), None)) is not None:
+            return record
         return patiently(lambda: super(PatientStorage, self).loadBefore(oid, tid))
 
     def notify_connected(self, connection: Any, info: Any) -> None:
         # A server that was killed gives oids that it had promised us to others, too.
         self._oids.clear()
+        self._prefetched.clear()  # it may have another file
         super().notify_connected(connection, info)
 
     def ping(self) -> None:

@@ -58,18 +58,28 @@ class TaskCreator:
         file_ids = [exec_id, *(self._file(path) for path in files)]
         wanted = {**run, "exec": exec_id}
         compared = [*identity, "exec"]
+        resolved = [_resolved(values) for values in jobs]
+        self._load_known(resolved)
         pairs = []
-        for values in jobs:
+        for values in resolved:
             job = self._job(values)
             found = self._existing(job, wanted, compared)
             pairs.append((found or self._new_run(job, wanted, file_ids), job))
         return pairs
 
-    def _job(self, values: Mapping[str, Any]) -> JobZEO:
+    def _load_known(self, jobs: list[dict[str, Any]]) -> None:
+        """Load the jobs there are already, and their runs, in a few round trips for all."""
+        base, content = self._base, self._base.content
+        found = {_Index(content, entries).find() for entries in jobs} - {None}
+        known = [job for job in map(content["Jobs"].entries.get, found) if job is not None]
+        base.load(known)
+        runs = [job.runs for job in known if hasattr(job, "runs")]
+        base.load(runs)
+        numbers = {number for each in runs for number in each.entries}
+        base.load([run for run in map(content["Runs"].entries.get, numbers) if run is not None])
+
+    def _job(self, entries: dict[str, Any]) -> JobZEO:
         content = self._base.content
-        entries = dict(values)
-        for name in [name for name, value in entries.items() if callable(value)]:
-            entries[name] = entries[name](_Values(entries))
         index = _Index(content, entries)
         known = index.find()
         if known is not None and known in content["Jobs"].entries:
@@ -209,6 +219,14 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_canonical(each) for each in value]
     return value
+
+
+def _resolved(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's values, where functions of the others have been called."""
+    entries = dict(values)
+    for name in [name for name, value in entries.items() if callable(value)]:
+        entries[name] = entries[name](_Values(entries))
+    return entries
 
 
 class _Values:

@@ -11,10 +11,28 @@ from typing import Any
 from motoko.config import WorkflowConfig, load
 from motoko.errors import MotokoError
 from motoko.orchestrator_file import load_function, load_module
+from motoko.supervision import RESTARTS
+
+_START_HELP = """\
+Run the workflow's orchestrator: here, or in the background with --detach.
+
+If the workflow is not supervised, a supervisor is started without launchers, and says so; `motoko
+supervise --detach` starts both. Started again with the same run_name, the orchestrator goes on
+where it was: finished runs are found again, not run again. Failed ones raise at once, unless
+--retry-failed has them executed again.
+"""
+_START_EXAMPLES = """\
+examples:
+  motoko orchestrator start --run_name first
+  motoko orchestrator start -n first --detach
+  motoko orchestrator start -n first --retry-failed
+
+The options that are not described above are the workflow's own.
+"""
 
 
 def parse(
-    config: WorkflowConfig, arguments: list[str], parser: argparse.ArgumentParser
+    config: WorkflowConfig, arguments: list[str], parser: Parser
 ) -> tuple[argparse.Namespace, dict[str, Any]]:
     """Parse our options and the workflow's own, which its ``populate_arg_parser`` may add.
 
@@ -23,7 +41,7 @@ def parse(
         those that are ``None``.
     """
     load_function(config)  # or fail now, before anything is started
-    ours = {action.dest for action in parser._actions}
+    ours = {action.dest for action in parser._actions} | set(parser._defaults)
     _populate(config, parser)
     values = parser.parse_args(arguments)
     parameters = {
@@ -34,14 +52,60 @@ def parse(
     return values, parameters
 
 
+class Parser(argparse.ArgumentParser):
+    """Our options, some of which give way to the workflow's own of the same name."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._giving_way: dict[str, dict[str, Any]] = {}
+
+    def add_giving_way(self, name: str, **options: Any) -> None:
+        """Add an option that motoko 0.1.4 does not have. Its value is ``motoko_<name>``."""
+        dest = f"motoko_{name}"
+        self.set_defaults(**{dest: False if options.get("action") == "store_true" else None})
+        self._giving_way[f"--{name}"] = {"dest": dest, **options}
+
+    def complete(self) -> None:
+        """The workflow has added its options."""
+        for name, options in self._giving_way.items():
+            if name not in self._option_string_actions:
+                self.add_argument(name, **options)
+
+
+def start_parser() -> Parser:
+    """The options of `motoko orchestrator start`."""
+    parser = Parser(
+        prog="motoko orchestrator start",
+        description=_START_HELP,
+        epilog=_START_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--run_name", "-n", required=True, help="names this execution's runs")
+    parser.add_argument(
+        "--detach", "-d", action="store_true", help="run in the background, under the supervisor"
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="first, have its failed runs executed again"
+    )
+    parser.add_giving_way(
+        "fresh", action="store_true", help="refuse if the run_name has runs already"
+    )
+    parser.add_giving_way(
+        "restart",
+        choices=RESTARTS,
+        help="when a detached one that has died is started again (default: motoko.yaml's, or "
+        f"{RESTARTS[0]})",
+    )
+    parser.add_argument("--wait", help=argparse.SUPPRESS)  # 0.1.4's poll interval: nothing polls
+    return parser
+
+
 def wants_help(arguments: list[str]) -> bool:
     """Whether help is asked for."""
     return "--help" in arguments or "-h" in arguments
 
 
-def help_text(
-    make_parser: Callable[[], argparse.ArgumentParser], directory: Path | None = None
-) -> str:
+def help_text(make_parser: Callable[[], Parser], directory: Path | None = None) -> str:
     """A command's help with the workflow's own options, or why these are missing."""
     parser = make_parser()
     try:
@@ -51,13 +115,16 @@ def help_text(
         why = str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's module may raise anything)
         why = f"its orchestrator cannot be asked: {type(error).__name__}: {error}"
-    return f"{make_parser().format_help()}\nThe workflow's own options are missing here: {why}\n"
+    parser = make_parser()
+    parser.complete()
+    return f"{parser.format_help()}\nThe workflow's own options are missing here: {why}\n"
 
 
-def _populate(config: WorkflowConfig, parser: argparse.ArgumentParser) -> None:
+def _populate(config: WorkflowConfig, parser: Parser) -> None:
     populate = getattr(load_module(config), "populate_arg_parser", None)
     if populate is not None:
         populate(parser)
+    parser.complete()
 
 
 def log_to_terminal(verbose: bool = False) -> None:

@@ -14,6 +14,7 @@ import click
 from motoko import control
 from motoko.cli.selecting import ALL, chosen, study_option
 from motoko.config import StudyConfig, WorkflowConfig, load
+from motoko.detached import not_wanted
 from motoko.errors import MotokoError
 from motoko.identity import Identity
 from motoko.runtime import living_orchestrators
@@ -99,6 +100,7 @@ def _stop(config: WorkflowConfig, study: StudyConfig | None, verbose: bool) -> b
         return stopping.stop_study(config, study.name, click.echo, detail)
     if not control.is_running(config) and not control.living_daemons(control.records(config)):
         control.refuse_elsewhere(config)
+        not_wanted(control.records(config))  # nor are they started by the next supervisor
         return False
     stopping.stop(config, click.echo, detail)
     return True

@@ -25,7 +25,13 @@ EXIT_NO_SUPERVISOR = 3
 ELSEWHERE = "on another host"
 NOT_RUNNING = "not running"
 COLUMNS = ("name", "state", "pid", "uptime", "restarts", "cpu", "rss", "detail")
-_COLOURS = {"ready": "green", "starting": "yellow", "stopping": "yellow", "backoff": "yellow"}
+_COLOURS = {
+    "ready": "green",
+    "ended": "green",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "backoff": "yellow",
+}
 
 
 @click.command()
@@ -129,8 +135,14 @@ def _print(state: dict[str, Any]) -> None:
     supervisor = state["supervisor"]
     first = {**supervisor, "name": control.SUPERVISOR, "restarts": None, "detail": ""}
     first["cpu_s"], first["rss_bytes"] = _figures(supervisor["pid"])
-    rows = [_row(daemon) for daemon in (first, *state["daemons"])]
-    for orchestrator in state["orchestrators"]:
+    by_pid = {each["pid"]: each for each in state["orchestrators"]}
+    rows = [_row(first)]
+    for daemon in state["daemons"]:
+        orchestrator = by_pid.pop(daemon["pid"], None)
+        if orchestrator is not None and orchestrator["waiting"]:
+            daemon["detail"] = waits_for(orchestrator)
+        rows.append(_row(daemon))
+    for orchestrator in by_pid.values():
         kind = "orchestrator" if orchestrator["registered"] else "script"
         detail = _orchestrator(orchestrator)
         rows.append((kind, "running", str(orchestrator["pid"]), *[""] * 4, detail))
@@ -148,11 +160,14 @@ def _print(state: dict[str, Any]) -> None:
 def _orchestrator(orchestrator: dict[str, Any]) -> str:
     """Whose it is, and what it waits for."""
     text = f"{orchestrator['run_name']} on {orchestrator['host']}"
-    if orchestrator["waiting"]:
-        more = orchestrator["awaits"] - 1
-        text += f", waits since {_duration(time.time() - orchestrator['since'])} for "
-        text += f"{orchestrator['waiting'][0]}{f' and {more} more' if more else ''}"
-    return text
+    return f"{text}, {waits_for(orchestrator)}" if orchestrator["waiting"] else text
+
+
+def waits_for(orchestrator: dict[str, Any]) -> str:
+    """What one waits for, and since when."""
+    more = orchestrator["awaits"] - 1
+    text = f"waits since {_duration(time.time() - orchestrator['since'])} for "
+    return f"{text}{orchestrator['waiting'][0]}{f' and {more} more' if more else ''}"
 
 
 def _row(daemon: dict[str, Any]) -> tuple[str, ...]:

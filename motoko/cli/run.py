@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from motoko import control
+from motoko.cli.arguments import Parser, help_text, log_to_terminal, parse, wants_help
 from motoko.cli.reporting import expected_errors
 from motoko.config import WorkflowConfig, load
 from motoko.errors import MotokoError
@@ -33,7 +34,6 @@ what was started once its runs have ended. Called again, it goes on where it was
 @click.pass_context
 def command(context: click.Context) -> None:
     """Run the workflow from beginning to end with one command."""
-    from motoko.cli.arguments import help_text, log_to_terminal, parse, wants_help
     from motoko.workflow import Workflow
 
     directory, arguments = _directory(context.args)
@@ -61,8 +61,8 @@ def command(context: click.Context) -> None:
             control.stop(config)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="motoko run [DIR]",
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,5 +1,7 @@
-"""The truth about every end of a run, when the database or the disk fails it."""
+"""The truth about every end of a run, when the database, the disk or the memory fails it."""
 
+import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -193,6 +195,56 @@ class TestDatabase:
         flow.supervise()
         (error,) = session.ends(run)
         assert error is not None and "SIGTERM" in error.reason and run.exit_code == 143
+
+
+LITTLE = 40 << 20  # bytes
+# Of a control group of either version: what limits its memory, and keeps it from swapping.
+LIMITS = {
+    "memory": {"memory.limit_in_bytes": LITTLE, "memory.swappiness": 0},
+    "": {"memory.max": LITTLE, "memory.swap.max": 0},
+}
+
+
+@pytest.fixture
+def little_memory():
+    """A control group with little memory: the file into which a process writes its pid to join."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, kind, ours = line.split(":", 2)
+        if kind not in LIMITS:
+            continue
+        group = Path("/sys/fs/cgroup", kind, ours.lstrip("/"), f"motoko-test-{os.getpid()}")
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            limit, swap = LIMITS[kind].items()
+            with contextlib.suppress(OSError):
+                (group / swap[0]).write_text(str(swap[1]))
+            try:
+                (group / limit[0]).write_text(str(limit[1]))
+            except OSError:
+                continue
+            yield group / "cgroup.procs"
+            return
+        finally:
+            wait_until(lambda group=group: group.rmdir() or True, "nobody is in it any more")
+    pytest.skip("no control group for memory can be made here")
+
+
+class TestMemory:
+    def test_the_kernel_kills_for_want_of_it(self, supervised, little_memory):
+        """launch.sh's own process, or a child of it that takes too much."""
+        take = "python -c 'bytearray(200_000_000)'"
+        reason = re.escape("it was killed (SIGKILL) while the kernel ran out of memory")
+        join = f"echo $$ > {little_memory}\n"
+        rows = [
+            Row(f"{join}exec {take}", 137, reason),
+            Row(f"{join}{take}", 137, reason),
+            Row(f"{join}{take} || exit 4", 4, ended_with(4)),
+        ]
+        flow, session = supervised("--slots", "1")
+        check(flow, session, rows)
 
 
 @pytest.fixture

@@ -223,7 +223,9 @@ def test_a_study_in_which_thousands_wait(flow):
 
         reached = middle + 2 * MEASURED
         wait_until(lambda: claimed(reached), f"run {reached} has started", timeout=PATIENCE_S)
-        assert daemon(flow, "launcher:many")["counts"]["queued"] > MANY - reached - 100
+        launcher = daemon(flow, "launcher:many")
+        assert launcher["counts"]["queued"] > MANY - reached - 100
+        assert launcher["restarts"] == 0, "it was taken for hung"
     first = claimed(1) - began
     paces = [claimed(at + MEASURED) - claimed(at) for at in (MEASURED, middle)]
     print(f"{MANY} wait: the first after {first:.1f} s, {MEASURED} in {paces[0]:.1f} s,")

@@ -536,7 +536,7 @@ class TestOrchestrator:
         pid = int(re.search(r"orchestrator far started \(pid (\d+)\)", done.stdout)[1])
         assert f"far: running, pid {pid}" in flow.motoko("orchestrator", "status").stdout
         second = flow.motoko("orchestrator", "start", "-d", "-n", "far")
-        assert second.returncode == 1 and "is running already" in second.stderr
+        assert second.returncode == 5 and "is running already" in second.stderr
         wait_until(
             lambda: "run_name far" in flow.motoko("orchestrator", "status", "-l").stdout, "its log"
         )

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from runs import all_are, make_runs, runs_of
 from support import Flow, wait_until
 
 from motoko import RunFailed, Workflow
@@ -387,6 +388,17 @@ class TestSlots:
         error = one.failure(one.mult.createTask({"nproc": 3}, x=1.0))
         assert "3 slots" in error.reason and "2" in error.reason
         assert one.wait(one.mult.createTask(x=1.0))
+
+
+def test_those_that_the_released_launcher_has_left_behind(flow):
+    """0.1.4 was killed between TOBELAUNCHED and `launched`: their launch.sh was never started."""
+    path = str(flow.directory / "mult" / "BD-mult-runs" / "run-1")
+    make_runs(flow, {"state": "TOBELAUNCHED", "run_path": path}, {"state": "TOBELAUNCHED"})
+    flow.supervise()
+    all_are(flow, "FINISHED")
+    for run in runs_of(flow).values():
+        claims = [claim.name for claim in Path(run["run_path"]).glob("attempt-*")]
+        assert (claims, run["attempt"]) == (["attempt-1"], 1)
 
 
 class TestCanYouDigIt:

@@ -395,6 +395,44 @@ class TestCreateTask:
         ((again, _),) = wf.rich.createTask(**given)
         assert again.id == run.id
 
+    def test_after(self, wf, other):
+        """What a run comes after is recorded, whatever names it."""
+        first = wf.mult.createTask(x=[501.0, 502.0])
+        ids = [run.id for run, _ in first]
+        names = [f"mult.{number}" for number in ids]
+        selection = wf.mult.select("x = 501.0")
+        given = {
+            1: first,
+            2: [first[0][0], first[1]],
+            3: names,
+            4: [selection, [names[1], names[0]]],
+            5: first[0],
+        }
+        for big, after in given.items():
+            ((run, _),) = wf.rich.createTask(x=1.0, name="after", big=big, after=after)
+            assert run.dependencies == (names if big < 5 else names[:1]), big
+            selected = other.rich.select(f"runs.id = {run.id}")
+            ((seen, _),) = wait_until(selected.exec, "another has been told of it")
+            assert seen.dependencies == run.dependencies
+        assert [r.id for r in wf.get_runs(run.dependencies)["mult"]] == ids[:1]
+        ((none, _),) = wf.rich.createTask(x=1.0, name="after", big=6)
+        assert not hasattr(none, "dependencies")
+
+    def test_after_of_a_run_that_exists(self, wf):
+        ((first, _), (second, _)) = wf.mult.createTask(x=[503.0, 504.0])
+        ((run, _),) = wf.rich.createTask(x=1.0, name="again", after=first)
+        for _ in range(2):
+            ((again, _),) = wf.rich.createTask(x=1.0, name="again", after=[first, second])
+            assert again.id == run.id
+            assert again.dependencies == [f"mult.{first.id}", f"mult.{second.id}"]
+
+    @pytest.mark.parametrize("wrong", [3, "mult", "mult.x", [None]])
+    def test_after_what_is_no_run(self, wf, wrong):
+        before = len(wf.mult.select())
+        with pytest.raises(ParameterError, match="is no run"):
+            wf.mult.createTask(x=505.0, after=wrong)
+        assert len(wf.mult.select()) == before
+
     def test_without_run_name(self, wf):
         wf.run_name = None
         with pytest.raises(RuntimeError, match="run_name"):

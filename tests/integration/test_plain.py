@@ -1,6 +1,7 @@
 """``finish: on-exit``: programs that know nothing of BlackDynamite."""
 
 import asyncio
+import time
 from collections import Counter
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +22,7 @@ from launching import (
 from support import wait_until
 
 from motoko import RunFailed
+from motoko.workers.ahead import PATIENCE_S
 
 PLAIN = {"mult": "    finish: on-exit\n"}
 # Each execution leaves a file.
@@ -180,3 +182,24 @@ class TestWorkflows:
         good, bad, late = session.ends(*ending, going)
         assert good is None and late is None and "exit code 6" in bad.reason
         assert [executions(flow, run) for run in (*ending, going)] == [1, 1, 1]
+
+
+def test_short_runs_do_not_wait_launched_behind_a_long_one(plain):
+    """Short ones are prepared ahead of their slots, and given back when one takes long."""
+    flow, session = plain("--slots", "1")
+    several = [f"{TOUCH}# {n}\n" for n in range(20)]
+    session.ends(*(run for run, _ in session.workflow.mult.createTask(script=several)))
+    long = session.create(TOUCH + GATE)
+    behind = [session.create(f"{TOUCH}# behind {n}\n") for n in range(6)]
+    session.until(long, state="launched")
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() > began + 2 * PATIENCE_S, "it has run for a while")
+    session.refresh()
+    assert {run.state for run in behind} == {"CREATED"}
+    done = flow.motoko("cancel", f"mult.{behind[0].id}")
+    assert "it was not started" in done.stdout, done
+    go(flow, long)
+    first, *others = session.ends(*behind, long)
+    assert first.reason.startswith("cancelled by") and others == [None] * 6
+    assert [executions(flow, run) for run in behind] == [0, 1, 1, 1, 1, 1]
+    all_slots_free(flow)

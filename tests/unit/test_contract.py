@@ -49,7 +49,7 @@ SIGNATURES = {
         "TaskSelectionEval": "func",
         "TaskManager": "workflow, study",
         "TaskManager.connect": "self",
-        "TaskManager.createTask": "self, run_params=None, commit=False, **kwargs",
+        "TaskManager.createTask": "self, run_params=None, commit=False, *, after=None, **kwargs",
         "TaskManager.select": "self, constraints=None",
     },
     "motoko.bd_study": {

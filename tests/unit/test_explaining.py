@@ -141,7 +141,9 @@ class TestWaiting:
 
     def test_of_old(self):
         cause = only(explain(facts("TOBELAUNCHED")))
-        assert cause.code == "old-state" and "motoko retry mult.3" in cause.do
+        assert (cause.code, cause.do) == ("old-state", "motoko restart launcher:mult")
+        daemons = without("launcher:mult")
+        assert only(explain(facts("TOBELAUNCHED", daemons=daemons))).code == "no-launcher"
 
     def test_retry(self):
         entries = {"attempt": 2, "retry_at": NOW + 30, "last_failure": "no convergence"}

@@ -324,7 +324,7 @@ class TestFollowing:
             seen.extend(text_of(log))
             return len(seen) >= count
 
-        wait_until(all_seen, "all lines")
+        wait_until(all_seen, "all lines", timeout=60)
         writer.join()
         log.close()
         assert [int(line.split()[-1]) for line in seen] == list(range(count))

@@ -132,15 +132,15 @@ def test_every_setting_is_documented():
 
 def test_orders_of_stopping():
     found = Supervision()
-    kinds = ["launcher", "watcher", "zeo", "bus"]
+    kinds = ["orchestrator", "launcher", "watcher", "zeo", "bus"]
     assert [group.kind for group in found.stop_order] == kinds
     assert [group.kind for group in found.leave_order] == kinds
     # Only the end of the whole workflow ends runs.
-    assert found.stop_order[0].signal == signal.SIGUSR1
-    assert {group.signal for group in (*found.leave_order, *found.stop_order[1:])} == {
+    assert {group.signal for group in found.stop_order[:2]} == {signal.SIGUSR1}
+    assert {group.signal for group in (*found.leave_order, *found.stop_order[2:])} == {
         signal.SIGTERM
     }
-    assert [group.deadline for group in found.stop_order] == [15.0, 5.0, 5.0, 5.0]
+    assert [group.deadline for group in found.stop_order] == [5.0, 15.0, 5.0, 5.0, 5.0]
 
 
 def test_the_names_that_commands_know_are_the_supervisor_s(settings):

@@ -1,0 +1,118 @@
+"""Starting orchestrators in the background, and stopping any."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from motoko import control, daemons, detached
+from motoko.config import WorkflowConfig
+from motoko.detached import Request, daemon_name
+from motoko.errors import MotokoError, NoSupervisor
+from motoko.log_reading import tail
+from motoko.orchestrators import held
+from motoko.runtime import living_orchestrators
+from motoko.stopping import gone
+
+ANSWER_S = 10.0
+STARTED_S = 20.0
+STOPPED_S = 5.0
+# A member of the supervisor in one of these has, or is about to get, a process.
+_ON = ("starting", "ready", "backoff", "stopping")
+
+
+def start(
+    config: WorkflowConfig, run_name: str, arguments: Sequence[str], restart: str | None
+) -> str:
+    """Have the supervisor run an orchestrator; returns what to say once it has begun.
+
+    Args:
+        config: the workflow, which is supervised.
+        run_name: whose orchestrator it is.
+        arguments: those of `motoko orchestrator start`.
+        restart: one of ``motoko.supervision.RESTARTS``; ``None`` for the workflow's.
+
+    Raises:
+        OrchestratorRunning: the run_name has one.
+        NoSupervisor: nobody supervises, or this is called inside a run.
+        MotokoError: it has ended at once, with its own exit code and message.
+    """
+    if "BLACKDYNAMITE_RUN_ID" in os.environ:
+        raise NoSupervisor("a run starts no orchestrator", hint="start it outside of runs")
+    control.wait_for_answer(config, time.monotonic() + ANSWER_S)
+    runtime, name = control.records(config), daemon_name(run_name)
+    request = Request(
+        run_name=run_name,
+        arguments=tuple(arguments),
+        directory=str(Path.cwd()),
+        environment=dict(os.environ),
+        restart=restart or config.supervision.restart,
+    )
+    file = detached.propose(runtime, request)
+    try:
+        answer = control.ask(runtime, "start_orchestrator", ANSWER_S, file=str(file)) or {}
+    finally:
+        file.unlink(missing_ok=True)
+    if "held_by" in answer:
+        raise held(run_name, answer["held_by"])
+    if "started" not in answer:
+        why = answer.get("error", "it does not answer")
+        raise MotokoError(f"the supervisor starts no orchestrator: {why}", hint="see `motoko ps`")
+    member = _begun(config, name)
+    log = runtime.log(name)
+    if member is None or member["state"] in ("starting", "ready"):
+        pid = f" (pid {member['pid']})" if member and member["pid"] else ""
+        return f"orchestrator {run_name} started{pid}, log: {log}"
+    end = detached.end_of(runtime, run_name)
+    if end is not None and end.exit_code == 0:
+        return f"orchestrator {run_name} has ended with exit code 0, log: {log}"
+    what = (end.traceback or end.error).rstrip() if end else tail(log)
+    how = f"has ended with exit code {end.exit_code}" if end else str(member["last_exit"])
+    error = MotokoError(f"orchestrator {run_name} {how}:\n{what}", hint=f"its log is {log}")
+    error.exit_code = (end.exit_code if end else 0) or 1
+    raise error
+
+
+def _begun(config: WorkflowConfig, name: str) -> dict[str, Any] | None:
+    """What the supervisor tells of it as soon as it is at work or has ended."""
+    deadline = time.monotonic() + STARTED_S
+    member: dict[str, Any] | None = None
+    while time.monotonic() < deadline:
+        status = control.supervisor_status(config) or {"daemons": []}
+        found = [each for each in status["daemons"] if each["name"] == name]
+        member = found[0] if found else member
+        if member is not None and member["state"] != "starting":
+            break
+        time.sleep(control.POLL_S)
+    return member
+
+
+def stop(config: WorkflowConfig, only: str | None) -> list[str]:
+    """Stop the orchestrators of this host, or one; returns what to say of each. Runs go on."""
+    runtime = control.records(config)
+    living = dict(living_orchestrators(runtime))
+    status = control.supervisor_status(config) or {"daemons": []}
+    supervised = {
+        each["name"].partition(":")[2]: each["pid"]
+        for each in status["daemons"]
+        if each["kind"] == detached.KIND and each["state"] in _ON
+    }
+    chosen = [name for name in sorted({*living, *supervised}) if only in (None, name)]
+    detached.not_wanted(runtime, lambda name: only in (None, name))
+    said = []
+    for name in chosen:
+        who = living.get(name)
+        if name in supervised:
+            daemons.stop(config, [daemon_name(name)], lambda line: None)
+            said.append(f"stopped {name} (pid {supervised[name] or '-'})")
+        elif who is not None and not who.is_here:
+            said.append(f"{name} runs on {who.host}: stop it there (pid {who.pid})")
+        elif who is not None and who.signal(signal.SIGTERM):
+            if not gone([who], STOPPED_S) and who.signal(signal.SIGKILL):
+                gone([who], STOPPED_S)
+            said.append(f"stopped {name} (pid {who.pid})")
+    return said

@@ -1,0 +1,80 @@
+"""A launcher that is killed at chosen moments: its successor goes on, and starts nothing twice."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from launching import (
+    GATE,
+    all_slots_free,
+    daemon,
+    deadline,
+    go,
+    identity,
+    nothing_lives,
+    place,
+    supervising,
+    wrapper_of,
+)
+from support import wait_until
+
+INJECT = Path(__file__).parent / "inject"
+RUNS = 4
+EXECUTED = 'claims=(attempt-*)\ntouch "exec-${#claims[@]}-$$"\n'
+# Points of a launcher's work (see inject/sitecustomize.py), and the so-manieth time.
+WORK = [
+    *((f"{what}{ed}", 2) for what in ("prepare", "wrap", "go") for ed in ("", "-ed")),
+    ("wrap-ed", 1),
+    ("go", 1),
+    ("go-ed", RUNS),
+    *((f"settle{ed}", number) for ed in ("", "-ed") for number in (1, RUNS)),
+]
+# Of one that looks at what its predecessor has left.
+RECOVERY = [("examine-ed", RUNS), ("adopt", 1), ("adopt", RUNS), ("adopt-ed", 2)]
+
+
+@pytest.fixture(autouse=True)
+def limit():
+    with deadline(120):
+        yield
+
+
+@pytest.fixture
+def supervised(workflow):
+    with supervising(workflow) as make:
+        yield make
+
+
+@pytest.mark.parametrize(("point", "number"), WORK + RECOVERY)
+def test_killed(supervised, monkeypatch, tmp_path, point, number):
+    hit = tmp_path / "hit"
+    path = os.pathsep.join([str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("MOTOKO_FAULT_LAUNCHER", f"{point}:{number}:SIGKILL:{hit}")
+    flow, session = supervised("--slots", str(RUNS), yaml="finish: on-exit\nretries: 1\n")
+    # The last one fails once.
+    scripts = [f"{EXECUTED}{GATE}true # {n}" for n in range(RUNS - 1)]
+    scripts.append(f"{EXECUTED}{GATE}[ -e attempt-2 ]")
+    runs = [session.create(script) for script in scripts]
+    for run in runs:
+        wrapper_of(place(flow, run))
+    in_recovery = (point, number) in RECOVERY
+    if in_recovery:
+        assert identity(flow, "launcher:mult").signal(signal.SIGKILL)
+        wait_until(hit.exists, "its successor is killed as well")
+        identity(flow, "launcher:mult")
+    for run in runs:
+        go(flow, run)
+    assert session.ends(*runs, timeout=60) == [None] * RUNS
+    assert hit.exists()
+    all_slots_free(flow)
+    for run, attempts in zip(runs, [1] * (RUNS - 1) + [2], strict=True):
+        session.until(run, state="FINISHED", ended_state="FINISHED", attempt=attempts)
+        directory = place(flow, run)
+        nothing_lives(directory, attempts)
+        claims = {path.name for path in directory.glob("attempt-*")}
+        assert claims == {f"attempt-{n + 1}" for n in range(attempts)}
+        executed = [int(path.name.split("-")[1]) for path in directory.glob("exec-*")]
+        assert sorted(executed) == list(range(1, attempts + 1)), executed
+    assert daemon(flow, "launcher:mult")["restarts"] == (2 if in_recovery else 1)
