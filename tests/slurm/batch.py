@@ -26,9 +26,9 @@ def note_executions(flow: Flow) -> None:
 
 
 def executions(directory: Path) -> list[str]:
-    """The jobs that have executed a run, each as often as they did."""
+    """The jobs that have executed a run, each as often as they did; empty texts for no job."""
     found = [path.name.split("-")[1] for path in directory.glob("execution-*")]
-    return sorted(found, key=int)
+    return sorted(found, key=lambda number: int(number or 0))
 
 
 def claims(directory: Path) -> list[int]:

@@ -58,13 +58,14 @@ SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 ReturnToService=2
 MailProg=/bin/true
+EnforcePartLimits=ALL
 MpiDefault=none
 SwitchType=switch/none
 MessageTimeout=5
 SlurmdTimeout=6
 SlurmctldTimeout=10
 InactiveLimit=0
-KillWait=3
+KillWait=10
 MinJobAge={min_job_age}
 MaxJobCount=10000
 SlurmdParameters=config_overrides
@@ -238,9 +239,9 @@ class Cluster:
         words = self.run("scontrol", "--oneliner", "show", "job", str(job)).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def expire(self, job: object) -> None:
-        """Have a running job reach its time limit now; the controller looks every 30 s."""
-        self.run("scontrol", "update", f"JobId={job}", "EndTime=now+1")
+    def expire(self, job: object, after: int = 1) -> None:
+        """Have a running job reach its time limit in some s; the controller looks every 30 s."""
+        self.run("scontrol", "update", f"JobId={job}", f"EndTime=now+{after}")
 
     def requeue(self, job: object) -> None:
         """Have a running job run again from its begin, at once."""
@@ -248,10 +249,11 @@ class Cluster:
         self.start_at_once(job)
 
     def start_at_once(self, job: object) -> None:
-        """Of a requeued job: not after the two minutes that it usually has to wait."""
+        """Of a requeued job: without the two minutes that it usually has to wait."""
 
         self._wait(lambda: self.job(job)["state"] == "PENDING", f"job {job} is requeued", 40)
-        self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        # Its node refuses it in the second in which it was killed.
+        self.run("scontrol", "update", f"JobId={job}", "StartTime=now+2")
         self._wait(lambda: self.job(job)["state"] != "PENDING", f"job {job} runs again", 40)
 
     def clients(self, program: str) -> list[Identity]:
