@@ -179,9 +179,9 @@ class Cluster:
         return states == ["idle"] * self.nodes
 
     def jobs(self, states: str = "all") -> list[dict[str, str]]:
-        """The jobs in the queue: id, name, state, reason, node."""
-        table = self.run("squeue", "-h", "-t", states, "-o", "%A|%j|%T|%r|%N")
-        names = ("id", "name", "state", "reason", "node")
+        """The jobs in the queue: id, name, state, reason, node, directory."""
+        table = self.run("squeue", "-h", "-t", states, "-o", "%A|%j|%T|%r|%N|%Z")
+        names = ("id", "name", "state", "reason", "node", "directory")
         return [dict(zip(names, line.split("|"), strict=True)) for line in table.splitlines()]
 
     def job(self, number: object) -> dict[str, str]:

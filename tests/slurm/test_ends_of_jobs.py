@@ -113,7 +113,7 @@ class TestByOthers:
         wrong = [["no-such-option=1"], ["partition=moon"], ["nodes=17"], ["time=soon"]]
         runs = [session.create(f"true {o}", slurm_options=o) for o in wrong]
         good = session.create(FINISH)
-        said = ["unrecognized option", "invalid partition", "not available", "time"]
+        said = ["unrecognized option", "invalid partition", "node count", "time"]
         for run, words in zip(runs, said, strict=True):
             seen = failed(session, run, "sbatch", words)
             assert seen.get("batch_job_id") is None and seen["attempt"] == 1, seen
