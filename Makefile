@@ -46,11 +46,12 @@ test-faults: $(VENV)/.test
 	MOTOKO_CAMPAIGN_SEED=$(SEED) MOTOKO_CAMPAIGN_S=$(CAMPAIGN_S) MOTOKO_KILLS=$(KILLS) \
 	    MOTOKO_LAUNCHES=$(LAUNCHES) $(BIN)/pytest $(FAULTS) $(PYTEST_ARGS)
 
-# Needs Slurm and munge, which root on Debian gets installed; else all of it is skipped. CI has a
-# short campaign.
+# Needs Slurm and munge, which root on Debian gets installed; else all of it is skipped. Each of the
+# JOBS brings up a cluster of its own. CI has a short campaign.
 RUNS ?= 200
 test-slurm: $(VENV)/.test
-	MOTOKO_BATCH_RUNS=$(RUNS) MOTOKO_CAMPAIGN_SEED=$(SEED) $(BIN)/pytest tests/slurm $(PYTEST_ARGS)
+	MOTOKO_BATCH_RUNS=$(RUNS) MOTOKO_CAMPAIGN_SEED=$(SEED) \
+	    $(BIN)/pytest -n $(JOBS) --dist worksteal tests/slurm $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test

@@ -92,6 +92,7 @@ class Facts:
         outputs: the output files of all attempts.
         awaited_by: who awaits it.
         job: its batch job, if it has or had one; ``becomes_job``: whether it is to become one.
+        submitted, max_submitted: how many jobs the workflow has in the queue, and may have.
     """
 
     study: str
@@ -113,6 +114,8 @@ class Facts:
     awaited_by: tuple[str, ...] = ()
     job: JobFacts | None = None
     becomes_job: bool = False
+    submitted: int = 0
+    max_submitted: int | None = None
 
     @property
     def name(self) -> str:
@@ -279,6 +282,9 @@ def _daemon(facts: Facts, name: str, what: str) -> Cause | None:
 def _slots(facts: Facts) -> Cause:
     slots, wanted = facts.slots, facts.entries.get("nproc") or 1
     log = f"motoko logs launcher:{facts.study}"
+    if facts.becomes_job and facts.max_submitted and facts.submitted >= facts.max_submitted:
+        text = f"the workflow has {_counted(facts.submitted, 'job')} in the queue, and may have"
+        return Cause("queue-full", f"{text} {facts.max_submitted} (max_submitted in motoko.yaml)")
     if facts.becomes_job:
         return Cause("soon", "nothing is in its way: its launcher submits it at any moment", log)
     if slots is None:

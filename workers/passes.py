@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # While runs wait for slots that another launcher holds, in case its word on the bus is lost.
 SLOT_RETRY_S = 1.0
+# Runs that become batch jobs: nobody is to wait long for the launcher meanwhile.
+JOBS_AT_ONCE = 100
 
 
 @dataclass
@@ -80,6 +82,7 @@ class Passes:
         self._base = base
         self._active = active
         self._jobs = jobs
+        self._more = False  # there may be more runs to become jobs
         self._first_end: float | None = None  # when the oldest of work.ended was noticed
 
     async def step(self, tid: bytes) -> int | None:
@@ -124,6 +127,8 @@ class Passes:
         for key, intent in batch.jobs.items():
             if key in batch.going:
                 self._jobs.submit(intent)
+        if self._jobs.wanted:
+            self._jobs.passed()
         for slots in batch.starting.values():
             release(slots)
         if batch.ended or batch.changed or batch.starting or batch.ahead or batch.late:
@@ -204,6 +209,8 @@ class Passes:
 
     def pause(self) -> float | None:
         """How long to sleep at most, if nothing happens."""
+        if self._more and self._may_prepare():
+            return 0.0
         now = time.time()
         at = self.work.waiting.next_at(now)
         pauses = [] if at is None else [at - now]
@@ -239,9 +246,10 @@ class Passes:
     def _choose(self, batch: Batch) -> None:
         """Slots for as many of the runs that may start as there are; who is prepared ahead."""
         if self._jobs.wanted:
-            waiting = list(self._due())
+            waiting = list(itertools.islice(self._due(), JOBS_AT_ONCE))
             room = self._jobs.room(len(waiting))
             self.short_of_slots = room < len(waiting)
+            self._more = room == JOBS_AT_ONCE
             batch.starting = {number: [] for number in waiting[:room]}
             return
         self.short_of_slots = bool(self.ahead)

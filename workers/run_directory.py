@@ -58,6 +58,12 @@ def header(
     return "\n".join(["#!/bin/bash", *load, *lines, ""])
 
 
+def users_part(text: str) -> str:
+    """What the user has written of a launch.sh that stands in a run's directory."""
+    _, _, rest = text.partition("\nexport BLACKDYNAMITE_USER=")  # the header's last line
+    return rest.partition("\n")[2]
+
+
 @lru_cache(maxsize=256)
 def _split(text: str) -> tuple[str, ...]:
     return tuple(_PLACEHOLDER.split(text))

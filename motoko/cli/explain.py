@@ -17,7 +17,7 @@ import click
 
 from motoko import slot_use
 from motoko.batch_settings import LOCAL
-from motoko.cli.jobs import job_facts
+from motoko.cli.jobs import job_facts, submitted
 from motoko.cli.ps import collect
 from motoko.cli.selecting import study_named
 from motoko.config import StudyConfig, WorkflowConfig, load
@@ -120,7 +120,10 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
         launcher = daemons.get(f"launcher:{study.name}")
         counts = launcher.get("counts", {}) if launcher is not None else {}
         if "jobs" in counts or (not counts and study.generator != LOCAL):
-            facts = replace(facts, becomes_job=True)
+            limit = config.batch.max_submitted
+            facts = replace(
+                facts, becomes_job=True, submitted=submitted(config), max_submitted=limit
+            )
         elif facts.status == WAITING and facts.is_here and launcher is not None:
             facts = replace(facts, slots=_slots(config, base, facts, launcher))
     return facts

@@ -35,3 +35,13 @@ def job_facts(config: WorkflowConfig, entries: Mapping[str, Any]) -> JobFacts | 
     jobs, silent = last_answers(config)
     said, nodes = jobs.get(str(entries.get("batch_job_id")), ("", ""))
     return JobFacts.of(entries, said, silent, nodes)
+
+
+def submitted(config: WorkflowConfig) -> int:
+    """How many jobs the workflow has in the queue, as its launchers have noted.
+
+    They do where that is limited.
+    """
+    from motoko.workers.batch.room import counted
+
+    return counted(control.records(config).wf / "batch", [*config.studies])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,6 @@ from support import Flow, wait_until
 from motoko.bd.maintenance import opened
 from motoko.config import load
 
-# motoko.yaml of all tests here.
-BATCH = "generator: slurm\nbatch: {poll_interval: 5s}\n"
 # First of all each execution leaves a file of its own, called after the job.
 NOTED = ': > "execution-$SLURM_JOB_ID-$(cat /proc/sys/kernel/random/uuid)"\n'
 
@@ -21,15 +20,15 @@ def note_executions(flow: Flow) -> None:
     """Have all runs of a workflow note their executions; before any is created."""
     for study in flow.studies:
         path = flow.directory / study / "launch.sh"
-        text = path.read_text()
-        directives = [line for line in text.splitlines(True) if line.startswith("#SBATCH")]
-        rest = [line for line in text.splitlines(True) if not line.startswith("#SBATCH")]
-        path.write_text("".join([*directives, NOTED, *rest]))
+        lines = path.read_text().splitlines(keepends=True)
+        head = list(itertools.takewhile(lambda line: line.startswith(("#", "\n")), lines))
+        path.write_text("".join([*head, NOTED, *lines[len(head) :]]))
 
 
 def executions(directory: Path) -> list[str]:
-    """The jobs that have executed a run, each as often as they did."""
-    return sorted(path.name.split("-")[1] for path in directory.glob("execution-*"))
+    """The jobs that have executed a run, each as often as they did; empty texts for no job."""
+    found = [path.name.split("-")[1] for path in directory.glob("execution-*")]
+    return sorted(found, key=lambda number: int(number or 0))
 
 
 def claims(directory: Path) -> list[int]:
@@ -93,6 +92,7 @@ def failed(session: Session, run: Any, *words: str, timeout: float = 60.0) -> di
 
 def finished(session: Session, *runs: Any, timeout: float = 60.0) -> None:
     """Await runs, which have to be FINISHED."""
-    assert session.ends(*runs, timeout=timeout) == [None] * len(runs)
+    errors = [str(error) for error in session.ends(*runs, timeout=timeout) if error is not None]
+    assert not errors, errors
     for run in runs:
         session.until(run, ended_state="FINISHED")

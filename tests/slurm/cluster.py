@@ -6,6 +6,7 @@ jobs. Every daemon is ended by its identity (pid and start ticks), and so is wha
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -25,9 +26,10 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "munged")
 # What a cluster's start may need that an ordinary user's PATH lacks.
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 COUNTED = ("sbatch", "squeue", "scancel", "scontrol", "sacct", "sinfo")
-# Notes who was called, when and by whom, and becomes the true one.
+# Notes what was called and when, and becomes the true one. In bash: sh may drop variables that
+# hold bash's exported functions.
 COUNTER = """\
-#!/bin/sh
+#!/bin/bash
 [ -z "$SCHEDULER_CALLS" ] || printf '%s %s %s\\n' "$(date +%s.%N)" {name} "$*" >> "$SCHEDULER_CALLS"
 exec {true} "$@"
 """
@@ -56,13 +58,14 @@ SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 ReturnToService=2
 MailProg=/bin/true
+EnforcePartLimits=ALL
 MpiDefault=none
 SwitchType=switch/none
 MessageTimeout=5
 SlurmdTimeout=6
 SlurmctldTimeout=10
 InactiveLimit=0
-KillWait=3
+KillWait=10
 MinJobAge={min_job_age}
 MaxJobCount=10000
 SlurmdParameters=config_overrides
@@ -82,6 +85,15 @@ def install() -> None:
 
     Raises ``Unavailable``.
     """
+    here = os.open(Path(__file__).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(here, fcntl.LOCK_EX)  # tests may be run by several processes
+        _install()
+    finally:
+        os.close(here)
+
+
+def _install() -> None:
     missing = [name for name in PROGRAMS if shutil.which(name, path=SYSTEM_PATH) is None]
     if not missing:
         return
@@ -110,6 +122,7 @@ class Cluster:
     cpus: int = 8
     min_job_age: int = 300  # seconds that an ended job is known for; 2 is the least
     more: str = ""  # further lines of slurm.conf
+    _has_forgotten: bool = False
     _daemons: dict[str, Identity] = field(default_factory=dict)
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -166,9 +179,9 @@ class Cluster:
         return states == ["idle"] * self.nodes
 
     def jobs(self, states: str = "all") -> list[dict[str, str]]:
-        """The jobs in the queue: id, name, state, reason, node."""
-        table = self.run("squeue", "-h", "-t", states, "-o", "%A|%j|%T|%r|%N")
-        names = ("id", "name", "state", "reason", "node")
+        """The jobs in the queue: id, name, state, reason, node, directory."""
+        table = self.run("squeue", "-h", "-t", states, "-o", "%A|%j|%T|%r|%N|%Z")
+        names = ("id", "name", "state", "reason", "node", "directory")
         return [dict(zip(names, line.split("|"), strict=True)) for line in table.splitlines()]
 
     def job(self, number: object) -> dict[str, str]:
@@ -190,9 +203,29 @@ class Cluster:
         self.run("scancel", mine)
         live = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING"
         self._wait(lambda: not self.jobs(live), "no job is left", timeout=40)
-        for name in self.node_names:
-            self.run("scontrol", "update", f"NodeName={name}", "State=RESUME", check=False)
+        self._kill_strays()
+        self.resume_nodes()
         self._wait(self.all_idle, "all nodes are idle", timeout=40)
+
+    def _kill_strays(self) -> None:
+        """Kill what the controller has forgotten when it was killed, and have nodes forget it.
+
+        It gives the numbers of such jobs to others, which nodes refuse that remember them.
+        """
+        strays = {
+            identity
+            for pid, command, environment in _processes()
+            if f"SLURM_CONF={self.conf}" in environment
+            if command.startswith("slurmstepd: ") or "SLURMD_NODENAME" in str(environment)
+            if (identity := Identity.of(pid))
+        }
+        for identity in strays:
+            identity.signal(signal.SIGKILL)
+        if strays or self._has_forgotten:
+            self._has_forgotten = False
+            for name in self.node_names:
+                self._kill(name)
+                self.start_node(name, "-c")
 
     @property
     def node_names(self) -> list[str]:
@@ -206,9 +239,9 @@ class Cluster:
         words = self.run("scontrol", "--oneliner", "show", "job", str(job)).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def expire(self, job: object) -> None:
-        """Have a running job reach its time limit now; the controller looks every 30 s."""
-        self.run("scontrol", "update", f"JobId={job}", "EndTime=now+1")
+    def expire(self, job: object, after: int = 1) -> None:
+        """Have a running job reach its time limit in some s; the controller looks every 30 s."""
+        self.run("scontrol", "update", f"JobId={job}", f"EndTime=now+{after}")
 
     def requeue(self, job: object) -> None:
         """Have a running job run again from its begin, at once."""
@@ -216,10 +249,11 @@ class Cluster:
         self.start_at_once(job)
 
     def start_at_once(self, job: object) -> None:
-        """Of a requeued job: not after the two minutes that it usually has to wait."""
+        """Of a requeued job: without the two minutes that it usually has to wait."""
 
         self._wait(lambda: self.job(job)["state"] == "PENDING", f"job {job} is requeued", 40)
-        self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        # Its node refuses it in the second in which it was killed.
+        self.run("scontrol", "update", f"JobId={job}", "StartTime=now+2")
         self._wait(lambda: self.job(job)["state"] != "PENDING", f"job {job} runs again", 40)
 
     def clients(self, program: str) -> list[Identity]:
@@ -241,6 +275,7 @@ class Cluster:
 
     def kill_controller(self) -> None:
         """kill -9: it forgets what happened in its last seconds."""
+        self._has_forgotten = True
         self._kill("slurmctld")
 
     def stop_controller(self) -> None:
@@ -306,6 +341,11 @@ class Cluster:
             return "down" not in self.run("sinfo", "-hN", "-n", name, "-o", "%T")
 
         self._wait(is_back, f"{name} is back", timeout=30)
+
+    def resume_nodes(self) -> None:
+        """Let all nodes have jobs again: as an administrator does who finds them drained."""
+        for name in self.node_names:
+            self.run("scontrol", "update", f"NodeName={name}", "State=RESUME", check=False)
 
     def processes(self, job: object) -> list[Identity]:
         """The living processes of a job: its slurmstepd, its script, and what that has started."""
@@ -393,8 +433,10 @@ class Cluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this host that nobody uses: one, and the rest of them in a row."""
-    for first in range(21000 + os.getpid() % 5000, 32000, count):
+    """Ports in a row that nobody uses on this host, nor another process of the same tests."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    least = 21000 + worker % 10 * 1000
+    for first in range(least + os.getpid() % 500, least + 1000 - count, count):
         found = [socket.socket() for _ in range(count)]
         try:
             for offset, each in enumerate(found):

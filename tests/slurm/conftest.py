@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from batch import BATCH, no_attempt_twice, note_executions
+from batch import no_attempt_twice, note_executions
 from cluster import Calls, Cluster, Unavailable, install
 from launching import Session, deadline, scripted
 from support import Flow
@@ -70,22 +70,25 @@ def batch(
 ) -> Iterator[Callable[..., tuple[Flow, Session]]]:
     """Makes workflows of scripts whose runs are batch jobs, supervised, and a session of each.
 
-    ``make(*options, yaml=..., below=..., studies=..., do_it=..., edit=...)``: options of
-    ``motoko supervise``, what ``scripted`` takes, and what is done to the workflow before it is
-    supervised. In the end no attempt may have been executed twice.
+    ``make(*options, yaml=..., settings=..., below=..., studies=..., do_it=..., edit=...)``: options
+    of ``motoko supervise``, what ``scripted`` takes, further settings of ``batch:``, and what is
+    done to the workflow before it is supervised. In the end no attempt may have been executed
+    twice.
     """
     made: list[Session] = []
 
     def make(
         *options: str,
         yaml: str = "",
+        settings: str = "",
         below: dict[str, str] | None = None,
         studies: tuple[str, ...] = ("mult",),
         do_it: bool = True,
         edit: Callable[[Flow], object] = lambda flow: None,
     ) -> tuple[Flow, Session]:
         flow = workflow(studies=studies, created=False)
-        scripted(flow, BATCH + yaml, below, do_it=do_it)
+        batch = f"batch: {{poll_interval: 5s, {settings}}}\n"
+        scripted(flow, f"generator: slurm\n{batch}{yaml}", below, do_it=do_it)
         edit(flow)
         note_executions(flow)
         flow.supervise(*options)

@@ -105,7 +105,7 @@ class TestCancel:
             failed(session, run, "cancelled by")
         for job in jobs:
             wait_until(lambda job=job: cluster.job(job)["state"] == "CANCELLED", f"{job} is")
-            assert not cluster.processes(job)
+            wait_until(lambda job=job: not cluster.processes(job), f"nothing lives of {job}")
         assert executions(place(flow, held)) == []
 
     def test_before_it_is_submitted(self, batch, cluster):

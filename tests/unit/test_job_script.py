@@ -36,7 +36,7 @@ def start(place, attempt=1, restarts="", outputs=("r.o1", "r.e1")):
         **os.environ,
         **{"SLURM_JOB_ID": "17", "SLURM_RESTART_COUNT": restarts, "SLURM_JOB_NODELIST": "n[1-2]"},
     }
-    return subprocess.Popen(["/bin/sh", str(script), *arguments], env=environment, cwd="/")
+    return subprocess.Popen(["/bin/bash", str(script), *arguments], env=environment, cwd="/")
 
 
 def execute(place, **options):

@@ -57,7 +57,15 @@ def test_a_trap_that_exits_with_0_hides_no_time_limit():
 def test_ends_without_a_record(state, evidence):
     verdict = judge(RUN, evidence, view(shown(state)))
     assert verdict.step is Step.END and state in verdict.problem and verdict.code is None
-    assert verdict.final == (state == "CANCELLED")
+    assert verdict.final == (state == "CANCELLED" and evidence is STARTED)
+
+
+def test_cancelled_in_the_queue():
+    """That was somebody's wish; on a node, before it has started, it may be the node's failure."""
+    waiting = job("7", "a.1.1-x", "CANCELLED", "None", "")
+    assert judge(RUN, Evidence(), view(waiting)).final
+    verdict = judge(RUN, Evidence(), view(shown("CANCELLED")))
+    assert not verdict.final and "before it had started on n1" in verdict.problem
 
 
 def test_a_record_that_comes_late_is_waited_for():

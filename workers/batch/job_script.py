@@ -24,9 +24,10 @@ from motoko.runtime import write_atomically
 # does it the other way round.
 #
 # The shell is the one that is signalled before the time limit; signals go on to launch.sh, and
-# what launch.sh makes of them is waited for.
+# what launch.sh makes of them is waited for. It is bash, as launch.sh is: others lose functions
+# that the environment holds (`module`).
 _SCRIPT = """\
-#!/bin/sh
+#!/bin/bash
 export PATH={programs}"${{PATH:+:$PATH}}"
 directory=$1 attempt=$2 out=$3 err=$4 spool=$5 run=$6 name=$7
 job={job} restarts={restarts} nodes={nodes}

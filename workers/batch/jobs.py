@@ -60,17 +60,31 @@ class Jobs:
         self._path = directory / f"{SLURM}.json"
         system = Slurm(self._commands)
         poll = SharedPoll(self._path, system, config.batch.poll_interval, self._names.are_ours)
-        self.runs = BatchRuns(study.name, directory, system, poll, Report(changed, ended))
+        self._ended = ended
+        report = Report(changed, self._one_ended)
+        self.runs = BatchRuns(study.name, directory, system, poll, report)
         self._room = Room(directory, study.name, [*config.studies], config.batch.max_submitted)
+        self._promised = 0  # of those that the pass being made may submit
 
     def room(self, wanted: int) -> int:
         """How many of the runs that wait may be submitted now; they are counted as such."""
         with self._room.locked():
-            mine = len(self.runs)
-            free = self._room.free(mine)
-            granted = wanted if free is None else min(wanted, free)
-            self._room.note(mine + granted)
-        return granted
+            free = self._room.free(len(self.runs))
+            self._promised = wanted if free is None else min(wanted, free)
+            self._note()
+        return self._promised
+
+    def passed(self) -> None:
+        """A pass is over: what was promised and not submitted is free again."""
+        self._promised = 0
+        self._note()
+
+    def _one_ended(self, number: int, end: End) -> None:
+        self._note()
+        self._ended(number, end)
+
+    def _note(self) -> None:
+        self._room.note(len(self.runs) + self._promised)
 
     def intend(
         self, entries: MutableMapping[str, Any], prepared: Prepared, before: JobIntent | None

@@ -115,8 +115,10 @@ def judge(run: Followed, evidence: Evidence, view: View, asked: Job | None = Non
     run = replace(run, late=run.late + new)
     if not found.problem and run.late < LATE_MAX:
         return Verdict(Step.WAIT, run, found, surplus)
+    # A node that cannot start a job has it cancelled, too: that is nobody's wish.
+    final = found.final and not (evidence.attempt is None and found.nodes)
     return Verdict(
-        *(Step.END, run, found, surplus), problem=_unrecorded(found, evidence), final=found.final
+        *(Step.END, run, found, surplus), problem=_unrecorded(found, evidence), final=final
     )
 
 
@@ -151,6 +153,8 @@ def _absent(run: Followed, evidence: Evidence) -> Verdict:
 
 def _unrecorded(job: Job, evidence: Evidence) -> str:
     """Why a run whose job is over has no exit record."""
+    if job.final and job.nodes and evidence.attempt is None:
+        return f"{job.problem} before it had started on {job.nodes}: by somebody, or by the node"
     if job.problem:
         return job.problem
     if evidence.attempt is None:

@@ -34,7 +34,7 @@ class Room:
         """How many jobs may be added to ``mine``; ``None`` if that is not limited."""
         if self._limit is None:
             return None
-        return max(0, self._limit - mine - sum(map(self._count, self._others)))
+        return max(0, self._limit - mine - counted(self._directory, self._others))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -47,10 +47,17 @@ class Room:
     def note(self, mine: int) -> None:
         """This study has so many jobs."""
         if self._limit is not None:
+            self._directory.mkdir(parents=True, exist_ok=True)
             (self._directory / f"jobs-{self._study}").write_text(f"{mine}\n")
 
-    def _count(self, study: str) -> int:
-        try:
-            return int((self._directory / f"jobs-{study}").read_text() or 0)
-        except (FileNotFoundError, ValueError):
-            return 0
+
+def counted(directory: Path, studies: Collection[str]) -> int:
+    """How many jobs some studies have, as their launchers have noted."""
+    return sum(_count(directory / f"jobs-{study}") for study in studies)
+
+
+def _count(note: Path) -> int:
+    try:
+        return int(note.read_text() or 0)
+    except (FileNotFoundError, ValueError):
+        return 0

@@ -320,7 +320,8 @@ class BatchRuns:
             if self._runs.get(run.run_id) is not run:
                 continue  # it was reset meanwhile
             job = verdict.followed.job
-            if job is not None and job in known:
+            # A scheduler that has lost its state gives numbers to other jobs once more.
+            if job and job in known and known[job].name == run.followed.name:
                 run.followed = verdict.followed
                 verdict = self._judged(run, known[job])
             self._obey(run, verdict)

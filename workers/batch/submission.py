@@ -15,6 +15,7 @@ from motoko.batch_options import Options
 from motoko.policy import Policy
 from motoko.workers.batch import job_script
 from motoko.workers.batch.interface import Submission
+from motoko.workers.run_directory import users_part
 
 STUDY_MAX = 60  # characters of a job's name
 # Who gives one of these has thought of how many processors a job takes.
@@ -71,7 +72,7 @@ def build(
 
     Raises ``WrongOption``, and ``OSError`` if the directory is not there.
     """
-    chosen = options(policy, (directory / "launch.sh").read_text())
+    chosen = options(policy, users_part((directory / "launch.sh").read_text()))
     # Who wants a file of his own gets it, and the others are where all runs have them.
     outputs = (
         "" if "output" in chosen else f"{stem}.o{run_id}",
