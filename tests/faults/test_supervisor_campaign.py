@@ -134,7 +134,9 @@ def test_it_ends_and_every_run_is_finished(flow):
                 crew.kill(rng.choice(sorted(crew.known)))
             flow.supervise()
         else:
-            wait_until(lambda name=name: crew.look() or name in crew.known, f"{name} is back", timeout=60)
+            wait_until(
+                lambda name=name: crew.look() or name in crew.known, f"{name} is back", timeout=60
+            )
             crew.kill(name)
         crew.look()
         assert orchestrator.poll() is None, orchestrator.communicate()[0]
