@@ -128,9 +128,7 @@ class Entry:
         self._killed_because, self.wake_at = reason, None
         return Do.KILL
 
-    def died(
-        self, now: float, how: str, *, final: bool = False, is_double: bool = False
-    ) -> Do:
+    def died(self, now: float, how: str, *, final: bool = False, is_double: bool = False) -> Do:
         """It has ended, or could not be started.
 
         ``final``: it ended as it should, and is not to come back; ``is_double``: another one lives.
