@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class TaskManager:
         self.host = self.definition.host or f"zeo://{self.study_dir}"
         self.selector: Any = None
         self._base: StudyBase | None = None
+        self._thread = 0  # which has connected: changes are saved thread by thread
 
     def connect(self) -> StudyBase:
         """The same as ``base``."""
@@ -72,8 +74,15 @@ class TaskManager:
             base = connect(self.definition, self.workflow._execution.served())
             base.task_manager = self
             session().attach(base)
-            self._base = base
+            self._base, self._thread = base, threading.get_ident()
         return self._base
+
+    def _refuse_other_threads(self) -> None:
+        if self._base is not None and self._thread != threading.get_ident():
+            raise MotokoError(
+                f"study {self.study}: this Workflow object is used by another thread",
+                hint="make a Workflow of its own in each thread",
+            )
 
     @property
     def own_tid(self) -> bytes | None:
@@ -137,11 +146,12 @@ class TaskManager:
 
         Raises:
             ParameterError: a parameter is unknown, missing or of the wrong type; nothing is made.
-            MotokoError: ``workflow.run_name`` is not set.
+            MotokoError: ``workflow.run_name`` is not set, or another thread uses this object.
             NotCreated, NoSupervisor, StudyUnavailable: as ``base``.
         """
         from motoko.bd.session import session
 
+        self._refuse_other_threads()
         run_name = self.workflow.run_name
         if run_name is None:
             raise MotokoError(
@@ -204,7 +214,9 @@ class TaskManager:
                 ``workflow.run_name``, only its runs are selected.
 
         Texts that are no constraints raise ``ConstraintError`` when the selection is first used.
+        Raises ``MotokoError`` if another thread uses this object.
         """
+        self._refuse_other_threads()
         wanted = [constraints] if isinstance(constraints, str) else list(constraints or [])
         if self.workflow.run_name is not None:
             wanted.append(f"runs.run_name = {quote(self.workflow.run_name)}")

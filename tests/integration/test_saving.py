@@ -508,6 +508,35 @@ class TestConflicts:
         assert other.ids(wf.run_name) == [run.id, second.id, *(each.id for each, _ in created)]
         assert len(created) == (creates != "nothing")
 
+    def test_one_in_conflict_all_the_time(self, wf, run, other):
+        """Another coroutine's changes, and the runs that it creates, are all saved."""
+        ((second, _),) = wf.mult.createTask(x=2.0)
+        count, conflicts = 25, []
+
+        async def unlucky():
+            for number in range(count):
+                run["note"] = f"mine {number}"
+                other.do(f"run({run.id})['note'] = 'theirs {number}'")
+                try:
+                    await wf.mult.select("state = CREATED")
+                except ChangeConflict as conflict:
+                    conflicts.append(conflict)
+
+        async def lucky():
+            for number in range(count):
+                second[f"key{number}"] = number
+                wf.mult.createTask(x=100.0 + number)
+                await (asyncio.sleep(0) if number % 2 else wf.mult.select("state = CREATED"))
+
+        async def main():
+            await asyncio.gather(unlucky(), lucky())
+
+        script(wf, main)
+        assert len(conflicts) == count, "none is silent, and none is another's"
+        assert [other.see(second.id, f"key{number}") for number in range(count)] == [*range(count)]
+        assert len(other.ids(wf.run_name)) == 2 + count
+        assert other.see(run.id, "note") == f"theirs {count - 1}"
+
     def test_later_changes_are_saved_all_the_same(self, wf, run, other):
         """A conflict that nobody has been told of yet keeps no change from being saved."""
 

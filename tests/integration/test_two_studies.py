@@ -16,7 +16,7 @@ import pytest
 import transaction
 from support import Flow, processes_in, sockets_in, wait_until
 
-from motoko import Workflow
+from motoko import MotokoError, Workflow
 from motoko.bd.session import session
 
 STUDIES = {
@@ -305,6 +305,65 @@ def test_other_threads(wf, runs, flow):
         assert runs[study][0].base is getattr(wf, study).base
     session().refresh(wf.beta.base)
     assert len(wf.beta.select()) == 1
+
+
+def test_threads_with_loops_of_their_own(wf, runs, flow):
+    """Each creates in both studies, awaits, and changes a run that all of them change."""
+    count, threads = 6, 4
+    failures = []
+    shared = runs[BOTH[0]][0].id
+
+    async def work(workflow, number):
+        for turn in range(count):
+            for study in BOTH:
+                manager = getattr(workflow, study)
+                job = {"alpha": {"x": number + turn / 8}, "beta": {"name": f"{number} {turn}"}}
+                ((run, _),) = manager.createTask(**job[study])
+                run["by"] = number
+                assert run.base is manager.base
+            base = getattr(workflow, BOTH[0]).base
+            base.runs.entries[shared][f"key{number}"] = turn
+            await getattr(workflow, BOTH[1]).select("state = CREATED")
+
+    def thread(number):
+        workflow = Workflow(flow.path)
+        workflow.run_name = f"{wf.run_name} {number}"
+        try:
+            asyncio.run(work(workflow, number))
+        except BaseException as error:  # noqa: BLE001 (told to the test)
+            failures.append(error)
+        finally:
+            workflow._close()
+
+    working = [threading.Thread(target=thread, args=[number]) for number in range(threads)]
+    for each in working:
+        each.start()
+    for each in working:
+        each.join(60)
+    assert not failures and not any(each.is_alive() for each in working)
+    wf.run_name, before = None, wf.run_name
+    for study in BOTH:
+        session().refresh(getattr(wf, study).base)
+        for number in range(threads):
+            made = getattr(wf, study).select(f"run_name = '{before} {number}'")
+            assert len(made) == count and {run["by"] for run, _ in made} == {number}
+    ((run, _),) = getattr(wf, BOTH[0]).select(f"runs.id = {shared}")
+    assert [run[f"key{number}"] for number in range(threads)] == [count - 1] * threads
+
+
+def test_another_threads_object_is_refused(wf, runs):
+    errors = []
+
+    def work():
+        for use in (wf.beta.select, lambda: wf.alpha.createTask(x=1.0)):
+            with pytest.raises(MotokoError, match="another thread"):
+                use()
+            errors.append(use)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(30)
+    assert len(errors) == 2
 
 
 def test_two_workflows(wf, runs, flow):
