@@ -91,7 +91,8 @@ def main() -> None:
     result = {"passed": passed, "megabytes": size, "cpu_s_a_minute": cpu, "left": found["left"]}
     text = (
         f"{machine()}\n{COUNT} awaits: {size:.1f} MB (at most {MOST_MB:.0f}), {cpu:.2f} CPU s a "
-        f"minute (at most {MOST_CPU_S_A_MINUTE}), {found['left']} waiters left"
+        f"minute (at most {MOST_CPU_S_A_MINUTE}), {found['left']} waiters left: "
+        f"{'PASS' if passed else 'FAIL'}"
     )
     report(result, text, as_json=options.json)
 

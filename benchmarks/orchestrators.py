@@ -162,7 +162,8 @@ def main() -> None:
         print(text, file=sys.stderr)
     ratio = sorted(many / one for one, many in pairs)[len(pairs) // 2]
     result = {"passed": ratio <= RATIO, "ratio": ratio, "most": RATIO, "seconds": pairs}
-    text = f"{ORCHESTRATORS} orchestrators take {ratio:.2f} times as long (at most {RATIO})"
+    verdict = "PASS" if result["passed"] else "FAIL"
+    text = f"{verdict}: {ORCHESTRATORS} take {ratio:.2f} times as long (at most {RATIO})"
     report(result, text, as_json=options.json)
 
 

@@ -113,8 +113,8 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
 
     def load(self, objects: list[Any]) -> None:
         """Load objects that have ``entries``, and these, in two round trips."""
-        self._prefetch(objects)
-        self._prefetch([each.entries for each in objects])
+        self.prefetch(objects)
+        self.prefetch([each.entries for each in objects])
 
     def load_with_jobs(self, numbers: Iterable[int]) -> None:
         """Load these runs and their jobs."""
@@ -123,7 +123,8 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         jobs = {run.entries.get("job_id") for run in runs} - {None}
         self.load([job for job in map(self.jobs.entries.get, jobs) if job is not None])
 
-    def _prefetch(self, objects: list[Any]) -> None:
+    def prefetch(self, objects: list[Any]) -> None:
+        """Load what is not in memory, in one round trip."""
         ghosts = [each._p_oid for each in objects if each._p_changed is None]
         if len(ghosts) > 1:
             self.connection.prefetch(ghosts)

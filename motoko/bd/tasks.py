@@ -32,6 +32,11 @@ class TaskCreator:
     def __init__(self, base: StudyBase) -> None:
         self._base = base
         self._file_ids: dict[tuple[str, int, int, int], str] = {}
+        # What each creation reads and changes, so that another's has it loaded again.
+        content = base.content
+        names = ("Jobs", "Runs", "JobsIndex")
+        trees = [content[name] for name in names if name in content.entries]
+        self._containers = [content.entries, *(getattr(each, "entries", each) for each in trees)]
 
     def create(
         self,
@@ -54,6 +59,7 @@ class TaskCreator:
         Returns:
             ``(run, job)`` pairs; existing ones where job, executable and identity are the same.
         """
+        self._base.prefetch(self._containers)
         exec_id = self._file(executable)
         file_ids = [exec_id, *(self._file(path) for path in files)]
         wanted = {**run, "exec": exec_id}

@@ -1441,7 +1441,7 @@ class TestTheRest:
         async def main(workflow, **params):
             arguments = ("orchestrator", "start", "--run_name", workflow.run_name)
             done = await asyncio.to_thread(flow.motoko, *arguments)
-            assert done.returncode == 1 and "is running already" in done.stderr
+            assert done.returncode == 5 and "is running already" in done.stderr
             done = await asyncio.to_thread(flow.motoko, *arguments[:-1], workflow.run_name + "2")
             assert done.returncode == 0, done.stderr
             assert [o["run_name"] for o in flow.ps()["orchestrators"]] == [workflow.run_name]
