@@ -124,10 +124,22 @@ def requests(runtime: Runtime) -> list[Request]:
 def not_wanted(runtime: Runtime, choose: Callable[[str], bool] = lambda run_name: True) -> None:
     """The chosen ones (all) were stopped: no supervisor is to start them again by itself."""
     for request in requests(runtime):
-        if request.wanted and choose(request.run_name):
-            stopped = dataclasses.replace(request, wanted=False)
-            path = request_path(runtime, request.run_name)
-            write_atomically(path, json.dumps(dataclasses.asdict(stopped)))
+        if choose(request.run_name):
+            _note(runtime, request, wanted=False)
+
+
+def wanted_again(runtime: Runtime, run_name: str) -> None:
+    """One that was stopped is started again."""
+    request = read(request_path(runtime, run_name))
+    if request is not None:
+        _note(runtime, request, wanted=True)
+
+
+def _note(runtime: Runtime, request: Request, *, wanted: bool) -> None:
+    if request.wanted != wanted:
+        noted = dataclasses.replace(request, wanted=wanted)
+        path = request_path(runtime, request.run_name)
+        write_atomically(path, json.dumps(dataclasses.asdict(noted)))
 
 
 def note_end(runtime: Runtime, run_name: str, end: End) -> None:

@@ -147,9 +147,9 @@ class Crew:
         # Its record may name one that a predecessor started without having seen it get ready.
         if self._adopt(member):
             return
-        if member.spec.kind == KIND:
-            self.detached.before_start(member.spec)
         try:
+            if member.spec.kind == KIND:
+                self.detached.before_start(member.spec)
             child = spawn(member.spec, self._runtime, self._settings, partial(self._died, member))
         except OSError as error:
             self._died(member, f"could not be started: {error}")

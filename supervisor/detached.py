@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from motoko.runtime import Runtime, living_orchestrators
 from motoko.supervisor import daemons
 from motoko.supervisor.child import Child
 from motoko.supervisor.daemons import Spec
+
+log = logging.getLogger(__name__)
 
 REGISTRATION_POLL_S = 0.05
 
@@ -65,10 +68,14 @@ class Detached:
     def before_start(self, spec: Spec) -> None:
         """One is about to be started: how an earlier one has ended is of no interest any more."""
         detached.end_path(self._runtime, run_name(spec)).unlink(missing_ok=True)
+        detached.wanted_again(self._runtime, run_name(spec))
 
     def stopped(self, spec: Spec) -> None:
         """One is stopped on purpose."""
-        detached.not_wanted(self._runtime, lambda name: name == run_name(spec))
+        try:
+            detached.not_wanted(self._runtime, lambda name: name == run_name(spec))
+        except OSError as error:  # a full disk is no reason to go on with it
+            log.error("%s: the next supervisor will start it again: %s", spec.name, error)
 
     def has_ended(self, spec: Spec, child: Child, how: str) -> tuple[str, bool]:
         """How one has died, and whether that is its end."""

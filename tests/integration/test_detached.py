@@ -263,6 +263,24 @@ class TestStopping:
         assert status(flow)["state"] == "stopped" and len(lives(flow)) == 2
         assert flow.motoko("orchestrator", "stop").stdout == f"stopped b (pid {other})\n"
 
+    def test_by_its_daemons_name(self, flow):
+        pid = start(flow, "sleep")
+        name = "orchestrator:a"
+        done = flow.motoko("restart", name)
+        assert done.returncode == 0 and "restarted orchestrator:a" in done.stdout, done.stderr
+        other = running(flow, other_than=pid)["pid"]
+        assert flow.motoko("stop", name).stdout == f"stopped {name} (pid {other})\n"
+        assert status(flow)["state"] == "stopped"
+        assert flow.motoko("start", name).returncode == 0
+        last = running(flow)["pid"]
+        # It is wanted again, also by the next supervisor.
+        who = [supervisor_identity(load(flow.path)).pid, last]
+        for each in who:
+            kill9(each)
+        wait_until(lambda: not any(Identity.of(each) for each in who), "they are dead")
+        flow.supervise("--no-launchers")
+        running(flow, other_than=last)
+
     def test_without_a_supervisor(self, flow):
         pid = start(flow, "sleep")
         supervisor = supervisor_identity(load(flow.path))
