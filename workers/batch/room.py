@@ -11,6 +11,8 @@ import fcntl
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from motoko.runtime import write_atomically
+
 
 class Room:
     """The room for the jobs of one study.
@@ -29,6 +31,12 @@ class Room:
         self._study = study
         self._others = [name for name in studies if name != study]
         self._limit = limit
+        self._noted: int | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return self._limit is not None
 
     def free(self, mine: int) -> int | None:
         """How many jobs may be added to ``mine``; ``None`` if that is not limited."""
@@ -46,9 +54,11 @@ class Room:
 
     def note(self, mine: int) -> None:
         """This study has so many jobs."""
-        if self._limit is not None:
+        if self._limit is not None and mine != self._noted:
             self._directory.mkdir(parents=True, exist_ok=True)
-            (self._directory / f"jobs-{self._study}").write_text(f"{mine}\n")
+            # Others read it at any time.
+            write_atomically(self._directory / f"jobs-{self._study}", f"{mine}\n")
+            self._noted = mine
 
 
 def counted(directory: Path, studies: Collection[str]) -> int:
