@@ -69,14 +69,13 @@ class Jobs:
         self.runs = BatchRuns(study.name, directory, system, poll, report)
         self._room = Room(directory, study.name, [*config.studies], config.batch.max_submitted)
         self._promised = 0  # of those that the pass being made may submit
+        self._short = False  # some wait for room
         self._leaving = 0  # jobs that have said that they end, a moment ago
 
     def room(self, wanted: int) -> int:
         """How many of the runs that wait may be submitted now; they are counted as such."""
-        with self._room.locked():
-            free = self._room.free(len(self.runs) + self._leaving)
-            self._promised = wanted if free is None else min(wanted, free)
-            self._note()
+        self._promised = self._room.take(len(self.runs) + self._leaving, wanted)
+        self._short = self._promised < wanted
         return self._promised
 
     def passed(self) -> None:
@@ -96,7 +95,8 @@ class Jobs:
         self._note()
 
     def _note(self) -> None:
-        self._room.note(len(self.runs) + self._leaving + self._promised)
+        mine = len(self.runs) + self._leaving + self._promised
+        self._room.note(mine, waiting=self._short)
 
     def intend(
         self, entries: MutableMapping[str, Any], prepared: Prepared, before: JobIntent | None
