@@ -77,6 +77,9 @@ class Chaos:
             self.cluster.thaw_controller()
         else:
             self.cluster.start_controller()
+        if how == "kill":
+            # Until it has saved what has happened, it would come back to the same moment for ever.
+            self.pause(10.0, 15.0)
 
     def pause(self, least, most):
         end = time.monotonic() + self.rng.uniform(least, most)
