@@ -71,7 +71,7 @@ typecheck: $(VENV)/.dev
 	    --cache-dir "$(CURDIR)/.mypy_cache" -p motoko
 
 bench: $(VENV)/.test
-	@failed=; for each in idle chain select create wake watcher fan_out plain waiting supervisor; do \
+	@failed=; for each in idle chain select create wake watcher fan_out plain waiting supervisor orchestrators awaits; do \
 	    $(BIN)/python benchmarks/$$each.py || failed="$$failed $$each"; echo; \
 	done; [ -z "$$failed" ] || { echo "not as promised:$$failed" >&2; exit 1; }
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from scratch import PROGRAMS, Scratch, end_cleanly_when_terminated, machine, report
 
 PEER = "0.1.4"
-RATIO = 8.0
+RATIO = 12.0
 PATIENCE_S = 60.0  # for a step, before a chain is given up
 DEFAULT_PEER_VENV = Path.home() / ".cache" / "motoko-benchmarks" / f"motoko-{PEER}"
 

@@ -38,7 +38,7 @@ from pathlib import Path
 
 
 def populate_arg_parser(parser):
-    parser.add_argument("--chains", type=int, required=True)
+    parser.add_argument("--chains", type=int, nargs=2, required=True)
     parser.add_argument("--links", type=int, required=True)
     parser.add_argument("--fans", type=int, nargs=2, required=True)
 
@@ -60,7 +60,7 @@ async def main(workflow, chains, links, fans, run_name, **params):
     (top / f"ready-{run_name}").touch()
     while not (top / "go").exists():
         await asyncio.sleep(0.01)
-    await asyncio.gather(*map(chain, range(chains)))
+    await asyncio.gather(*map(chain, range(*chains)))
     (top / f"done-{run_name}").write_text(repr(time.time()))
     workflow.finished = True
 """,
@@ -106,11 +106,12 @@ def seconds(orchestrators: int, chains: int) -> float:
         scratch.motoko("supervise", "--detach", "--no-launchers")
         finisher = scratch.begin(Path(sys.executable), "-P", "finisher.py")
         _await(scratch.directory, "finisher", 1, [finisher])
-        options = ["--chains", str(chains), "--links", str(LINKS), "--fans", *map(str, FANS)]
+        options = ["--links", str(LINKS), "--fans", *map(str, FANS)]
         started = [
             scratch.begin(
                 PROGRAMS / "motoko",
                 *("orchestrator", "start", "--run_name", f"n{number}", *options),
+                *("--chains", str(number * chains), str((number + 1) * chains)),
             )
             for number in range(orchestrators)
         ]

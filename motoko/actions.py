@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from motoko.dispatch import whose
 from motoko.errors import MotokoError
 from motoko.run_list import failure
 from motoko.selection import TICK_S, TaskSelection, TaskSelectionEval
@@ -175,13 +176,14 @@ class Action:
         if not isinstance(found, bool):
             arguments["runs"] = found
         log.info("fire %s for %s", self.name, manager.study)
-        token = _in_handler.set(True)
+        token, name = _in_handler.set(True), whose.set(self.name)
         try:
             result = self.f(**arguments)
             if inspect.isawaitable(result):
                 await result
         finally:
             _in_handler.reset(token)
+            whose.reset(name)
 
 
 def _signature(found: Any) -> Any:

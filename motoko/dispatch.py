@@ -16,12 +16,14 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 
 from motoko.bus.messages import (
+    VARS,
     Beat,
     DaemonStatus,
     Message,
@@ -29,6 +31,7 @@ from motoko.bus.messages import (
     Replay,
     Resync,
     Transition,
+    VarChanged,
     replay_topic,
 )
 from motoko.bus.publisher import Publisher
@@ -45,6 +48,9 @@ BEATS_SILENT_S = 6.0  # three beats
 NET_S = 2.0  # how long the own connection may be ahead of the bus
 LIVE_DEADLINE_S = 30.0  # a bus that died is back long before
 ASK_S, ASK_MAX_S = 0.25, 2.0  # an answer that does not come is asked for again
+
+# In whose name something is awaited: the orchestrator's function, or a handler.
+whose: ContextVar[str] = ContextVar("motoko_whose", default="main")
 
 RunKey = tuple[str, int]
 K = TypeVar("K")
@@ -90,6 +96,7 @@ class Waiter:
     runs: set[RunKey]
     studies: frozenset[str]
     what: str = ""  # for people
+    who: str = field(default_factory=whose.get)  # likewise
     since: float = field(default_factory=time.time)
     event: asyncio.Event = field(default_factory=asyncio.Event)
     news: list[Transition] = field(default_factory=list)
@@ -168,7 +175,7 @@ class Dispatcher:
         self._subscriber = Subscriber(runtime.bus_subscribe, self._on_message, self._on_live)
         for study in self._streams:
             self._subscriber.subscribe(f"run.{study}.".encode(), f"beat.{study}.".encode())
-        self._subscriber.subscribe(b"daemon.supervisor.", replay_topic(to), *topics)
+        self._subscriber.subscribe(b"daemon.supervisor.", VARS.encode(), replay_topic(to), *topics)
         self._status = status
         self._tasks = [self.loop.create_task(self._safety_net())]
         if status is not None:
@@ -261,6 +268,10 @@ class Dispatcher:
                 for waiter in self._waiters.values():
                     waiter.stopped = True
                     waiter.event.set()
+            case VarChanged():
+                for waiter in self._waiters.values():
+                    if not waiter.interest.states_only and waiter.interest.accepts is None:
+                        waiter.event.set()  # its condition may be code
             case _ if self._on_other is not None:
                 self._on_other(message)
 

@@ -16,9 +16,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from motoko.actions import ALL, Action, ErrorHandlers, in_handler, round_of
-from motoko.bus.messages import OrchestratorStatus, Transition
-from motoko.dispatch import Dispatcher, Interest
+from motoko.bus.messages import OrchestratorStatus, Transition, VarChanged
+from motoko.dispatch import Dispatcher, Interest, Waiter
 from motoko.errors import ConfigError, NoSupervisor, WorkflowStopped
+from motoko.identity import Identity
 from motoko.orchestrators import registered
 from motoko.runtime import Runtime, locate
 from motoko.selection import TICK_S
@@ -119,6 +120,17 @@ class Execution:
             since=awaits[0].since if awaits else None,
             counts=asdict(dispatcher.counters),
         )
+
+    @property
+    def awaits(self) -> list[Waiter]:
+        """What is awaited just now, the longest first."""
+        return [] if self._dispatcher is None else self._dispatcher.awaits
+
+    def tell_of_var(self, name: str) -> None:
+        """Tell whoever waits that a value of ``workflow.vars`` is another."""
+        if self._dispatcher is not None:
+            who = Identity.mine()
+            self._dispatcher.publish(VarChanged(name, who.pid, who.host))
 
     def served(self) -> Runtime | None:
         """Where the workflow's servers listen; a supervisor is started if there is none.

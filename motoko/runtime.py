@@ -24,6 +24,7 @@ from motoko.identity import Identity, processes_with
 
 # Linux allows 107 bytes in a Unix socket's path.
 SOCKET_PATH_MAX = 107
+EXIT_LOCKED = 75  # EX_TEMPFAIL: a daemon ends so if another process holds its lock
 _LONGEST_NAME = len("zeo-0123456789abcdef")
 
 

@@ -4,51 +4,91 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from motoko.errors import ChangeConflict
+
+_NOTHING = b""  # what is known of a name that has no value
+
+
+def _tell_nobody(name: str) -> None:
+    """The default of who is told."""
 
 
 class WorkflowVars:
     """A namespace of attributes, stored in ``.wf/wf.db``.
 
-    An assignment is stored at once, and seen by all processes of the workflow. A value is stored
-    as it is when assigned: a list that is changed afterwards must be assigned again. ``del``
-    removes a name; reading or removing one that was never assigned raises ``AttributeError``. A
-    user's pending changes of runs are neither saved nor lost by any of it.
+    An assignment is stored at once, and seen by all processes of the workflow at their next read. A
+    value is stored as it is when assigned: a list that is changed afterwards must be assigned
+    again. ``del`` removes a name; reading or removing one that was never assigned raises
+    ``AttributeError``. A user's pending changes of runs are neither saved nor lost by any of it.
+
+    Assigning or removing what somebody else has changed since it was last read through this object
+    raises ``ChangeConflict``, and nothing is stored: read again, and decide. What was never read
+    is simply replaced.
 
     Args:
         db_fname: path of the file, which is made at the first assignment.
+        tell: called with a name when its value has been stored or removed.
     """
 
-    def __init__(self, db_fname: str | Path) -> None:
-        object.__setattr__(self, "db_fname", str(db_fname))
-        object.__setattr__(self, "_cache", (None, {}))
+    def __init__(self, db_fname: str | Path, tell: Callable[[str], None] = _tell_nobody) -> None:
+        set_here = super().__setattr__
+        set_here("db_fname", str(db_fname))
+        set_here("_tell", tell)
+        set_here("_cache", (None, {}))
+        set_here("_seen", {})  # by name, its pickled value as it was last read or assigned here
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         values = self._read()
-        try:
-            return values[name]
-        except KeyError:
+        if name not in values:
+            self._seen[name] = _NOTHING
             known = ", ".join(sorted(values)) or "none"
-            raise AttributeError(f"workflow.vars has no {name!r} (assigned: {known})") from None
+            raise AttributeError(f"workflow.vars has no {name!r} (assigned: {known})")
+        # As it is stored: what is done to the one that is handed out changes nothing here.
+        self._seen[name] = values[name]
+        return pickle.loads(values[name])
 
     def __setattr__(self, name: str, value: Any) -> None:
+        new = pickle.dumps(value)
         with self._opened() as root:
+            self._check(name, root, new)
             root[name] = value
+        self._seen[name] = new
+        self._tell(name)
 
     def __delattr__(self, name: str) -> None:
         with self._opened() as root:
             if name not in root:
+                self._seen[name] = _NOTHING
                 raise AttributeError(f"workflow.vars has no {name!r}")
+            self._check(name, root, _NOTHING)
             del root[name]
+        self._seen[name] = _NOTHING
+        self._tell(name)
 
     def __dir__(self) -> list[str]:
         return sorted(self._read())
 
-    def _read(self) -> dict[str, Any]:
+    def _check(self, name: str, root: Any, new: bytes) -> None:
+        """Raise ``ChangeConflict`` if somebody else has changed what was last read here."""
+        present = pickle.dumps(root[name]) if name in root else _NOTHING
+        known = self._seen.get(name, present)
+        # Also if it is the same by now: two that count on would count once.
+        if not _same(present, known):
+            raise ChangeConflict(
+                f"workflow.vars: {name!r} was set to {_shown(new)} here and to {_shown(present)} "
+                f"by somebody else (it was {_shown(known)})",
+                hint="read it again and decide: only one of the two can be kept",
+            )
+
+    def _read(self) -> dict[str, bytes]:
+        """All values, pickled."""
         path = Path(self.db_fname)
         with self._locked(fcntl.LOCK_SH):
             try:
@@ -59,7 +99,7 @@ class WorkflowVars:
             known, values = self._cache
             if known != stamp:
                 with self._connected(read_only=True) as root:
-                    values = dict(root)
+                    values = {name: pickle.dumps(value) for name, value in root.items()}
                 object.__setattr__(self, "_cache", (stamp, values))
             return dict(values)
 
@@ -92,3 +132,18 @@ class WorkflowVars:
         with open(path, "a") as file:
             fcntl.flock(file, kind)
             yield
+
+
+def _shown(value: bytes) -> str:
+    return repr(pickle.loads(value)) if value else "nothing"
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    """Whether two pickled values are equal; equal ones need not be pickled alike."""
+    if one == other or not (one and other):
+        return one == other
+    first, second = pickle.loads(one), pickle.loads(other)
+    try:
+        return bool(first == second)
+    except (TypeError, ValueError):  # arrays
+        return pickle.dumps(first) == pickle.dumps(second)

@@ -114,7 +114,8 @@ class Workflow:
     def vars(self) -> WorkflowVars:
         """Values that outlive the orchestrator, stored in ``.wf/wf.db`` at each assignment."""
         if self._vars is None:
-            self._vars = WorkflowVars(Path(self.directory, ".wf", "wf.db"))
+            path = Path(self.directory, ".wf", "wf.db")
+            self._vars = WorkflowVars(path, self._execution.tell_of_var)
         return self._vars
 
     @property

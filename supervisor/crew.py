@@ -21,7 +21,7 @@ from motoko.detached import KIND
 from motoko.identity import Identity
 from motoko.log_files import fields
 from motoko.log_reading import tail
-from motoko.runtime import Runtime
+from motoko.runtime import EXIT_LOCKED, Runtime
 from motoko.supervision import StopGroup
 from motoko.supervisor.child import Child, adopt, spawn
 from motoko.supervisor.daemons import Spec, may_start
@@ -253,10 +253,14 @@ class Crew:
         pid = child.identity.pid if child is not None else None
         member.child, member.detail = None, ""
         asked = entry.state is State.STOPPING
+        is_double = False
         if member.spec.kind == KIND and child is not None:
             how, final = self.detached.has_ended(member.spec, child, how)
-        do = entry.died(self._loop.time(), how, final=final)
-        self._restarts.died(member.name, entry.restarts, pid)
+        else:
+            # One that a predecessor started just before its end, unseen: to be adopted.
+            is_double = how == f"exited with {EXIT_LOCKED}"
+        do = entry.died(self._loop.time(), how, final=final, is_double=is_double)
+        self._restarts.died(member.name, entry.restarts, None if is_double else pid)
         if self._restarts.problem:  # most likely why it has died: it could not tell itself
             entry.last_exit = f"{entry.last_exit}; {self._restarts.problem}"
         if asked:

@@ -71,7 +71,8 @@ class Entry:
     since a daemon that gets ready does work. Being ready for ``settled`` forgets both.
 
     ``restarts`` counts its deaths, whatever follows them, save those that were asked for by
-    :meth:`stop`; ``last_exit`` tells why it ended the last time.
+    :meth:`stop`, and those of a second process that has found the first one alive; ``last_exit``
+    tells why it ended the last time.
     """
 
     name: str
@@ -127,8 +128,11 @@ class Entry:
         self._killed_because, self.wake_at = reason, None
         return Do.KILL
 
-    def died(self, now: float, how: str, *, final: bool = False) -> Do:
-        """It has ended (``final``: as it should, and not to come back), or could not be started."""
+    def died(self, now: float, how: str, *, final: bool = False, is_double: bool = False) -> Do:
+        """It has ended, or could not be started.
+
+        ``final``: it ended as it should, and is not to come back; ``is_double``: another one lives.
+        """
         self._begun = True
         self.pid, self.wake_at = None, None
         if self.state in (State.STOPPING, State.STOPPED):
@@ -140,7 +144,7 @@ class Entry:
         if final:
             self.state = State.ENDED
             return Do.NOTHING
-        self.restarts += 1
+        self.restarts += not is_double
         if self.state is State.READY:
             if now - self._ready_at >= self.policy.settled:
                 self._failures = self._relapses = 0

@@ -12,11 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # With --import-mode=importlib nothing puts this directory on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from support import Flow, processes_in, sockets_in, wait_until, write_workflow
+
+# How fast a machine draws examples is no property of ours.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 TEST_LOGS = Path(__file__).parent.parent / "test-logs"
 # Tests in these directories start processes.

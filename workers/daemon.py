@@ -18,9 +18,7 @@ from motoko.config import WorkflowConfig, load
 from motoko.errors import MotokoError
 from motoko.identity import Identity
 from motoko.log_files import LogFile, log_to
-from motoko.runtime import Runtime, locate, write_atomically
-
-EXIT_LOCKED = 75  # EX_TEMPFAIL: another process holds this daemon's lock
+from motoko.runtime import EXIT_LOCKED, Runtime, locate, write_atomically
 
 
 @dataclass(frozen=True)

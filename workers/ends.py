@@ -14,7 +14,12 @@ from motoko.states import CREATED, FAILED, FAILED_STATES, FINISHED, RUNNING_STAT
 RETRY_PAUSE_S = 1.0
 RETRY_PAUSE_MAX_S = 60.0
 # What BlackDynamite's client says when its server goes away under it, or is away when it starts.
-_CONNECTION_LOST = ("ClientDisconnected", "could not understand host", "DisconnectedError")
+_CONNECTION_LOST = (
+    "ClientDisconnected",
+    "DisconnectedError",
+    "could not understand host",
+    "cannot spawn a server on host",
+)
 
 
 @dataclass(frozen=True)

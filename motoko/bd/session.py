@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import pickle
@@ -31,6 +30,7 @@ import transaction
 
 from motoko.bd.base import StudyBase
 from motoko.bd.changes import Change, apply_again, capture, changes
+from motoko.bd.file_lock import locked_file
 from motoko.bd.storage import PATIENCE_S, can_be_repeated
 from motoko.errors import ChangeConflict, MotokoError, StudyUnavailable
 
@@ -265,20 +265,13 @@ class Session:
 
     def _opened_lock(self, base: StudyBase) -> int:
         path = base.study.directory / ".bd" / "create.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        deadline = time.monotonic() + LOCK_DEADLINE_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return descriptor
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    os.close(descriptor)
-                    raise StudyUnavailable(
-                        f"{path} was held by another process for {LOCK_DEADLINE_S:.0f} s",
-                        hint=f"a stopped process may hold it: `fuser -v {path}` names it",
-                    ) from error
-                time.sleep(0.002)
+        descriptor = locked_file(path, LOCK_DEADLINE_S)
+        if descriptor is None:
+            raise StudyUnavailable(
+                f"{path} was held by another process for {LOCK_DEADLINE_S:.0f} s",
+                hint=f"a stopped process may hold it: `fuser -v {path}` names it",
+            )
+        return descriptor
 
     def _unlock(self) -> None:
         if self._locked is not None:

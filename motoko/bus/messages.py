@@ -136,6 +136,14 @@ class OrchestratorStatus(msgspec.Struct, frozen=True, tag="orchestrator/1", tag_
     gone: bool = False
 
 
+class VarChanged(msgspec.Struct, frozen=True, tag="var/1", tag_field="type"):
+    """A value of ``workflow.vars`` has been stored or removed: conditions may depend on it."""
+
+    name: str
+    pid: int
+    host: str
+
+
 Message: TypeAlias = (
     Transition
     | Beat
@@ -145,10 +153,12 @@ Message: TypeAlias = (
     | ReplayRequest
     | Replay
     | OrchestratorStatus
+    | VarChanged
 )
 
 ASK = "ask."
 ORCHESTRATOR = "orchestrator."
+VARS = "vars."
 
 MAX_BRACKETS = 100
 MAX_DEPTH = 10
@@ -195,6 +205,8 @@ def topic(message: Message) -> bytes:
             return replay_topic(to)
         case OrchestratorStatus(run_name=run_name):
             return f"{ORCHESTRATOR}{_escaped(run_name)}.".encode()
+        case VarChanged():
+            return VARS.encode()
 
 
 def run_topic(study: str, run_name: str | None = None) -> bytes:

@@ -96,6 +96,10 @@ def start_parser() -> Parser:
         help="when a detached one that has died is started again (default: motoko.yaml's, or "
         f"{RESTARTS[0]})",
     )
+    parser.add_giving_way("quiet", action="store_true", help="show no progress")
+    parser.add_giving_way(
+        "json", action="store_true", help="print the progress as JSON objects, one a line"
+    )
     parser.add_argument("--wait", help=argparse.SUPPRESS)  # 0.1.4's poll interval: nothing polls
     return parser
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
@@ -13,8 +16,19 @@ from motoko import control
 from motoko.config import WorkflowConfig, load
 from motoko.errors import MotokoError
 
+if TYPE_CHECKING:
+    from motoko.workflow import Workflow
+
 # What the workflow's own options come on top of; for shells, which must not import it.
-_START_OPTIONS = ("--run_name", "--detach", "--retry-failed", "--fresh", "--restart", "--help")
+_START_OPTIONS = (
+    "--run_name",
+    "--detach",
+    "--retry-failed",
+    "--fresh",
+    "--restart",
+    "--quiet",
+    "--json",
+)
 
 
 class _Start(click.Command):
@@ -73,9 +87,21 @@ def start(context: click.Context) -> None:
             restart = values.motoko_restart
             click.echo(detached.start(config, values.run_name, context.args, restart))
         else:
-            workflow.execute(**parameters)
+            with _progress(workflow, quiet=values.motoko_quiet, as_json=values.motoko_json):
+                workflow.execute(**parameters)
     finally:
         workflow._close()
+
+
+def _progress(
+    workflow: Workflow, *, quiet: bool, as_json: bool
+) -> contextlib.AbstractContextManager[object]:
+    """What shows the progress: on a terminal, or where it is asked for."""
+    if quiet or not (as_json or sys.stderr.isatty()):
+        return contextlib.nullcontext()
+    from motoko.cli.progress import Progress
+
+    return Progress(workflow, as_json=as_json)
 
 
 def _retry_failed(config: WorkflowConfig, run_name: str) -> None:

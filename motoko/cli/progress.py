@@ -1,8 +1,9 @@
-"""The progress of a workflow's runs, study by study."""
+"""The progress of a workflow's runs, study by study, and what its orchestrator waits for."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from motoko.bus.messages import Transition
 from motoko.states import FAILED_STATES, FINISHED, RUNNING_STATES, WAITING_STATES
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
     from rich.table import Table
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 COLUMNS = ("created", "running", "finished", "failed")
 # Lines for a file or a pipe: no more than one a study in this time.
 LINE_EVERY_S = 2.0
+OBJECT_EVERY_S = 0.5
+AWAITS_SHOWN = 5
 PROCESSES_POLL_S = 0.1
 
 
@@ -39,11 +43,14 @@ def column(state: str | None) -> str:
 class Progress:
     """Shows how many runs of a workflow's run_name are in which state, while the block runs.
 
-    A live table on a terminal, plain lines otherwise; always on stderr.
+    A live table on a terminal, plain lines otherwise, both on stderr; or JSON objects on stdout,
+    one a line. What the orchestrator waits for is in the table and in the objects.
     """
 
-    def __init__(self, workflow: Workflow) -> None:
+    def __init__(self, workflow: Workflow, *, as_json: bool = False) -> None:
         self._workflow = workflow
+        self._as_json = as_json
+        self._flushing: asyncio.TimerHandle | None = None
         self._states: dict[str, dict[int, str]] = {name: {} for name in workflow.task_managers}
         self._printed: dict[str, tuple[str, float]] = {}
         self._live: Live | None = None
@@ -53,13 +60,13 @@ class Progress:
         for name, manager in self._workflow.task_managers.items():
             for run, _ in manager.select():
                 self._states[name][run.entries["id"]] = str(run.entries.get("state"))
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._as_json:
             from rich.console import Console
             from rich.live import Live
 
             console = Console(stderr=True)
             self._live = Live(
-                get_renderable=self._table,
+                get_renderable=self._shown,
                 console=console,
                 refresh_per_second=4,
                 # Else a result that is sent to a file would be shown here instead.
@@ -77,6 +84,8 @@ class Progress:
         self._workflow._execution.listeners.remove(self._on_transition)
         if self._live is not None:
             self._live.stop()
+        elif self._as_json:
+            self._object()
         else:
             for name in self._states:
                 self._line(name, at_once=True)
@@ -135,7 +144,12 @@ class Progress:
             states.pop(change.run_id, None)
         else:
             states[change.run_id] = change.new
-        if self._live is None:
+        if self._as_json:
+            if self._flushing is None:
+                # What comes soon after it is told together with it.
+                loop = asyncio.get_running_loop()
+                self._flushing = loop.call_later(OBJECT_EVERY_S, self._object)
+        elif self._live is None:
             self._line(change.study)
 
     def _counts(self, study: str) -> Counter[str]:
@@ -149,6 +163,35 @@ class Progress:
             return
         self._printed[study] = text, time.monotonic()
         print(f"{study}: {text}", file=sys.stderr, flush=True)
+
+    def _object(self) -> None:
+        """Print everything as one JSON object."""
+        self._flushing = None
+        now = time.time()
+        counts = {study: self._counts(study) for study in self._states}
+        found = {
+            "time": round(now, 3),
+            "run_name": self._workflow.run_name,
+            "studies": {s: {name: count[name] for name in COLUMNS} for s, count in counts.items()},
+            "awaits": [
+                {"who": each.who, "what": each.what, "seconds": round(now - each.since, 1)}
+                for each in self._workflow._execution.awaits
+            ],
+        }
+        print(json.dumps(found), flush=True)
+
+    def _shown(self) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
+        awaits, now = self._workflow._execution.awaits, time.time()
+        lines = [
+            Text(f"{each.who} waits since {now - each.since:.0f} s for {each.what}", style="dim")
+            for each in awaits[:AWAITS_SHOWN]
+        ]
+        if len(awaits) > AWAITS_SHOWN:
+            lines.append(Text(f"and {len(awaits) - AWAITS_SHOWN} more", style="dim"))
+        return Group(self._table(), *lines)
 
     def _table(self) -> Table:
         from rich.table import Table

@@ -21,6 +21,8 @@ KILLS = int(os.environ.get("MOTOKO_KILLS", "20"))
 RUNS = 3 * KILLS // 2
 SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
 STUDIES = ("one", "two", "three")
+# Some are killed again and again before they are ready, which is no reason to give them up here.
+SETTINGS = "supervisor: {attempts: 1000, backoff_max: 2}\n"
 PLAIN = ("one", "two")  # `three` speaks to its server, which may fail an attempt when that dies
 
 # Each execution leaves a file; the exit code tells nothing else.
@@ -69,7 +71,7 @@ def flow(workflow) -> Flow:
         f"  {study}:\n" + ("    finish: on-exit\n" if study in PLAIN else "") for study in STUDIES
     )
     text = f"task_managers:\n{managers}\norchestrator: orchestrator.main\nretries: 10\nslots: 4\n"
-    flow.path.write_text(text)
+    flow.path.write_text(text + SETTINGS)
     (flow.directory / "orchestrator.py").write_text(ORCHESTRATOR)
     for study in PLAIN:
         (flow.directory / study / "launch.sh").write_text(LAUNCH)
@@ -132,7 +134,9 @@ def test_it_ends_and_every_run_is_finished(flow):
                 crew.kill(rng.choice(sorted(crew.known)))
             flow.supervise()
         else:
-            wait_until(lambda name=name: crew.look() or name in crew.known, f"{name} is back")
+            wait_until(
+                lambda name=name: crew.look() or name in crew.known, f"{name} is back", timeout=60
+            )
             crew.kill(name)
         crew.look()
         assert orchestrator.poll() is None, orchestrator.communicate()[0]

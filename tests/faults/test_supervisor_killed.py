@@ -199,6 +199,7 @@ def test_daemons_that_have_no_record_yet(flow, tmp_path, command):
         out, _ = second.communicate(timeout=20)
         assert second.returncode == 0, out
         all_is_well(flow)
+        assert all(daemon["restarts"] == 0 for daemon in flow.daemons().values()), "nobody died"
     kill(flow)
 
 

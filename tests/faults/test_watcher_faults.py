@@ -172,6 +172,27 @@ def test_frozen_and_replaced(scene):
     here.check()
 
 
+@pytest.mark.parametrize("held", [0, 1])
+def test_more_pushes_than_the_queue_holds(workflow, monkeypatch, held):
+    """They are dropped, and read from the log when the queue is empty."""
+    flow = workflow()
+    path = os.pathsep.join([str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("MOTOKO_FAULT_QUEUE", str(held))
+    flow.supervise("--no-launchers")
+    other, listener = Other(flow), Listener(flow)
+    try:
+        numbers = other.create("mult", [1.0, 2.0])
+        other.play("mult", numbers, *ROUND, times=20)
+        check(flow, listener.up_to(other, "mult"))
+        assert len(listener.told["mult"]) == 2 + 20 * 2 * 3
+        counters = listener.counters
+        assert counters["gaps"] == counters["holes"] == 0, counters
+    finally:
+        for each in (other, listener):
+            each.close()
+
+
 def test_a_frozen_server(workflow):
     """It delays no other study, not even a new watcher; it is replaced, and nothing is missing."""
     flow = workflow(studies=("mult", "add"))

@@ -24,6 +24,7 @@ from support import kill9, processes_in, sockets_in, wait_until, write_workflow
 
 from motoko import MotokoError, NoSupervisor, RunFailed, RunList, TaskSelectionEval, Workflow
 from motoko.bd.session import session
+from motoko.dispatch import Interest
 from motoko.errors import ConfigError, ConstraintError
 
 DEADLINE_S = 40
@@ -664,3 +665,45 @@ def test_a_supervisor_killed_with_nobody_waiting(workflow):
         assert len(wf.mult.createTask(x=[1.0, 2.0])) == 2
     finally:
         wf._close()
+
+
+# Listens to the bus, as orchestrators do, and assigns when it is told to.
+ASSIGNS = """
+import asyncio, sys
+from motoko import Workflow
+
+async def main():
+    workflow = Workflow(sys.argv[1])
+    await workflow._execution.attached()
+    print("listens", flush=True)
+    for line in sys.stdin:
+        workflow.vars.theirs = line.strip()
+        await asyncio.sleep(0)
+    workflow._close()
+
+asyncio.run(main())
+"""
+
+
+def test_vars_wake_those_who_may_read_them(wf, flow):
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", ASSIGNS, str(flow.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "listens\n"
+
+    async def main():
+        dispatcher = await wf._execution.attached()
+        code, states = Interest(studies=["mult"]), Interest(studies=["mult"], states_only=True)
+        with dispatcher.waiting(code) as first, dispatcher.waiting(states) as second:
+            process.stdin.write("a value\n")
+            process.stdin.flush()
+            while getattr(wf.vars, "theirs", None) != "a value":
+                await first.wait()
+            assert not second.event.is_set()
+
+    script(wf, main)
+    process.communicate("", timeout=20)
+    assert process.returncode == 0

@@ -106,6 +106,7 @@ class TestDescribe:
             (End(code=255), "signal 127"),
             (End(code=120), "run directory is gone"),
             (End(code=1, stderr="x\nZEO.Exceptions.ClientDisconnected: y"), "database connection"),
+            (End(code=1, stderr="RuntimeError: cannot spawn a server on host: z"), "database conn"),
             (End(code=1, reason="because"), "because"),
         ],
     )

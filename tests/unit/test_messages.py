@@ -17,6 +17,7 @@ from motoko.bus.messages import (
     SlotsFreed,
     Transition,
     UnknownType,
+    VarChanged,
     decode,
     encode,
     run_topic,
@@ -36,6 +37,7 @@ MESSAGES = [
     Replay("mult", "token", 3, "x", 0, [TRANSITION] * 300),
     Replay("mult", "token", 3, "x", 1, [], True, False, "00" * 8, "e1", 7),
     OrchestratorStatus("a.b", 17, "host", ["mult.1"], 1, 3.5, {"gaps": 1}),
+    VarChanged("count", 17, "host"),
 ]
 names = st.text(st.characters(exclude_categories=["Cs"]))
 

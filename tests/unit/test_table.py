@@ -199,6 +199,13 @@ def test_every_death_is_counted_and_has_a_reason():
     assert found.retry() is Do.SPAWN and found.restarts == 3
 
 
+def test_a_second_process_is_no_death():
+    found = entry()
+    found.spawned(0.0, 100)
+    assert found.died(1.0, "exited with 75", is_double=True) is Do.NOTHING
+    assert (found.state, found.restarts, found.last_exit) == (State.BACKOFF, 0, "exited with 75")
+
+
 def test_an_end_that_was_asked_for_is_no_restart_and_says_who_asked():
     found = ready()
     found.stop("stopped by request")

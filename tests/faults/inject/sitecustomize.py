@@ -7,6 +7,8 @@ sends out, that share is dropped, doubled or held back behind later ones, each.
 reaches a point for the so-manieth time, once (the file says so): ``publish`` before a transition is
 published, ``published`` after it, ``walk`` in the middle of reading the runs.
 
+``MOTOKO_FAULT_QUEUE=<n>``: the watcher's queue of pushes holds no more than these.
+
 ``MOTOKO_FAULT_LAUNCHER=<point>:<number>:<signal>:<file>``: the same for launchers. The points are
 what it is about to do, in ``LAUNCHER``; with ``-ed`` what it has just done.
 
@@ -170,6 +172,10 @@ if "motoko.workers.bus" in sys.orig_argv and "MOTOKO_FAULT_BUS" in os.environ:
 if "motoko.workers.watcher" in sys.orig_argv and "MOTOKO_FAULT_WATCHER" in os.environ:
     point, number, name, file = os.environ["MOTOKO_FAULT_WATCHER"].split(":", 3)
     faulty_watcher(hit(point, int(number), name, file))
+if "motoko.workers.watcher" in sys.orig_argv and "MOTOKO_FAULT_QUEUE" in os.environ:
+    from motoko.workers import watch_storage
+
+    watch_storage.QUEUE_MAX = int(os.environ["MOTOKO_FAULT_QUEUE"])
 if "motoko.workers.launcher" in sys.orig_argv and "MOTOKO_FAULT_LAUNCHER" in os.environ:
     point, number, name, file = os.environ["MOTOKO_FAULT_LAUNCHER"].split(":", 3)
     faulty_launcher(hit(point, int(number), name, file))
