@@ -80,9 +80,18 @@ def start(
 
 @functools.cache
 def environment() -> dict[str, str]:
-    """A run's environment: ours, with this Python's programs (canYouDigIt) first on PATH."""
-    programs = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])}
+    """A run's environment: ours, with :func:`programs` first on PATH."""
+    path = os.pathsep.join([*programs(), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path}
+
+
+def programs() -> list[str]:
+    """Where a run finds programs first: what it must not start, then this Python's, canYouDigIt.
+
+    BlackDynamite's client that misses its server for a moment, since it is being restarted, would
+    start one of its own, beside ours and on the same database.
+    """
+    return [str(Path(__file__).parent / "in_runs"), str(Path(sys.executable).parent)]
 
 
 def read_claim(directory: Path, attempt: int) -> Claim | None:

@@ -494,7 +494,7 @@ class TestLauncher:
         assert "launcher:mult" in flow.pids() and "launcher:add" not in flow.pids()
         assert flow.motoko("launcher").returncode == 0
         assert "launcher:add" in flow.pids()
-        assert flow.motoko("launcher", "--generator", "slurmCoat").returncode == 2
+        assert flow.motoko("launcher", "--generator", "pbsCoat").returncode == 2
         with following(flow, "launcher", "-l", "-bd", "mult") as log:
             assert "mult" in log.readline()
 

@@ -575,8 +575,8 @@ class TestStartLauncherDaemons:
         wf = Workflow(flow.path)
         with pytest.raises(AttributeError, match="mult"):
             wf.start_launcher_daemons(Namespace(bd_study="nothing"))
-        with pytest.raises(ConfigError, match="slurm"):
-            wf.start_launcher_daemons(Namespace(bd_study="mult", generator="slurm"))
+        with pytest.raises(ConfigError, match="pbs"):
+            wf.start_launcher_daemons(Namespace(bd_study="mult", generator="pbs"))
         monkeypatch.setenv("BLACKDYNAMITE_RUN_ID", "1")
         with pytest.raises(NoSupervisor):
             wf.start_launcher_daemons(Namespace(bd_study="mult"))

@@ -17,7 +17,7 @@ from motoko import RunFailed, Workflow
 
 CAN_YOU_DIG_IT = Path(sys.executable).parent / "canYouDigIt"
 REPORT = """\
-import json, os, sys
+import json, os, subprocess, sys
 import BlackDynamite as BD
 
 run, job = BD.getRunFromScript()
@@ -28,6 +28,8 @@ seen = {
     "cwd": os.getcwd(),
     "env": {k: v for k, v in os.environ.items() if k.startswith("BLACKDYNAMITE_")},
     "path": os.environ["PATH"],
+    # As BlackDynamite's client does it that misses its server.
+    "server": subprocess.run("zdaemon -C x start", shell=True, stderr=-1, text=True).stderr,
 }
 run.start()
 seen["started"] = run.state
@@ -159,7 +161,8 @@ class TestRunDirectory:
         }
         assert (seen["state"], seen["started"]) == ("launched", "START")
         assert seen["cwd"] == seen["run_path"] == str(directory)
-        assert seen["path"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+        assert seen["path"].split(os.pathsep)[1] == str(Path(sys.executable).parent)
+        assert seen["server"].startswith("a run starts no ZEO server")
         assert seen["version"] == run.blackdynamite_version
         assert run.start_time is not None
         requirements = run.base.configfiles[run.python_requirements].file

@@ -62,6 +62,7 @@ EnforcePartLimits=ALL
 MpiDefault=none
 SwitchType=switch/none
 MessageTimeout=5
+BatchStartTimeout=2
 SlurmdTimeout=6
 SlurmctldTimeout=10
 InactiveLimit=0

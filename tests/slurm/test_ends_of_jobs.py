@@ -66,6 +66,15 @@ class TestByThemselves:
         assert len(set(jobs)) == 2 and jobs[-1] == run.entries["batch_job_id"]
         assert (place(flow, run) / f"r.o{run.id}.1").exists()
 
+    def test_timeout(self, batch, cluster):
+        """The policy of motoko.yaml: Motoko ends the job."""
+        flow, session = batch(yaml="timeout: 2s\n")
+        run = session.create(SLEEP)
+        job = executing(session, run)
+        failed(session, run, "longer than its time limit of 2 s")
+        wait_until(lambda: cluster.job(job)["state"] == "CANCELLED", "its job is cancelled")
+        assert len(executions(place(flow, run))) == 1
+
     def test_time_limit(self, batch, cluster):
         """With and without a trap in the script, and one that has said that it is FINISHED."""
         flow, session = batch()

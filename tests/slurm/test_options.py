@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from batch import entries, executing, finished, job_of
+from batch import entries, executing, executions, finished, job_of
 from cluster import Cluster
 from launching import GATE, go, place
 from support import wait_until
@@ -169,18 +169,17 @@ class TestWorkflow:
         study = studies[runs.index(waiting) % 2]
         said = flow.motoko("explain", f"{study}.{waiting.id}").stdout
         assert "max_submitted" in said, said
-        for number, run in enumerate(runs):
-            study = studies[number % 2]
 
-            def begun(run=run, study=study):
-                in_queue()
-                return list(place(flow, run, study).glob("execution-*"))
+        def all_executed():
+            in_queue()
+            places = [place(flow, run, studies[n % 2]) for n, run in enumerate(runs)]
+            begun = [directory for directory in places if executions(directory)]
+            for directory in begun:
+                (directory / "go").touch()
+            assert len(begun) == len(runs), begun
+            return True
 
-            for other, each in enumerate(runs):
-                if (directory := place(flow, each, studies[other % 2])).exists():
-                    (directory / "go").touch()
-            wait_until(begun, f"run {run.id} of {study} is executed", timeout=40)
-            (place(flow, run, study) / "go").touch()
+        wait_until(all_executed, "all have been executed", timeout=60)
         finished(session, *runs)
 
     def test_a_node_elsewhere(self, workflow, monkeypatch):

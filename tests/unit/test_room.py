@@ -1,31 +1,55 @@
 """How many jobs a workflow may have in the queue, over all its launchers."""
 
-from motoko.workers.batch.room import Room
+import pytest
+
+from motoko.workers.batch.room import Room, counted
 
 
-def test_shared(tmp_path):
-    a, b = (Room(tmp_path, name, ["a", "b"], 5) for name in "ab")
-    with a.locked():
-        assert a.free(0) == 5
-        a.note(3)
-    with b.locked():
-        assert (b.free(0), b.free(1)) == (2, 1)
-        b.note(2)
-    assert (a.free(3), a.free(1), b.free(4)) == (0, 2, 0)
-    # The note of a launcher that is dead stays, and its successor counts again.
+@pytest.fixture
+def rooms(tmp_path):
+    return [Room(tmp_path, name, ["a", "b"], 5) for name in "ab"]
+
+
+def test_never_more_than_the_limit(rooms):
+    a, b = rooms
+    assert (a.take(0, 3), b.take(0, 9), a.take(3, 9), b.take(2, 1)) == (3, 2, 0, 0)
+
+
+def test_what_ends_makes_room(rooms, tmp_path):
+    a, b = rooms
+    assert (a.take(0, 5), b.take(0, 1)) == (5, 0)
+    a.note(4, waiting=False)
+    assert (counted(tmp_path, ["a", "b"]), b.take(0, 3)) == (4, 1)
+
+
+def test_shares(rooms):
+    """A study that has most of the room leaves what becomes free to one that waits."""
+    a, b = rooms
+    assert (a.take(0, 9), b.take(0, 9)) == (5, 0)
+    a.note(4, waiting=True)
+    assert a.take(4, 5) == 0
+    assert b.take(0, 9) == 1
+    a.note(2, waiting=True)
+    assert (b.take(1, 9), a.take(2, 9)) == (1, 0)
+    b.note(0, waiting=False)
+    assert a.take(2, 9) == 3
+
+
+def test_the_note_of_a_dead_launcher_stays(rooms, tmp_path):
+    a, b = rooms
+    assert a.take(0, 3) == 3
     again = Room(tmp_path, "a", ["a", "b"], 5)
-    again.note(0)
-    assert b.free(2) == 3
+    assert b.take(0, 9) == 2
+    again.note(0, waiting=False)
+    assert b.take(2, 9) == 3
 
 
 def test_unlimited(tmp_path):
     room = Room(tmp_path / "batch", "a", ["a"], None)
-    with room.locked():
-        room.note(1000)
-        assert room.free(1000) is None
+    assert room.take(1000, 1000) == 1000 and not (tmp_path / "batch").exists()
 
 
 def test_what_is_no_note_counts_as_nothing(tmp_path):
     room = Room(tmp_path, "a", ["a", "b"], 2)
     (tmp_path / "jobs-b").write_text("")
-    assert room.free(1) == 1
+    assert room.take(1, 5) == 1

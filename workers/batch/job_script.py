@@ -7,13 +7,14 @@ nodes and head node share. Nothing here needs Motoko, Python or the database on 
 from __future__ import annotations
 
 import json
+import os
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from motoko.runtime import write_atomically
+from motoko.workers import wrapper
 
 # Arguments: run directory, attempt, standard output and error (empty: the scheduler's), a
 # directory in which it says that something has happened, the run, the submission's name.
@@ -82,7 +83,7 @@ def write(directory: Path, system: str) -> Path:
     Schedulers keep a copy of their own with each job: it may be replaced at any time.
     """
     job, restarts, nodes = VARIABLES[system]
-    programs = shlex.quote(str(Path(sys.executable).parent))
+    programs = shlex.quote(os.pathsep.join(wrapper.programs()))
     path = directory / f"{system}-job.sh"
     directory.mkdir(parents=True, exist_ok=True)
     text = _SCRIPT.format(programs=programs, job=job, restarts=restarts, nodes=nodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from motoko.workers.batch.submission import Names
 from motoko.workers.daemon import Daemon
 from motoko.workers.ends import End
 from motoko.workers.preparing import Prepared
+
+# A job is in the queue for a moment after its last word.
+LEAVING_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,13 @@ class Jobs:
         self.runs = BatchRuns(study.name, directory, system, poll, report)
         self._room = Room(directory, study.name, [*config.studies], config.batch.max_submitted)
         self._promised = 0  # of those that the pass being made may submit
+        self._short = False  # some wait for room
+        self._leaving = 0  # jobs that have said that they end, a moment ago
 
     def room(self, wanted: int) -> int:
         """How many of the runs that wait may be submitted now; they are counted as such."""
-        with self._room.locked():
-            free = self._room.free(len(self.runs))
-            self._promised = wanted if free is None else min(wanted, free)
-            self._note()
+        self._promised = self._room.take(len(self.runs) + self._leaving, wanted)
+        self._short = self._promised < wanted
         return self._promised
 
     def passed(self) -> None:
@@ -80,11 +84,19 @@ class Jobs:
         self._note()
 
     def _one_ended(self, number: int, end: End) -> None:
+        if self._room.is_limited:
+            self._leaving += 1
+            asyncio.get_running_loop().call_later(LEAVING_S, self._one_left)
         self._note()
         self._ended(number, end)
 
+    def _one_left(self) -> None:
+        self._leaving -= 1
+        self._note()
+
     def _note(self) -> None:
-        self._room.note(len(self.runs) + self._promised)
+        mine = len(self.runs) + self._leaving + self._promised
+        self._room.note(mine, waiting=self._short)
 
     def intend(
         self, entries: MutableMapping[str, Any], prepared: Prepared, before: JobIntent | None

@@ -1,0 +1,66 @@
+"""A study with a TCP ``host:`` of this host: its server listens there, for compute nodes."""
+
+import socket
+
+import pytest
+
+from motoko.bd.address import address
+from motoko.bd.zeo_conf import read_address
+from motoko.config import load
+from motoko.runtime import locate
+
+
+@pytest.fixture
+def taken():
+    """A socket that listens at a port of this host's own."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener
+
+
+def at_port(flow, port, more="insecure_tcp: true"):
+    text = f"task_managers:\n  mult: {{host: 'zeo://127.0.0.1:{port}', {more}}}\n"
+    flow.path.write_text(f"{text}orchestrator: orchestrator.main\n")
+    flow.create()
+
+
+def test_it_listens_there(workflow, taken):
+    """BlackDynamite's clients find it by zeo.conf; on this host there is the socket as well."""
+    port = taken.getsockname()[1]
+    taken.close()
+    flow = workflow(studies=("mult",), created=False)
+    at_port(flow, port)
+    flow.supervise()
+    study = load(flow.path).studies["mult"]
+    assert read_address(study.directory / ".bd") == f"127.0.0.1:{port}"
+    assert address(study, locate(load(flow.path))) == str(locate(load(flow.path)).zeo("mult"))
+    with socket.create_connection(("127.0.0.1", port), 5) as client:
+        length = int.from_bytes(client.recv(4), "big")
+        assert client.recv(length).startswith((b"Z", b"M"))  # as a ZEO server greets
+    assert "can run code" in flow.log("zeo:mult")
+    done = flow.motoko("orchestrator", "start", "--run_name", "first")
+    assert done.returncode == 0, done.stderr
+    runs = flow.directory / "mult" / "BD-mult-runs"
+    assert "export BLACKDYNAMITE_HOST=zeo://" + str(study.directory) in (
+        (runs / "run-1" / "launch.sh").read_text()
+    )
+
+
+def test_a_port_that_is_taken(workflow, taken):
+    """Said with the address, and what to do; all that was started ends."""
+    flow = workflow(studies=("mult",), created=False)
+    at_port(flow, taken.getsockname()[1])
+    with flow.path.open("a") as file:
+        file.write("supervisor: {attempts: 1}\n")
+    done = flow.motoko("supervise", "--detach")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "cannot listen at 127.0.0.1" in said, said
+    assert "already in use" in said and "choose another port" in said
+
+
+def test_it_has_to_be_asked_for(workflow):
+    flow = workflow(studies=("mult",), created=False)
+    at_port(flow, 18999, more="retries: 0")
+    done = flow.motoko("supervise", "--detach")
+    assert done.returncode == 2 and "insecure_tcp: true" in done.stderr
