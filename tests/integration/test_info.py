@@ -201,7 +201,7 @@ def test_server_that_does_not_answer(workflow):
     """The others are shown all the same."""
     flow = workflow(studies=STUDIES)
     make_runs(flow, {}, study="add")
-    text = flow.path.read_text().replace("  mult:\n", "  mult: {host: 'zeo://localhost:1'}\n")
+    text = flow.path.read_text().replace("  mult:\n", "  mult: {host: 'zeo://nowhere.invalid:1'}\n")
     flow.path.write_text(text)
     done = flow.motoko("info")
     assert done.returncode == 1 and "does not answer" in done.stderr
