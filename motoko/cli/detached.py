@@ -68,6 +68,8 @@ def start(
         pid = f" (pid {member['pid']})" if member and member["pid"] else ""
         return f"orchestrator {run_name} started{pid}, log: {log}"
     end = detached.end_of(runtime, run_name)
+    if end is None and member["state"] == "backoff":
+        return f"orchestrator {run_name} {member['last_exit']}, and is started again; log: {log}"
     if end is not None and end.exit_code == 0:
         return f"orchestrator {run_name} has ended with exit code 0, log: {log}"
     what = (end.traceback or end.error).rstrip() if end else tail(log)
