@@ -16,6 +16,7 @@ from BlackDynamite.job import JobZEO
 from BlackDynamite.lowercase_btree import PersistentLowerCaseBTree
 from BlackDynamite.run_zeo import RunZEO
 from BTrees.OOBTree import OOBTree, OOSet
+from ZODB.utils import z64
 
 from motoko.bd.base import StudyBase
 
@@ -37,6 +38,7 @@ class TaskCreator:
         names = ("Jobs", "Runs", "JobsIndex")
         trees = [content[name] for name in names if name in content.entries]
         self._containers = [content.entries, *(getattr(each, "entries", each) for each in trees)]
+        self._changed: list[Any] = []  # the containers' records that the last one has changed
 
     def create(
         self,
@@ -59,7 +61,7 @@ class TaskCreator:
         Returns:
             ``(run, job)`` pairs; existing ones where job, executable and identity are the same.
         """
-        self._base.prefetch(self._containers)
+        self._base.prefetch([*self._containers, *self._changed])
         exec_id = self._file(executable)
         file_ids = [exec_id, *(self._file(path) for path in files)]
         wanted = {**run, "exec": exec_id}
@@ -71,6 +73,8 @@ class TaskCreator:
             job = self._job(values)
             found = self._existing(job, wanted, compared)
             pairs.append((found or self._new_run(job, wanted, file_ids), job))
+        registered = self._base.connection._registered_objects
+        self._changed = [each for each in registered if each._p_serial != z64]
         return pairs
 
     def _load_known(self, jobs: list[dict[str, Any]]) -> None:
