@@ -16,6 +16,7 @@ from pathlib import Path
 import transaction
 
 from motoko import ChangeConflict, Workflow
+from motoko.bd.session import session
 from motoko.errors import MotokoError, StudyUnavailable
 
 OWN = 5  # runs of each study that a writer writes to at full speed
@@ -71,8 +72,11 @@ async def orchestrate(workflow, number):
     awaits = 0
     while not stopped(workflow, "orchestrator"):
         created = rng.choice(managers).createTask(x=float(1000 + awaits))
-        async with asyncio.timeout(END_S):
-            await created
+        try:
+            async with asyncio.timeout(END_S):
+                await created
+        except TimeoutError as error:
+            raise TimeoutError(last_observation(workflow, created, told)) from error
         awaits += 1
     dispatcher = workflow._execution.dispatcher
     async with asyncio.timeout(END_S):  # what was lost is still being replayed
@@ -81,6 +85,19 @@ async def orchestrate(workflow, number):
                 manager.base.db.storage.ping()
             await asyncio.sleep(0.1)
     return {"awaits": awaits, "counters": asdict(dispatcher.counters), "told": told}
+
+
+def last_observation(workflow, created, told):
+    """What is known of a run whose await did not end."""
+    ((run, _),) = created
+    study, seen = run.base.task_manager.study, run.state
+    stream = workflow._execution.dispatcher._streams[study]
+    heard = [each for each in told if each[0] == study and each[2] == run.id]
+    session().refresh(run.base)
+    return (
+        f"{created!r} was {seen!r}, is {run.state!r} at {run.base.tid.hex()}; told of {heard};"
+        f" the bus is at {stream.tid}, wanted: {stream.wanted}"
+    )
 
 
 def streams(workflow, dispatcher):

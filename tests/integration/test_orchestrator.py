@@ -622,6 +622,7 @@ class TestAwait:
             await asyncio.sleep(0.1)
             # The loop stands still meanwhile: when it wakes, only FORWARDED is there to be read.
             puppet("mult", created[0][0].id, "START", "FINISHED", "FORWARDED")
+            wf.mult.base.db.storage.ping()
             async with asyncio.timeout(5):
                 ((run, _),) = await waiting
             assert run.state == "FORWARDED"
@@ -640,6 +641,36 @@ class TestAwait:
             )
             async with asyncio.timeout(5):
                 await created
+
+        script(wf, main)
+
+    @pytest.mark.parametrize("entries", [1, 100])
+    def test_moved_on_before_the_await_and_nobody_recorded_it(self, wf, puppet, entries):
+        async def main():
+            created = wf.mult.createTask(x=77.0 + entries)
+            await asyncio.sleep(0)
+            many = {f"entry{i}": i for i in range(entries)}  # a large run has several records
+            number = created[0][0].id
+            await puppet.later("mult", number, many, "FINISHED", "FORWARDED")
+            async with asyncio.timeout(5):
+                ((run, _),) = await created
+            assert run.state == "FORWARDED"
+
+        script(wf, main)
+
+    @pytest.mark.parametrize("entries", [1, 100])
+    def test_states_of_the_users_own_are_no_ends(self, wf, puppet, entries):
+        async def main():
+            created = wf.mult.createTask(x=277.0 + entries)
+            await asyncio.sleep(0)
+            many = {f"entry{i}": i for i in range(entries)}
+            await puppet.later("mult", created[0][0].id, many, "START", "HALFWAY")
+            waiting = asyncio.ensure_future(created)
+            done, _ = await asyncio.wait({waiting}, timeout=0.3)
+            assert not done
+            await puppet.later("mult", created[0][0].id, "FINISHED")
+            async with asyncio.timeout(5):
+                await waiting
 
         script(wf, main)
 
