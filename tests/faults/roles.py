@@ -1,7 +1,9 @@
 """The processes of a campaign: writers, and orchestrators that await what the writers finish.
 
-``python roles.py writer|orchestrator <directory> <number> <of how many>``; each ends when the file
-``stop-<role>`` is there, and then writes ``<role>-<number>.json``.
+``python roles.py writer|orchestrator <directory> <number> <of how many>``. A writer ends when the
+file ``stop-writer`` is there. An orchestrator awaits no more when ``stop-orchestrator`` is there,
+writes ``awaited-<number>``, and ends after ``stop-catching-up``, when it has been told of
+everything. At its end each writes ``<role>-<number>.json``.
 """
 
 import asyncio
@@ -78,12 +80,20 @@ async def orchestrate(workflow, number):
         except TimeoutError as error:
             raise TimeoutError(last_observation(workflow, created, told)) from error
         awaits += 1
+    Path(f"awaited-{number}").touch()
+    while not stopped(workflow, "catching-up"):  # nothing is written any more then
+        await asyncio.sleep(0.1)
     dispatcher = workflow._execution.dispatcher
-    async with asyncio.timeout(END_S):  # what was lost is still being replayed
-        while any(s.wanted or s.tid < m.base.tid.hex() for s, m in streams(workflow, dispatcher)):
-            for manager in managers:
-                manager.base.db.storage.ping()
-            await asyncio.sleep(0.1)
+    for manager in managers:
+        manager.base.db.storage.ping()
+    last = [(dispatcher._streams[m.study], m.base.tid.hex()) for m in managers]
+    try:
+        async with asyncio.timeout(END_S):  # what was lost is still being replayed
+            while any(stream.wanted or stream.tid < tid for stream, tid in last):
+                await asyncio.sleep(0.1)
+    except TimeoutError as error:
+        seen = [(s.study, s.wanted, s.tid, tid) for s, tid in last]
+        raise TimeoutError(f"not told of everything: {seen}") from error
     return {"awaits": awaits, "counters": asdict(dispatcher.counters), "told": told}
 
 
@@ -98,10 +108,6 @@ def last_observation(workflow, created, told):
         f"{created!r} was {seen!r}, is {run.state!r} at {run.base.tid.hex()}; told of {heard};"
         f" the bus is at {stream.tid}, wanted: {stream.wanted}"
     )
-
-
-def streams(workflow, dispatcher):
-    return [(dispatcher._streams[name], m) for name, m in workflow.task_managers.items()]
 
 
 def stopped(workflow, role):

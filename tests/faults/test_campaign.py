@@ -57,6 +57,13 @@ class Roles:
         of_role = [process for (kind, _), process in self.processes.items() if kind == role]
         return all(process.poll() is not None for process in of_role)
 
+    def have_awaited(self):
+        return all(
+            (self.directory / f"awaited-{number}").exists() or process.poll() is not None
+            for (kind, number), process in self.processes.items()
+            if kind == "orchestrator"
+        )
+
     def results(self, role):
         found = {}
         for (kind, number), process in self.processes.items():
@@ -73,8 +80,8 @@ class Roles:
 def flow(workflow):
     flow = workflow(studies=STUDIES)
     yield flow
-    for role in ("orchestrator", "writer"):
-        (flow.directory / f"stop-{role}").touch()
+    for what in ("orchestrator", "writer", "catching-up"):
+        (flow.directory / f"stop-{what}").touch()
 
 
 class Chaos:
@@ -171,10 +178,15 @@ def test_everything_is_told_and_every_await_ends(flow):
             await asyncio.sleep(0.2)
         chaos.ending.set()
         await going
-        for role in ("orchestrator", "writer"):  # somebody has to finish what is awaited
-            (flow.directory / f"stop-{role}").touch()
+        # The writers last, since they finish what is awaited; then nothing new is to be told.
+        for what, is_done in {
+            "orchestrator": roles.have_awaited,
+            "writer": lambda: roles.ended("writer"),
+            "catching-up": lambda: roles.ended("orchestrator"),
+        }.items():
+            (flow.directory / f"stop-{what}").touch()
             async with asyncio.timeout(3 * CATCH_UP_S):
-                while not roles.ended(role):
+                while not is_done():
                     await asyncio.sleep(0.2)
         newest.update(last_transactions(flow))
         stop.set()
