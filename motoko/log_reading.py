@@ -15,6 +15,7 @@ from motoko.log_files import older
 LAST = 20
 _BLOCK = 1 << 16
 _FAR = 1 << 20
+_LOOKS = 20
 _TIMED = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) ")
 _Inode = tuple[int, int]
 
@@ -96,13 +97,21 @@ class Log:
 
     def _newer(self) -> list[tuple[Path, _Inode]]:
         """The files that were begun after the one that is being read, newest first."""
-        held = _inode(os.fstat(self._descriptor)) if self._descriptor >= 0 else None
+        if self._descriptor < 0:
+            return _files(self._path)
+        held = os.fstat(self._descriptor)
         with contextlib.suppress(FileNotFoundError):
-            if held == _inode(self._path.stat()):
+            if _inode(held) == _inode(self._path.stat()):
                 return []
-        files = _files(self._path)
-        inodes = [inode for _, inode in files]
-        return files[: inodes.index(held)] if held in inodes else files
+        files: list[tuple[Path, _Inode]] = []
+        for _ in range(_LOOKS):
+            files = _files(self._path)
+            inodes = [inode for _, inode in files]
+            if _inode(held) in inodes:
+                return files[: inodes.index(_inode(held))]
+            if os.fstat(self._descriptor).st_nlink == 0:
+                break  # removed; otherwise it has been renamed again and again while we looked
+        return files
 
     def _events(self, lines: Sequence[bytes]) -> list[Event]:
         groups: list[list[bytes]] = []

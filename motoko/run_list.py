@@ -70,6 +70,8 @@ class RunList:
         if not self.runs:
             return self.runs
         managers = {_manager(run).study: _manager(run) for run, _ in self.runs}
+        for study, manager in managers.items():
+            manager.base.load([run for run, _ in self.runs if _manager(run).study == study])
         workflow = next(iter(managers.values())).workflow
         dispatcher = await workflow._execution.attached()
         pending = {_key(run): run for run, _ in self.runs}

@@ -15,6 +15,8 @@ import ZODB.FileStorage
 from BlackDynamite import conffile_zeo
 from BlackDynamite.base_zeo import BaseZEO
 from BlackDynamite.constraints_zeo import ZEOconstraints
+from BlackDynamite.job import JobZEO
+from BlackDynamite.run_zeo import RunZEO
 
 from motoko.bd import singleton
 from motoko.bd.address import address
@@ -63,12 +65,12 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
     @property
     def Run(self) -> Any:
         singleton.use(self)
-        return super().Run
+        return RunZEO
 
     @property
     def Job(self) -> Any:
         singleton.use(self)
-        return super().Job
+        return JobZEO
 
     def insert(self, *args: Any, **kwargs: Any) -> Any:
         singleton.use(self)

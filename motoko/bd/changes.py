@@ -19,6 +19,7 @@ from BlackDynamite.zeoobject import ZEOObject
 from BTrees.OOBTree import OOBTree, OOBucket
 from ZODB.utils import z64
 
+from motoko.bd.trees import children
 from motoko.errors import ChangeConflict, MotokoError
 
 _MISSING = object()
@@ -67,7 +68,7 @@ def capture(connection: Any) -> list[Pending]:
     ]
     trees = [obj for obj in stored if not isinstance(obj, OOBucket)]
     # A tree that is changed itself has got or lost leaves: then only its whole content tells.
-    covered = {id(leaf) for tree in trees for leaf in _leaves(tree)}
+    covered = {id(leaf) for tree in trees for leaf in children(tree)}
     leaves = [obj for obj in stored if isinstance(obj, OOBucket)]
     # Noted now: a failed commit has moved the view on, and dropped objects from memory.
     view = connection._storage._start
@@ -139,20 +140,13 @@ def _is_entries(tree: Any) -> bool:
     return False
 
 
-def _leaves(tree: Any) -> list[Any]:
-    if not isinstance(tree, OOBTree):
-        return []
-    state = tree.__getstate__()
-    return list(state[0][0::2]) if state and len(state) == 2 else []
-
-
 def _tree_of(connection: Any, leaf: Any) -> Any:
     """The tree that a leaf belongs to: it is in memory, since the leaf was reached through it."""
     known = _owners.setdefault(connection, {})
     tree = known.get(leaf._p_oid)
-    if tree is None or not any(child is leaf for child in _leaves(tree)):
+    if tree is None or not any(child is leaf for child in children(tree)):
         for _, tree in connection._cache.lru_items():
-            if isinstance(tree, OOBTree) and any(child is leaf for child in _leaves(tree)):
+            if isinstance(tree, OOBTree) and any(child is leaf for child in children(tree)):
                 break
         else:
             raise MotokoError(f"no run or job holds the changed record {leaf._p_oid.hex()}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from motoko.bd.trees import children
 from motoko.overview import Overview
 
 if TYPE_CHECKING:
@@ -44,12 +45,5 @@ def _load_leaves(base: StudyBase, tree: Any) -> None:
     """Have all records of a container itself loaded, instead of one after the other."""
     level = [tree]
     while level:
-        below = []
-        for node in level:
-            state = node.__getstate__()
-            if state and len(state) > 1:  # otherwise it is a leaf, or holds its only one
-                below += state[0][0::2]
-        ghosts = [node._p_oid for node in below if node._p_changed is None]
-        if len(ghosts) > 1:
-            base.connection.prefetch(ghosts)
-        level = [node for node in below if isinstance(node, type(tree))]
+        level = [node for above in level for node in children(above)]
+        base.prefetch(level)

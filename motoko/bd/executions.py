@@ -13,6 +13,7 @@ from typing import Any
 
 from persistent.TimeStamp import TimeStamp
 
+from motoko.bd.trees import children
 from motoko.config import StudyConfig
 from motoko.identity import Identity, session_members
 from motoko.job_facts import is_followed
@@ -48,8 +49,7 @@ def claim_of(study: StudyConfig, entries: Mapping[str, Any]) -> Claim | None:
 def changed_at(run: Any) -> float:
     """When a run's record was changed last (seconds since 1970)."""
     tree = run.entries
-    state = tree.__getstate__()
-    leaves = state[0][0::2] if state and len(state) > 1 else ()
+    leaves = children(tree)
     for leaf in leaves:
         leaf._p_activate()
     newest = max(each._p_serial for each in (tree, *leaves))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from BTrees.OOBTree import OOBTree
 
+from motoko.bd.trees import children
 from motoko.constraints import Predicate
 
 if TYPE_CHECKING:
@@ -182,10 +183,7 @@ class _LateJob(Mapping[str, Any]):
 
 def _oids(tree: OOBTree) -> list[bytes | None]:
     """The records that hold a tree: itself, and the leaves that a large one has."""
-    state = tree.__getstate__()
-    if not state or len(state) == 1:
-        return [tree._p_oid]
-    return [tree._p_oid, *(leaf._p_oid for leaf in state[0][0::2])]
+    return [tree._p_oid, *(leaf._p_oid for leaf in children(tree))]
 
 
 def _watch(connection: Any, changed: Callable[[Iterable[bytes] | None], None]) -> None:

@@ -19,6 +19,7 @@ from BTrees.OOBTree import OOBTree, OOSet
 from ZODB.utils import z64
 
 from motoko.bd.base import StudyBase
+from motoko.bd.trees import places
 
 CREATED = "CREATED"
 # What BlackDynamite keeps on every run, and what no comparison of runs looks at.
@@ -35,9 +36,7 @@ class TaskCreator:
         self._file_ids: dict[tuple[str, int, int, int], str] = {}
         # What each creation reads and changes, so that another's has it loaded again.
         content = base.content
-        names = ("Jobs", "Runs", "JobsIndex")
-        trees = [content[name] for name in names if name in content.entries]
-        self._containers = [content.entries, *(getattr(each, "entries", each) for each in trees)]
+        self._containers = [content["Jobs"].entries, content["Runs"].entries, content["JobsIndex"]]
         self._changed: list[Any] = []  # the containers' records that the last one has changed
 
     def create(
@@ -61,12 +60,13 @@ class TaskCreator:
         Returns:
             ``(run, job)`` pairs; existing ones where job, executable and identity are the same.
         """
-        self._base.prefetch([*self._containers, *self._changed])
+        self._base.prefetch([self._base.content.entries, *self._containers, *self._changed])
         exec_id = self._file(executable)
         file_ids = [exec_id, *(self._file(path) for path in files)]
         wanted = {**run, "exec": exec_id}
         compared = [*identity, "exec"]
         resolved = [_resolved(values) for values in jobs]
+        self._load_places(resolved)
         self._load_known(resolved)
         pairs = []
         for values in resolved:
@@ -76,6 +76,17 @@ class TaskCreator:
         registered = self._base.connection._registered_objects
         self._changed = [each for each in registered if each._p_serial != z64]
         return pairs
+
+    def _load_places(self, jobs: list[dict[str, Any]]) -> None:
+        """Load the leaves that new jobs and runs go into, and those that tell of known ones."""
+        jobs_tree, runs_tree, index = self._containers
+        keys = [key for values in jobs if (key := _Index.key(values)) is not None]
+        level: list[tuple[Any, list[Any]]]
+        level = [(jobs_tree, [None]), (runs_tree, [None]), (index, keys)]
+        with contextlib.suppress(TypeError):  # keys of other types: one by one, then
+            while level:
+                level = [below for node, wanted in level for below in places(node, wanted)]
+                self._base.prefetch([node for node, _ in level])
 
     def _load_known(self, jobs: list[dict[str, Any]]) -> None:
         """Load the jobs there are already, and their runs, in a few round trips for all."""
@@ -183,9 +194,14 @@ class _Index:
 
     def __init__(self, content: Any, values: Mapping[str, Any]) -> None:
         self._content = content
+        self._key = self.key(values)
+        self._text = repr([_canonical(value) for _, value in sorted(values.items())])
+
+    @staticmethod
+    def key(values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """Where BlackDynamite's index has a job; ``None`` if it cannot be there."""
         ordered = [value for _, value in sorted(values.items())]
-        self._key = tuple(ordered) if all(_is_comparable(value) for value in ordered) else None
-        self._text = repr([_canonical(value) for value in ordered])
+        return tuple(ordered) if all(_is_comparable(value) for value in ordered) else None
 
     def find(self) -> int | None:
         """The number of the job with these values."""
