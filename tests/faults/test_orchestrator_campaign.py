@@ -24,7 +24,8 @@ SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
 MOMENTS = 8  # a life gets no further
 INJECT = Path(__file__).parent / "inject"
 COMPAT = Path(__file__).parents[1] / "compat" / "run.py"
-RESTARTS = "supervisor: {backoff_min: 0.1, backoff_max: 0.1}\nslots: 4\n"
+# Lives are so short here that many end before the supervisor has seen them ready.
+RESTARTS = "supervisor: {backoff_min: 0.1, backoff_max: 0.1, attempts: 1000}\nslots: 4\n"
 STUDIES = ("first", "second", "third")
 
 # A chain of `first` with a fan of `second` at each of its links; what has FINISHED is forwarded by
