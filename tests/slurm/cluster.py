@@ -13,7 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,10 +50,10 @@ SlurmctldLogFile={top}/log/slurmctld.log
 SlurmdLogFile={top}/log/slurmd-%n.log
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/{gather}
+AccountingStorageType=accounting_storage/{accounting}
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters={resources}
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 ReturnToService=2
@@ -81,7 +81,7 @@ class Unavailable(Exception):
     """There can be no Slurm here; says why."""
 
 
-def install() -> None:
+def install(programs: Sequence[str] = PROGRAMS, packages: Sequence[str] = PACKAGES) -> None:
     """See that Slurm is installed; where that needs to be done, and may be, do it.
 
     Raises ``Unavailable``.
@@ -89,21 +89,21 @@ def install() -> None:
     here = os.open(Path(__file__).parent, os.O_RDONLY)
     try:
         fcntl.flock(here, fcntl.LOCK_EX)  # tests may be run by several processes
-        _install()
+        _install(programs, packages)
     finally:
         os.close(here)
 
 
-def _install() -> None:
-    missing = [name for name in PROGRAMS if shutil.which(name, path=SYSTEM_PATH) is None]
+def _install(programs: Sequence[str], packages: Sequence[str]) -> None:
+    missing = [name for name in programs if shutil.which(name, path=SYSTEM_PATH) is None]
     if not missing:
         return
-    what = f"Slurm is not installed ({', '.join(missing)} missing)"
+    what = f"Slurm is not all installed ({', '.join(missing)} missing)"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise Unavailable(f"{what}, and only root can install it, on Debian")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     get = ["apt-get", "-qq", "--yes", "--no-install-recommends"]
-    for step in (["apt-get", "-qq", "update"], [*get, "install", *PACKAGES]):
+    for step in (["apt-get", "-qq", "update"], [*get, "install", *packages]):
         done = subprocess.run(
             step, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
@@ -123,6 +123,9 @@ class Cluster:
     cpus: int = 8
     min_job_age: int = 300  # seconds that an ended job is known for; 2 is the least
     more: str = ""  # further lines of slurm.conf
+    accounting: str = "none"
+    gather: str = "none"
+    resources: str = "CR_Core"
     _has_forgotten: bool = False
     _daemons: dict[str, Identity] = field(default_factory=dict)
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -198,7 +201,7 @@ class Cluster:
         for name in self.node_names:
             if not self._daemons[name].alive:
                 self.start_node(name)
-        mine = f"--user={_user()}"
+        mine = f"--user={user_name()}"
         self.run("scancel", mine, "--state=PENDING")
         self.run("scancel", mine, "--full", "--signal=KILL")  # the polite way takes KillWait
         self.run("scancel", mine)
@@ -378,8 +381,8 @@ class Cluster:
             self._ports = free_ports(self.nodes + 1)
         self.conf.write_text(
             CONF.format(
-                host=_host(),
-                user=_user(),
+                host=host_name(),
+                user=user_name(),
                 top=self.top,
                 port=self._ports[0],
                 first=self._ports[1],
@@ -387,6 +390,9 @@ class Cluster:
                 nodes=self.nodes,
                 cpus=self.cpus,
                 min_job_age=self.min_job_age,
+                accounting=self.accounting,
+                gather=self.gather,
+                resources=self.resources,
                 more=self.more,
             )
         )
@@ -451,7 +457,7 @@ def free_ports(count: int) -> list[int]:
     raise Unavailable("there are no free ports")
 
 
-def _host() -> str:
+def host_name() -> str:
     name = socket.gethostname().partition(".")[0]
     try:
         address = socket.gethostbyname(name)
@@ -462,7 +468,7 @@ def _host() -> str:
     return name
 
 
-def _user() -> str:
+def user_name() -> str:
     import pwd
 
     return pwd.getpwuid(os.geteuid()).pw_name

@@ -96,6 +96,18 @@ def test_refusals(stderr, refused, full):
     assert (parsing.is_refusal(stderr), parsing.is_full(stderr)) == (refused, full)
 
 
+def test_last_words():
+    output = (
+        "hello\n"
+        "slurmstepd-n1: error: StepId=4.batch exceeded memory limit (43 > 10), being killed\n"
+        "slurmstepd-n1: error: *** JOB 4 ON n1 CANCELLED AT 2026-11-24T13:04:35 ***\n"
+        "slurmstepd: error: Exceeded job memory limit\n"
+        "bye\n"
+    )
+    assert parsing.last_words(output) == "Exceeded job memory limit"
+    assert parsing.last_words("slurmstepd: error: *** JOB 4 ON n1 CANCELLED ***\nbye\n") == ""
+
+
 def test_words():
     text = "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job\n\n"
     text += "sbatch: error: Batch job\n"

@@ -103,6 +103,9 @@ class BatchSystem(Protocol):
         Those that are known to nobody are left out. Raises ``Unanswered``.
         """
 
+    def last_words(self, directory: Path, job: str) -> str:
+        """What the system has written last into the output of a job that worked in a directory."""
+
     async def cancel(self, ids: Collection[str], *, pending: bool = False) -> None:
         """Have jobs ended, those that have gone already left alone. Raises ``Unanswered``.
 

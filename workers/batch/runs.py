@@ -377,11 +377,15 @@ class BatchRuns:
             state = "CANCELLED" if job is not None else "LOST"
             if verdict.code is not None:
                 state = "FAILED" if verdict.code else "COMPLETED"
+        reason = run.reason or verdict.problem
+        if reason and job is not None and not evidence.ended:
+            said = self._system.last_words(run.directory, job.id)
+            reason = f"{reason}: {said}" if said else reason
         self._finish(
             run,
             End(
                 code=verdict.code,
-                reason=run.reason or verdict.problem,
+                reason=reason,
                 final=run.final or (verdict.final and not run.reason),
             ),
             evidence,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
+from motoko.run_output import tail
 from motoko.workers.batch import slurm_parsing as parsing
 from motoko.workers.batch.commands import Commands, Done
 from motoko.workers.batch.interface import Full, Job, Phase, Refused, Submission, Unanswered
@@ -81,6 +83,10 @@ class Slurm:
         elif "Invalid job id" not in done.stderr:
             raise self._unanswered("scontrol", done)
         return {each: found[each] for each in ids if each in found}
+
+    def last_words(self, directory: Path, job: str) -> str:
+        """See :class:`motoko.workers.batch.interface.BatchSystem`."""
+        return parsing.last_words(tail(directory / f"slurm-{job}.out"))
 
     async def cancel(self, ids: Collection[str], *, pending: bool = False) -> None:
         """See :class:`motoko.workers.batch.interface.BatchSystem`."""

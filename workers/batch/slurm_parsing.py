@@ -46,6 +46,8 @@ _FULL = re.compile(
     r"|Reached limit|job submit limit|at maximum job count",
     re.IGNORECASE,
 )
+# What a node says of a job into its output; the lines with stars only repeat the job's state.
+_STEP_ERROR = re.compile(r"^slurmstepd[^:]*: error: (?!\*\*\*)(.+)", re.MULTILINE)
 _PREFIX = re.compile(r"^(?:sbatch|scontrol|squeue|sacct|scancel|sinfo): (?:error: )?")
 
 
@@ -97,7 +99,7 @@ def job(number: str, name: str, state: str, reason: str, nodes: str) -> Job:
         return Job(number, name, state, Phase.RUNNING, reason, nodes)
     problem = _ENDED[state]
     if reason in _LAUNCH_FAILED:
-        problem = f"Slurm could not launch it ({reason})"
+        problem = f"Slurm could not launch it, or killed it ({reason})"
     final = state == "CANCELLED"
     return Job(number, name, state, Phase.ENDED, reason, nodes, problem, final)
 
@@ -117,6 +119,12 @@ def is_full(stderr: str) -> bool:
 def is_refusal(stderr: str) -> bool:
     """Whether sbatch's words mean that the job is not queued, and never will be."""
     return bool(stderr.strip()) and not _NO_ANSWER.search(stderr)
+
+
+def last_words(output: str) -> str:
+    """What a node has said last into a job's output; empty if nothing."""
+    found: list[str] = _STEP_ERROR.findall(output)
+    return found[-1].strip() if found else ""
 
 
 def words(stderr: str) -> str:

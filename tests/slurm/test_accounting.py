@@ -1,0 +1,89 @@
+"""Where Slurm keeps accounts, jobs that it has forgotten have ended as these say."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import accounting
+import pytest
+from accounting import AccountedCluster
+from batch import executing, executions, failed, finished, job_of
+from cluster import Unavailable, install
+from launching import GATE, go, place, start, stop
+from support import wait_until
+
+SLURM_LOGS = Path(__file__).parents[2] / "test-logs" / "slurm"
+
+
+@pytest.fixture(scope="module")
+def running_cluster(request):
+    """One with accounting, which forgets jobs soon."""
+    cluster = AccountedCluster(Path(tempfile.mkdtemp(prefix="mta-", dir="/tmp")), min_job_age=2)
+    try:
+        try:
+            install()
+            install(accounting.PROGRAMS, accounting.PACKAGES)
+            cluster.start()
+        except Unavailable as error:
+            pytest.skip(f"no Slurm with accounting: {error}")
+        yield cluster
+    finally:
+        cluster.stop()
+        if request.session.testsfailed:
+            shutil.copytree(cluster.top / "log", SLURM_LOGS / "accounting", dirs_exist_ok=True)
+        shutil.rmtree(cluster.top)
+
+
+def forgotten(cluster, *jobs):
+    """Wait until the controller knows nothing of some jobs, and accounting does."""
+
+    def gone():
+        known = {job["id"] for job in cluster.jobs()}
+        assert not known & set(jobs), known
+        return all(cluster.accounted(job) for job in jobs)
+
+    wait_until(gone, f"Slurm has forgotten {jobs}", timeout=120)
+
+
+def test_ends_without_a_record(batch, cluster):
+    """They were ended while no launcher looked, and nothing of them could write its exit code."""
+    flow, session = batch(yaml="finish: on-exit\n")
+    pending = session.create("true", slurm_options=["hold"])
+    running = session.create("sleep 1000\n")
+    held, job = job_of(session, pending), executing(session, running)
+    stop(flow, "launcher:mult")
+    cluster.run("scancel", held)
+    node = cluster.job(job)["node"]
+    cluster.kill_node(node)
+    wait_until(lambda: cluster.accounted(job) == "NODE_FAIL", "its node has failed", timeout=60)
+    cluster.wake_node(node)
+    forgotten(cluster, held, job)
+    start(flow, "launcher:mult")
+    assert failed(session, pending, "CANCELLED")["batch_state"] == "CANCELLED"
+    assert failed(session, running, "NODE_FAIL")["batch_state"] == "NODE_FAIL"
+    assert len(executions(place(flow, running))) == 1
+
+
+def test_a_record_says_more(batch, cluster):
+    """What the job itself has left goes before what accounting knows."""
+    flow, session = batch()
+    run = session.create(f"{GATE}python doIt.py\n")
+    job = executing(session, run)
+    stop(flow, "launcher:mult")
+    go(flow, run)
+    forgotten(cluster, job)
+    start(flow, "launcher:mult")
+    finished(session, run)
+
+
+def test_more_memory_than_it_may_use(batch, cluster):
+    """Without cgroups Slurm kills the job, and says why into its output only."""
+    _, session = batch()
+    hog = f"{sys.executable} -c 'import time; x = b\"1\" * (400 << 20); time.sleep(1000)'\n"
+    run = session.create(hog)
+    failed(session, run, "Exceeded job memory limit", timeout=90)
+    enough = session.create("python doIt.py\n", slurm_options=["mem=1000"])
+    finished(session, enough)
