@@ -6,7 +6,6 @@ that only ask or stop start fast, and work whatever state the studies are in.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -133,8 +132,6 @@ def main(arguments: list[str] | None = None) -> None:
         # nothing to complain about when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_BROKEN_PIPE
-    # The interpreter would look through all that is left once more: 40 ms of every command.
-    gc.freeze()
     sys.exit(code)
 
 
