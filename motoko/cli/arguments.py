@@ -130,7 +130,7 @@ def _freeze() -> None:
     """Load what every orchestrator needs, and have it left out when garbage is collected.
 
     At its end, too, the interpreter collects all that is left: 50 ms, most of them for this. What
-    comes later is the user's, and is collected as always: files may be open in it.
+    comes later is the user's, and is collected as always.
     """
     import motoko.bd.tasks
     import motoko.dispatch
