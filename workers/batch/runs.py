@@ -18,8 +18,9 @@ from typing import Any
 
 from motoko.batch_options import WrongOption
 from motoko.policy import Policy
-from motoko.run_output import output_stem, tail
+from motoko.run_output import tail
 from motoko.workers.batch import job_script, submission
+from motoko.workers.batch.batch_run import BatchRun
 from motoko.workers.batch.interface import (
     BatchSystem,
     Full,
@@ -42,29 +43,6 @@ BUSY_S = 1.0
 PAUSE_S = 5.0
 # Until the scheduler that takes no more jobs is tried again.
 FULL_S = 30.0
-
-
-@dataclass
-class BatchRun:
-    """A run that is, or is about to be, a job.
-
-    Attributes:
-        recorded: what its entries say of the job by now.
-        deadline: when its time is over (seconds since 1970), if that is limited and it runs.
-        reason: why it is being ended, if it is; ``final``: it gets no other attempt.
-        told: whether the scheduler was told that.
-    """
-
-    run_id: int
-    directory: Path
-    stem: str
-    policy: Policy
-    followed: Followed
-    recorded: dict[str, Any]
-    deadline: float | None = None
-    reason: str = ""
-    final: bool = False
-    told: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,7 +126,7 @@ class BatchRuns:
         """Somebody has reset a run: its job is nobody's any more."""
         run = self._runs.pop(run_id)
         with contextlib.suppress(OSError):
-            job_script.close(run.directory, run.followed.attempt, run.followed.name)
+            run.close()
         if run.followed.job is not None:
             self._strays.add(run.followed.job)
         self._news.set()
@@ -163,22 +141,7 @@ class BatchRuns:
         self._news.set()
 
     def _add(self, entries: Mapping[str, Any], policy: Policy) -> BatchRun:
-        attempt = int(entries.get("attempt") or 1)
-        number = entries["id"]
-        # Attempts that the scheduler has added are counted from the one that was submitted.
-        first = int(entries.get("batch_attempt") or attempt)
-        run = self._runs[number] = BatchRun(
-            number,
-            Path(entries["run_path"]),
-            output_stem(str(entries.get("run_name"))),
-            policy,
-            Followed(first, entries["batch_name"], time.monotonic(), entries.get("batch_job_id")),
-            {
-                "attempt": attempt,
-                **{name: entries.get(name) for name in ("batch_job_id", "batch_state")},
-                "batch_nodes": entries.get("batch_nodes"),
-            },
-        )
+        run = self._runs[entries["id"]] = BatchRun.of(entries, policy)
         return run
 
     # What is done, one thing after the other
@@ -289,7 +252,7 @@ class BatchRuns:
         for run in known:
             run.told = True
             self._expected = time.monotonic()
-            if self._is_closed(run):
+            if run.close():
                 self._finish(run, End(reason=run.reason, final=run.final), state="CANCELLED")
 
     async def _ask(self) -> None:
@@ -327,10 +290,7 @@ class BatchRuns:
             self._obey(run, verdict)
 
     def _judged(self, run: BatchRun, asked: Job | None = None) -> Verdict:
-        return judge(run.followed, self._evidence(run), self._view, asked)
-
-    def _evidence(self, run: BatchRun) -> Evidence:
-        return job_script.read(run.directory, run.followed.attempt)
+        return judge(run.followed, run.evidence(), self._view, asked)
 
     def _read_spool(self) -> None:
         """Look after the runs of which the nodes say that something has happened."""
@@ -347,14 +307,14 @@ class BatchRuns:
             path.unlink(missing_ok=True)
         for number in sorted(runs & self._runs.keys()):
             run = self._runs[number]
-            evidence = self._evidence(run)
+            evidence = run.evidence()
             if evidence.ended:
                 self._expected = time.monotonic()
             self._obey(run, judge(run.followed, evidence, self._view))
 
     def _obey(self, run: BatchRun, verdict: Verdict) -> None:
         """Do what a verdict says about a run."""
-        evidence = self._evidence(run)
+        evidence = run.evidence()
         run.followed = verdict.followed
         if verdict.step is Step.SUBMIT and run.run_id not in self._to_submit and not run.reason:
             log.info("run %d: it is not in the queue: submitted again", run.run_id)
@@ -368,9 +328,9 @@ class BatchRuns:
             state = "RUNNING"
         ends = verdict.step is Step.END or (verdict.step is Step.SUBMIT and bool(run.reason))
         if not ends:
-            self._note(run, evidence, job, state)
+            self._record(run, **run.news(evidence, job, state))
             return
-        if evidence.attempt is None and not self._is_closed(run):
+        if evidence.attempt is None and not run.close():
             return  # it has started just now
         if job is None or job.phase is not Phase.ENDED:
             # The scheduler has not said it yet, or says nothing any more.
@@ -393,38 +353,11 @@ class BatchRuns:
             state=state,
         )
 
-    def _note(self, run: BatchRun, evidence: Evidence, job: Job | None, state: str | None) -> None:
-        """Have what is new about a run that goes on written into its entries."""
-        now: dict[str, Any] = {"batch_state": state} if state else {}
-        if run.followed.job:
-            now["batch_job_id"] = run.followed.job
-        nodes = (job.nodes if job else "") or evidence.nodes
-        if nodes:
-            now["batch_nodes"] = nodes
-        if evidence.attempt is not None:
-            if evidence.attempt > run.recorded["attempt"]:
-                log.warning(
-                    "run %d: started again by the scheduler, as attempt %d",
-                    run.run_id,
-                    evidence.attempt,
-                )
-                now["attempt"] = evidence.attempt
-                now["last_failure"] = f"job {run.followed.job} was requeued by the scheduler"
-            if run.policy.timeout is not None and not evidence.ended:
-                began = job_script.started_at(run.directory, evidence.attempt)
-                run.deadline = None if began is None else began + run.policy.timeout
-        self._record(run, **now)
-
     def _record(self, run: BatchRun, **entries: Any) -> None:
         changed = {k: v for k, v in entries.items() if run.recorded.get(k) != v}
         if changed:
             run.recorded.update(changed)
             self._report.changed(run.run_id, changed)
-
-    def _is_closed(self, run: BatchRun) -> bool:
-        """Whether it was made sure that a run does not start any more."""
-        followed = run.followed
-        return job_script.close(run.directory, followed.attempt, followed.name)
 
     def _finish(
         self,
@@ -440,17 +373,8 @@ class BatchRuns:
         if evidence.attempt is not None:
             # Nobody is to start it once more. If that cannot be written, it has ended all the same.
             with contextlib.suppress(OSError):
-                self._is_closed(run)
-        entries: dict[str, Any] = {"batch_name": None}
-        if state is not None:
-            entries["batch_state"] = state
-        if job := evidence.job or run.followed.job:
-            entries["batch_job_id"] = job
-        if nodes := nodes or evidence.nodes:
-            entries["batch_nodes"] = nodes
-        if evidence.attempt is not None and evidence.attempt > run.recorded["attempt"]:
-            entries["attempt"] = evidence.attempt
-            entries["last_failure"] = f"job {job} was requeued by the scheduler"
+                run.close()
+        entries = run.last_entries(evidence, nodes, state)
         del self._runs[run.run_id]
         stderr = tail(run.directory / f"{run.stem}.e{run.run_id}")
         self._report.ended(
