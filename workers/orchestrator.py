@@ -19,7 +19,7 @@ from typing import NoReturn
 # First of all: BlackDynamite has a say in what is logged.
 import motoko.bd.session  # noqa: F401
 from motoko import detached
-from motoko.cli.arguments import parse, start_parser
+from motoko.cli.arguments import execute, parse, start_parser
 from motoko.cli.reporting import expected_errors
 from motoko.detached import End
 from motoko.errors import ConfigError, MotokoError
@@ -114,7 +114,7 @@ def _execute(daemon: Daemon, run_name: str) -> None:
     signal.signal(signal.SIGUSR1, lambda number, frame: workflow._execution.stop())
     _, parameters = parse(daemon.config, list(request.arguments), start_parser())
     try:
-        workflow.execute(**parameters)
+        execute(workflow, parameters)
     finally:
         workflow._close()
 

@@ -65,33 +65,34 @@ class TaskCreator:
         file_ids = [exec_id, *(self._file(path) for path in files)]
         wanted = {**run, "exec": exec_id}
         compared = [*identity, "exec"]
-        resolved = [_resolved(values) for values in jobs]
-        self._load_places(resolved)
-        self._load_known(resolved)
+        content = self._base.content
+        indexed = [_Index(content, _resolved(values)) for values in jobs]
+        self._load_places(indexed)
+        self._load_known(indexed)
         pairs = []
-        for values in resolved:
-            job = self._job(values)
+        for index in indexed:
+            job = self._job(index)
             found = self._existing(job, wanted, compared)
             pairs.append((found or self._new_run(job, wanted, file_ids), job))
         registered = self._base.connection._registered_objects
         self._changed = [each for each in registered if each._p_serial != z64]
         return pairs
 
-    def _load_places(self, jobs: list[dict[str, Any]]) -> None:
+    def _load_places(self, jobs: list[_Index]) -> None:
         """Load the leaves that new jobs and runs go into, and those that tell of known ones."""
-        jobs_tree, runs_tree, index = self._containers
-        keys = [key for values in jobs if (key := _Index.key(values)) is not None]
+        jobs_tree, runs_tree, jobs_index = self._containers
+        keys = [index.key for index in jobs if index.key is not None]
         level: list[tuple[Any, list[Any]]]
-        level = [(jobs_tree, [None]), (runs_tree, [None]), (index, keys)]
+        level = [(jobs_tree, [None]), (runs_tree, [None]), (jobs_index, keys)]
         with contextlib.suppress(TypeError):  # keys of other types: one by one, then
             while level:
                 level = [below for node, wanted in level for below in places(node, wanted)]
                 self._base.prefetch([node for node, _ in level])
 
-    def _load_known(self, jobs: list[dict[str, Any]]) -> None:
+    def _load_known(self, jobs: list[_Index]) -> None:
         """Load the jobs there are already, and their runs, in a few round trips for all."""
         base, content = self._base, self._base.content
-        found = {_Index(content, entries).find() for entries in jobs} - {None}
+        found = {index.find() for index in jobs} - {None}
         known = [job for job in map(content["Jobs"].entries.get, found) if job is not None]
         base.load(known)
         runs = [job.runs for job in known if hasattr(job, "runs")]
@@ -99,9 +100,8 @@ class TaskCreator:
         numbers = {number for each in runs for number in each.entries}
         base.load([run for run in map(content["Runs"].entries.get, numbers) if run is not None])
 
-    def _job(self, entries: dict[str, Any]) -> JobZEO:
+    def _job(self, index: _Index) -> JobZEO:
         content = self._base.content
-        index = _Index(content, entries)
         known = index.find()
         if known is not None and known in content["Jobs"].entries:
             return content["Jobs"].entries[known]
@@ -110,7 +110,7 @@ class TaskCreator:
         job = JobZEO.__new__(JobZEO)
         job.__setstate__(
             {
-                "entries": OOBTree({**entries, "id": number}),
+                "entries": OOBTree({**index.values, "id": number}),
                 "key_string": "key_",
                 "optional": [],
                 "types": content["job_desc"].types,
@@ -190,34 +190,34 @@ class _Index:
     BlackDynamite's index is keyed by the tuple of a job's values, which has to be comparable with
     every other. Values that are not (dicts, mixed lists, None, not-a-number) are kept in an index
     of our own, by their text.
+
+    Attributes:
+        values: the job's.
+        key: where BlackDynamite's index has the job; ``None`` if it cannot be there.
     """
 
     def __init__(self, content: Any, values: Mapping[str, Any]) -> None:
         self._content = content
-        self._key = self.key(values)
-        self._text = repr([_canonical(value) for _, value in sorted(values.items())])
-
-    @staticmethod
-    def key(values: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        """Where BlackDynamite's index has a job; ``None`` if it cannot be there."""
+        self.values = values
         ordered = [value for _, value in sorted(values.items())]
-        return tuple(ordered) if all(_is_comparable(value) for value in ordered) else None
+        self.key = tuple(ordered) if all(_is_comparable(value) for value in ordered) else None
+        self._text = repr([_canonical(value) for value in ordered])
 
     def find(self) -> int | None:
         """The number of the job with these values."""
         found: int | None = None
-        if self._key is not None:
+        if self.key is not None:
             with contextlib.suppress(TypeError):  # others there are of other types
-                found = self._content["JobsIndex"].get(self._key)
+                found = self._content["JobsIndex"].get(self.key)
         if found is None and OWN_INDEX in self._content.entries:
             found = self._content[OWN_INDEX].get(self._text)
         return found
 
     def note(self, number: int) -> None:
         """The job with these values has this number."""
-        if self._key is not None:
+        if self.key is not None:
             try:
-                self._content["JobsIndex"][self._key] = number
+                self._content["JobsIndex"][self.key] = number
                 return
             except TypeError:
                 pass  # others there are of other types: then our own has to do

@@ -7,12 +7,15 @@ import gc
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from motoko.config import WorkflowConfig, load
 from motoko.errors import MotokoError
 from motoko.orchestrator_file import load_function, load_module
 from motoko.supervision import RESTARTS
+
+if TYPE_CHECKING:
+    from motoko.workflow import Workflow
 
 _START_HELP = """\
 Run the workflow's orchestrator: here, or in the background with --detach.
@@ -41,7 +44,6 @@ def parse(
         All values, and the orchestrator's parameters: ``run_name`` and the workflow's own, without
         those that are ``None``.
     """
-    _freeze()
     load_function(config)  # or fail now, before anything is started
     ours = {action.dest for action in parser._actions} | set(parser._defaults)
     _populate(config, parser)
@@ -126,17 +128,17 @@ def help_text(make_parser: Callable[[], Parser], directory: Path | None = None) 
     return f"{parser.format_help()}\nThe workflow's own options are missing here: {why}\n"
 
 
-def _freeze() -> None:
-    """Load what every orchestrator needs, and have it left out when garbage is collected.
+def execute(workflow: Workflow, parameters: dict[str, Any]) -> None:
+    """Execute a workflow, with what every orchestrator is made of left out of garbage collection.
 
     At its end, too, the interpreter collects all that is left: 50 ms, most of them for this. What
-    comes later is the user's, and is collected as always.
+    comes later is collected as always.
     """
     import motoko.bd.tasks
-    import motoko.dispatch
-    import motoko.execution  # noqa: F401
+    import motoko.dispatch  # noqa: F401
 
     gc.freeze()
+    workflow.execute(**parameters)
 
 
 def _populate(config: WorkflowConfig, parser: Parser) -> None:

@@ -58,7 +58,14 @@ def command() -> None:
 @click.pass_context
 def start(context: click.Context) -> None:
     """Run the orchestrator (see `motoko orchestrator start --help`)."""
-    from motoko.cli.arguments import help_text, log_to_terminal, parse, start_parser, wants_help
+    from motoko.cli.arguments import (
+        execute,
+        help_text,
+        log_to_terminal,
+        parse,
+        start_parser,
+        wants_help,
+    )
 
     if wants_help(context.args):
         click.echo(help_text(start_parser), nl=False)
@@ -88,7 +95,7 @@ def start(context: click.Context) -> None:
             click.echo(detached.start(config, values.run_name, context.args, restart))
         else:
             with _progress(workflow, quiet=values.motoko_quiet, as_json=values.motoko_json):
-                workflow.execute(**parameters)
+                execute(workflow, parameters)
     finally:
         workflow._close()
 

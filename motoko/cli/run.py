@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from motoko import control
-from motoko.cli.arguments import Parser, help_text, log_to_terminal, parse, wants_help
+from motoko.cli.arguments import Parser, execute, help_text, log_to_terminal, parse, wants_help
 from motoko.cli.reporting import expected_errors
 from motoko.config import WorkflowConfig, load
 from motoko.errors import MotokoError
@@ -99,7 +99,7 @@ def _execute(workflow: Workflow, parameters: dict[str, object]) -> None:
 
     with Progress(workflow) as progress:
         try:
-            workflow.execute(**parameters)
+            execute(workflow, parameters)
         except (MotokoError, ExceptionGroup) as error:
             if not expected_errors(error):
                 raise

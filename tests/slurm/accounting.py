@@ -23,6 +23,17 @@ StorageUser=root
 LogFile={top}/log/slurmdbd.log
 PidFile={top}/state/slurmdbd.pid
 """
+ACCOUNTS = """\
+SelectTypeParameters=CR_Core_Memory
+DefMemPerNode=100
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={port}
+AccountingStoragePass={top}/munge/sock
+"""
 
 
 @dataclass
@@ -34,21 +45,8 @@ class AccountedCluster(Cluster):
 
     def start(self) -> None:
         *self._ports, self._accounting_port = free_ports(self.nodes + 2)
-        self.accounting, self.gather, self.resources = "slurmdbd", "linux", "CR_Core_Memory"
-        self.more += (
-            "JobAcctGatherFrequency=task=1\n"
-            "JobAcctGatherParams=OverMemoryKill\n"
-            "DefMemPerNode=100\n"
-            "AccountingStorageHost=127.0.0.1\n"
-            f"AccountingStoragePort={self._accounting_port}\n"
-            f"AccountingStoragePass={self.top}/munge/sock\n"
-        )
+        self.accounts = ACCOUNTS.format(top=self.top, port=self._accounting_port)
         super().start()
-
-    @property
-    def node_names(self) -> list[str]:
-        others = ("mariadbd", "slurmdbd")
-        return [name for name in super().node_names if name not in others]
 
     def start_controller(self, *options: str) -> None:
         if "slurmdbd" not in self._daemons:

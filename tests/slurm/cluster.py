@@ -14,13 +14,16 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from support import wait_until
 
 from motoko.identity import Identity, session_members
 
+LOGS = Path(__file__).parents[2] / "test-logs"
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "munged")
 # What a cluster's start may need that an ordinary user's PATH lacks.
@@ -50,10 +53,7 @@ SlurmctldLogFile={top}/log/slurmctld.log
 SlurmdLogFile={top}/log/slurmd-%n.log
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/{gather}
-AccountingStorageType=accounting_storage/{accounting}
 SelectType=select/cons_tres
-SelectTypeParameters={resources}
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 ReturnToService=2
@@ -77,12 +77,19 @@ PartitionName=main Nodes=n[1-{nodes}] Default=YES MaxTime=INFINITE State=UP Over
 """
 
 
+NO_ACCOUNTS = """\
+SelectTypeParameters=CR_Core
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+"""
+
+
 class Unavailable(Exception):
     """There can be no Slurm here; says why."""
 
 
-def install(programs: Sequence[str] = PROGRAMS, packages: Sequence[str] = PACKAGES) -> None:
-    """See that Slurm is installed; where that needs to be done, and may be, do it.
+def install(programs: Sequence[str], packages: Sequence[str]) -> None:
+    """See that programs are installed; where that needs to be done, and may be, do it.
 
     Raises ``Unavailable``.
     """
@@ -123,9 +130,7 @@ class Cluster:
     cpus: int = 8
     min_job_age: int = 300  # seconds that an ended job is known for; 2 is the least
     more: str = ""  # further lines of slurm.conf
-    accounting: str = "none"
-    gather: str = "none"
-    resources: str = "CR_Core"
+    accounts: str = NO_ACCOUNTS  # what is limited and recorded, in lines of slurm.conf
     _has_forgotten: bool = False
     _daemons: dict[str, Identity] = field(default_factory=dict)
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -149,8 +154,8 @@ class Cluster:
         self._start("munged", "munged", "-F", f"--seed-file={munge / 'seed'}", *flags)
         self._wait(lambda: (munge / "sock").is_socket(), "munged listens")
         self.start_controller()
-        for number in range(1, self.nodes + 1):
-            self.start_node(f"n{number}")
+        for name in self.node_names:
+            self.start_node(name)
         self._wait(self.all_idle, "all nodes are idle")
 
     def stop(self) -> None:
@@ -193,6 +198,12 @@ class Cluster:
         found = {job["id"]: job for job in self.jobs()}
         return found[str(number)]
 
+    def knows_none_of(self, *numbers: str) -> bool:
+        """Whether no job of these is in the queue; raises ``AssertionError`` naming those."""
+        known = {job["id"] for job in self.jobs()}
+        assert not known & set(numbers), known
+        return True
+
     def clear(self) -> None:
         """Cancel all jobs, wait for their processes to end, and see that all is well again."""
         self.thaw_controller()
@@ -234,7 +245,7 @@ class Cluster:
     @property
     def node_names(self) -> list[str]:
         """n1, n2, ..."""
-        return [name for name in self._daemons if name not in ("munged", "slurmctld")]
+        return [f"n{number}" for number in range(1, self.nodes + 1)]
 
     # What happens to jobs
 
@@ -390,10 +401,7 @@ class Cluster:
                 nodes=self.nodes,
                 cpus=self.cpus,
                 min_job_age=self.min_job_age,
-                accounting=self.accounting,
-                gather=self.gather,
-                resources=self.resources,
-                more=self.more,
+                more=self.accounts + self.more,
             )
         )
 
@@ -437,6 +445,33 @@ class Cluster:
             if path.exists() and (lines := path.read_text(errors="replace").splitlines()):
                 said.append(f"{path.name}: " + "\n    ".join(lines[-5:]))
         return "\n".join(said)
+
+
+@contextmanager
+def running(
+    cluster: Cluster, session: pytest.Session, logs: str, *more: tuple[Sequence[str], Sequence[str]]
+) -> Iterator[Cluster]:
+    """A cluster while it runs; skips what needs it if there can be none.
+
+    Args:
+        cluster: not started yet; nothing is left of it afterwards.
+        session: if one of its tests has failed, the cluster's logs are kept.
+        logs: where, below ``test-logs``.
+        more: further programs that it needs, and their packages.
+    """
+    try:
+        try:
+            for needed in ((PROGRAMS, PACKAGES), *more):
+                install(*needed)
+            cluster.start()
+        except Unavailable as error:
+            pytest.skip(f"no Slurm: {error}")
+        yield cluster
+    finally:
+        cluster.stop()
+        if session.testsfailed:
+            shutil.copytree(cluster.top / "log", LOGS / logs, dirs_exist_ok=True)
+        shutil.rmtree(cluster.top)
 
 
 def free_ports(count: int) -> list[int]:

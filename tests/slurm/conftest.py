@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,29 +12,17 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from batch import no_attempt_twice, note_executions
-from cluster import Calls, Cluster, Unavailable, install
+from cluster import Calls, Cluster, running
 from launching import Session, deadline, scripted
 from support import Flow
-
-SLURM_LOGS = Path(__file__).parents[2] / "test-logs" / "slurm"
 
 
 @pytest.fixture(scope="session")
 def running_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster; tests ask for :func:`cluster`. If one has failed Slurm's logs are kept."""
     cluster = Cluster(Path(tempfile.mkdtemp(prefix="mts-", dir="/tmp")))
-    try:
-        try:
-            install()
-            cluster.start()
-        except Unavailable as error:
-            pytest.skip(f"no Slurm: {error}")
+    with running(cluster, request.session, "slurm"):
         yield cluster
-    finally:
-        cluster.stop()
-        if request.session.testsfailed:
-            shutil.copytree(cluster.top / "log", SLURM_LOGS, dirs_exist_ok=True)
-        shutil.rmtree(cluster.top)
 
 
 @pytest.fixture(autouse=True)

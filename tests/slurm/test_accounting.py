@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -11,39 +10,25 @@ import accounting
 import pytest
 from accounting import AccountedCluster
 from batch import executing, executions, failed, finished, job_of
-from cluster import Unavailable, install
+from cluster import running
 from launching import GATE, go, place, start, stop
 from support import wait_until
-
-SLURM_LOGS = Path(__file__).parents[2] / "test-logs" / "slurm"
 
 
 @pytest.fixture(scope="module")
 def running_cluster(request):
     """One with accounting, which forgets jobs soon."""
     cluster = AccountedCluster(Path(tempfile.mkdtemp(prefix="mta-", dir="/tmp")), min_job_age=2)
-    try:
-        try:
-            install()
-            install(accounting.PROGRAMS, accounting.PACKAGES)
-            cluster.start()
-        except Unavailable as error:
-            pytest.skip(f"no Slurm with accounting: {error}")
+    needed = (accounting.PROGRAMS, accounting.PACKAGES)
+    with running(cluster, request.session, "slurm/accounting", needed):
         yield cluster
-    finally:
-        cluster.stop()
-        if request.session.testsfailed:
-            shutil.copytree(cluster.top / "log", SLURM_LOGS / "accounting", dirs_exist_ok=True)
-        shutil.rmtree(cluster.top)
 
 
 def forgotten(cluster, *jobs):
     """Wait until the controller knows nothing of some jobs, and accounting does."""
 
     def gone():
-        known = {job["id"] for job in cluster.jobs()}
-        assert not known & set(jobs), known
-        return all(cluster.accounted(job) for job in jobs)
+        return cluster.knows_none_of(*jobs) and all(cluster.accounted(job) for job in jobs)
 
     wait_until(gone, f"Slurm has forgotten {jobs}", timeout=120)
 

@@ -201,12 +201,8 @@ class TestVanished:
 
     @staticmethod
     def forgotten(cluster, *jobs):
-        def gone():
-            known = {job["id"] for job in cluster.jobs()}
-            assert not known & set(jobs), known
-            return True
-
-        wait_until(gone, f"Slurm has forgotten {jobs}", timeout=120)
+        what = f"Slurm has forgotten {jobs}"
+        wait_until(lambda: cluster.knows_none_of(*jobs), what, timeout=120)
 
     def test_with_a_record(self, batch, forgetful):
         """Its own exit.json, and the run's state, say how it ended."""
