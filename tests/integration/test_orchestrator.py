@@ -79,6 +79,11 @@ run_params:
 """,
 }
 
+# Further entries of a run: a large one has several records.
+SMALL_AND_LARGE = pytest.mark.parametrize(
+    "more", [{f"entry{i}": i for i in range(count)} for count in (1, 100)], ids=["small", "large"]
+)
+
 
 def write(directory):
     """A workflow of two studies whose runs nobody has to run."""
@@ -644,27 +649,24 @@ class TestAwait:
 
         script(wf, main)
 
-    @pytest.mark.parametrize("entries", [1, 100])
-    def test_moved_on_before_the_await_and_nobody_recorded_it(self, wf, puppet, entries):
+    @SMALL_AND_LARGE
+    def test_moved_on_before_the_await_and_nobody_recorded_it(self, wf, puppet, more):
         async def main():
-            created = wf.mult.createTask(x=77.0 + entries)
+            created = wf.mult.createTask(x=77.0 + len(more))
             await asyncio.sleep(0)
-            many = {f"entry{i}": i for i in range(entries)}  # a large run has several records
-            number = created[0][0].id
-            await puppet.later("mult", number, many, "FINISHED", "FORWARDED")
+            await puppet.later("mult", created[0][0].id, more, "FINISHED", "FORWARDED")
             async with asyncio.timeout(5):
                 ((run, _),) = await created
             assert run.state == "FORWARDED"
 
         script(wf, main)
 
-    @pytest.mark.parametrize("entries", [1, 100])
-    def test_states_of_the_users_own_are_no_ends(self, wf, puppet, entries):
+    @SMALL_AND_LARGE
+    def test_states_of_the_users_own_are_no_ends(self, wf, puppet, more):
         async def main():
-            created = wf.mult.createTask(x=277.0 + entries)
+            created = wf.mult.createTask(x=277.0 + len(more))
             await asyncio.sleep(0)
-            many = {f"entry{i}": i for i in range(entries)}
-            await puppet.later("mult", created[0][0].id, many, "START", "HALFWAY")
+            await puppet.later("mult", created[0][0].id, more, "START", "HALFWAY")
             waiting = asyncio.ensure_future(created)
             done, _ = await asyncio.wait({waiting}, timeout=0.3)
             assert not done
