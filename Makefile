@@ -14,14 +14,16 @@ TYPED := build/typed
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-faults test-slurm test-compat lint typecheck bench clean
+.PHONY: help demo test test-faults test-upgrades test-slurm test-compat test-beside lint typecheck bench clean
 
 help:
 	@echo "make demo    run a real calculation, examples/eos, and print its table"
 	@echo "make test    run the unit and integration tests"
 	@echo "make test-faults   kill -9, SIGSTOP and lost messages at full speed, for an hour"
+	@echo "make test-upgrades from motoko 0.1.4 to this one and back, at 30 moments"
 	@echo "make test-slurm    batch jobs, on a real Slurm of three nodes that it brings up here"
 	@echo "make test-compat   run the tests and the example of the public motoko 0.1.4"
+	@echo "make test-beside   doIt.py's features beside motoko 0.1.4, and BlackDynamite's examples"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   the benchmarks: idling, chains, selecting, creating, waking (20 minutes)"
 	@echo "make clean   remove what the examples, the tests and the builds have left"
@@ -34,17 +36,23 @@ demo: $(VENV)/.examples
 	@echo && cat examples/eos/report.txt && echo && echo "plot: $(CURDIR)/examples/eos/report.png"
 
 test: $(VENV)/.test
-	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit tests/integration $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit tests/integration tests/beside $(PYTEST_ARGS)
 
 # kill -9, SIGSTOP, lost messages. The campaigns last as long as these say; CI has short ones.
 SEED ?= 1
 CAMPAIGN_S ?= 1800
 KILLS ?= 200
 LAUNCHES ?= 2000
+UPGRADES ?= 30
 FAULTS ?= tests/faults
 test-faults: $(VENV)/.test
 	MOTOKO_CAMPAIGN_SEED=$(SEED) MOTOKO_CAMPAIGN_S=$(CAMPAIGN_S) MOTOKO_KILLS=$(KILLS) \
-	    MOTOKO_LAUNCHES=$(LAUNCHES) $(BIN)/pytest $(FAULTS) $(PYTEST_ARGS)
+	    MOTOKO_LAUNCHES=$(LAUNCHES) MOTOKO_UPGRADES=$(UPGRADES) \
+	    $(BIN)/pytest $(FAULTS) $(PYTEST_ARGS)
+
+# From motoko 0.1.4 to this one and back, at UPGRADES moments; each prints its verdict.
+test-upgrades:
+	$(MAKE) test-faults FAULTS="tests/faults/test_upgrade_campaign.py -s"
 
 # Needs Slurm and munge, which root on Debian gets installed; else all of it is skipped. Each of the
 # JOBS brings up a cluster of its own. CI has a short campaign.
@@ -56,6 +64,12 @@ test-slurm: $(VENV)/.test
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test
 	$(BIN)/python tests/compat/run.py
+
+# Part of `make test`, where the massive example has one run. It has MASSIVE^4 of them here, and as
+# many more that BlackDynamite launches: all of it is MASSIVE=10.
+MASSIVE ?= 5
+test-beside: $(VENV)/.test
+	MOTOKO_MASSIVE=$(MASSIVE) $(BIN)/pytest -n $(JOBS) --dist worksteal tests/beside $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -69,15 +83,17 @@ typecheck: $(VENV)/.dev
 	@ln -s "$(CURDIR)"/motoko/* "$(CURDIR)/supervisor" "$(CURDIR)/workers" $(TYPED)/motoko
 	cd $(TYPED) && "$(CURDIR)/$(BIN)/mypy" --config-file "$(CURDIR)/pyproject.toml" \
 	    --cache-dir "$(CURDIR)/.mypy_cache" -p motoko
+	@cd $(TYPED) && PYTHONPATH="$$PWD" "$(CURDIR)/$(BIN)/lint-imports" --no-logo --no-cache \
+	    "$(CURDIR)/pyproject.toml"
 
 bench: $(VENV)/.test
-	@failed=; for each in idle chain select create wake watcher fan_out plain waiting supervisor orchestrators awaits; do \
-	    $(BIN)/python benchmarks/$$each.py || failed="$$failed $$each"; echo; \
+	@failed=; for name in idle chain select create wake watcher fan_out plain waiting supervisor orchestrators awaits; do \
+	    $(BIN)/python benchmarks/$$name.py || failed="$$failed $$name"; echo; \
 	done; [ -z "$$failed" ] || { echo "not as promised:$$failed" >&2; exit 1; }
 
 clean:
-	@for each in examples/*/motoko.yaml; do \
-	    if [ -x $(BIN)/motoko ]; then $(BIN)/motoko kill --now $$each > /dev/null; fi; \
+	@for workflow in examples/*/motoko.yaml; do \
+	    if [ -x $(BIN)/motoko ]; then $(BIN)/motoko kill --now $$workflow > /dev/null; fi; \
 	done
 	rm -rf build dist *.egg-info test-logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf examples/*/.wf examples/*/*/.bd examples/*/*/BD-*-runs

@@ -40,7 +40,7 @@ async def main():
     workflow = Workflow(".")
     workflow.run_name = "awaits"
     pairs = list(workflow.step.createTask(x=list(range(count))))
-    dispatcher = await workflow._execution.attached()
+    dispatcher = await workflow.motoko_engine.attached()
     await asyncio.sleep(2)
     process = psutil.Process()
     before = process.memory_info().rss
@@ -63,7 +63,7 @@ async def main():
     left = len(dispatcher._waiters) + len(dispatcher._by_run) + len(dispatcher._by_study)
     print(json.dumps({"bytes": grown, "cpu_s": cpu, "left": left,
                       "reads": dispatcher.counters.wakeups_by_safety_read - reads}))
-    workflow._close()
+    workflow.close()
 
 
 asyncio.run(main())

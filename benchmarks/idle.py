@@ -22,7 +22,7 @@ import psutil
 from scratch import Scratch, end_cleanly_when_terminated, machine, report
 
 from motoko.config import load
-from motoko.runtime import locate
+from motoko.layout import locate
 from motoko.supervisor.probes import ping_zeo
 
 CPU_S_A_MINUTE = 0.3  # promised for all daemons together

@@ -55,7 +55,7 @@ async def main(workflow, chains, links, fans, run_name, **params):
 
     for manager in workflow.task_managers.values():
         manager.base  # connected before the clock starts
-    await workflow._execution.attached()
+    await workflow.motoko_engine.attached()
     top = Path(workflow.directory)
     (top / f"ready-{run_name}").touch()
     while not (top / "go").exists():
@@ -69,14 +69,14 @@ async def main(workflow, chains, links, fans, run_name, **params):
 import asyncio
 from pathlib import Path
 from motoko import Workflow
-from motoko.bd.session import session
-from motoko.dispatch import Interest
+from motoko.store.session import session
+from motoko.bus.waiters import Interest
 
 
 async def main():
     workflow = Workflow(".")
     managers = workflow.task_managers
-    dispatcher = await workflow._execution.attached()
+    dispatcher = await workflow.motoko_engine.attached()
     with dispatcher.waiting(Interest(studies=managers)) as waiter:
         for manager in managers.values():
             session().refresh(manager.base)

@@ -27,9 +27,10 @@ import psutil
 from scratch import Scratch, end_cleanly_when_terminated, machine, percentile, report
 
 from motoko.config import load
-from motoko.control import ask
-from motoko.identity import Identity
-from motoko.runtime import Runtime, locate
+from motoko.control.client import ask
+from motoko.control.protocol import Status, StatusRequest
+from motoko.host.identity import Identity
+from motoko.layout import Runtime, locate
 
 STUDIES = ("one", "two")
 SAMPLES = 50
@@ -62,9 +63,9 @@ def files() -> dict[str, str]:
     return found
 
 
-def status(runtime: Runtime) -> dict[str, Any]:
+def status(runtime: Runtime) -> Status:
     """What the supervisor answers."""
-    answer = ask(runtime, "status")
+    answer = ask(runtime, StatusRequest())
     if answer is None:
         raise RuntimeError("the supervisor does not answer")
     return answer
@@ -72,13 +73,13 @@ def status(runtime: Runtime) -> dict[str, Any]:
 
 def daemons(runtime: Runtime) -> dict[str, tuple[int | None, int]]:
     """The pid and the restarts of each daemon by name."""
-    return {each["name"]: (each["pid"], each["restarts"]) for each in status(runtime)["daemons"]}
+    return {daemon.name: (daemon.pid, daemon.restarts) for daemon in status(runtime).daemons}
 
 
 def until_ready(runtime: Runtime) -> None:
     """Return when all daemons are ready."""
     deadline = time.monotonic() + DEADLINE_S
-    while (state := status(runtime)["supervisor"]["state"]) != "ready":
+    while (state := status(runtime).supervisor.state) != "ready":
         if time.monotonic() > deadline:
             raise RuntimeError(f"not ready in {DEADLINE_S:g} s: {state}")
         time.sleep(0.1)
@@ -156,13 +157,13 @@ def run(kills: int, asked: int) -> dict[str, Any]:
         scratch.motoko("supervise", "--detach")
         runtime = locate(load(scratch.directory))
         assert runtime is not None, "the workflow is supervised"
-        process = psutil.Process(status(runtime)["supervisor"]["pid"])
+        process = psutil.Process(status(runtime).supervisor.pid)
         before = daemons(runtime)
         for _ in requests(runtime, WARM_UP_REQUESTS):
             pass
         requested = growth(process, requests(runtime, asked), asked)
         paced = pace(runtime)
-        state = status(runtime)["supervisor"]["state"]
+        state = status(runtime).supervisor.state
         undisturbed = daemons(runtime) == before and state == "ready"
 
         for _ in restarts(runtime, WARM_UP_RESTARTS):

@@ -59,7 +59,7 @@ def create(scratch: Scratch, runs: int) -> float:
 
 def claimed(scratch: Scratch, number: int) -> float:
     """When a run's first attempt was claimed; waits for it."""
-    claim = scratch.directory / "step" / "BD-step-runs" / f"run-{number}" / "attempt-1"
+    claim = scratch.directory / "step" / "BD-step-runs" / f"run-{number}" / ".motoko" / "attempt-1"
     end = time.monotonic() + DEADLINE_S
     while not claim.exists():
         if time.monotonic() > end:

@@ -72,7 +72,7 @@ import time
 from motoko.bus.messages import Transition
 from motoko.bus.subscriber import Subscriber
 from motoko.config import load
-from motoko.runtime import locate
+from motoko.layout import locate
 
 
 async def main():

@@ -9,32 +9,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from motoko.api.run_list import RunList as RunList
+    from motoko.api.selection import TaskSelection as TaskSelection
+    from motoko.api.selection import TaskSelectionEval as TaskSelectionEval
+    from motoko.api.task_manager import TaskManager as TaskManager
+    from motoko.api.workflow import Workflow as Workflow
+    from motoko.api.workflow import event as event
     from motoko.errors import ChangeConflict as ChangeConflict
     from motoko.errors import ConfigError as ConfigError
     from motoko.errors import ConstraintError as ConstraintError
+    from motoko.errors import LauncherGivenUp as LauncherGivenUp
     from motoko.errors import MotokoError as MotokoError
     from motoko.errors import NoSupervisor as NoSupervisor
     from motoko.errors import NotCreated as NotCreated
     from motoko.errors import ParameterError as ParameterError
     from motoko.errors import RunFailed as RunFailed
     from motoko.errors import StudyUnavailable as StudyUnavailable
+    from motoko.errors import UnreadableEntry as UnreadableEntry
     from motoko.errors import WorkflowStopped as WorkflowStopped
-    from motoko.run_list import RunList as RunList
-    from motoko.selection import TaskSelection as TaskSelection
-    from motoko.selection import TaskSelectionEval as TaskSelectionEval
-    from motoko.task_manager import TaskManager as TaskManager
-    from motoko.workflow import Workflow as Workflow
-    from motoko.workflow import event as event
 
 _HOMES = {
     "motoko.errors": (
-        "ChangeConflict ConfigError ConstraintError MotokoError NoSupervisor NotCreated "
-        "ParameterError RunFailed StudyUnavailable WorkflowStopped"
+        "ChangeConflict ConfigError ConstraintError LauncherGivenUp MotokoError "
+        "NoSupervisor NotCreated ParameterError RunFailed StudyUnavailable UnreadableEntry "
+        "WorkflowStopped"
     ),
-    "motoko.run_list": "RunList",
-    "motoko.selection": "TaskSelection TaskSelectionEval",
-    "motoko.task_manager": "TaskManager",
-    "motoko.workflow": "Workflow event",
+    "motoko.api.run_list": "RunList",
+    "motoko.api.selection": "TaskSelection TaskSelectionEval",
+    "motoko.api.task_manager": "TaskManager",
+    "motoko.api.workflow": "Workflow event",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)

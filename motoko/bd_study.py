@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from motoko.errors import MotokoError
 
 if TYPE_CHECKING:
-    from motoko.task_manager import TaskManager
-    from motoko.workflow import Workflow
+    from motoko.api.task_manager import TaskManager
+    from motoko.api.workflow import Workflow
 
 
 def create_bd_study(task_manager: TaskManager) -> None:
@@ -14,10 +16,10 @@ def create_bd_study(task_manager: TaskManager) -> None:
 
     What supervises the workflow is stopped first. The other studies keep what they hold.
     """
-    from motoko.creation import create_one
+    from motoko.operations.creation import create_one
 
     task_manager.close()
-    create_one(task_manager.workflow._definition, task_manager.definition)
+    create_one(task_manager.engine.definition, task_manager.definition)
 
 
 def create_bd_studies(workflow: Workflow, validated: bool | None = None) -> None:
@@ -28,3 +30,14 @@ def create_bd_studies(workflow: Workflow, validated: bool | None = None) -> None
         validated: ``True`` to ask nothing, though something would be lost.
     """
     workflow.create(validated)
+
+
+def remote_launch(*args: object, **kwargs: object) -> NoReturn:
+    """0.1.4's way to a study on another host: it deletes what is in the directory there.
+
+    Always raises ``MotokoError``, which says how that is done now.
+    """
+    raise MotokoError(
+        "remote_launch is not there any more: it deleted the study's directory on the other host",
+        hint="copy the study there, supervise it there, and name it here: `host: zeo://...`",
+    )

@@ -38,6 +38,12 @@ class ConstraintError(MotokoError):
     exit_code = 2
 
 
+class NotConfirmed(MotokoError):
+    """Something would be destroyed that nobody has chosen, and there is no terminal to ask on."""
+
+    exit_code = 2
+
+
 class ParameterError(MotokoError):
     """A job or run parameter that is unknown, missing or of the wrong type."""
 
@@ -66,8 +72,20 @@ class StudyUnavailable(MotokoError):
     """The ZEO server of a study does not answer."""
 
 
+class UnsupportedPackage(MotokoError):
+    """A package below Motoko is not what Motoko relies on: another version of it is needed."""
+
+
+class LauncherGivenUp(MotokoError):
+    """Runs that somebody waits for are not going to be started: their launcher was given up."""
+
+
 class ChangeConflict(MotokoError):
     """A change could not be committed because somebody else changed the same thing."""
+
+
+class UnreadableEntry(MotokoError):
+    """An entry of a run or job holds an object of a class that this process does not have."""
 
 
 class RunFailed(MotokoError):
@@ -103,3 +121,16 @@ class RunFailed(MotokoError):
                 f"    {line}" for line in stderr.splitlines()
             )
         super().__init__(text, hint=hint)
+
+
+def expected_errors(error: BaseException) -> list[MotokoError]:
+    """The errors that Motoko has raised on purpose: one, or all those of a group.
+
+    Tasks of an ``asyncio.TaskGroup`` raise them in groups. Empty if anything else is among them.
+    """
+    if isinstance(error, MotokoError):
+        return [error]
+    if not isinstance(error, BaseExceptionGroup):
+        return []
+    parts = [expected_errors(member) for member in error.exceptions]
+    return [member for part in parts for member in part] if all(parts) else []

@@ -7,10 +7,10 @@ import os
 import sys
 
 from motoko.config import load
-from motoko.control import AlreadySupervised
+from motoko.control.supervisor_lock import AlreadySupervised
 from motoko.errors import MotokoError
-from motoko.supervisor.main import supervise
-from motoko.supervisor.report import Pipe
+from motoko.supervisor.listeners import Starter
+from motoko.supervisor.supervising import supervise
 
 
 def main() -> None:
@@ -20,24 +20,26 @@ def main() -> None:
     parser.add_argument("--no-launchers", action="store_true")
     parser.add_argument("--slots", type=int)
     parser.add_argument("--generator")
+    parser.add_argument("--takeover", action="store_true")
     parser.add_argument("--report", type=int, required=True)
     options = parser.parse_args()
     if os.fork():
         os._exit(0)  # our starter waits for this, and will not have to reap the supervisor
-    pipe = Pipe(options.report)
+    starter = Starter(options.report)
     try:
         config = load(options.workflow)
         supervise(
             config,
-            pipe,
+            starter,
             launchers=not options.no_launchers,
             slots=options.slots,
             generator=options.generator,
+            takeover=options.takeover,
         )
     except AlreadySupervised:
-        pipe.already_running()
+        starter.already_running()
     except MotokoError as error:
-        pipe.failed(str(error))
+        starter.refused(error)
         sys.exit(error.exit_code)
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
-from motoko.identity import Identity
-from motoko.log_files import rotate_if_long
-from motoko.runtime import Runtime
-from motoko.supervision import Supervision
-from motoko.supervisor.daemons import Spec, environment
+from motoko.config.supervision import Supervision
+from motoko.host.identity import Identity
+from motoko.host.log_files import rotate_if_long
+from motoko.host.process_limits import NO_ROOM, NoRoom, restore_for
+from motoko.layout import Runtime
+from motoko.supervisor.daemon_specs import Spec, environment
 
 
 class Child:
     """A process behind a pidfd: it can be signalled, and its end is noticed, never another's.
 
     ``on_death`` is called once, in the loop, with how it ended; then ``ended`` is done.
+    ``is_users``: its exit codes are those of a user's program.
     """
 
     def __init__(
@@ -27,6 +30,8 @@ class Child:
         pidfd: int,
         on_death: Callable[[str], None],
         process: subprocess.Popen[bytes] | None = None,
+        *,
+        is_users: bool = False,
     ) -> None:
         self.identity = identity
         self.exit_code: int | None = None  # once it has ended by itself, and we are its parent
@@ -34,6 +39,7 @@ class Child:
         self._pidfd = pidfd
         self._on_death = on_death
         self._process = process
+        self._is_users = is_users
         asyncio.get_running_loop().add_reader(pidfd, self._ended)
 
     def signal(self, number: int) -> None:
@@ -58,6 +64,8 @@ class Child:
         if code < 0:
             return f"died by {signal_name(-code)}"
         self.exit_code = code
+        if code == NoRoom.exit_code and not self._is_users:
+            return NO_ROOM
         return f"exited with {code}"
 
 
@@ -69,6 +77,16 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+@contextlib.contextmanager
+def _blocked(signals: Iterable[int]) -> Iterator[None]:
+    """Block signals in this thread; a process that is started meanwhile has them blocked too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def spawn(
     spec: Spec, runtime: Runtime, settings: Supervision, on_death: Callable[[str], None]
 ) -> Child:
@@ -76,7 +94,7 @@ def spawn(
     path = runtime.log(spec.name)
     # One that dies before it has set up its logging never gets to do it itself.
     rotate_if_long(path, settings.log_size, settings.log_files)
-    with open(path, "ab") as log:
+    with open(path, "ab") as log, _blocked(spec.traits.held_signals):
         process = subprocess.Popen(
             spec.command,
             stdin=subprocess.DEVNULL,
@@ -87,9 +105,10 @@ def spawn(
             start_new_session=True,
         )
     # Nobody else reaps it, so the pid is still its own, even if it has ended by now.
+    restore_for(process.pid)
     pidfd = os.pidfd_open(process.pid)
     identity = Identity.of(process.pid) or Identity(process.pid, 0, "", "")
-    return Child(identity, pidfd, on_death, process)
+    return Child(identity, pidfd, on_death, process, is_users=spec.is_requested)
 
 
 def adopt(identity: Identity, on_death: Callable[[str], None]) -> Child | None:

@@ -6,38 +6,33 @@ Feeds the process table with what happens, and does what it decides.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Coroutine, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from motoko.bus.messages import DaemonStatus
 from motoko.config import WorkflowConfig
-from motoko.control import SUPERVISOR, living_daemons
-from motoko.detached import KIND
-from motoko.identity import Identity
-from motoko.log_files import fields
-from motoko.log_reading import tail
-from motoko.runtime import EXIT_LOCKED, Runtime
-from motoko.supervision import StopGroup
+from motoko.config.supervision import StopGroup
+from motoko.control.daemon_records import EXIT_LOCKED, SUPERVISOR, living_daemons
+from motoko.control.protocol import DaemonInfo
+from motoko.host.identity import Identity
+from motoko.host.log_reading import tail
+from motoko.host.process_limits import NO_ROOM
+from motoko.layout import Runtime
+from motoko.supervisor.announcements import Announcements
 from motoko.supervisor.child import Child, adopt, spawn
-from motoko.supervisor.daemons import Spec, may_start
-from motoko.supervisor.detached import Detached
+from motoko.supervisor.daemon_specs import Spec, may_start
+from motoko.supervisor.detached_members import Detached
 from motoko.supervisor.ending import end
+from motoko.supervisor.happenings import Happening, Occasion
+from motoko.supervisor.listeners import Listener
 from motoko.supervisor.member import Member
-from motoko.supervisor.probes import NoAnswer, figures, ping_bus, ping_zeo
-from motoko.supervisor.report import Listener
+from motoko.supervisor.pausing import Pausing
+from motoko.supervisor.readiness import Readiness
 from motoko.supervisor.restarts import Restarts
-from motoko.supervisor.table import Do, Entry, Policy, State, overall
-
-log = logging.getLogger(__name__)
-
-ZEO_START_POLL_S = 0.05
-ZEO_ANSWER_S = 5.0
-ORCHESTRATOR_READY_S = 3600.0
+from motoko.supervisor.status_changes import StatusChanges
+from motoko.supervisor.table import Decision, Entry, Policy, State, overall
 
 
 class Crew:
@@ -49,7 +44,12 @@ class Crew:
     """
 
     def __init__(
-        self, config: WorkflowConfig, runtime: Runtime, listener: Listener, width: int
+        self,
+        config: WorkflowConfig,
+        runtime: Runtime,
+        listener: Listener,
+        width: int,
+        changes: StatusChanges,
     ) -> None:
         self.members: dict[str, Member] = {}
         self._settings = config.supervision
@@ -57,7 +57,9 @@ class Crew:
         self.detached = Detached(config, runtime)
         self._runtime = runtime
         self._listener = listener
-        self._width = width
+        self._announcements = Announcements(config, listener, width)
+        self.say = self._announcements.say
+        self._changes = changes
         self._loop = asyncio.get_running_loop()
         self.hurry: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
@@ -68,6 +70,10 @@ class Crew:
         self._wanted_again: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._restarts = Restarts(runtime)
+        self._readiness = Readiness(runtime, self.detached, self._policy.readiness, self.ready)
+        self.pausing = Pausing(runtime, self.members)
+        # Has the exception that ends the supervisor: one of a task, or of a callback.
+        self.failure: asyncio.Future[None] = self._loop.create_future()
 
     @property
     def state(self) -> str:
@@ -75,21 +81,14 @@ class Crew:
         return (
             "stopping"
             if self._closing
-            else overall(m.entry for m in self.members.values() if m.spec.kind != KIND)
+            else overall(m.entry for m in self.members.values() if not m.spec.is_requested)
         )
 
     # Starting
 
     def add(self, spec: Spec) -> None:
         """Take a daemon in: it is started when what it depends on is there, or adopted."""
-        socket = self._runtime.zeo(spec.study) if spec.kind == "zeo" and spec.study else None
-        bus = (self._runtime.bus_publish, self._runtime.bus_subscribe)
-        sockets = [Path(each.removeprefix("ipc://")) for each in bus if spec.kind == "bus"]
-        sockets += [] if socket is None else [socket]
-        policy = self._policy
-        if spec.kind == KIND:  # what a user's program does before it begins may take its time
-            policy = replace(policy, readiness=ORCHESTRATOR_READY_S)
-        member = Member(spec, Entry(spec.name, policy), socket=socket, sockets=sockets)
+        member = Member.of(spec, self._runtime, self._policy)
         self.members[spec.name] = member
         adopted = self._adopt(member)
         member.entry.restarts = self._restarts.at_start(spec.name, adopted=adopted)
@@ -124,7 +123,7 @@ class Crew:
                 case State.STOPPING:
                     self._wanted_again[name] = 0
                 case State.FAILED:
-                    self._do(member, member.entry.retry())
+                    self._carry_out(member, member.entry.retry())
                 case _ if not spared:
                     continue
             started.append(name)
@@ -134,6 +133,8 @@ class Crew:
     def forget(self, name: str) -> None:
         """Look no more after one that has been stopped, has ended or was given up."""
         assert self.members[name].entry.over
+        self._to_stop.pop(name, None)
+        self._wanted_again.pop(name, None)
         del self.members[name]
 
     def _begin_again(self, member: Member) -> None:
@@ -148,11 +149,11 @@ class Crew:
         if self._adopt(member):
             return
         try:
-            if member.spec.kind == KIND:
+            if member.spec.is_requested:
                 self.detached.before_start(member.spec)
             child = spawn(member.spec, self._runtime, self._settings, partial(self._died, member))
         except OSError as error:
-            self._died(member, f"could not be started: {error}")
+            self._died(member, f"could not be started: {error}", unstarted=True)
             return
         self._began(member, child, adopted=False)
 
@@ -170,38 +171,12 @@ class Crew:
         member.child = child
         member.entry.spawned(self._loop.time(), child.identity.pid, adopted=adopted)
         self._set_timer(member)
-        if member.spec.kind == KIND:
-            self.background(self._await_registration(member, child))
-        elif member.socket is not None:
-            self.background(self._await_server(member, child))
-        elif member.spec.kind == "bus" and adopted:
-            # Our subscriber may have found it before we knew of it, and says so only once.
-            self.background(self._await_bus(member, child))
+        self._changes.notify()
+        awaited = self._readiness.awaited(member, child, adopted=adopted)
+        if awaited is not None:
+            self.background(awaited)
 
     # What happens
-
-    async def _await_server(self, member: Member, child: Child) -> None:
-        assert member.socket is not None  # it is a ZEO server
-        while member.child is child and member.entry.state is State.STARTING:
-            try:
-                said = figures(await ping_zeo(member.socket, ZEO_ANSWER_S))
-            except NoAnswer:
-                await asyncio.sleep(ZEO_START_POLL_S)
-            else:
-                if member.child is child:
-                    member.detail, member.counts = said
-                    self.ready(member)
-
-    async def _await_registration(self, member: Member, child: Child) -> None:
-        registered = asyncio.ensure_future(self.detached.registration(child))
-        await asyncio.wait([registered, child.ended], return_when=asyncio.FIRST_COMPLETED)
-        if not registered.cancel() and member.child is child:
-            self.ready(member)
-
-    async def _await_bus(self, member: Member, child: Child) -> None:
-        answered = await ping_bus(self._runtime.bus_subscribe, self._policy.readiness)
-        if answered and member.child is child:
-            self.ready(member)
 
     def heard(self, message: DaemonStatus) -> None:
         """A daemon says what it is doing."""
@@ -209,14 +184,18 @@ class Crew:
         member = self.members.get(message.name)
         if member is None or member.entry.pid != message.pid:
             return  # one of another life
+        known = member.detail, member.counts, member.trouble
+        if known != (message.detail, message.counts, message.trouble):
+            self._changes.notify()
         member.heard, member.detail, member.counts = now, message.detail, message.counts
-        if member.entry.state is not State.STARTING or not member.beats:
-            return
-        if message.state == "ready":
-            self.ready(member)
-        else:
-            member.entry.sign_of_life(now)
-            self._set_timer(member)
+        member.trouble = message.trouble
+        if member.entry.state is State.STARTING and member.beats:
+            if message.state == "ready":
+                self.ready(member)
+            else:
+                member.entry.sign_of_life(now)
+                self._set_timer(member)
+        self.pausing.look(member)
 
     def ready(self, member: Member) -> None:
         """A daemon has passed its readiness check."""
@@ -225,12 +204,14 @@ class Crew:
             return
         member.heard = now
         self._set_timer(member)
+        self._changes.notify()
         self.say(member.name, "ready", pid=member.entry.pid)
         self.advance()
         if not self._announced_ready and self.state == "ready":
             self._announced_ready = True
             self.say(SUPERVISOR, "ready", pid=Identity.mine().pid)
             self._listener.ready()
+            self._notify(Occasion.READY, SUPERVISOR, "ready")
 
     def too_big(self, member: Member, reason: str) -> None:
         """A daemon takes too much memory: another takes its place."""
@@ -243,23 +224,23 @@ class Crew:
 
     def hung(self, member: Member, reason: str) -> None:
         """A daemon lives and does not work: it is killed."""
-        self._do(member, member.entry.hung(reason))
+        self._carry_out(member, member.entry.hung(reason))
 
     def _tick(self, member: Member) -> None:
-        self._do(member, member.entry.tick(self._loop.time()))
+        self._carry_out(member, member.entry.tick(self._loop.time()))
 
-    def _died(self, member: Member, how: str) -> None:
+    def _died(self, member: Member, how: str, *, unstarted: bool = False) -> None:
         entry, child, final = member.entry, member.child, False
         pid = child.identity.pid if child is not None else None
         member.child, member.detail = None, ""
-        asked = entry.state is State.STOPPING
-        is_double = False
-        if member.spec.kind == KIND and child is not None:
+        asked, is_double = entry.state is State.STOPPING, False
+        if member.spec.is_requested and child is not None:
             how, final = self.detached.has_ended(member.spec, child, how)
         else:
             # One that a predecessor started just before its end, unseen: to be adopted.
             is_double = how == f"exited with {EXIT_LOCKED}"
-        do = entry.died(self._loop.time(), how, final=final, is_double=is_double)
+        now, unstarted = self._loop.time(), unstarted or how == NO_ROOM
+        decision = entry.died(now, how, final=final, is_double=is_double, unstarted=unstarted)
         self._restarts.died(member.name, entry.restarts, None if is_double else pid)
         if self._restarts.problem:  # most likely why it has died: it could not tell itself
             entry.last_exit = f"{entry.last_exit}; {self._restarts.problem}"
@@ -270,23 +251,25 @@ class Crew:
                 self.advance()
         elif entry.state is State.ENDED:
             self.say(member.name, str(entry.last_exit))
-        elif do is Do.SPAWN:
+            self._notify(Occasion.ENDED, member.name, str(entry.last_exit))
+        elif decision is Decision.SPAWN:
             self.say(member.name, f"{entry.last_exit}, restarting", restarts=entry.restarts)
         elif entry.wake_at is not None:
             delay = entry.wake_at - self._loop.time()
             text = f"{entry.last_exit}, restarting in {delay:.1f} s"
             self.say(member.name, text, restarts=entry.restarts)
-        self._do(member, do)
+        self._carry_out(member, decision)
 
-    def _do(self, member: Member, do: Do) -> None:
-        match do:
-            case Do.SPAWN:
+    def _carry_out(self, member: Member, decision: Decision) -> None:
+        match decision:
+            case Decision.SPAWN:
                 self._start(member)
-            case Do.KILL if member.child is not None:
+            case Decision.KILL if member.child is not None:
                 member.child.signal(signal.SIGKILL)
-            case Do.GIVE_UP:
+            case Decision.GIVE_UP:
                 self._gave_up(member)
         self._set_timer(member)
+        self._changes.notify()
 
     def _gave_up(self, member: Member) -> None:
         entry, path = member.entry, self._runtime.log(member.name)
@@ -294,9 +277,9 @@ class Crew:
             f"given up after {entry.policy.attempts} attempts ({entry.last_exit}); "
             f"the end of {path}:\n{tail(path)}"
         )
-        log.error("%s %s", member.name, text)
+        self._notify(Occasion.GIVEN_UP, member.name, text)
         # Without an orchestrator all that serves it is there.
-        tell = self._listener.line if member.spec.kind == KIND else self._listener.failed
+        tell = self._listener.line if member.spec.is_requested else self._listener.failed
         tell(f"{member.name} {text}")
         self.advance()
 
@@ -326,14 +309,15 @@ class Crew:
         self._end_soon(living, self._settings.leave_order, reason)
         self.advance()
 
-    async def stop_all(self) -> None:
+    async def stop_all(self, order: Sequence[StopGroup]) -> None:
         """End all daemons, also those of studies that are in motoko.yaml no more."""
         self._closing = True
+        self._notify(Occasion.STOPPING, SUPERVISOR, "stopping")
         self._to_stop.clear()
         self._wanted_again.clear()
         for task in self._tasks:
             task.cancel()
-        for group in self._settings.stop_order:
+        for group in order:
             # One group after the other: until it is its turn, a daemon is still looked after.
             members = [m for m in self.members.values() if m.spec.kind == group.kind]
             await self._end(group, members, None, self._strangers(group.kind))
@@ -364,10 +348,11 @@ class Crew:
         for member in members:
             member.entry.stop(reason)
             self._set_timer(member)
-            if member.spec.kind == KIND and member.name not in self._wanted_again:
+            if member.spec.is_requested and member.name not in self._wanted_again:
                 self.detached.stopped(member.spec)
             if member.child is None and member.name in self._wanted_again:
                 self._begin_again(member)
+        self._changes.notify()
         self.advance()
         children = [(m.name, m.child) for m in members if m.child is not None]
         await end(group, [*children, *others], self.hurry, self.say)
@@ -383,12 +368,17 @@ class Crew:
 
     # Helpers
 
-    def status(self) -> list[Mapping[str, Any]]:
+    def status(self) -> list[DaemonInfo]:
         """What the control socket tells of all daemons."""
         return [member.status(self._runtime) for member in self.members.values()]
 
+    def _notify(
+        self, occasion: Occasion, subject: str, text: str, error: BaseException | None = None
+    ) -> None:
+        self._announcements.notify(Happening(occasion, subject, text, error))
+
     def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside, until all is stopped."""
+        """Decision something beside, until all is stopped."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -396,11 +386,14 @@ class Crew:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the supervisor has failed", exc_info=error)
+            self.fail(error)
 
-    def say(self, name: str, text: str, **values: object) -> None:
-        """Log what has happened to a daemon, and tell it to whoever has started us."""
-        log.info("%s %s", name, text, extra=fields(**values))
-        figures = ", ".join(f"{key} {value}" for key, value in values.items())
-        text += f" ({figures})" if figures else ""
-        self._listener.line(f"{name:<{self._width}} {text}")
+    def fail(self, error: BaseException) -> None:
+        """What must not happen has happened: nobody can say what still works.
+
+        Daemons go on; the next supervisor adopts them.
+        """
+        self._notify(Occasion.FAILED, SUPERVISOR, "has failed: a fault of its own", error)
+        if not self.failure.done():
+            self.failure.set_exception(error)
+            self.failure.exception()  # it is logged

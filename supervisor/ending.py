@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from motoko.supervision import KILL_DEADLINE_S, StopGroup
+from motoko.config.supervision import KILL_DEADLINE_S, StopGroup
 from motoko.supervisor.child import Child, signal_name
 
 log = logging.getLogger(__name__)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from motoko.control import uptime_s
-from motoko.runtime import Runtime
+from motoko.config.daemon_kinds import BUS, ZEO
+from motoko.control.protocol import DaemonInfo
+from motoko.host.clock import uptime_s
+from motoko.layout import Runtime
 from motoko.supervisor.child import Child
-from motoko.supervisor.daemons import Spec
-from motoko.supervisor.table import Entry, State
+from motoko.supervisor.daemon_specs import Spec
+from motoko.supervisor.table import Entry, Policy, State
+
+REQUESTED_READY_S = 3600.0
 
 
 @dataclass
@@ -32,7 +35,20 @@ class Member:
     heard: float = 0.0
     shrunk: float = 0.0
     detail: str = ""
+    trouble: str = ""
     counts: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: Spec, runtime: Runtime, policy: Policy) -> Member:
+        """One that has not been started yet."""
+        if spec.is_requested:
+            # What a user's program does before it begins may take its time.
+            policy = replace(policy, readiness=REQUESTED_READY_S)
+        socket = runtime.zeo(spec.study) if spec.kind == ZEO and spec.study else None
+        bus = (runtime.bus_publish, runtime.bus_subscribe)
+        sockets = [Path(address.removeprefix("ipc://")) for address in bus if spec.kind == BUS]
+        sockets += [] if socket is None else [socket]
+        return cls(spec, Entry(spec.name, policy), socket=socket, sockets=sockets)
 
     @property
     def name(self) -> str:
@@ -42,20 +58,21 @@ class Member:
     @property
     def beats(self) -> bool:
         """Whether it sends heartbeats over the bus."""
-        return self.spec.kind in ("watcher", "launcher")
+        return self.spec.traits.beats
 
-    def status(self, runtime: Runtime) -> dict[str, Any]:
+    def status(self, runtime: Runtime) -> DaemonInfo:
         """What the control socket tells of it."""
         entry = self.entry
-        return {
-            "name": self.name,
-            "kind": self.spec.kind,
-            "pid": entry.pid,
-            "state": str(entry.state),
-            "uptime_s": None if self.child is None else uptime_s(self.child.identity),
-            "restarts": entry.restarts,
-            "last_exit": entry.last_exit,
-            "log": str(runtime.log(self.name)),
-            "detail": "waits for what it depends on" if entry.waiting else self.detail,
-            "counts": self.counts if entry.state is State.READY else {},
-        }
+        return DaemonInfo(
+            name=self.name,
+            kind=self.spec.kind,
+            pid=entry.pid,
+            state=str(entry.state),
+            uptime_s=None if self.child is None else uptime_s(self.child.identity),
+            restarts=entry.restarts,
+            last_exit=entry.last_exit,
+            log=str(runtime.log(self.name)),
+            detail="waits for what it depends on" if entry.waiting else self.detail,
+            counts=self.counts if entry.state is State.READY else {},
+            trouble=self.trouble if entry.state is State.READY else "",
+        )

@@ -12,7 +12,9 @@ from typing import Any
 
 from motoko.bus.messages import Message
 from motoko.bus.subscriber import Subscriber
+from motoko.host.process_limits import NoRoom
 
+ROOM_S = 1.0  # how often to try whether there is room for a thread again
 # What a ZEO server may answer in place of its figures if something else holds its socket.
 _LONGEST_ANSWER = 1 << 20
 
@@ -67,19 +69,27 @@ def figures(answer: dict[str, Any]) -> tuple[str, dict[str, int]]:
 def rss_bytes(pid: int) -> int | None:
     """The resident memory of a process; ``None`` if it has gone."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])
     except (FileNotFoundError, ProcessLookupError, IndexError):
         return None
     return pages * resource.getpagesize()
 
 
 async def ping_bus(address: str, timeout: float) -> bool:
-    """Whether the bus confirms a new subscriber's subscription in time."""
+    """Whether the bus confirms a new subscriber's subscription in time.
+
+    Where the machine keeps us from asking, that is waited for first.
+    """
 
     def ignore(message: Message) -> None:
         """This subscriber has come for the welcome alone."""
 
-    subscriber = Subscriber(address, ignore)
+    while True:
+        try:
+            subscriber = Subscriber(address, ignore)
+            break
+        except NoRoom:
+            await asyncio.sleep(ROOM_S)
     try:
         await subscriber.live(timeout)
     except TimeoutError:

@@ -6,8 +6,10 @@ import json
 import logging
 from typing import Any
 
-from motoko.identity import Identity
-from motoko.runtime import Runtime, read_json, write_atomically
+from motoko.control.daemon_records import recorded_identity
+from motoko.host.files import read_json, write_atomically
+from motoko.host.identity import Identity
+from motoko.layout import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +45,9 @@ class Restarts:
 
     def _dead(self, name: str) -> Identity | None:
         """Who has left a daemon's record: one that was told to end removes it."""
-        try:
-            identity = Identity.from_dict(read_json(self._runtime.record(name)) or {})
-        except (KeyError, ValueError):
-            return None
-        return identity if identity.is_here and not identity.alive else None
+        identity = recorded_identity(self._runtime, self._runtime.record(name))
+        gone = identity is not None and identity.is_here and not identity.alive
+        return identity if gone else None
 
     def _write(self) -> None:
         content = {"counts": self._counts, "last": self._last}
@@ -59,6 +59,6 @@ class Restarts:
             log.error("%s", self.problem)
 
 
-def _whole(found: Any) -> dict[str, int]:
-    items = found.items() if isinstance(found, dict) else ()
+def _whole(content: Any) -> dict[str, int]:
+    items = content.items() if isinstance(content, dict) else ()
     return {str(name): value for name, value in items if isinstance(value, int)}

@@ -7,11 +7,14 @@ nobody else can connect.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
-from motoko.runtime import Runtime, remake_sockets
+from motoko.control.runtime_directories import keep_record, remake_sockets
+from motoko.errors import MotokoError
+from motoko.layout import Runtime
+from motoko.supervisor.control_server import ControlServer
 from motoko.supervisor.crew import Crew
-from motoko.supervisor.server import Answer, serve
 from motoko.supervisor.table import State
 
 log = logging.getLogger(__name__)
@@ -20,31 +23,19 @@ LOOK_S = 5.0
 
 
 class Sockets:
-    """Serves the control socket. While it is watched, what was removed is there again soon."""
+    """Looks after the sockets: what was removed is there again soon."""
 
-    def __init__(self, runtime: Runtime, crew: Crew, answer: Answer) -> None:
+    def __init__(self, runtime: Runtime, crew: Crew, server: ControlServer) -> None:
         self._runtime = runtime
         self._crew = crew
-        self._answer = answer
-        self._server: asyncio.Server | None = None
-        self._said = False
-
-    async def serve(self) -> None:
-        """Begin to answer, at the place where commands look."""
-        server = await serve(self._runtime.control, self._answer)
-        self.close()
         self._server = server
-
-    def close(self) -> None:
-        """Answer no more."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._complained = False
 
     async def watch(self) -> None:
         """Make the control socket again, and have daemons replaced whose socket is gone."""
         while True:
             await asyncio.sleep(LOOK_S)
+            self._keep_record()
             if not (self._runtime.control.exists() or await self._made_again()):
                 continue
             for member in list(self._crew.members.values()):
@@ -52,16 +43,22 @@ class Sockets:
                 if ready and not all(path.exists() for path in member.sockets):
                     self._crew.replace(member, "its socket was removed")
 
+    def _keep_record(self) -> None:
+        """Have commands find the sockets: after a crash of the machine a file may be empty."""
+        with contextlib.suppress(OSError):  # where nothing can be written now, it may be later
+            if keep_record(self._runtime):
+                log.warning("the record of where the sockets are was lost: it was made again")
+
     async def _made_again(self) -> bool:
         try:
             if not remake_sockets(self._runtime):
                 raise FileExistsError(f"{self._runtime.sockets} is somebody else's")
-            await self.serve()
-        except OSError as error:
-            if not self._said:
+            await self._server.serve()
+        except (OSError, MotokoError) as error:
+            if not self._complained:
                 log.error("the control socket was removed, and cannot be made again: %s", error)
-            self._said = True
+            self._complained = True
             return False
         log.warning("the control socket was removed: it was made again")
-        self._said = False
+        self._complained = False
         return True

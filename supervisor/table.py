@@ -1,7 +1,7 @@
 """One daemon's life as a pure state machine: when to start it, when to wait, when to give up.
 
 Nothing here reads a clock or touches a process. Events come in as method calls with the time as
-an argument (seconds of any monotonic clock); what is to be done comes back as a :class:`Do`.
+an argument (seconds of any monotonic clock); what is to be done comes back as a :class:`Decision`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from motoko.supervision import Supervision
+from motoko.config.supervision import Supervision
 
 
 class State(enum.StrEnum):
@@ -26,7 +26,7 @@ class State(enum.StrEnum):
     ENDED = "ended"  # its work is done: nobody misses it
 
 
-class Do(enum.Enum):
+class Decision(enum.Enum):
     """What the caller has to do now."""
 
     NOTHING = enum.auto()  # but call tick() at `wake_at`, if there is one
@@ -89,6 +89,7 @@ class Entry:
     _relapses: int = 0
     _ready_at: float = 0.0
     _killed_because: str | None = None
+    _unstarted: int = 0
     _begun: bool = False
     _stopped_because: str | None = None
 
@@ -96,6 +97,11 @@ class Entry:
     def waiting(self) -> bool:
         """Whether it has never been started: it waits for what it depends on."""
         return self.state is State.STARTING and not self._begun
+
+    @property
+    def hindered(self) -> str:
+        """What keeps it from being started again and again, for now; empty if nothing does."""
+        return (self.last_exit or "") if self._unstarted > 1 else ""
 
     @property
     def over(self) -> bool:
@@ -119,31 +125,50 @@ class Entry:
         if self.state is not State.STARTING or self.pid is None or self._killed_because:
             return False
         self.state, self.wake_at, self._ready_at, self.was_ready = State.READY, None, now, True
+        self._unstarted = 0
         return True
 
-    def hung(self, reason: str) -> Do:
+    def hung(self, reason: str) -> Decision:
         """It lives but does not work, for a reason that ``last_exit`` will show."""
         if self.pid is None or self._killed_because:
-            return Do.NOTHING
+            return Decision.NOTHING
         self._killed_because, self.wake_at = reason, None
-        return Do.KILL
+        return Decision.KILL
 
-    def died(self, now: float, how: str, *, final: bool = False, is_double: bool = False) -> Do:
-        """It has ended, or could not be started.
+    def died(
+        self,
+        now: float,
+        how: str,
+        *,
+        final: bool = False,
+        is_double: bool = False,
+        unstarted: bool = False,
+    ) -> Decision:
+        """It has ended.
 
-        ``final``: it ended as it should, and is not to come back; ``is_double``: another one lives.
+        Args:
+            now: the time.
+            how: in words.
+            final: it ended as it should, and is not to come back.
+            is_double: another one lives.
+            unstarted: it could not even be started: the machine's trouble, which may pass. It is
+                tried for as long as that takes.
         """
         self._begun = True
         self.pid, self.wake_at = None, None
         if self.state in (State.STOPPING, State.STOPPED):
             self.state = State.STOPPED
             self.last_exit = self._stopped_because or how
-            return Do.NOTHING
+            return Decision.NOTHING
         reason, self._killed_because = self._killed_because, None
         self.last_exit = f"{reason}, killed" if reason else how
+        if unstarted:
+            self._unstarted += 1
+            self.state, self.wake_at = State.BACKOFF, now + self._delay(self._unstarted)
+            return Decision.NOTHING
         if final:
             self.state = State.ENDED
-            return Do.NOTHING
+            return Decision.NOTHING
         self.restarts += not is_double
         if self.state is State.READY:
             if now - self._ready_at >= self.policy.settled:
@@ -155,24 +180,24 @@ class Entry:
             self._failures += 1
             if self._failures >= self.policy.attempts:
                 self.state = State.FAILED
-                return Do.GIVE_UP
+                return Decision.GIVE_UP
             delay = self._delay(self._failures)
         if delay:
             self.state, self.wake_at = State.BACKOFF, now + delay
-            return Do.NOTHING
+            return Decision.NOTHING
         return self._again()
 
-    def retry(self) -> Do:
+    def retry(self) -> Decision:
         """Somebody has mended what made it fail: start it again, with a clean slate."""
         if self.state is not State.FAILED:
-            return Do.NOTHING
+            return Decision.NOTHING
         self._failures = self._relapses = 0
         return self._again()
 
-    def tick(self, now: float) -> Do:
+    def tick(self, now: float) -> Decision:
         """The time is ``now``: has a delay or a deadline passed?"""
         if self.wake_at is None or now < self.wake_at:
-            return Do.NOTHING
+            return Decision.NOTHING
         if self.state is State.BACKOFF:
             return self._again()
         return self.hung(f"not ready after {self.policy.readiness:g} s")
@@ -182,9 +207,9 @@ class Entry:
         self.wake_at, self._stopped_because = None, reason
         self.state = State.STOPPED if self.pid is None else State.STOPPING
 
-    def _again(self) -> Do:
+    def _again(self) -> Decision:
         self.state, self.wake_at = State.STARTING, None
-        return Do.SPAWN
+        return Decision.SPAWN
 
     def _delay(self, attempt: int) -> float:
         if attempt <= 0:

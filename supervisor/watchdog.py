@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from motoko.supervision import MB, Supervision
+from motoko.config import daemon_kinds
+from motoko.config.supervision import Supervision
+from motoko.host.sizes import megabytes
 from motoko.supervisor.crew import Crew
 from motoko.supervisor.member import Member
 from motoko.supervisor.probes import NoAnswer, figures, ping_bus, ping_zeo, rss_bytes
@@ -72,7 +74,7 @@ class Watchdog:
 
     async def _bus_works(self) -> bool:
         """Whether a daemon's silence is its own; the bus's silence is settled here."""
-        bus = self._members["bus"]
+        bus = self._members[daemon_kinds.BUS]
         if bus.entry.state is not State.READY:
             self._listening_since = self._loop.time()
             return False
@@ -100,7 +102,7 @@ class Watchdog:
             servers = [
                 member
                 for member in self._members.values()
-                if member.spec.kind == "zeo" and member.entry.state is State.READY
+                if member.spec.kind == daemon_kinds.ZEO and member.entry.state is State.READY
             ]
             await asyncio.gather(*map(self._check_server, servers))
 
@@ -124,4 +126,4 @@ class Watchdog:
             size = rss_bytes(child.identity.pid) or 0
             if size > limit and (not member.shrunk or now - member.shrunk > MEMORY_PAUSE_S):
                 member.shrunk = now
-                self._too_big(member, f"used {size // MB} MB (max_rss: {limit // MB} MB)")
+                self._too_big(member, f"used {megabytes(size)} (max_rss: {megabytes(limit)})")

@@ -25,7 +25,7 @@ settings.load_profile("untimed")
 
 TEST_LOGS = Path(__file__).parent.parent / "test-logs"
 # Tests in these directories start processes.
-WITH_PROCESSES = {"integration", "faults", "slurm"}
+WITH_PROCESSES = {"beside", "integration", "faults", "slurm"}
 _failed = pytest.StashKey[bool]()
 
 
@@ -37,6 +37,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show why a test needed a second try: that it passed then does not make it right."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"first try of {report.nodeid}", sep="-")
+        terminalreporter.write_line(report.longreprtext)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give a test that starts processes its own TMPDIR, and check that it leaves nothing.
@@ -44,7 +51,7 @@ def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     No process whose command line or directory is in the test's ``tmp_path``, no socket, and no
     runtime directory. What is left is killed, and fails the test.
     """
-    if request.path.parent.name not in WITH_PROCESSES:
+    if request.path.relative_to(Path(__file__).parent).parts[0] not in WITH_PROCESSES:
         yield
         return
     tmp_path: Path = request.getfixturevalue("tmp_path")
@@ -87,6 +94,15 @@ def _keep_logs(test: str, place: Path) -> None:
     for logs in place.rglob(".wf/log"):
         name = str(logs.parent.parent.relative_to(place)).replace("/", "-")
         shutil.copytree(logs, target / name, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def supervised(workflow: Callable[..., Flow]) -> Iterator[Callable[..., object]]:
+    """Make supervised workflows, and sessions in them: see ``launching.supervising``."""
+    from launching import supervising  # not for the unit tests: it imports all that users do
+
+    with supervising(workflow) as make:
+        yield make
 
 
 @pytest.fixture

@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from support import Flow, wait_until
 
 from motoko import RunFailed, RunList, Workflow
 from motoko.config import load
-from motoko.control import supervisor_status
-from motoko.identity import Identity, session_members
-from motoko.workers.wrapper import read_claim
+from motoko.control.client import supervisor_status
+from motoko.host.identity import Identity
+from motoko.host.living_processes import session_members
+from motoko.runs.claims import read_claim
+from motoko.runs.entries import DocumentedEntries
 
 BD_YAML = """\
 study: {study}
@@ -54,7 +57,7 @@ __BLACKDYNAMITE__code__
 # In a script: wait until the test says go.
 GATE = "until [ -e go ]; do sleep 0.05; done\n"
 FINISHED = ""  # instead of a reason why it FAILED
-NO_FINISH = "launch.sh ended with exit code 0, but the run never called finish\\(\\)"
+NO_FINISH = "launch.sh ended with exit code 0, but the run never called finish\\(\\) .*later.*"
 
 
 def scripted(
@@ -110,16 +113,16 @@ class Session:
                 async with asyncio.timeout(timeout):
                     return await asyncio.gather(*map(one, runs))
             except TimeoutError:
-                seen = [dict(run.entries.items()) for run in runs]
+                seen = [dict(DocumentedEntries(run.entries)) for run in runs]
                 raise AssertionError(f"not all have ended within {timeout} s: {seen}") from None
             finally:
-                self.workflow._execution.close()
+                self.workflow.motoko_engine.detach()
 
         return asyncio.run(main())
 
     def refresh(self) -> None:
         """See what others have committed."""
-        from motoko.bd.session import session
+        from motoko.store.session import session
 
         for manager in self.workflow.task_managers.values():
             session().refresh(manager.base)
@@ -129,8 +132,8 @@ class Session:
 
         def seen() -> bool:
             self.refresh()
-            now = {name: run.entries.get(name) for name in expected}
-            assert now == expected, dict(run.entries.items())
+            now = {name: DocumentedEntries(run.entries).get(name) for name in expected}
+            assert now == expected, dict(DocumentedEntries(run.entries))
             return True
 
         wait_until(seen, f"run {run.id} has {expected}", timeout)
@@ -138,7 +141,7 @@ class Session:
 
     def close(self) -> None:
         """Disconnect."""
-        self.workflow._close()
+        self.workflow.close()
 
 
 @contextlib.contextmanager
@@ -269,7 +272,7 @@ def daemon(flow: Flow, name: str) -> dict[str, Any]:
     """What the supervisor says of a daemon."""
     status = supervisor_status(load(flow.path))
     assert status is not None, "the supervisor does not answer"
-    (found,) = [each for each in status["daemons"] if each["name"] == name]
+    found = msgspec.to_builtins(status.daemon(name))
     assert isinstance(found, dict)
     return found
 
@@ -340,7 +343,7 @@ def check(flow: Flow, session: Session, rows: Sequence[Row], runs: Any = None) -
     for row, run, error in zip(rows, runs, errors, strict=True):
         # Who is FINISHED, or FAILED by its own word, is so before launch.sh ends.
         session.until(run, ended_state=row.final if row.reason else "FINISHED")
-        seen = dict(run.entries.items())
+        seen = dict(DocumentedEntries(run.entries))
         assert (seen["state"], seen.get("exit_code")) == (row.final, row.code), (row, seen)
         if row.reason:
             assert re.fullmatch(row.reason, seen["failure_reason"]), (row, seen["failure_reason"])
@@ -355,7 +358,7 @@ def check(flow: Flow, session: Session, rows: Sequence[Row], runs: Any = None) -
 def exit_record(directory: Path) -> dict[str, int] | None:
     """What the wrapper has written at its end, if it has."""
     with contextlib.suppress(OSError, ValueError):
-        found: dict[str, int] = json.loads((directory / "exit.json").read_text())
+        found: dict[str, int] = json.loads((directory / ".motoko" / "exit.json").read_text())
         return found
     return None
 

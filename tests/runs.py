@@ -8,10 +8,13 @@ from typing import Any
 import transaction
 from support import wait_until
 
-from motoko.bd.maintenance import opened
-from motoko.bd.tasks import TaskCreator
 from motoko.config import load
-from motoko.identity import boot_id
+from motoko.control.study_access import opened
+from motoko.host.identity import boot_id
+from motoko.runs.earlier_layout import make_own_folder
+from motoko.runs.entries import DocumentedEntries
+from motoko.runs.paths import claim_path
+from motoko.store.task_creator import TaskCreator
 
 # Runs of this say that they were started, outside of their directory, and then wait to be told.
 WAITING = """\
@@ -32,13 +35,10 @@ def study_base(flow, study="mult"):
 
 def make_runs(flow, *entries: dict[str, Any], study="mult"):
     """Create one run for each dict, which is put into the run's entries."""
-    directory = flow.directory / study
     with study_base(flow, study) as base:
         pairs = TaskCreator(base).create(
             [{"x": float(index)} for index, _ in enumerate(entries, 1)],
             RUN,
-            executable=directory / "launch.sh",
-            files=[directory / "doIt.py"],
             identity=RUN,
         )
         for (run, _), values in zip(pairs, entries, strict=True):
@@ -49,7 +49,7 @@ def make_runs(flow, *entries: dict[str, Any], study="mult"):
 def run_directory(flow, number, study="mult"):
     """A run's directory, which is made."""
     path = flow.directory / study / f"BD-{study}-runs" / f"run-{number}"
-    path.mkdir(parents=True, exist_ok=True)
+    make_own_folder(path)
     return path
 
 
@@ -57,14 +57,14 @@ def ended(flow, number, state, **entries):
     """The entries of a run that was executed, and its directory with a claim of nobody alive."""
     directory = run_directory(flow, number)
     attempt = entries.get("attempt", 1)
-    (directory / f"attempt-{attempt}").write_text(f"{boot_id()}\n")
+    claim_path(directory, attempt).write_text(f"{boot_id()}\n")
     return {"state": state, "run_path": str(directory), "attempt": attempt, **entries}
 
 
 def runs_of(flow, study="mult"):
     """The entries of all runs by id."""
     with study_base(flow, study) as base:
-        return {run.entries["id"]: dict(run.entries.items()) for run in base.all_runs()}
+        return {run.entries["id"]: dict(DocumentedEntries(run.entries)) for run in base.all_runs()}
 
 
 def states(flow, study="mult"):

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
-from motoko.identity import Identity
+from motoko.config import load
+from motoko.host.identity import Identity
+from motoko.layout import locate
 
 T = TypeVar("T")
 POLL_S = 0.02
@@ -105,6 +111,19 @@ class Flow:
         """The daemons of ``motoko ps --json`` by name."""
         return {daemon["name"]: daemon for daemon in self.ps()["daemons"]}
 
+    def ask(self, command: str, **fields: Any) -> dict[str, Any]:
+        """What the supervisor answers on its control socket, in the words of its protocol."""
+        runtime = locate(load(self.path))
+        assert runtime is not None
+        with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rw") as file:
+            connection.settimeout(15)
+            connection.connect(str(runtime.control))
+            file.write(json.dumps({"command": command, **fields}) + "\n")
+            file.flush()
+            answer = json.loads(file.readline())
+        assert isinstance(answer, dict)
+        return answer
+
     def pids(self) -> dict[str, int]:
         """The pid of each living daemon by name."""
         return {name: d["pid"] for name, d in self.daemons().items() if d["pid"]}
@@ -121,7 +140,7 @@ class Flow:
     def create(self) -> None:
         """Make the studies' databases."""
         code = (
-            "from motoko.bd.create import create_study; from motoko.config import load\n"
+            "from motoko.store.study_database import create_study; from motoko.config import load\n"
             "for study in load('.').studies.values(): create_study(study)"
         )
         command = [sys.executable, "-P", "-c", code]
@@ -179,7 +198,7 @@ def processes_in(place: Path) -> Iterator[tuple[Identity, str]]:
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             where = str((entry / "cwd").readlink())
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
@@ -191,3 +210,32 @@ def processes_in(place: Path) -> Iterator[tuple[Identity, str]]:
 def sockets_in(*places: Path) -> list[Path]:
     """The socket files below some directories."""
     return [path for place in places for path in place.rglob("*") if path.is_socket()]
+
+
+def supervised(place: Path, flow: Flow, *options: str) -> Iterator[Flow]:
+    """A workflow that is created and supervised for the tests of a module, which leave nothing.
+
+    For fixtures: ``yield from``. ``place`` is the directory that holds it, and nothing else.
+    """
+    private = Path(tempfile.mkdtemp(prefix="mt-", dir="/tmp"))
+    flow.create()
+    done = flow.motoko("supervise", "--detach", *options, TMPDIR=str(private))
+    assert done.returncode == 0, done.stderr
+    yield flow
+    assert flow.motoko("kill", "--now").returncode == 0
+    wait_until(lambda: not list(processes_in(place)), "nothing is left")
+    assert not sockets_in(private, place)
+    shutil.rmtree(private)
+
+
+def interrupted_after(seconds: int) -> Iterator[None]:
+    """What hangs in a test is interrupted. For fixtures: ``yield from``."""
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"it hangs: not done within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

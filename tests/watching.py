@@ -21,11 +21,11 @@ from typing import Any
 from support import Flow, motoko_command, wait_until
 
 from motoko import Workflow
+from motoko.bus.dispatcher import Dispatcher
 from motoko.bus.messages import Message, Transition
 from motoko.bus.subscriber import Subscriber
 from motoko.config import load
-from motoko.dispatch import Dispatcher
-from motoko.runtime import Runtime, locate
+from motoko.layout import Runtime, locate
 
 ROUND = ("START", "FINISHED", "FORWARDED")
 DEADLINE_S = 30.0
@@ -34,8 +34,8 @@ OTHER = '''
 import json, sys, traceback
 from pathlib import Path
 import transaction
-from motoko.bd.session import session
-from motoko.bd.storage import patiently
+from motoko.store.session import session
+from motoko.store.storage import patiently
 from motoko.workflow import Workflow
 
 workflow = Workflow(sys.argv[1])
@@ -116,7 +116,7 @@ for line in sys.stdin:
     except Exception:
         answer = {"error": traceback.format_exc()}
     print(json.dumps(answer), flush=True)
-workflow._close()
+workflow.close()
 '''
 
 
@@ -293,13 +293,13 @@ async def awaited(workflow: Workflow, runs: Any, play: Callable[[], Any]) -> Non
     """Await runs, and have another process play as soon as they are awaited."""
     async with asyncio.timeout(DEADLINE_S):
         waiting = asyncio.ensure_future(runs)
-        while not (workflow._execution._dispatcher and workflow._execution.dispatcher.awaits):
+        while not (workflow.motoko_engine.awaits):
             assert not waiting.done(), "it did not wait"
             await asyncio.sleep(0.005)
         played = asyncio.create_task(asyncio.to_thread(play))
         await waiting
         await played
-    workflow._execution.close()
+    workflow.motoko_engine.detach()
 
 
 def told_of(history: Sequence[tuple[Any, ...]], *runs: int) -> list[tuple[Any, ...]]:

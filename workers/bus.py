@@ -13,8 +13,9 @@ from socket import socketpair
 
 import zmq
 
+from motoko.bus.contexts import new_context
 from motoko.bus.subscriber import WELCOME
-from motoko.runtime import Runtime
+from motoko.layout import Runtime
 from motoko.workers.daemon import arguments, running
 
 # Messages held for a subscriber that does not read; beyond it, it misses some, and resyncs.
@@ -24,7 +25,7 @@ SUBSCRIBE = b"\x01"
 
 def forward(runtime: Runtime) -> None:
     """Forward until the process is told to stop."""
-    context = zmq.Context()
+    context = new_context()
     incoming = context.socket(zmq.XSUB)
     outgoing = context.socket(zmq.XPUB)
     for socket in (incoming, outgoing):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
-import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
-from motoko.config import WorkflowConfig, load
+from motoko.config import WorkflowConfig, load, snapshot
+from motoko.config.daemon_kinds import kind_of
+from motoko.control.daemon_records import EXIT_LOCKED, record_text
 from motoko.errors import MotokoError
-from motoko.identity import Identity
-from motoko.log_files import LogFile, log_to
-from motoko.runtime import EXIT_LOCKED, Runtime, locate, write_atomically
+from motoko.host.files import kept_file
+from motoko.host.locks import locked_if_free
+from motoko.host.log_files import LogFile, log_to
+from motoko.host.process_limits import check_threads, raise_soft_limits
+from motoko.layout import Runtime, locate, snapshot_path
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Daemon:
     @property
     def kind(self) -> str:
         """What precedes the colon in its name."""
-        return self.name.partition(":")[0]
+        return kind_of(self.name)
 
     def log(self) -> None:
         """Have all logging go to its log file, which is continued in another when it is long.
@@ -58,18 +61,25 @@ def arguments(description: str, *, study: bool = False) -> argparse.Namespace:
     return parser.parse_args()
 
 
+# A daemon that may not even start so many threads would fail later, at any place.
+THREADS = 8
+
+
 @contextlib.contextmanager
 def running(name: str, workflow: str) -> Iterator[Daemon]:
     """Be the daemon ``name``: hold its lock and keep its record while the block runs.
 
+    The configuration is the one that the supervisor has taken over, or without one the files'.
     SIGTERM and SIGINT end the block with ``SystemExit(0)``. Leaves with ``EXIT_LOCKED`` at once if
     another process is this daemon already, and with a message for any ``MotokoError``.
     """
+    raise_soft_limits()
     log_to(logging.StreamHandler(), name)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     try:
-        config = load(workflow)
+        check_threads(THREADS)
+        config = _taken_over(Path(workflow)) or load(workflow)
         runtime = locate(config)
         if runtime is None:
             raise MotokoError(
@@ -80,15 +90,20 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
             daemon = Daemon(name, config, runtime)
             daemon.log()
             _be_nice(config.supervision.nice.get(daemon.kind, 0))
-            record = runtime.record(name)
-            write_atomically(record, json.dumps({"name": name, **Identity.mine().to_dict()}))
-            try:
+            with kept_file(runtime.record(name), record_text(runtime, name=name)):
                 yield daemon
-            finally:
-                record.unlink(missing_ok=True)
     except MotokoError as error:
         logging.error("%s%s", error, f" ({error.hint})" if error.hint else "")
         sys.exit(error.exit_code)
+
+
+def _taken_over(path: Path) -> WorkflowConfig | None:
+    """What the supervisor has read of the workflow's files, which may be in any state now.
+
+    ``None`` without a supervisor, or with one of another version.
+    """
+    taken = snapshot.read(snapshot_path(path.parent), path)
+    return None if taken is None else taken.config
 
 
 def _be_nice(nice: int) -> None:
@@ -99,10 +114,8 @@ def _be_nice(nice: int) -> None:
 
 @contextlib.contextmanager
 def _locked(runtime: Runtime, name: str) -> Iterator[None]:
-    with open(runtime.lock(name), "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with locked_if_free(runtime.lock(name)) as is_ours:
+        if not is_ours:
             logging.error("another process is %s already", name)
             sys.exit(EXIT_LOCKED)
         yield

@@ -17,15 +17,15 @@ from types import FrameType
 from typing import NoReturn
 
 # First of all: BlackDynamite has a say in what is logged.
-import motoko.bd.session  # noqa: F401
-from motoko import detached
-from motoko.cli.arguments import execute, parse, start_parser
-from motoko.cli.reporting import expected_errors
-from motoko.detached import End
-from motoko.errors import ConfigError, MotokoError
-from motoko.identity import Identity
+import motoko.store.session  # noqa: F401
+from motoko.api.orchestrator_arguments import execute_wholly, parse, start_parser
+from motoko.api.workflow import Workflow
+from motoko.config import load
+from motoko.control import detached_requests
+from motoko.control.detached_requests import End
+from motoko.errors import ConfigError, MotokoError, expected_errors
+from motoko.host.identity import Identity
 from motoko.workers.daemon import Daemon, running
-from motoko.workflow import Workflow
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class LoggedLines(io.TextIOBase):
 def main() -> None:
     """``python -m motoko.workers.orchestrator <motoko.yaml> <run_name>``."""
     path, run_name = sys.argv[1:3]
-    with running(detached.daemon_name(run_name), path) as daemon:
+    with running(detached_requests.daemon_name(run_name), path) as daemon:
         logging.getLogger("motoko").setLevel(logging.INFO)
         code = _run(daemon, run_name)
     if code is None:
@@ -71,6 +71,7 @@ def main() -> None:
 
 def _run(daemon: Daemon, run_name: str) -> int | None:
     """Execute, and note how that ends; the exit code, or ``None`` after SIGTERM."""
+    ours = os.getpid()
     signal.signal(signal.SIGTERM, _terminate)
     outputs = sys.stdout, sys.stderr
     printed, complained = LoggedLines(logging.INFO), LoggedLines(logging.WARNING)
@@ -95,42 +96,43 @@ def _run(daemon: Daemon, run_name: str) -> int | None:
         log.error("%s", (text or error).rstrip())
     log.info("ended with exit code %d", code)
     me = Identity.mine()
+    if me.pid != ours:
+        return code  # a child that the user's program has forked has come this way
     end = End(me.pid, me.start_ticks, code, time.time(), error, text)
-    detached.note_end(daemon.runtime, run_name, end)
+    detached_requests.note_end(daemon.runtime, run_name, end)
     return code
 
 
 def _execute(daemon: Daemon, run_name: str) -> None:
-    request = detached.read(detached.request_path(daemon.runtime, run_name))
+    request = detached_requests.read(detached_requests.request_path(daemon.runtime, run_name))
     if request is None:
         raise ConfigError(
             f"nobody has asked for the orchestrator {run_name}",
             hint="`motoko orchestrator start --detach` does",
         )
-    workflow = Workflow(daemon.config.path)
-    workflow.run_name = run_name
-
-    workflow._execution.starts_supervisor = False
-    signal.signal(signal.SIGUSR1, lambda number, frame: workflow._execution.stop())
-    _, parameters = parse(daemon.config, list(request.arguments), start_parser())
-    try:
-        execute(workflow, parameters)
-    finally:
-        workflow._close()
+    # What it executes is the user's, as the files are now.
+    config = load(daemon.config.path)
+    with Workflow(config.path) as workflow:
+        workflow.run_name = run_name
+        engine = workflow.motoko_engine
+        engine.starts_supervisor = False
+        signal.signal(signal.SIGUSR1, lambda number, frame: engine.stop())
+        _, parameters = parse(config, list(request.arguments), start_parser())
+        execute_wholly(workflow, parameters)
 
 
 def _told(error: BaseException) -> tuple[int, str, str]:
     """An error's exit code, its message, and its traceback if that is worth showing."""
     expected = expected_errors(error)
     if expected:
-        hints = [f"{each}\nhint: {each.hint}" if each.hint else str(each) for each in expected]
+        hints = [f"{shown}\nhint: {shown.hint}" if shown.hint else str(shown) for shown in expected]
         return expected[0].exit_code, "\n".join(dict.fromkeys(hints)), ""
     message = "".join(traceback.format_exception_only(error)).strip()
     return MotokoError.exit_code, message, "".join(traceback.format_exception(error))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+    raise _Terminated(128 + number)  # as a failure: nothing is looked at any more
 
 
 if __name__ == "__main__":

@@ -10,92 +10,52 @@ With a TCP ``host:`` it listens there as well, and zeo.conf says so: for the nod
 from __future__ import annotations
 
 import logging
-import socket
-from typing import Any
+from functools import partial
 
-from ZEO.asyncio.server import ServerProtocol
-from ZEO.runzeo import ZEOOptions, ZEOServer
-
-from motoko.bd.zeo_conf import render
-from motoko.config import StudyConfig
-from motoko.errors import MotokoError, NotCreated
-from motoko.runtime import write_atomically
-from motoko.workers.daemon import Daemon, arguments, running
-
-KEEP_ALIVE_MAX = 64  # bytes: longer messages are something else
-
-
-class CountingServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
-    """A ZEO server whose answer to ``ruok`` also counts the calls of its clients."""
-
-    calls = 0
-    tcp: tuple[str, int] | None = None  # where to listen besides
-
-    def create_server(self) -> None:
-        super().create_server()
-        ask = self.server.ruok
-
-        def ruok() -> dict[str, Any]:
-            return {**ask(), "motoko": {"calls": self.calls}}
-
-        self.server.ruok = ruok
-
-        received = ServerProtocol.message_received
-
-        def message_received(protocol: Any, message: bytes) -> None:
-            # A client without news says so once a minute: that is no call.
-            self.calls += len(message) > KEEP_ALIVE_MAX or message != protocol.encode(
-                -1, 0, ".reply", None
-            )
-            received(protocol, message)
-
-        ServerProtocol.message_received = message_received
-        if self.tcp is not None:
-            self._listen(*self.tcp)
-        logging.info("ready")
-
-    def _listen(self, host: str, port: int) -> None:
-        acceptor = self.server.acceptor
-        loop = acceptor.event_loop
-        listening = loop.create_server(acceptor.factory, host.strip("[]"), port)
-        try:
-            loop.run_until_complete(listening)
-        except OSError as error:
-            raise MotokoError(
-                f"the ZEO server cannot listen at {host}:{port}: {error.strerror or error}",
-                hint="choose another port in the study's `host:`",
-            ) from error
-        logging.warning(
-            "listening at %s:%d: whoever reaches this port can run code in your processes",
-            *(host, port),
-        )
-
-
-def serve(study: StudyConfig, daemon: Daemon) -> None:
-    """Serve a study's database until the process is told to stop."""
-    runtime = daemon.runtime
-    if not study.created:
-        raise NotCreated(
-            f"study {study.name} has no database in {study.directory / '.bd'}",
-            hint="run `motoko create`",
-        )
-    conf = study.directory / ".bd" / "zeo.conf"
-    unix = runtime.zeo(study.name)
-    write_atomically(conf, render(study.directory / ".bd", study.tcp_address or unix))
-    options = ZEOOptions()
-    options.realize(["-C", str(conf)], doc="")
-    options.family, options.address = socket.AF_UNIX, str(unix)
-    daemon.log()  # zeo.conf has logging of its own, for servers that others start from it
-    server = CountingServer(options)
-    server.tcp = study.tcp_address
-    server.main()
+from motoko.config import StudyConfig, WorkflowConfig
+from motoko.config.daemon_kinds import LAUNCHER, daemon_of
+from motoko.control.daemon_records import living_daemons
+from motoko.host.identity import Identity
+from motoko.host.living_processes import command_line
+from motoko.layout import Runtime
+from motoko.operations.stopping import end_foreign
+from motoko.store.blackdynamite_daemons import SERVER, foreign_daemons, is_launcher
+from motoko.store.zeo_server import serve
+from motoko.workers.daemon import arguments, running
 
 
 def main() -> None:
     """Entry point of ``python -m motoko.workers.zeo``."""
     options = arguments("The ZEO server of a study.", study=True)
     with running(f"zeo:{options.study}", options.workflow) as daemon:
-        serve(daemon.config.studies[options.study], daemon)
+        study = daemon.config.studies[options.study]
+        serve(
+            study,
+            daemon.runtime,
+            daemon.log,
+            partial(_evict, daemon.config, study),
+            partial(_refusal, daemon.runtime, study),
+        )
+
+
+def _evict(config: WorkflowConfig, study: StudyConfig) -> None:
+    """End the servers of a study that BlackDynamite's commands have started."""
+    servers = [d for d in foreign_daemons(config, [study]) if d.kind == SERVER]
+    end_foreign(servers, logging.getLogger(__name__).warning)
+
+
+def _refusal(runtime: Runtime, study: StudyConfig, pid: int) -> str:
+    """Why a process is not served: BlackDynamite's launchers, beside one of Motoko."""
+    identity = Identity.of(pid)
+    if identity is None or not is_launcher(command_line(identity)):
+        return ""
+    launcher = daemon_of(LAUNCHER, study.name)
+    if not any(daemon.name == launcher for daemon in living_daemons(runtime)):
+        return ""
+    return (
+        "Motoko starts the runs of this study, and two launchers would each start the same ones:"
+        f" `motoko stop {launcher}` first"
+    )
 
 
 if __name__ == "__main__":

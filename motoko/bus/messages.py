@@ -69,13 +69,31 @@ class Resync(msgspec.Struct, frozen=True, tag="resync/1", tag_field="type"):
 
 
 class DaemonStatus(msgspec.Struct, frozen=True, tag="daemon/1", tag_field="type"):
-    """A daemon says that it is ready, and what it is doing. Repeated as its heartbeat."""
+    """A daemon says that it is ready, and what it is doing. Repeated as its heartbeat.
+
+    ``trouble``: what keeps it from getting on now; it tries again by itself.
+    The supervisor says once that it is ``stopping``, and in ``detail`` who wants it.
+    """
 
     name: str
     pid: int
     state: str = "ready"
     detail: str = ""
     counts: dict[str, int] = {}
+    trouble: str = ""
+
+
+class Lacking(msgspec.Struct, frozen=True, tag="lacking/1", tag_field="type"):
+    """The supervisor says which daemons do not do what those need who wait for runs.
+
+    It says so when that changes, and again and again as long as there are some. ``absent`` are
+    those that do not run, and will not by themselves: why, by name. Of them ``given_up`` are those
+    that nobody has stopped. ``hindered`` are those that get nowhere now, and try again.
+    """
+
+    absent: dict[str, str] = {}
+    hindered: dict[str, str] = {}
+    given_up: list[str] = []
 
 
 class SlotsFreed(msgspec.Struct, frozen=True, tag="slots/1", tag_field="type"):
@@ -124,6 +142,7 @@ class OrchestratorStatus(msgspec.Struct, frozen=True, tag="orchestrator/1", tag_
 
     ``waiting`` describes some of its awaits, the oldest first; ``since`` is when the oldest began
     (seconds since 1970). ``counts`` tells how its awaits were woken. ``gone`` is its last word.
+    ``runs`` are the single runs among what it waits for, as STUDY.ID: the first thousand.
     """
 
     run_name: str
@@ -134,6 +153,7 @@ class OrchestratorStatus(msgspec.Struct, frozen=True, tag="orchestrator/1", tag_
     since: float | None = None
     counts: dict[str, int] = {}
     gone: bool = False
+    runs: list[str] = []
 
 
 class VarChanged(msgspec.Struct, frozen=True, tag="var/1", tag_field="type"):
@@ -149,6 +169,7 @@ Message: TypeAlias = (
     | Beat
     | Resync
     | DaemonStatus
+    | Lacking
     | SlotsFreed
     | ReplayRequest
     | Replay
@@ -159,10 +180,11 @@ Message: TypeAlias = (
 ASK = "ask."
 ORCHESTRATOR = "orchestrator."
 VARS = "vars."
+SUPERVISOR = "daemon.supervisor."
 
 MAX_BRACKETS = 100
 MAX_DEPTH = 10
-_TYPES = {each.__struct_config__.tag for each in get_args(Message)}
+_TYPES = {message.__struct_config__.tag for message in get_args(Message)}
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)
@@ -197,6 +219,8 @@ def topic(message: Message) -> bytes:
             return f"beat.{study}.".encode()
         case DaemonStatus(name=name):
             return f"daemon.{name}.".encode()
+        case Lacking():
+            return SUPERVISOR.encode()
         case SlotsFreed():
             return b"slots."
         case ReplayRequest(study=study):

@@ -7,6 +7,7 @@ from types import TracebackType
 
 import zmq
 
+from motoko.bus.contexts import new_context
 from motoko.bus.messages import Message, encode
 
 # What a sleeping bus may owe us: at 300 bytes a message this is at most some 30 MB of memory.
@@ -22,7 +23,7 @@ class Publisher:
     """
 
     def __init__(self, address: str) -> None:
-        self._context = zmq.Context()
+        self._context = new_context()
         # XPUB, not PUB: it hears the bus's subscription, the proof that messages are not dropped.
         self._socket = self._context.socket(zmq.XPUB)
         # All of them: a bus that is back subscribes to what it had subscribed to before.

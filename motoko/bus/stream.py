@@ -141,12 +141,12 @@ class Stream:
                 self._ask()  # a part was lost
             return news
         self._part += 1
-        for each in message.transitions:
-            if each.place > self._place:
-                self._place = each.place
-                news.ordered.append(each)
-                if self._held.pop(each.place, None) is None:
-                    news.new.append(each)
+        for change in message.transitions:
+            if change.place > self._place:
+                self._place = change.place
+                news.ordered.append(change)
+                if self._held.pop(change.place, None) is None:
+                    news.new.append(change)
         news.hole = not message.complete and not self._hole  # all later parts say so, too
         self._hole = self._hole or news.hole
         self.tid = max(self.tid, message.tid)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import zmq
 
+from motoko.bus.contexts import new_context
 from motoko.bus.messages import BadMessage, Message, UnknownType, decode
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,9 @@ class Subscriber:
         on_live: called in the loop each time all subscriptions are live: once after the start,
             after every later :meth:`subscribe`, and again after each reconnection (messages may
             have been missed then, so the owner reads again what it waits for).
+        on_error: called with what either of these raises; further messages are read all the same.
+            Without it the first such error is raised in the loop, for its exception handler, once
+            nothing is left to read, and further ones are logged.
 
     Belongs to the loop that was running when it was made; not thread-safe.
     """
@@ -70,13 +74,15 @@ class Subscriber:
         address: str,
         on_message: Callable[[Message], None],
         on_live: Callable[[], None] | None = None,
+        on_error: Callable[[Exception], None] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._on_live = on_live
+        self._on_error = on_error
         self._live = asyncio.Event()
         self._decoder = Decoder()
-        self._context = zmq.Context()
+        self._context = new_context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.set_hwm(RECEIVE_HIGH_WATER_MARK)
         self._socket.linger = 0
@@ -127,18 +133,32 @@ class Subscriber:
             self._socket.unsubscribe(old)
 
     def _drain(self) -> None:
-        # The descriptor is edge-triggered: read until nothing is left.
+        # The descriptor is edge-triggered: read until nothing is left, whatever comes of it.
+        raised: Exception | None = None
         while not self._socket.closed:
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return
-            if frames[0].startswith(WELCOME):
-                self._welcomed(frames[0])
-                continue
-            message = self._decoder.message(frames)
-            if message is not None:
-                self._on_message(message)
+                break
+            try:
+                self._take(frames)
+            except Exception as error:
+                if self._on_error is not None:
+                    self._on_error(error)
+                elif raised is None:
+                    raised = error
+                else:
+                    log.error("another message was not handled", exc_info=error)
+        if raised is not None:
+            raise raised
+
+    def _take(self, frames: list[bytes]) -> None:
+        if frames[0].startswith(WELCOME):
+            self._welcomed(frames[0])
+            return
+        message = self._decoder.message(frames)
+        if message is not None:
+            self._on_message(message)
 
     def _welcomed(self, topic: bytes) -> None:
         if topic != self._welcome:

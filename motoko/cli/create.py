@@ -6,23 +6,30 @@ from pathlib import Path
 
 import click
 
+from motoko.cli.texts import WORKFLOW_PATH
 from motoko.config import load
 from motoko.errors import MotokoError
 
 
 @click.command()
-@click.argument("directory", required=False, type=click.Path(path_type=Path))
-@click.option("--validated", is_flag=True, help="Reset existing studies without asking.")
+@click.argument("directory", required=False, type=WORKFLOW_PATH)
+@click.option(
+    *("--yes", "-y", "--validated", "validated"),
+    is_flag=True,
+    help="Reset existing studies without asking.",
+)
 def command(directory: Path | None, validated: bool) -> None:
     """Initialise the database of every study of the workflow. Nothing is left running.
 
     Studies that exist are reset only after a question on the terminal, which says what would be
-    lost, or with --validated.
+    lost; without a terminal that is refused. With --yes (in motoko 0.1.4: --validated) nothing is
+    asked.
     """
-    from motoko.creation import create_workflow, describe, existing
+    from motoko.operations.creation import create_workflow, describe, existing
+    from motoko.operations.file_warnings import file_warnings
 
     config = load(directory)
-    for warning in config.warnings:
+    for warning in (*config.warnings, *file_warnings(config)):
         click.echo(f"motoko: warning: {warning}", err=True)
     lost = existing(config)
     made = [name for name, study in config.studies.items() if study.is_local and name not in lost]

@@ -6,28 +6,32 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
 
-from motoko import control
 from motoko.bus.messages import Transition
+from motoko.cli.render import event_lines
 from motoko.cli.selecting import chosen, study_option
+from motoko.cli.texts import TEXT, WORKFLOW_PATH
 from motoko.config import WorkflowConfig, load
+from motoko.config.daemon_kinds import BUS
+from motoko.control import daemon_records, supervisor_lock
 from motoko.errors import ConfigError, NoSupervisor
-from motoko.runtime import locate
+from motoko.layout import locate
 
 _TID = re.compile("[0-9a-fA-F]{16}")
 
 
 @click.command(short_help="Follow what happens to the runs.")
-@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.argument("directory", required=False, type=WORKFLOW_PATH)
 @study_option("Only this study's.", "--study")
-@click.option("--run_name", help="Only runs of this run_name.")
+@click.option("--run_name", type=TEXT, help="Only runs of this run_name.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option(
     "--since",
+    type=TEXT,
     metavar="TID",
     help="Begin with what has happened since: a transaction id as --json prints it, 0 for "
     "everything, or a local time such as '2030-01-31 12:00'.",
@@ -53,25 +57,28 @@ def command(
     config = load(directory)
     studies = [study.name for study in chosen(config, bd_study)]
     after = None if since is None else tid(since)
-    show = _print_json if as_json else _print_line
+    text = event_lines.as_json if as_json else event_lines.as_text
 
-    def told(event: Transition) -> None:
+    def listener(event: Transition) -> None:
         if run_name is None or event.run_name == run_name:
-            show(event)
+            click.echo(text(event))
 
-    asyncio.run(_follow(config, studies, after, told))
+    asyncio.run(_follow(config, studies, after, listener))
 
 
 async def _follow(
     config: WorkflowConfig,
     studies: list[str],
     after: str | None,
-    told: Callable[[Transition], None],
+    listener: Callable[[Transition], None],
 ) -> None:
-    from motoko.dispatch import Dispatcher, Interest
+    from motoko.bus.dispatcher import Dispatcher
+    from motoko.bus.waiters import Interest
 
+    daemon_records.refuse_guests(config)
     runtime = locate(config)
-    if runtime is None or not any(d.kind == "bus" for d in control.living_daemons(runtime)):
+    if runtime is None or not any(d.kind == BUS for d in daemon_records.living_daemons(runtime)):
+        supervisor_lock.refuse_elsewhere(config)
         raise NoSupervisor(f"no bus runs for {config.path}", hint="run `motoko supervise`")
     past = {} if after is None else dict.fromkeys(studies, after)
     dispatcher = Dispatcher(runtime, studies, lambda study: None, after=past)
@@ -84,7 +91,7 @@ async def _follow(
                 await waiter.wait()
                 # Here, and not in the listener: a closed pipe is to end the command.
                 for event in waiting:
-                    told(event)
+                    listener(event)
                 waiting.clear()
                 sys.stdout.flush()
         click.echo("motoko: the workflow was stopped", err=True)
@@ -94,55 +101,16 @@ async def _follow(
 
 def tid(text: str) -> str:
     """The transaction id that a user means; ``ConfigError`` if it is none."""
-    from persistent.TimeStamp import TimeStamp
+    from motoko.store import tids
 
     if text == "0":
         return "0" * 16
     if _TID.fullmatch(text):
         return text.lower()
     try:
-        moment = datetime.fromisoformat(text).astimezone(UTC)
-        seconds = moment.second + moment.microsecond / 1e6
-        stamp = TimeStamp(
-            moment.year, moment.month, moment.day, moment.hour, moment.minute, seconds
-        )
+        return tids.at(datetime.fromisoformat(text))
     except ValueError as error:
         raise ConfigError(
             f"--since {text}: neither a transaction id nor a time",
             hint="16 hexadecimal digits, 0, or a local time such as '2030-01-31 12:00'",
         ) from error
-    return str(stamp.raw().hex())
-
-
-def committed_at(tid: str) -> datetime:
-    """When a transaction was committed, in local time."""
-    from persistent.TimeStamp import TimeStamp
-
-    return datetime.fromtimestamp(TimeStamp(bytes.fromhex(tid)).timeTime()).astimezone()
-
-
-def _print_line(event: Transition) -> None:
-    when = committed_at(event.tid).isoformat(" ", "milliseconds").partition("+")[0]
-    change = f"{event.old or '(new)'} -> {event.new or '(deleted)'}"
-    run_name = f"  ({event.run_name})" if event.run_name else ""
-    click.echo(f"{when}  {event.study}.{event.run_id}  {change}{run_name}")
-
-
-def _print_json(event: Transition) -> None:
-    import json
-
-    click.echo(
-        json.dumps(
-            {
-                "study": event.study,
-                "run_id": event.run_id,
-                "old": event.old,
-                "new": event.new,
-                "tid": event.tid,
-                "time": committed_at(event.tid).isoformat(),
-                "run_name": event.run_name,
-                "job_id": event.job_id,
-                "event_name": event.event_name,
-            }
-        )
-    )

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
-from motoko import control
+from motoko.cli.taken_config import load_or_taken
 from motoko.config import WorkflowConfig, load
-from motoko.daemons import daemon_names
+from motoko.config.daemon_kinds import ORCHESTRATOR, kinds
+from motoko.control import daemon_records
+from motoko.control.daemon_records import living_orchestrators
 from motoko.errors import ConfigError, MotokoError
-from motoko.log_reading import LAST, Event, Log, in_order, names_itself
-from motoko.runtime import living_orchestrators
-from motoko.supervision import KINDS
-
-POLL_S = 0.25
-_ORCHESTRATOR = "orchestrator"
+from motoko.host.log_reading import LAST, Log, additions, in_order, names_itself
+from motoko.operations.daemon_switches import daemon_names
 
 
 def _completed(
@@ -54,7 +50,7 @@ def command(names: tuple[str, ...], follow: bool, count: int) -> None:
       motoko logs launcher:mult -n 100
       motoko logs -f
     """
-    config = load()
+    config = load_or_taken()
     chosen = _chosen(config, names)
     logs = {name: Log(name, path) for name, path in chosen.items()}
     several = len(names) != 1
@@ -63,39 +59,35 @@ def command(names: tuple[str, ...], follow: bool, count: int) -> None:
         # The last line may not be complete yet.
         events += [event for log in logs.values() for event in log.more(cut=True)]
     _show(in_order(events)[-count:] if count else [], several)
-    while follow:
-        time.sleep(POLL_S)
-        if not names:
-            for name, path in known(config).items():
-                if name not in logs:
-                    logs[name] = Log(name, path)
-        _show(in_order(_news(logs.values())), several)
+    if follow:
+        for events in additions(logs, (lambda: known(config)) if not names else dict):
+            _show(in_order(events), several)
 
 
 def known(config: WorkflowConfig) -> dict[str, Path]:
     """The workflow's logs by the name of who writes them, written to or not."""
-    runtime = control.records(config)
+    runtime = daemon_records.records(config)
     orchestrators = [run_name for run_name, _ in living_orchestrators(runtime)]
-    names = [control.SUPERVISOR, *daemon_names(config)]
-    names += [f"{_ORCHESTRATOR}:{run_name}" for run_name in orchestrators]
-    found = {name: runtime.log(name) for name in names}
+    names = [daemon_records.SUPERVISOR, *daemon_names(config)]
+    names += [f"{ORCHESTRATOR}:{run_name}" for run_name in orchestrators]
+    files = {name: runtime.log(name) for name in names}
     # Of studies that are in motoko.yaml no more, and of orchestrators that have ended.
     for path in sorted((runtime.wf / "log").glob("*.log")):
-        if path not in found.values():
+        if path not in files.values():
             kind, dash, rest = path.stem.partition("-")
-            name = f"{kind}:{rest}" if dash and kind in (*KINDS, _ORCHESTRATOR) else path.stem
-            found[name] = path
-    return found
+            name = f"{kind}:{rest}" if dash and kind in kinds() else path.stem
+            files[name] = path
+    return files
 
 
 def _chosen(config: WorkflowConfig, names: tuple[str, ...]) -> dict[str, Path]:
     there = known(config)
     chosen = {}
     for name in names:
-        path = control.records(config).log(name)
+        path = daemon_records.records(config).log(name)
         if name in there:
             chosen[name] = there[name]
-        elif name.startswith(f"{_ORCHESTRATOR}:") and path.exists():
+        elif name.startswith(f"{ORCHESTRATOR}:") and path.exists():
             chosen[name] = path  # its file's name does not tell all of its own
         else:
             raise ConfigError(
@@ -103,10 +95,6 @@ def _chosen(config: WorkflowConfig, names: tuple[str, ...]) -> dict[str, Path]:
                 hint=f"these do: {', '.join(there)}",
             )
     return chosen or there
-
-
-def _news(logs: Iterable[Log]) -> list[Event]:
-    return [event for log in logs for event in log.more()]
 
 
 def _show(lines: list[tuple[str, str]], several: bool) -> None:

@@ -6,6 +6,8 @@ that only ask or stop start fast, and work whatever state the studies are in.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -15,11 +17,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from motoko.cli.reporting import expected_errors, tell
-from motoko.errors import MotokoError
+from motoko.cli.render.errors_shown import tell
+from motoko.errors import MotokoError, expected_errors
+from motoko.host.accounts import name_of
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_BROKEN_PIPE = 1  # as click does when it notices first
+_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 # name -> (module, one line of help)
 COMMANDS = {
@@ -28,18 +32,19 @@ COMMANDS = {
     "ps": ("motoko.cli.ps", "Show the workflow's processes and their health."),
     "kill": ("motoko.cli.kill", "Stop the workflow: daemons, launchers and local runs."),
     "logs": ("motoko.cli.logs", "Show what the daemons have logged."),
-    "start": ("motoko.cli.daemons", "Start single daemons again."),
-    "stop": ("motoko.cli.daemons", "Stop single daemons."),
-    "restart": ("motoko.cli.daemons", "Replace single daemons by new ones."),
+    "start": ("motoko.cli.daemon_commands", "Start single daemons again."),
+    "stop": ("motoko.cli.daemon_commands", "Stop single daemons."),
+    "restart": ("motoko.cli.daemon_commands", "Replace single daemons by new ones."),
     "info": ("motoko.cli.info", "Show the workflow's studies and the state of their runs."),
     "events": ("motoko.cli.events", "Follow what happens to the runs, as it happens."),
     "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
-    "orchestrator": ("motoko.cli.orchestrator", "Start, stop or show orchestrators."),
+    "orchestrator": ("motoko.cli.orchestrator_commands", "Start, stop or show orchestrators."),
     "run": ("motoko.cli.run", "Supervise and orchestrate with one command, then stop all."),
     "explain": ("motoko.cli.explain", "Say where a run stands, and why it is not running."),
     "cancel": ("motoko.cli.cancel", "Cancel runs: those that wait, and those that run."),
     "clean": ("motoko.cli.clean", "Reset runs to CREATED, or delete them."),
     "retry": ("motoko.cli.retry", "Have failed runs executed again."),
+    "upgrade-study": ("motoko.cli.upgrade_study", "Have jobs and runs follow a changed bd.yaml."),
     "completion": ("motoko.cli.completion", "Print the script that completes commands in a shell."),
 }
 
@@ -124,6 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     interruption exits with 130. What else a command raises is a bug and keeps its traceback.
     """
     options = Options()
+    _have_streams()
     try:
         code = _run(arguments, options)
         sys.stdout.flush()
@@ -133,6 +139,18 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_BROKEN_PIPE
     sys.exit(code)
+
+
+def _have_streams() -> None:
+    """Have standard streams where the caller has closed them: files would take their numbers."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, which is this one.
+            file = open(os.devnull, "r+")  # noqa: SIM115 (as long as the process)
+            os.set_inheritable(file.fileno(), True)
+            setattr(sys, name, file)
 
 
 def _run(arguments: list[str] | None, options: Options) -> int:
@@ -148,5 +166,20 @@ def _run(arguments: list[str] | None, options: Options) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
+    except PermissionError as error:
+        what = error.filename or "a process of another account"
+        failure = MotokoError(
+            f"{what}: {(error.strerror or 'permission denied').lower()}",
+            hint=f"this account ({name_of(os.getuid())}) may not do that here",
+        )
+        return tell([failure], error, options.verbose)
+    except OSError as error:
+        # Of a file it names that; of our output it does not: a full disk, a terminal that has gone.
+        if error.filename is not None or error.errno not in _OF_OUTPUT:
+            raise
+        failure = MotokoError(f"the output cannot be written: {error.strerror}")
+        with contextlib.suppress(OSError):
+            tell([failure], error, options.verbose)
+        return failure.exit_code
     # Out of standalone mode click returns the code that a command gave to `context.exit`.
     return result if isinstance(result, int) else 0

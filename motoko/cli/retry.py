@@ -2,31 +2,74 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING
-
 import click
 
-from motoko import control
-from motoko.cli.selecting import ALL, chosen, constraints_option, named_runs, study_option
-from motoko.config import WorkflowConfig, load
-
-if TYPE_CHECKING:
-    from motoko.bd.base import StudyBase
+from motoko.cli.selecting import Concern, choice_of, constraints_option, study_option, yes_option
+from motoko.cli.texts import TEXT
+from motoko.config import load
 
 
 @click.command(short_help="Have failed runs executed again.")
 @click.argument("runs", nargs=-1, metavar="[STUDY.ID]...")
 @study_option("All failed runs of this study.")
 @constraints_option("The failed runs that obey these constraints.")
-def command(runs: tuple[str, ...], bd_study: str, constraints: tuple[str, ...]) -> None:
+@click.option("--timeout", type=TEXT, help="How long an attempt may take from now on: 2h, 10:00.")
+@click.option("--retries", type=click.IntRange(min=0), help="How often they are tried again.")
+@click.option("--nproc", type=click.IntRange(min=1), help="The slots that each takes.")
+@click.option(
+    "--environment",
+    multiple=True,
+    type=TEXT,
+    metavar="NAME=VALUE",
+    help="A variable that is set for them; several times for several.",
+)
+@click.option(
+    "--slurm-option",
+    "slurm_options",
+    multiple=True,
+    type=TEXT,
+    metavar="OPTION",
+    help="An option of sbatch such as time=2:00:00; several times for several.",
+)
+@click.option(
+    "--same-files", is_flag=True, help="Keep the files that the runs have had, also of launch.sh."
+)
+@click.option(
+    "--changed",
+    is_flag=True,
+    help="Not failed runs, but finished ones that were made with other files than there are now.",
+)
+@yes_option()
+def command(
+    runs: tuple[str, ...],
+    bd_study: str,
+    constraints: tuple[str, ...],
+    timeout: str | None,
+    retries: int | None,
+    nproc: int | None,
+    environment: tuple[str, ...],
+    slurm_options: tuple[str, ...],
+    same_files: bool,
+    changed: bool,
+    yes: bool,
+) -> None:
     """Have failed runs executed again, once you have mended what made them fail.
 
     A failed run becomes CREATED again and is started by the study's launcher, as one more attempt
     in the same run directory; the output of earlier attempts is kept there. It takes the study's
-    present launch.sh, doIt.py and config files.
+    present launch.sh, doIt.py and config files (with --same-files those that it has had), and what
+    motoko.yaml says now: a launcher that has started before it was changed is restarted, which
+    disturbs no run.
+
+    --timeout, --nproc and the others change how these runs are executed, and no others, for good:
+    they replace what createTask's run_params have said; variables and options add up.
+
+    With --changed, finished runs are meant that were made with another doIt.py or other config
+    files than there are now: they are reset, as by `motoko clean`, and executed again.
 
     Name the runs as `motoko info` does, or choose the failed ones by --bd_study or --constraints.
+    If none is chosen, all that have failed are meant; that is asked, or refused without a terminal,
+    unless --yes is given.
     An orchestrator that ended because of them goes on when it is started again with the same
     run_name. It works with and without a supervisor.
 
@@ -34,49 +77,41 @@ def command(runs: tuple[str, ...], bd_study: str, constraints: tuple[str, ...]) 
     Examples:
       motoko retry mult.3 mult.7
       motoko retry --constraints "run_name = first"
+      motoko retry --timeout 4h --slurm-option mem=8G mult.3
+      motoko retry --changed --bd_study mult
     """
+    from motoko.cli.render.run_changes import show_cleaned, show_retried
+    from motoko.operations.cleaning import clean_runs
+    from motoko.operations.retrying import has_launcher, retry_runs
+
+    if changed and (same_files or timeout or retries or nproc or environment or slurm_options):
+        raise click.UsageError("--changed resets runs: only options that choose them go with it")
     config = load()
-    if not runs and not constraints and bd_study == ALL:
-        raise click.UsageError("name runs (STUDY.ID), or give --constraints or --bd_study")
-    named = named_runs(config, runs)
-    by_constraints = bool(constraints) or bd_study != ALL
-    count = retry_runs(config, bd_study if by_constraints else None, constraints, named=named)
-    if not count:
+    if changed:
+        concern = Concern("reset and executed again, where their files have changed", ("finished",))
+        choice = choice_of(config, runs, bd_study, constraints, concern, yes=yes)
+        show_cleaned(clean_runs(config, choice, outdated=True), False)
+        return
+    given = {
+        "timeout": timeout,
+        "retries": retries,
+        "nproc": nproc,
+        "environment": dict(map(_variable, environment)),
+        "slurm_options": list(slurm_options),
+    }
+    policy = {name: value for name, value in given.items() if value not in (None, {}, [])}
+    choice = choice_of(
+        config, runs, bd_study, constraints, Concern("retried", ("failed",)), yes=yes
+    )
+    retried = retry_runs(config, choice, policy, same_files=same_files, announce=click.echo)
+    if not show_retried(retried):
         click.echo("no failed runs")
-    elif not any(d.kind == "launcher" for d in control.living_daemons(control.records(config))):
+    elif not has_launcher(config):
         click.echo("no launcher is running: `motoko supervise` starts them", err=True)
 
 
-def retry_runs(
-    config: WorkflowConfig,
-    bd_study: str | None = None,
-    constraints: tuple[str, ...] = (),
-    named: dict[str, list[int]] | None = None,
-) -> int:
-    """Retry the failed runs that obey constraints (none without ``bd_study``), and named ones.
-
-    Says which, and returns how many.
-    """
-    from motoko.bd.maintenance import check_retry, failed, opened, retry
-
-    named = named or {}
-    selecting = [] if bd_study is None else chosen(config, bd_study)
-    names = [*named, *(s.name for s in selecting if s.name not in named)]
-    count = 0
-    with contextlib.ExitStack() as stack:
-        work: list[tuple[StudyBase, list[int]]] = []
-        for name in names:
-            study = config.studies[name]
-            if bd_study == ALL and name not in named and study.is_local and not study.created:
-                continue
-            base = stack.enter_context(opened(config, study))
-            numbers = named.get(name, [])
-            if study in selecting:
-                numbers = sorted({*numbers, *failed(base, constraints)})
-            check_retry(base, numbers)
-            work.append((base, numbers))
-        for base, numbers in work:
-            for number, attempt in retry(base, numbers).items():
-                click.echo(f"{base.study.name}.{number}: CREATED again, attempt {attempt}")
-                count += 1
-    return count
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"--environment: {text!r} is not NAME=VALUE")
+    return name, value

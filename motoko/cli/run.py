@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
-import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
-from motoko import control
-from motoko.cli.arguments import Parser, execute, help_text, log_to_terminal, parse, wants_help
-from motoko.cli.reporting import expected_errors
+from motoko.api.orchestrator_arguments import (
+    Parser,
+    execute,
+    help_text,
+    parse,
+    run_name,
+    wants_help,
+)
+from motoko.cli.render.errors_shown import tell_any
+from motoko.cli.terminal_log import log_to_terminal
+from motoko.cli.texts import EMPTY
 from motoko.config import WorkflowConfig, load
-from motoko.errors import MotokoError
+from motoko.control import daemon_records
+from motoko.control.registration import refuse_held
+from motoko.errors import MotokoError, WorkflowStopped, expected_errors
+from motoko.host.identity import Identity
+from motoko.operations import draining, starting, stopping
+from motoko.operations.renewing import renew_launchers
+from motoko.runs.entries import OwnEntries
+from motoko.runs.references import listed
+from motoko.runs.states import UNENDED_STATES, state_of
 
 if TYPE_CHECKING:
-    from motoko.workflow import Workflow
+    from motoko.api.workflow import Workflow
 
 _HELP = """\
 Run the workflow from beginning to end: create the studies that are missing (none is reset), start
@@ -34,7 +51,7 @@ what was started once its runs have ended. Called again, it goes on where it was
 @click.pass_context
 def command(context: click.Context) -> None:
     """Run the workflow from beginning to end with one command."""
-    from motoko.workflow import Workflow
+    from motoko.api.workflow import Workflow
 
     directory, arguments = _directory(context.args)
     if wants_help(arguments):
@@ -42,23 +59,53 @@ def command(context: click.Context) -> None:
         return
     config = load(directory)
     values, parameters = parse(config, arguments, _parser())
+    refuse_held(daemon_records.records(config), values.run_name)
     for warning in config.warnings:
         click.echo(f"motoko: warning: {warning}", err=True)
     log_to_terminal(context.obj.verbose)
     _create_missing(config)
-    started = not control.is_running(config)
-    control.start_detached(config.path, launchers=True)
-    click.echo(f"supervisor {'started' if started else 'found'}: {config.path}", err=True)
-    # Told to end, end what was started as well.
+    starting.let_moved_end(config, lambda line: click.echo(line, err=True))
+    before = daemon_records.supervisor_identity(config)
+    started = before is None
+    # Told to end, end what was started as well. (`nohup` has SIGHUP ignored.)
     signal.signal(signal.SIGTERM, _leave)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _leave)
     try:
+        try:
+            starting.start_detached(config.path, launchers=True)
+        except MotokoError:
+            started = False  # what has failed is there to be looked at
+            raise
+        click.echo(f"supervisor {'started' if started else 'found'}: {config.path}", err=True)
+        if not started:
+            renew_launchers(config, config.local_studies, partial(click.echo, err=True))
         workflow = Workflow(config.path)
         workflow.run_name = values.run_name
-        _execute(workflow, parameters)
+        code = _execute(workflow, parameters, is_ours=started, verbose=context.obj.verbose)
+    except WorkflowStopped:
+        started, before = False, None  # somebody ends it all just now
+        raise
     finally:
-        if started:
+        _end(config, started=started, before=before)
+    context.exit(code)
+
+
+def _end(config: WorkflowConfig, *, started: bool, before: Identity | None) -> None:
+    """Stop what was started, whatever comes meanwhile; say what goes on."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if started:
+        with contextlib.suppress(OSError):  # the terminal may have gone
             click.echo("stopping what was started", err=True)
-            control.stop(config)
+        stopping.stop(config, command="motoko run")
+    elif before is not None and before.alive:
+        with contextlib.suppress(OSError):
+            click.echo(
+                f"left running: the supervisor (pid {before.pid}) that was there before, and what "
+                f"runs under it; `motoko kill {config.directory}` stops it",
+                err=True,
+            )
 
 
 def _parser() -> Parser:
@@ -67,17 +114,25 @@ def _parser() -> Parser:
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--run_name", "-n", default="run", help="names this execution's runs")
+    parser.add_argument(
+        "--run_name", "-n", type=run_name, default="run", help="names this execution's runs"
+    )
     return parser
 
 
+class _ToldToEnd(SystemExit):
+    """A signal has come."""
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    raise _ToldToEnd(128 + number)
 
 
 def _directory(arguments: list[str]) -> tuple[Path | None, list[str]]:
     """The workflow, if the first argument names one, and the other arguments."""
     if arguments and not arguments[0].startswith("-"):
+        if not arguments[0].strip():
+            raise click.UsageError(f"DIR: {EMPTY}")
         return Path(arguments[0]), arguments[1:]
     return None, arguments
 
@@ -85,27 +140,67 @@ def _directory(arguments: list[str]) -> tuple[Path | None, list[str]]:
 def _create_missing(config: WorkflowConfig) -> None:
     missing = [s for s in config.studies.values() if s.is_local and not s.created]
     if missing:
-        from motoko.bd.create import create_study
+        from motoko.store.study_database import create_study
 
         for study in missing:
             create_study(study)
         click.echo(f"created: {', '.join(study.name for study in missing)}", err=True)
 
 
-def _execute(workflow: Workflow, parameters: dict[str, object]) -> None:
+def _execute(
+    workflow: Workflow, parameters: dict[str, object], *, is_ours: bool, verbose: bool
+) -> int:
+    """Run the orchestrator and wait for its runs; returns the exit code.
+
+    ``is_ours``: the supervisor was started for it. Raises ``WorkflowStopped``, and ``MotokoError``
+    for runs that have failed without anybody's notice.
+    """
     import asyncio
 
-    from motoko.cli.progress import Progress
+    from motoko.api.unnoticed_failures import refuse_unnoticed
+    from motoko.cli.render.progress import Progress
 
+    if interrupted := _interrupted(workflow):
+        click.echo(f"interrupted before, executed again: {listed(interrupted)}", err=True)
+    failure: BaseException | None = None
     with Progress(workflow) as progress:
         try:
             execute(workflow, parameters)
-        except (MotokoError, ExceptionGroup) as error:
-            if not expected_errors(error):
-                raise
-            # What it had started goes on: its results are there when it is run again.
-            if left := progress.unfinished:
-                click.echo(f"motoko: the orchestrator failed; {left} runs are to end", err=True)
-            asyncio.run(progress.until_all_have_ended())
+        except (WorkflowStopped, _ToldToEnd):
             raise
-        asyncio.run(progress.until_all_have_ended())
+        except (Exception, SystemExit) as error:
+            if isinstance(error, SystemExit) and error.code in (0, None):
+                pass
+            elif any(isinstance(part, WorkflowStopped) for part in expected_errors(error)):
+                raise
+            else:
+                failure = error
+        if failure is None:
+            asyncio.run(progress.until_all_have_ended())
+    if failure is not None:
+        # At once, and below the table, which is gone.
+        code = tell_any(failure, verbose)
+        if is_ours:
+            _let_running_end(workflow)
+        return code
+    refuse_unnoticed(workflow)
+    return 0
+
+
+def _interrupted(workflow: Workflow) -> list[str]:
+    """The runs that an earlier end of the workflow has interrupted."""
+    return [
+        f"{name}.{run.entries['id']}"
+        for name, manager in workflow.task_managers.items()
+        for run, _ in manager.select()
+        if OwnEntries(run.entries).interruptions and state_of(run.entries) in UNENDED_STATES
+    ]
+
+
+def _let_running_end(workflow: Workflow) -> None:
+    """Start nothing more, which nobody would await; what runs gets its results."""
+
+    def announce(line: str) -> None:
+        click.echo(f"motoko: the orchestrator has failed: {line}; Ctrl-C ends them", err=True)
+
+    draining.let_runs_end(workflow.motoko_engine.definition, None, announce, resume=False)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
+from motoko.cli.consent import all_are_meant
+from motoko.cli.texts import TEXT
 from motoko.config import StudyConfig, WorkflowConfig, load
 from motoko.errors import ConfigError, MotokoError
+from motoko.runs.references import reference
+
+if TYPE_CHECKING:
+    from motoko.operations.choosing import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
 ALL = "all"
+HOW_TO_CHOOSE = "name runs (STUDY.ID), or give --constraints or --bd_study; --yes means all"
 
 
 def _study_names(
@@ -31,6 +39,7 @@ def study_option(text: str, *names: str) -> Callable[[F], F]:
     return click.option(
         *("bd_study", *names, "--bd_study", "-bd"),
         default=ALL,
+        type=TEXT,
         metavar="STUDY",
         help=text,
         shell_complete=_study_names,
@@ -39,7 +48,12 @@ def study_option(text: str, *names: str) -> Callable[[F], F]:
 
 def constraints_option(text: str) -> Callable[[F], F]:
     """``--constraints``, which may be given several times."""
-    return click.option("--constraints", multiple=True, metavar="CONSTRAINTS", help=text)
+    return click.option("--constraints", multiple=True, type=TEXT, metavar="CONSTRAINTS", help=text)
+
+
+def yes_option(*names: str) -> Callable[[F], F]:
+    """``--yes``: nothing is asked."""
+    return click.option("--yes", "-y", *names, is_flag=True, help="Ask nothing.")
 
 
 def chosen(config: WorkflowConfig, bd_study: str) -> list[StudyConfig]:
@@ -47,6 +61,73 @@ def chosen(config: WorkflowConfig, bd_study: str) -> list[StudyConfig]:
     if bd_study == ALL:
         return list(config.studies.values())
     return [study_named(config, bd_study)]
+
+
+def created(studies: Iterable[StudyConfig]) -> list[StudyConfig]:
+    """Those of the studies that may have runs; one that has no database yet has none."""
+    return [study for study in studies if not study.is_local or study.created]
+
+
+@dataclass(frozen=True)
+class Concern:
+    """Which runs a command changes when all are meant, and what becomes of them.
+
+    Attributes:
+        becomes: what: ``"reset"``.
+        columns: those of :data:`motoko.reports.overview.COLUMNS` that it concerns; none: all runs.
+    """
+
+    becomes: str
+    columns: tuple[str, ...] = ()
+
+
+def choice_of(
+    config: WorkflowConfig,
+    runs: tuple[str, ...],
+    bd_study: str,
+    constraints: tuple[str, ...],
+    concern: Concern,
+    *,
+    yes: bool,
+) -> Choice:
+    """The runs that are named as STUDY.ID, and those of ``--bd_study`` and ``--constraints``.
+
+    If nothing chooses any, all are meant: that is asked, unless it was said (``yes``). Raises what
+    :func:`motoko.cli.consent.all_are_meant` raises.
+    """
+    from motoko.operations.choosing import Choice
+
+    named = named_runs(config, runs)
+    studies: list[StudyConfig] = []
+    if bd_study != ALL:
+        studies = chosen(config, bd_study)
+    elif constraints or not runs:
+        studies = created(chosen(config, ALL))
+    is_chosen = bool(runs or constraints or bd_study != ALL)
+    if not is_chosen and not yes and (held := _held(config, studies, concern)):
+        all_are_meant(concern.becomes, held, HOW_TO_CHOOSE)
+    return Choice(named, studies, constraints)
+
+
+def _held(config: WorkflowConfig, studies: Sequence[StudyConfig], concern: Concern) -> str:
+    """The runs that a command would change, by study and state, in lines."""
+    from motoko.reports.overview import column
+    from motoko.reports.workflow_overview import collect
+
+    overview = collect(config, studies, None, keep=False)
+    for error in overview.errors:
+        raise error
+    lines = []
+    for study in overview.studies:
+        counts = {
+            state: count
+            for state, count in sorted(study.states.items())
+            if not concern.columns or column(state) in concern.columns
+        }
+        if counts:
+            summary = ", ".join(f"{count} {state}" for state, count in counts.items())
+            lines.append(f"  {study.study}: {summary}")
+    return "\n".join(lines)
 
 
 def study_named(config: WorkflowConfig, name: str) -> StudyConfig:
@@ -66,12 +147,18 @@ def named_runs(config: WorkflowConfig, runs: tuple[str, ...]) -> dict[str, list[
     """The runs that are named as STUDY.ID, by study; ``ConfigError`` for what names none."""
     named: dict[str, list[int]] = {}
     for text in runs:
-        name, _, number = text.rpartition(".")
-        if not name or not number.isdecimal():
-            raise ConfigError(
-                f"{text!r} names no run", hint="write STUDY.ID, such as mult.3, as `motoko info`"
-            )
-        numbers = named.setdefault(study_named(config, name).name, [])
-        if int(number) not in numbers:
-            numbers.append(int(number))
+        study, number = named_run(config, text)
+        numbers = named.setdefault(study.name, [])
+        if number not in numbers:
+            numbers.append(number)
     return named
+
+
+def named_run(config: WorkflowConfig, text: str) -> tuple[StudyConfig, int]:
+    """The study and id that STUDY.ID means; ``ConfigError`` if it names none."""
+    run = reference(text)
+    if run is None:
+        raise ConfigError(
+            f"{text!r} names no run", hint="write STUDY.ID, such as mult.3, as `motoko info`"
+        )
+    return study_named(config, run.study), run.run_id

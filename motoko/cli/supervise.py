@@ -2,79 +2,80 @@
 
 from __future__ import annotations
 
-import time
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 
-from motoko import control
-from motoko.config import WorkflowConfig, load
-
-ANSWER_S = 10.0
+from motoko.batch.registry import available
+from motoko.cli.render import joined_supervisor
+from motoko.cli.texts import TEXT, WORKFLOW_PATH
+from motoko.config import load
+from motoko.control import daemon_records
+from motoko.operations import starting
+from motoko.operations.file_warnings import file_warnings
+from motoko.operations.generator_check import check_generators
 
 
 @click.command()
-@click.argument("motoko_yaml", required=False, type=click.Path(path_type=Path))
+@click.argument("motoko_yaml", required=False, type=WORKFLOW_PATH)
 @click.option("--detach", is_flag=True, help="Go to the background as soon as all is ready.")
 @click.option("--slots", type=click.IntRange(min=1), help="Runs at the same time, in nproc.")
-@click.option("--generator", help="bash or slurm, in place of motoko.yaml's.")
+@click.option(
+    "--generator", type=TEXT, help=f"{' or '.join(available())}, in place of motoko.yaml's."
+)
 @click.option("--no-launchers", is_flag=True, help="Start no created runs.")
+@click.option(
+    "--takeover", is_flag=True, help="End daemons of BlackDynamite and motoko 0.1.4 that are there."
+)
 def command(
     motoko_yaml: Path | None,
     detach: bool,
     slots: int | None,
     generator: str | None,
     no_launchers: bool,
+    takeover: bool,
 ) -> None:
     """Start the workflow's daemons and look after them.
 
     MOTOKO_YAML is the file or its directory, by default the current directory. In the foreground,
     Ctrl-C stops everything. If the workflow is supervised already, the launchers that it lacks and
-    the daemons that were given up are started, and nothing else is done.
+    the daemons that were given up are started; launchers that have other --slots, or another
+    --generator, are restarted with those. Runs go on.
+
+    A ZEO server that BlackDynamite's commands have left is ended. Where launch daemons of
+    BlackDynamite or motoko 0.1.4 are at work, nothing is started, unless --takeover ends them.
     """
+    if no_launchers and (slots is not None or generator is not None):
+        raise click.UsageError("--slots and --generator are for launchers: drop --no-launchers")
     config = load(motoko_yaml)
-    for warning in config.warnings:
+    if generator is not None:
+        check_generators(config, generator)
+    for warning in (*config.warnings, *file_warnings(config)):
+        click.echo(f"motoko: warning: {warning}", err=True)
+    from motoko.operations import upgrading
+
+    for warning in upgrading.warnings(config):
         click.echo(f"motoko: warning: {warning}", err=True)
     launchers = not no_launchers
-    if control.is_running(config):
-        _join(config, launchers, slots, generator)
-    elif detach:
-        control.start_detached(
+    daemon_records.refuse_guests(config)
+    starting.let_moved_end(config, click.echo)
+    if detach and not daemon_records.is_running(config):
+        starting.start_detached(
             config.path,
             launchers=launchers,
             slots=slots,
             generator=generator,
+            takeover=takeover,
             announce=click.echo,
         )
     else:
-        # The one command that is the supervisor itself.
-        from motoko.supervisor.main import supervise
-        from motoko.supervisor.report import Terminal
+        from motoko.supervisor.foreground import supervise_or_join
 
-        try:
-            supervise(config, Terminal(), launchers=launchers, slots=slots, generator=generator)
-        except control.AlreadySupervised:
-            if control.supervisor_elsewhere(config):
-                raise
-            _join(config, launchers, slots, generator)  # somebody else was faster
-
-
-def _join(
-    config: WorkflowConfig, launchers: bool, slots: int | None, generator: str | None
-) -> None:
-    """Make do with the supervisor that is there."""
-    status = control.wait_for_answer(config, time.monotonic() + ANSWER_S)
-    runtime = control.records(config)
-    again = control.ask(runtime, "retry_failed") or {}
-    added: dict[str, Any] = {}
-    if launchers:
-        answer = control.ask(runtime, "add_launchers", slots=slots, generator=generator)
-        added = answer or {}
-    for name in (*again.get("retried", []), *added.get("added", [])):
-        click.echo(f"starting {name}")
-    supervisor = status["supervisor"]
-    since = datetime.now() - timedelta(seconds=supervisor["uptime_s"])
-    click.echo(f"already running: pid {supervisor['pid']}, since {since.isoformat(' ', 'seconds')}")
-    control.wait_until_ready(config, time.monotonic() + config.supervision.started_s)
+        supervise_or_join(
+            config,
+            joined_supervisor.show,
+            launchers=launchers,
+            slots=slots,
+            generator=generator,
+            takeover=takeover,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from motoko.workflow import Workflow
+from motoko.api.workflow import Workflow
 
 
 def main(args: argparse.Namespace) -> Workflow:

@@ -21,22 +21,13 @@ from typing import NoReturn
 
 import psutil
 
-VERSION = "0.1.4"
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from public_motoko import VERSION, Unreachable, download
+
 PROGRAMS = Path(sys.executable).parent
 TOKEN = "MOTOKO_COMPAT"
 NOT_OURS = ("BLACKDYNAMITE_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-# What pip says without an index, as opposed to what it says when something is wrong with it.
-UNREACHABLE = (
-    "NewConnectionError",
-    "ConnectTimeoutError",
-    "ReadTimeoutError",
-    "Could not find a version that satisfies",
-    "No matching distribution found",
-    "Temporary failure in name resolution",
-    "ProxyError",
-    "SSLError",
-    "Max retries exceeded",
-)
 PATIENCE_S = 300.0
 END_S = 10.0
 # Its examples/README.md says how to run it; the orchestrator ends by `sys.exit(0)`.
@@ -49,32 +40,8 @@ EXAMPLE = (
 )
 
 
-class Unreachable(Exception):
-    """The package index does not answer."""
-
-
 class NotCompatible(Exception):
     """Something of 0.1.4's does not run here."""
-
-
-def download(directory: Path) -> Path:
-    """The unpacked source distribution."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    options = ["--no-deps", "--no-binary", ":all:", "--retries", "1", "--timeout", "20"]
-    done = subprocess.run(
-        [*command, "download", "-q", *options, "-d", directory, f"motoko=={VERSION}"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        if any(each in done.stderr for each in UNREACHABLE):
-            raise Unreachable(done.stderr.strip().splitlines()[-1])
-        raise NotCompatible(f"pip cannot download motoko {VERSION}:\n{done.stderr}")
-    (archive,) = directory.glob("motoko-*.tar.gz")
-    shutil.unpack_archive(archive, directory)
-    return directory / f"motoko-{VERSION}"
 
 
 def left(token: str) -> list[psutil.Process]:
@@ -169,7 +136,7 @@ def main() -> int:
     }
     try:
         (top / "sdist").mkdir()
-        check(download(top / "sdist"), top, environment)
+        check(download("motoko", VERSION, top / "sdist"), top, environment)
     except Unreachable as error:
         print(f"SKIPPED: no motoko {VERSION} from the package index: {error}")
     except NotCompatible as error:

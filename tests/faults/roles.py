@@ -18,8 +18,8 @@ from pathlib import Path
 import transaction
 
 from motoko import ChangeConflict, Workflow
-from motoko.bd.session import session
 from motoko.errors import MotokoError, StudyUnavailable
+from motoko.store.session import session
 
 OWN = 5  # runs of each study that a writer writes to at full speed
 STATES = ["START", "FINISHED", "FORWARDED"]
@@ -67,7 +67,7 @@ async def orchestrate(workflow, number):
     rng = random.Random(number)
     workflow.run_name = f"orchestrator-{number}"
     told = []
-    workflow._execution.listeners.append(
+    workflow.motoko_engine.listeners.append(
         lambda event: told.append((event.study, event.tid, event.run_id, event.old, event.new))
     )
     managers = list(workflow.task_managers.values())
@@ -83,7 +83,7 @@ async def orchestrate(workflow, number):
     Path(f"awaited-{number}").touch()
     while not stopped(workflow, "catching-up"):  # nothing is written any more then
         await asyncio.sleep(0.1)
-    dispatcher = workflow._execution.dispatcher
+    dispatcher = workflow.motoko_engine.dispatcher
     for manager in managers:
         manager.base.db.storage.ping()
     last = [(dispatcher._streams[m.study], m.base.tid.hex()) for m in managers]
@@ -101,7 +101,7 @@ def last_observation(workflow, created, told):
     """What is known of a run whose await did not end."""
     ((run, _),) = created
     study, seen = run.base.task_manager.study, run.state
-    stream = workflow._execution.dispatcher._streams[study]
+    stream = workflow.motoko_engine.dispatcher._streams[study]
     heard = [each for each in told if each[0] == study and each[2] == run.id]
     session().refresh(run.base)
     return (

@@ -18,11 +18,12 @@ import pytest
 from oracle import first_difference, transitions
 from support import wait_until
 
+from motoko.bus.dispatcher import Dispatcher
 from motoko.config import load
-from motoko.control import ask
-from motoko.dispatch import Dispatcher
-from motoko.identity import Identity
-from motoko.runtime import locate
+from motoko.control.client import ask
+from motoko.control.protocol import StatusRequest
+from motoko.host.identity import Identity
+from motoko.layout import locate
 
 HERE = Path(__file__).parent
 STUDIES = ("a", "b", "c")
@@ -117,9 +118,9 @@ class Chaos:
             return
 
     def pid(self, name):
-        status = ask(self.runtime, "status") or {"daemons": []}
-        pids = [d["pid"] for d in status["daemons"] if d["name"] == name and d["state"] == "ready"]
-        return pids[0] if pids else None
+        status = ask(self.runtime, StatusRequest())
+        daemon = status.daemon(name) if status else None
+        return daemon.pid if daemon and daemon.state == "ready" else None
 
 
 async def record(flow, told, ready, stop, newest):

@@ -27,7 +27,6 @@ from launching import (
     place,
     start,
     stop,
-    supervising,
     wrapper_of,
 )
 from support import wait_until
@@ -38,7 +37,8 @@ UNANSWERED = """\
 import types
 import transaction
 from ZEO.Exceptions import ClientDisconnected
-from motoko.workers import launcher, transacting
+from motoko.store import transactions
+from motoko.workers.launcher import __main__ as launcher
 
 cut = False
 
@@ -52,7 +52,7 @@ def commit():
         raise ClientDisconnected("after it was saved")
 
 
-transacting.transaction = types.SimpleNamespace(
+transactions.transaction = types.SimpleNamespace(
     begin=transaction.begin, abort=transaction.abort, commit=commit
 )
 launcher.main()
@@ -64,12 +64,6 @@ FILL = "head -c 10M /dev/zero > full\n"
 def limit():
     with deadline(120):
         yield
-
-
-@pytest.fixture
-def supervised(workflow):
-    with supervising(workflow) as make:
-        yield make
 
 
 def blocked(pid):
@@ -167,7 +161,7 @@ class TestDatabase:
         touch = 'touch "exec-$$"\n'
         rows = [Row(touch), Row(f"{touch}exit 3", 3, ended_with(3))]
         runs = [session.create(row.script) for row in rows]
-        again = session.create(f"{touch}[ -e attempt-2 ] || exit 1", retries=1)
+        again = session.create(f"{touch}[ -e .motoko/attempt-2 ] || exit 1", retries=1)
         command = [sys.executable, "-P", "-c", UNANSWERED, str(flow.path), "mult", "--slots=3"]
         with (
             open(flow.directory / "log", "w") as log,
@@ -274,6 +268,11 @@ def fill(directory):
     return path
 
 
+def said_by_ps(flow, words):
+    """Wait until ``motoko ps`` says something."""
+    wait_until(lambda: re.search(words, flow.motoko("ps").stdout), f"ps: {words}", timeout=20)
+
+
 class TestDisk:
     @pytest.fixture
     def small(self, disk, supervised):
@@ -308,34 +307,44 @@ class TestDisk:
         check(flow, session, rows, runs)
 
     def test_it_is_full_when_a_run_starts(self, small):
-        """It has FAILED for that reason, and the launcher goes on when there is space again."""
+        """It waits, `ps` and `explain` say why, and it starts when there is space again."""
         flow, session = small("--slots", "2")
         path = fill(flow.directory / "mult" / "BD-mult-runs")
-        run = session.create("exit 0")
-        (error,) = session.ends(run)
-        assert error is not None and "No space left on device" in error.reason
+        row = Row("python doIt.py")
+        run = session.create(row.script)
+        said_by_ps(flow, "starts nothing now: .*No space left on device")
+        explained = flow.motoko("explain", f"mult.{run.id}").stdout
+        assert "can start no more now, and tries again by itself" in explained
+        session.refresh()
+        assert run.state == "CREATED"
         path.unlink()
-        check(flow, session, [Row("python doIt.py # 2")])
+        check(flow, session, [row], [run])
+        assert run.attempt == 1 and "starts nothing" not in flow.motoko("ps").stdout
 
     @pytest.mark.parametrize("why", ["full", "read-only"])
     def test_it_cannot_be_written_when_a_prepared_run_starts(self, small, why):
-        """Nobody can claim the attempt: FAILED for that reason, not started, not tried for ever."""
+        """Nobody can claim the attempt: it waits like the others, and starts later."""
         flow, session = small("--no-launchers")
         runs = flow.directory / "mult" / "BD-mult-runs"
-        run = session.create("exit 0")
+        row = Row("python doIt.py # later")
+        run = session.create(row.script)
         place(flow, run).mkdir()
         (place(flow, run) / "launch.sh").write_text("#!/bin/sh\ntouch /dev/null\n")
         run.entries.update({"state": "launched", "attempt": 1, "run_path": str(place(flow, run))})
 
         transaction.commit()
         if why == "full":
-            fill(runs)
+            path = fill(runs)
         else:
             subprocess.run(["mount", "-o", "remount,ro", runs], check=True)
         flow.supervise("--slots", "2")
-        (error,) = session.ends(run, timeout=10)
-        assert error is not None and "could not be claimed" in error.reason
+        said_by_ps(flow, "starts nothing now: .*(No space left|Read-only file system|claimed)")
         all_slots_free(flow)
         kill_daemon(flow, "launcher:mult")
-        session.refresh()
-        assert run.failure_reason == error.reason
+        said_by_ps(flow, "starts nothing now: ")
+        if why == "full":
+            path.unlink()
+        else:
+            subprocess.run(["mount", "-o", "remount,rw", runs], check=True)
+        check(flow, session, [row], [run])
+        assert run.attempt == 1

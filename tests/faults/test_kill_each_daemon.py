@@ -79,7 +79,7 @@ def test_killed_while_runs_run(flow, name):
         if other != name:
             assert daemon["pid"] == before[other]["pid"], other
     if not name.startswith("zeo"):
-        claims = {path.name for path in runs.glob("*/attempt-*")}
+        claims = {path.name for path in runs.glob("*/.motoko/attempt-*")}
         assert claims == {"attempt-1"} and len(list(runs.iterdir())) == 3
 
 

@@ -18,12 +18,13 @@ import pytest
 from launching import all_slots_free, daemon, deadline
 from support import wait_until
 
-from motoko.bd.maintenance import opened
 from motoko.config import load
-from motoko.control import records
+from motoko.control.daemon_records import records
+from motoko.control.study_access import opened
 from motoko.errors import StudyUnavailable
-from motoko.identity import Identity
-from motoko.runtime import read_json
+from motoko.host.files import read_json
+from motoko.host.identity import Identity
+from motoko.runs.entries import DocumentedEntries
 
 STUDIES = ("a", "b", "c")
 SLOTS, RETRIES = 4, 5
@@ -37,7 +38,7 @@ MEASURED = 100
 # Each execution leaves a file of its own, and notes its begin and end in one file for all. A line
 # is one write with O_APPEND: the lines are in the order in which it happened.
 LAUNCH = """\
-claims=(attempt-*)
+claims=(.motoko/attempt-*)
 attempt=${#claims[@]}
 : > "exec-$attempt-$$"
 note() { read -r now _ < /proc/uptime; echo "$1 $now __BLACKDYNAMITE__wide__ $$" >> "$NOTES"; }
@@ -99,7 +100,7 @@ def entries(flow, study):
     """The entries of all runs of a study, at this moment."""
     config = load(flow.path)
     with opened(config, config.studies[study], read_only=True) as base:
-        return [dict(run.entries.items()) for run in base.all_runs()]
+        return [dict(DocumentedEntries(run.entries)) for run in base.all_runs()]
 
 
 def states(flow):
@@ -186,7 +187,7 @@ def test_each_attempt_is_executed_once_within_the_slots(flow):
         expected = {job["number"]: job for job in jobs[study]}
         for run in entries(flow, study):
             directory = Path(run["run_path"])
-            claims = sorted(int(p.name.split("-")[1]) for p in directory.glob("attempt-*"))
+            claims = sorted(int(p.name.split("-")[1]) for p in directory.glob(".motoko/attempt-*"))
             executions = sorted(int(p.name.split("-")[1]) for p in directory.glob("exec-*"))
             assert claims == executions == list(range(1, run["attempt"] + 1)), (study, run)
             assert run["ended_state"] == "FINISHED" and run["exit_code"] == 0
@@ -219,7 +220,7 @@ def test_a_study_in_which_thousands_wait(flow):
         runs = flow.directory / "many" / "BD-many-runs"
 
         def claimed(number):
-            return (runs / f"run-{number}" / "attempt-1").stat().st_mtime
+            return (runs / f"run-{number}" / ".motoko" / "attempt-1").stat().st_mtime
 
         reached = middle + 2 * MEASURED
         wait_until(lambda: claimed(reached), f"run {reached} has started", timeout=PATIENCE_S)

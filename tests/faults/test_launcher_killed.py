@@ -14,14 +14,13 @@ from launching import (
     identity,
     nothing_lives,
     place,
-    supervising,
     wrapper_of,
 )
 from support import wait_until
 
 INJECT = Path(__file__).parent / "inject"
 RUNS = 4
-EXECUTED = 'claims=(attempt-*)\ntouch "exec-${#claims[@]}-$$"\n'
+EXECUTED = 'claims=(.motoko/attempt-*)\ntouch "exec-${#claims[@]}-$$"\n'
 # Points of a launcher's work (see inject/sitecustomize.py), and the so-manieth time.
 WORK = [
     *((f"{what}{ed}", 2) for what in ("prepare", "wrap", "go") for ed in ("", "-ed")),
@@ -40,12 +39,6 @@ def limit():
         yield
 
 
-@pytest.fixture
-def supervised(workflow):
-    with supervising(workflow) as make:
-        yield make
-
-
 @pytest.mark.parametrize(("point", "number"), WORK + RECOVERY)
 def test_killed(supervised, monkeypatch, tmp_path, point, number):
     hit = tmp_path / "hit"
@@ -55,7 +48,7 @@ def test_killed(supervised, monkeypatch, tmp_path, point, number):
     flow, session = supervised("--slots", str(RUNS), yaml="finish: on-exit\nretries: 1\n")
     # The last one fails once.
     scripts = [f"{EXECUTED}{GATE}true # {n}" for n in range(RUNS - 1)]
-    scripts.append(f"{EXECUTED}{GATE}[ -e attempt-2 ]")
+    scripts.append(f"{EXECUTED}{GATE}[ -e .motoko/attempt-2 ]")
     runs = [session.create(script) for script in scripts]
     for run in runs:
         wrapper_of(place(flow, run))
@@ -73,8 +66,32 @@ def test_killed(supervised, monkeypatch, tmp_path, point, number):
         session.until(run, state="FINISHED", ended_state="FINISHED", attempt=attempts)
         directory = place(flow, run)
         nothing_lives(directory, attempts)
-        claims = {path.name for path in directory.glob("attempt-*")}
+        claims = {path.name for path in directory.glob(".motoko/attempt-*")}
         assert claims == {f"attempt-{n + 1}" for n in range(attempts)}
         executed = [int(path.name.split("-")[1]) for path in directory.glob("exec-*")]
         assert sorted(executed) == list(range(1, attempts + 1)), executed
     assert daemon(flow, "launcher:mult")["restarts"] == (2 if in_recovery else 1)
+
+
+@pytest.mark.parametrize("point", ["connect", "examine-ed", "adopt"])
+def test_told_to_end_all_runs_while_it_starts(supervised, monkeypatch, tmp_path, point):
+    """The runs of its predecessor are ended, however early it is told."""
+    hit = tmp_path / "hit"
+    hit.touch()  # so the first launcher goes on
+    path = os.pathsep.join([str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("MOTOKO_FAULT_LAUNCHER", f"{point}:1:SIGUSR1:{hit}")
+    flow, session = supervised("--slots", str(RUNS), yaml="finish: on-exit\n")
+    runs = [session.create(f"{GATE}true # {n}") for n in range(RUNS)]
+    for run in runs:
+        wrapper_of(place(flow, run))
+    hit.unlink()
+    assert identity(flow, "launcher:mult").signal(signal.SIGKILL)
+    wait_until(hit.exists, "its successor is told to end all runs")
+    for run in runs:
+        # Its supervisor goes on, and starts another one.
+        session.until(run, attempt=2, interruptions=1, last_failure="stopped by `motoko kill`")
+        nothing_lives(place(flow, run), 1)
+        go(flow, run)
+        session.until(run, state="FINISHED", attempt=2)
+    all_slots_free(flow)

@@ -5,25 +5,23 @@ The final database is that of an orchestrator that nobody has disturbed: jobs, r
 dependencies; and each run was executed once.
 """
 
-import importlib.util
 import os
 import shutil
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from public_motoko import VERSION, public_source
 from support import Flow, wait_until
 
-from motoko.bd.maintenance import opened
-from motoko.cli.orchestrators import collect
 from motoko.config import load
+from motoko.control.study_access import opened
+from motoko.reports.orchestrator_states import collect
 
 KILLS = int(os.environ.get("MOTOKO_KILLS", "20"))
 SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
 MOMENTS = 8  # a life gets no further
 INJECT = Path(__file__).parent / "inject"
-COMPAT = Path(__file__).parents[1] / "compat" / "run.py"
 # Lives are so short here that many end before the supervisor has seen them ready.
 RESTARTS = "supervisor: {backoff_min: 0.1, backoff_max: 0.1, attempts: 1000}\nslots: 4\n"
 STUDIES = ("first", "second", "third")
@@ -95,7 +93,7 @@ def content(flow, run_name):
                 depends = getattr(run, "dependencies", [])
                 runs.append((jobs[f"{name}.{run.entries['id']}"], run.entries["state"], depends))
                 directory = Path(run.entries["run_path"])
-                assert run.entries["attempt"] == len(list(directory.glob("attempt-*"))) == 1
+                assert run["attempt"] == len(list(directory.glob(".motoko/attempt-*"))) == 1
                 assert len(list(directory.glob("exec-*"))) in (0, 1), directory
     # Whatever else is in the database, no run is another's.
     return Counter((job, state, tuple(sorted(map(jobs.get, d)))) for job, state, d in runs)
@@ -116,11 +114,11 @@ def start(flow, run_name, *options, kills=0):
 
 def await_end(flow, run_name):
     def ended():
-        found = {each["run_name"]: each for each in collect(load(flow.path))}[run_name]
-        return found if found["state"] in ("ended", "failed", "stopped") else None
+        found = {each.run_name: each for each in collect(load(flow.path))}[run_name]
+        return found if found.state in ("ended", "failed", "stopped") else None
 
     found = wait_until(ended, f"{run_name} has ended", timeout=60 + 10 * KILLS)
-    assert found["exit_code"] == 0, found
+    assert found.background.exit_code == 0, found
     return found
 
 
@@ -141,7 +139,7 @@ def test_a_chain_with_fans(workflow):
         for name, file in lives.items():
             found = await_end(flow, name)
             moments = file.read_text().splitlines() if file.exists() else []
-            assert found["restarts"] == len(moments)
+            assert found.background.restarts == len(moments)
             deaths.update(moments)
             assert content(flow, name) == expected
     print(f"seed {SEED}: {sum(deaths.values())} deaths: {dict(deaths)}")
@@ -151,16 +149,7 @@ def test_a_chain_with_fans(workflow):
 @pytest.fixture(scope="module")
 def example():
     """The example of the public motoko 0.1.4."""
-    spec = importlib.util.spec_from_file_location("compat", COMPAT)
-    compat = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(compat)
-    place = Path(tempfile.mkdtemp(prefix="mx-", dir="/tmp"))
-    try:
-        yield compat.download(place) / "examples"
-    except compat.Unreachable as error:
-        pytest.skip(f"no motoko {compat.VERSION} from the package index: {error}")
-    finally:
-        shutil.rmtree(place)
+    return public_source("motoko", VERSION) / "examples"
 
 
 def test_the_example_of_motoko_0_1_4(example, tmp_path, nothing_left):

@@ -13,9 +13,10 @@ import pytest
 from support import Flow, processes_in, sockets_in, wait_until
 
 from motoko.config import load
-from motoko.control import records, supervisor_identity
-from motoko.identity import Identity
-from motoko.runtime import read_json
+from motoko.control.daemon_records import records, supervisor_identity
+from motoko.host.files import read_json
+from motoko.host.identity import Identity
+from motoko.runs.entries import DocumentedEntries
 
 KILLS = int(os.environ.get("MOTOKO_KILLS", "20"))
 RUNS = 3 * KILLS // 2
@@ -163,7 +164,7 @@ def test_it_ends_and_every_run_is_finished(flow):
 
 def executed(flow):
     """Every run is FINISHED, and was executed as often as attempts are recorded."""
-    from motoko.bd.maintenance import opened
+    from motoko.control.study_access import opened
 
     config = load(flow.path)
     for study in STUDIES:
@@ -171,10 +172,10 @@ def executed(flow):
             runs = list(base.all_runs())
             assert len(runs) == RUNS // 3
             for run in runs:
-                entries = run.entries
+                entries = DocumentedEntries(run.entries)
                 directory = Path(entries["run_path"])
                 executions = len(list(directory.glob("exec-*")))
-                attempts = len(list(directory.glob("attempt-*")))
+                attempts = len(list(directory.glob(".motoko/attempt-*")))
                 assert entries["state"] == "FINISHED", dict(entries.items())
                 assert executions == attempts == entries["attempt"], (study, entries["id"])
                 if attempts > 1:

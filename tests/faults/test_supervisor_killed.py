@@ -12,13 +12,15 @@ import signal
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from support import Flow, processes_in, wait_until
 
 from motoko.config import load
-from motoko.control import records, supervisor_identity, supervisor_status
-from motoko.identity import Identity
-from motoko.runtime import read_json
+from motoko.control.client import supervisor_status
+from motoko.control.daemon_records import records, supervisor_identity
+from motoko.host.files import read_json
+from motoko.host.identity import Identity
 
 SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
 LONG = float(os.environ.get("MOTOKO_CAMPAIGN_S", "0")) >= 600
@@ -94,8 +96,8 @@ def holders(flow):
 def all_is_well(flow, lived=()):
     """Everything is ready, each once, under one supervisor; who has lived is who he was."""
     status = supervisor_status(load(flow.path))
-    assert status is not None and status["supervisor"]["state"] == "ready", status
-    pids = {daemon["name"]: daemon["pid"] for daemon in status["daemons"]}
+    assert status is not None and status.supervisor.state == "ready", status
+    pids = {daemon.name: daemon.pid for daemon in status.daemons}
     assert set(pids) == set(ALL)
     once = {name: [pid] for name, pid in pids.items()}
     # One that was started twice leaves as soon as it finds the lock taken.
@@ -106,7 +108,7 @@ def all_is_well(flow, lived=()):
         return True
 
     wait_until(runs_once, "each runs once")
-    assert holders(flow) == {**pids, "supervisor": status["supervisor"]["pid"]}
+    assert holders(flow) == {**pids, "supervisor": status.supervisor.pid}
     assert {name: identity.pid for name, identity in dict(lived).items()}.items() <= pids.items()
 
 
@@ -275,8 +277,7 @@ def test_supervised_at_the_same_moment(flow, count):
 def daemon_of(flow, name):
     """What the supervisor says of a daemon."""
     status = supervisor_status(load(flow.path))
-    (found,) = (daemon for daemon in status["daemons"] if daemon["name"] == name)
-    return found
+    return msgspec.to_builtins(status.daemon(name))
 
 
 def another(flow, name, pid, state=None, timeout=20.0):

@@ -17,11 +17,12 @@ from watching import ROUND, Listener, Other, awaited, database
 from ZEO.Exceptions import ClientDisconnected
 
 from motoko import Workflow
-from motoko.bd.address import address
 from motoko.config import load
-from motoko.runtime import locate
-from motoko.workers import watch_storage
-from motoko.workers.watch_storage import BATCH, Disconnected, WatchStorage
+from motoko.layout import locate
+from motoko.store import watch_storage
+from motoko.store.internals.zeo_clients import AT_ONCE
+from motoko.store.server_address import address
+from motoko.store.watch_storage import CALL_DEADLINE_S, Disconnected, WatchStorage
 
 INJECT = Path(__file__).parent / "inject"
 RUNS = 20
@@ -68,7 +69,7 @@ class Scene:
         assert self.listener.counters["holes"] == 0
 
     def close(self):
-        self.workflow._close()
+        self.workflow.close()
         self.listener.close()
         self.other.close()
 
@@ -264,13 +265,13 @@ def give_up(flow, monkeypatch):
     assert second.at([bytes(8)], newest) == [root]
     os.kill(server, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(second.at, [bytes(8)] * BATCH, newest)
-        wait_until(lambda: len(second._server.client.protocol.futures) >= BATCH, "it waits")
+        call = pool.submit(second.at, [bytes(8)] * AT_ONCE, newest)
+        wait_until(lambda: len(second._server.client.protocol.futures) >= AT_ONCE, "it waits")
         kill9(server)
         with pytest.raises(ClientDisconnected):
             call.result(10)
     while not isinstance(events.get(timeout=5), Disconnected):
         pass
     with pytest.raises(ClientDisconnected):
-        second._call_many("loadBefore", [(bytes(8), newest)])
+        second.call_many(CALL_DEADLINE_S, "loadBefore", [(bytes(8), newest)])
     second.close()

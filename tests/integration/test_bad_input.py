@@ -228,7 +228,7 @@ from motoko import Workflow
 workflow = Workflow("motoko.yaml")
 workflow.run_name = "a"
 workflow.mult.createTask(x=[1.0, 2.0, 3.0])
-workflow._close()
+workflow.close()
 """
 
     @pytest.fixture

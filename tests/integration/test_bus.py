@@ -10,11 +10,13 @@ import pytest
 import zmq
 from support import kill9, wait_until
 
-from motoko.bus.messages import DaemonStatus, SlotsFreed, encode
+from motoko.bus.dispatcher import Dispatcher
+from motoko.bus.messages import DaemonStatus, SlotsFreed, Transition, encode
 from motoko.bus.publisher import Publisher
 from motoko.bus.subscriber import Subscriber
+from motoko.bus.waiters import Interest
 from motoko.config import load
-from motoko.runtime import prepare
+from motoko.control.runtime_directories import prepare
 
 DEADLINE_S = 10.0
 
@@ -72,6 +74,10 @@ async def until(condition, what):
 
 def status(number):
     return DaemonStatus("someone", number)
+
+
+def transition(number):
+    return Transition("mult", number, None, "CREATED", f"{number:016x}", "e", number)
 
 
 def test_the_welcomed_hear_everything_in_order(bus):
@@ -276,3 +282,89 @@ def test_one_bus_only(bus):
             await subscriber.live(DEADLINE_S)
 
     asyncio.run(main())
+
+
+class TestCallbacksThatRaise:
+    """What one of them raises keeps no message from being read, and is not silent."""
+
+    def heard(self, bus, on_error=None):
+        """What is heard of three messages that come at once, if the first one is badly taken."""
+        heard, raised = [], []
+
+        def hear(message):
+            heard.append(message)
+            if len(heard) == 1:
+                raise ArithmeticError("it is odd")
+
+        async def main():
+            asyncio.get_running_loop().set_exception_handler(
+                lambda loop, context: raised.append(context["exception"])
+            )
+            with (
+                contextlib.closing(
+                    Subscriber(bus.runtime.bus_subscribe, hear, on_error=on_error)
+                ) as subscriber,
+                bus.publisher() as publisher,
+            ):
+                subscriber.subscribe(b"daemon.")
+                await subscriber.live(DEADLINE_S)
+                for number in range(3):
+                    publisher.send(status(number))
+                await until(lambda: len(heard) == 3, "all are heard")
+                await asyncio.sleep(0)
+
+        asyncio.run(main())
+        assert heard == [status(number) for number in range(3)]
+        return raised
+
+    def test_in_the_loop(self, bus):
+        (error,) = self.heard(bus)
+        assert str(error) == "it is odd"
+
+    def test_with_the_owner(self, bus):
+        errors = []
+        assert self.heard(bus, errors.append) == []
+        assert [str(error) for error in errors] == ["it is odd"]
+
+    def test_a_listener(self, bus, caplog):
+        """Whoever waits is woken, and the other listeners are called."""
+        heard = []
+
+        def broken(change):
+            raise ArithmeticError("it is odd")
+
+        async def main():
+            dispatcher = Dispatcher(bus.runtime, ["mult"], lambda study: None)
+            dispatcher.listeners += [broken, lambda change: heard.append(change.run_id)]
+            with (
+                contextlib.closing(dispatcher),
+                bus.publisher() as publisher,
+                dispatcher.waiting(Interest(studies=["mult"])) as waiter,
+            ):
+                await dispatcher.live()
+                for number in (1, 2):
+                    publisher.send(transition(number))
+                await until(lambda: heard == [1, 2], "both are told")
+                assert [change.run_id for change in await waiter.wait(DEADLINE_S)] == [1, 2]
+                assert dispatcher.counters.listener_errors == 2
+
+        asyncio.run(main())
+        assert "it is odd" in caplog.text and "run mult.1" in caplog.text
+
+    def test_whoever_waits_for_a_dispatcher_that_has_died(self, bus):
+        """Nobody would wake him any more."""
+
+        def broken(study):
+            raise ArithmeticError("it is odd")
+
+        async def main():
+            with contextlib.closing(Dispatcher(bus.runtime, ["mult"], broken)) as dispatcher:
+                with (
+                    dispatcher.waiting(Interest(studies=["mult"])) as waiter,
+                    pytest.raises(ArithmeticError, match="it is odd"),
+                ):
+                    await waiter.wait(DEADLINE_S)
+                with pytest.raises(ArithmeticError), dispatcher.waiting(Interest()):
+                    pass
+
+        asyncio.run(main())

@@ -23,8 +23,8 @@ from runs import (
 from support import Flow, kill9, processes_in, wait_until
 
 from motoko import RunFailed, Workflow
-from motoko.bd import cancelling
-from motoko.bd.cancelling import Cancellation
+from motoko.operations import cancelling
+from motoko.operations.cancelling import Cancellation
 
 REASON = f"cancelled by {getpass.getuser()}"
 CANCELLED = {"state": "FAILED", "ended_state": "FAILED", "failure_reason": REASON}
@@ -59,7 +59,7 @@ def set_state(flow, number, state):
     """In another process: this one has one transaction for all bases."""
     code = (
         "import sys, transaction\n"
-        "from motoko.bd.maintenance import opened\n"
+        "from motoko.control.study_access import opened\n"
         "from motoko.config import load\n"
         "config = load('.')\n"
         "with opened(config, config.studies['mult']) as base:\n"
@@ -215,7 +215,7 @@ class TestRunning:
         if launcher:
             # What is cleaned is executed once more.
             deaf.unlink()
-            assert flow.motoko("clean").stdout == "mult: reset 1 runs\n"
+            assert flow.motoko("clean", "--yes").stdout == "mult: reset 1 runs\n"
             wait_until(deaf.exists, "it runs again")
             assert flow.motoko("cancel", "-bd", "mult").returncode == 0
         else:
@@ -266,12 +266,14 @@ class TestRunning:
 
     def test_does_not_end(self, flow, monkeypatch):
         """On another machine: it is said so, and the exit code is 1."""
-        from motoko.cli import cancel
         from motoko.config import load
+        from motoko.operations import cancelled_runs
+        from motoko.operations.choosing import Choice
 
-        monkeypatch.setattr(cancel, "PATIENCE_S", 0.5)
+        monkeypatch.setattr(cancelled_runs, "PATIENCE_S", 0.5)
         make_runs(flow, {"state": "START", "machine_name": "elsewhere"}, {})
-        assert not cancel.cancel_runs(load(flow.path), {"mult": [1, 2]})
+        cancelled = cancelled_runs.cancel_runs(load(flow.path), Choice({"mult": [1, 2]}))
+        assert not cancelled.all_ended
         runs = runs_of(flow)
         assert runs[1]["state"] == "START" and runs[1]["cancelled_by"] == getpass.getuser()
         assert is_cancelled(runs[2])
@@ -279,7 +281,7 @@ class TestRunning:
     def test_prepared_and_never_started(self, flow):
         """Nobody has claimed it: the claim is ours, and no launcher starts it."""
         entries = ended(flow, 1, "launched")
-        claim = flow.directory / "mult" / "BD-mult-runs" / "run-1" / "attempt-1"
+        claim = flow.directory / "mult" / "BD-mult-runs" / "run-1" / ".motoko" / "attempt-1"
         claim.unlink()
         make_runs(flow, entries, ended(flow, 2, "START"))
         done = flow.motoko("cancel", "-bd", "mult")
@@ -328,7 +330,7 @@ class TestAwaits:
 
             errors = asyncio.run(main())
         finally:
-            wf._close()
+            wf.close()
         assert all(isinstance(error, RunFailed) and error.reason == REASON for error in errors)
         assert started(flow) == [1]
 

@@ -10,8 +10,8 @@ import time
 import pytest
 from support import Flow, kill9, wait_until
 
-from motoko import control
 from motoko.config import load
+from motoko.operations import starting
 
 STUDIES = ("add", "mult")
 ALL = {"zeo:add", "zeo:mult", "bus", "watcher", "launcher:add", "launcher:mult"}
@@ -210,8 +210,8 @@ class TestStop:
         assert supervised.motoko("stop", "launcher:add", "zeo:add").returncode == 0
         config = load(supervised.path)
         began = time.monotonic()
-        status = control.wait_until_ready(config, began + 30)
-        assert status["supervisor"]["state"] == "degraded"
+        status = starting.wait_until_ready(config, began + 30)
+        assert status.supervisor.state == "degraded"
         assert time.monotonic() - began < 10
         done = supervised.motoko("launcher", "--bd_study", "mult")
         assert done.returncode == 0, done.stderr
@@ -244,7 +244,7 @@ class TestStop:
         for run in runs:
             (run / "doIt.py").write_text("raise SystemExit(7)\n")
         (running.directory / "go").touch()
-        wait_until(lambda: (runs[0] / "exit.json").exists(), "the run has ended")
+        wait_until(lambda: (runs[0] / ".motoko" / "exit.json").exists(), "the run has ended")
         assert info(running) == {"START": 1}
         assert running.motoko("start", "launcher:mult").returncode == 0
         wait_until(lambda: info(running) == {"FAILED": 1}, "its end is recorded")
@@ -290,9 +290,8 @@ class TestWrongUse:
         assert supervised.pids() == before
 
     def test_requests_are_checked_as_a_whole(self, supervised):
-        runtime, before = control.records(load(supervised.path)), supervised.pids()
+        before = supervised.pids()
         for command in ("start_daemons", "stop_daemons", "restart_daemons"):
             for names in (None, "bus", ["bus", 3], ["bus", "nobody"]):
-                answer = control.ask(runtime, command, names=names)
-                assert answer is not None and set(answer) == {"error"}
+                assert set(supervised.ask(command, names=names)) == {"error"}
         assert supervised.pids() == before

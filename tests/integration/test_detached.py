@@ -9,8 +9,8 @@ import pytest
 from support import kill9, wait_until
 
 from motoko.config import load
-from motoko.control import supervisor_identity
-from motoko.identity import Identity
+from motoko.control.daemon_records import supervisor_identity
+from motoko.host.identity import Identity
 
 ORCHESTRATOR = """\
 import asyncio

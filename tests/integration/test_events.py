@@ -142,7 +142,7 @@ def test_refused(workflow):
         (["--study", "nosuch"], 2, "there is no study 'nosuch'"),
         (["--since", "yesterday"], 2, "--since yesterday: neither a transaction id nor a time"),
         (["--since", "03"], 2, "--since 03: neither"),
-        (["--since", ""], 2, "--since : neither"),
+        (["--since", ""], 2, "--since': it is empty"),
         (["--since", "0001-01-01"], 2, "neither a transaction id nor a time"),
         (["--nosuch"], 2, "No such option"),
         ([], 3, "no bus runs for"),
@@ -150,7 +150,7 @@ def test_refused(workflow):
         done = flow.motoko("events", *arguments)
         assert done.returncode == code and said in done.stderr, (arguments, done)
         assert "Traceback" not in done.stderr and not done.stdout
-        assert "hint: " in done.stderr or arguments == ["--nosuch"]
+        assert "hint: " in done.stderr or arguments in (["--nosuch"], ["--since", ""])
 
 
 def test_past_and_present(flow, other, tmp_path):

@@ -59,14 +59,14 @@ class TestMinimal:
         copy("minimal", long_directory)
         assert run_motoko("run", str(long_directory)).returncode == 0
         (long_directory / "result.json").unlink()
-        started = sorted(long_directory.glob("*/BD-*-runs/*/attempt-1"))
+        started = sorted(long_directory.glob("*/BD-*-runs/*/.motoko/attempt-1"))
         times = [path.stat().st_mtime_ns for path in started]
         assert len(started) == 5
         # From elsewhere, and under the same run_name: all is there already.
         done = run_motoko("run", str(long_directory), cwd=long_directory.parent)
         assert done.returncode == 0, done.stderr
         assert json.loads((long_directory / "result.json").read_text()) == self.RESULT
-        again = sorted(long_directory.glob("*/BD-*-runs/*/attempt-*"))
+        again = sorted(long_directory.glob("*/BD-*-runs/*/.motoko/attempt-*"))
         assert again == started and [path.stat().st_mtime_ns for path in again] == times
 
     def test_own_options(self, long_directory):

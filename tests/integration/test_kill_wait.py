@@ -1,13 +1,19 @@
 """``motoko kill --wait``: what runs may end, and nothing else begins."""
 
+import json
 import signal
+from functools import partial
 
+import msgspec
 import pytest
 from support import wait_until
 
 from motoko import Workflow
-from motoko.bd.maintenance import opened
 from motoko.config import load
+from motoko.control.protocol import Refused, Status
+from motoko.control.study_access import opened
+from motoko.operations import draining
+from motoko.operations.draining import LauncherPause
 
 GATED = """\
 touch started
@@ -27,7 +33,7 @@ def flow(workflow):
     made = Workflow(flow.path)
     made.run_name = "r"
     made.mult.createTask(x=[1.0, 2.0])
-    made._close()
+    made.close()
     wait_until(lambda: list(flow.directory.glob("mult/BD-*/run-1/started")), "the first runs")
     return flow
 
@@ -62,6 +68,59 @@ def test_interrupted_everything_goes_on(flow):
     assert process.returncode == 130 and "start runs again" in out, out
     (flow.directory / "go").touch()
     wait_until(lambda: states(flow) == {1: "FINISHED", 2: "FINISHED"}, "both have run")
+
+
+def is_waiting(flow, process):
+    """Wait until a ``kill --wait`` has paused the launcher: it says so."""
+    assert process.poll() is None
+    holders = {pause["holder"]["pid"] for pause in pauses(flow)}
+    return process.pid in holders and paused(flow)
+
+
+def pauses(flow):
+    path = flow.directory / ".wf" / "paused.json"
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+@pytest.mark.parametrize("more", [[], ["--cancel-jobs"]])
+def test_two_at_once(flow, more):
+    first, second = (flow.begin("kill", "--wait", *more) for _ in range(2))
+    for process in (first, second):
+        wait_until(partial(is_waiting, flow, process), "it waits")
+    first.send_signal(signal.SIGINT)
+    out, _ = first.communicate(timeout=30)
+    assert first.returncode == 130 and "stay paused" in out, out
+    assert paused(flow)
+    (flow.directory / "go").touch()
+    out, _ = second.communicate(timeout=60)
+    assert second.returncode == 0, out
+    assert states(flow) == {1: "FINISHED", 2: "CREATED"}
+    assert not pauses(flow)
+
+
+def test_killed_it_pauses_nothing_any_more(flow):
+    process = flow.begin("kill", "--wait")
+    wait_until(lambda: is_waiting(flow, process), "it waits")
+    process.kill()
+    process.wait()
+    wait_until(lambda: not paused(flow), "the launcher starts runs again")
+    assert not pauses(flow)
+
+
+def test_with_a_supervisor_that_cannot_pause(flow, monkeypatch):
+    def refuse(*_, **__):
+        raise Refused("unknown command: pause_launchers")
+
+    config = load(flow.path)
+    pause = LauncherPause(config, None)
+    monkeypatch.setattr(draining.client, "ask", refuse)
+    wait_until(
+        lambda: pause.hold(msgspec.convert(flow.ask("status"), Status)), "the launcher is paused"
+    )
+    assert paused(flow)
+    monkeypatch.undo()
+    assert pause.release()
+    wait_until(lambda: not paused(flow), "the launcher starts runs again")
 
 
 def test_a_launcher_that_comes_back_is_paused_too(flow):

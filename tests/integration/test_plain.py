@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -22,7 +22,9 @@ from launching import (
 from support import wait_until
 
 from motoko import RunFailed
-from motoko.workers.ahead import PATIENCE_S
+from motoko.runs.entries import DocumentedEntries
+from motoko.runs.paths import exit_path
+from motoko.workers.launcher.ahead import PATIENCE_S
 
 PLAIN = {"mult": "    finish: on-exit\n"}
 # Each execution leaves a file.
@@ -68,7 +70,7 @@ class TestEnds:
             ("FINISHED", "FINISHED", 0, 1),
         ]
         for run in runs:
-            now = datetime.now()
+            now = datetime.now(UTC)
             assert now - timedelta(seconds=60) < run.start_time < now
             assert not (place(flow, run) / "doIt.py").exists()
             nothing_lives(place(flow, run))
@@ -90,10 +92,13 @@ class TestEnds:
         }
         for (_, code), run in runs.items():
             session.until(run, exit_code=code)
-        seen = {key: (run.state, run.entries.get("ended_state")) for key, run in runs.items()}
+        seen = {
+            key: (run.state, DocumentedEntries(run.entries).get("ended_state"))
+            for key, run in runs.items()
+        }
         assert seen == {
             ("MINE", 0): ("MINE", "FINISHED"),
-            ("MINE", 5): ("MINE", None),
+            ("MINE", 5): ("FAILED", "FAILED"),
             ("FAILED", 0): ("FAILED", "FAILED"),
             ("FAILED", 5): ("FAILED", "FAILED"),
             ("FINISHED", 0): ("FINISHED", "FINISHED"),
@@ -173,7 +178,7 @@ class TestWorkflows:
         stop(flow, "launcher:mult")
         for run in ending:
             go(flow, run)
-            wait_until(lambda run=run: (place(flow, run) / "exit.json").exists(), "it has ended")
+            wait_until(lambda run=run: exit_path(place(flow, run)).exists(), "it has ended")
             nothing_lives(place(flow, run))
         session.refresh()
         assert {run.state for run in (*ending, going)} == {"launched"}

@@ -4,10 +4,10 @@ import socket
 
 import pytest
 
-from motoko.bd.address import address
-from motoko.bd.zeo_conf import read_address
 from motoko.config import load
-from motoko.runtime import locate
+from motoko.layout import locate
+from motoko.store.server_address import address
+from motoko.store.zeo_conf import read_address
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_it_listens_there(workflow, taken):
     at_port(flow, port)
     flow.supervise()
     study = load(flow.path).studies["mult"]
-    assert read_address(study.directory / ".bd") == f"127.0.0.1:{port}"
+    assert read_address(study.database.server_config) == f"127.0.0.1:{port}"
     assert address(study, locate(load(flow.path))) == str(locate(load(flow.path)).zeo("mult"))
     with socket.create_connection(("127.0.0.1", port), 5) as client:
         length = int.from_bytes(client.recv(4), "big")

@@ -147,8 +147,8 @@ class TestFirstUse:
     def test_of_an_orchestrator(self, flow):
         done = flow.motoko("orchestrator", "start", "--run_name", "first")
         assert done.returncode == 0, done.stderr
-        (line,) = done.stderr.splitlines()
-        assert "starting one" in line
+        line, warning = done.stderr.splitlines()
+        assert "starting one" in line and "no launcher runs" in warning
         assert flow.state() == "ready" and kinds(flow) == ["bus", "watcher", "zeo"]
 
     def test_two_at_once(self, flow):

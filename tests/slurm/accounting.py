@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from cluster import Cluster, free_ports, host_name, user_name
+from cluster import Cluster
+from this_host import free_ports, host_name, user_name
 
 PROGRAMS = ("mariadbd", "slurmdbd", "sacct", "sacctmgr")
 PACKAGES = ("mariadb-server-core", "slurmdbd", "slurm-client")

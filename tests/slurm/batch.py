@@ -9,8 +9,9 @@ from typing import Any
 from launching import Session, place
 from support import Flow, wait_until
 
-from motoko.bd.maintenance import opened
 from motoko.config import load
+from motoko.control.study_access import opened
+from motoko.runs.entries import DocumentedEntries
 
 # First of all each execution leaves a file of its own, called after the job.
 NOTED = ': > "execution-$SLURM_JOB_ID-$(cat /proc/sys/kernel/random/uuid)"\n'
@@ -33,14 +34,14 @@ def executions(directory: Path) -> list[str]:
 
 def claims(directory: Path) -> list[int]:
     """The attempts of a run that were claimed."""
-    return sorted(int(path.name.split("-")[1]) for path in directory.glob("attempt-*"))
+    return sorted(int(path.name.split("-")[1]) for path in directory.glob(".motoko/attempt-*"))
 
 
 def entries(flow: Flow, study: str = "") -> list[dict[str, Any]]:
     """The entries of all runs of a study, at this moment."""
     config = load(flow.path)
     with opened(config, config.studies[study or flow.studies[0]], read_only=True) as base:
-        return [dict(run.entries.items()) for run in base.all_runs()]
+        return [dict(DocumentedEntries(run.entries)) for run in base.all_runs()]
 
 
 def no_attempt_twice(flow: Flow) -> None:
@@ -59,8 +60,10 @@ def job_of(session: Session, run: Any, attempt: int = 1) -> str:
 
     def known() -> str:
         session.refresh()
-        assert run.entries.get("attempt") == attempt, dict(run.entries.items())
-        return str(run.entries.get("batch_job_id") or "")
+        assert DocumentedEntries(run.entries).get("attempt") == attempt, dict(
+            DocumentedEntries(run.entries)
+        )
+        return str(DocumentedEntries(run.entries).get("batch_job_id") or "")
 
     return wait_until(known, f"run {run.id} has a job")
 
@@ -71,7 +74,7 @@ def executing(session: Session, run: Any, count: int = 1) -> str:
 
     def begun() -> str:
         found = executions(directory)
-        assert len(found) == count, (found, dict(run.entries.items()))
+        assert len(found) == count, (found, dict(DocumentedEntries(run.entries)))
         return found[-1]
 
     return wait_until(begun, f"run {run.id} is executed", timeout=40)
@@ -81,7 +84,7 @@ def failed(session: Session, run: Any, *words: str, timeout: float = 60.0) -> di
     """Await a run, which has to fail with a reason that has these words; its entries."""
     (error,) = session.ends(run, timeout=timeout)
     session.refresh()
-    seen = dict(run.entries.items())
+    seen = dict(DocumentedEntries(run.entries))
     assert error is not None, seen
     for word in words:
         assert word.lower() in error.reason.lower(), (word, error.reason)

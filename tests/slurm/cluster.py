@@ -6,12 +6,10 @@ jobs. Every daemon is ended by its identity (pid and start ticks), and so is wha
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,103 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from slurm_configuration import CONF, COUNTED, COUNTER, NO_ACCOUNTS
+from slurm_programs import PACKAGES, PROGRAMS, SYSTEM_PATH, Unavailable, install
 from support import wait_until
+from this_host import free_ports, host_name, processes, user_name
 
-from motoko.identity import Identity, session_members
+from motoko.host.identity import Identity
+from motoko.host.living_processes import session_members
 
 LOGS = Path(__file__).parents[2] / "test-logs"
-PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
-PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "munged")
-# What a cluster's start may need that an ordinary user's PATH lacks.
-SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-COUNTED = ("sbatch", "squeue", "scancel", "scontrol", "sacct", "sinfo")
-# Notes what was called and when, and becomes the true one. In bash: sh may drop variables that
-# hold bash's exported functions.
-COUNTER = """\
-#!/bin/bash
-[ -z "$SCHEDULER_CALLS" ] || printf '%s %s %s\\n' "$(date +%s.%N)" {name} "$*" >> "$SCHEDULER_CALLS"
-exec {true} "$@"
-"""
-CONF = """\
-ClusterName=motoko
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={port}
-SlurmUser={user}
-SlurmdUser={user}
-AuthType=auth/munge
-AuthInfo=socket={top}/munge/sock
-CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
-StateSaveLocation={top}/state
-SlurmdSpoolDir={top}/spool/%n
-SlurmctldPidFile={top}/state/slurmctld.pid
-SlurmdPidFile={top}/spool/slurmd-%n.pid
-SlurmctldLogFile={top}/log/slurmctld.log
-SlurmdLogFile={top}/log/slurmd-%n.log
-ProctrackType=proctrack/pgid
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
-ReturnToService=2
-MailProg=/bin/true
-EnforcePartLimits=ALL
-MpiDefault=none
-SwitchType=switch/none
-MessageTimeout=5
-BatchStartTimeout=2
-SlurmdTimeout=6
-SlurmctldTimeout=10
-InactiveLimit=0
-KillWait=10
-MinJobAge={min_job_age}
-MaxJobCount=10000
-SlurmdParameters=config_overrides
-NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 \
-Port=[{first}-{last}] CPUs={cpus} RealMemory=2000 State=UNKNOWN
-PartitionName=main Nodes=n[1-{nodes}] Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
-{more}
-"""
-
-
-NO_ACCOUNTS = """\
-SelectTypeParameters=CR_Core
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
-"""
-
-
-class Unavailable(Exception):
-    """There can be no Slurm here; says why."""
-
-
-def install(programs: Sequence[str], packages: Sequence[str]) -> None:
-    """See that programs are installed; where that needs to be done, and may be, do it.
-
-    Raises ``Unavailable``.
-    """
-    here = os.open(Path(__file__).parent, os.O_RDONLY)
-    try:
-        fcntl.flock(here, fcntl.LOCK_EX)  # tests may be run by several processes
-        _install(programs, packages)
-    finally:
-        os.close(here)
-
-
-def _install(programs: Sequence[str], packages: Sequence[str]) -> None:
-    missing = [name for name in programs if shutil.which(name, path=SYSTEM_PATH) is None]
-    if not missing:
-        return
-    what = f"Slurm is not all installed ({', '.join(missing)} missing)"
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Unavailable(f"{what}, and only root can install it, on Debian")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    get = ["apt-get", "-qq", "--yes", "--no-install-recommends"]
-    for step in (["apt-get", "-qq", "update"], [*get, "install", *packages]):
-        done = subprocess.run(
-            step, env=environment, capture_output=True, text=True, timeout=600, check=False
-        )
-        if done.returncode:
-            raise Unavailable(f"{what}, and `{' '.join(step)}` fails: {done.stderr.strip()[-300:]}")
 
 
 @dataclass
@@ -229,7 +139,7 @@ class Cluster:
         """
         strays = {
             identity
-            for pid, command, environment in _processes()
+            for pid, command, environment in processes()
             if f"SLURM_CONF={self.conf}" in environment
             if command.startswith("slurmstepd: ") or "SLURMD_NODENAME" in str(environment)
             if (identity := Identity.of(pid))
@@ -275,7 +185,7 @@ class Cluster:
         """The living processes of a command of the scheduler's that use this cluster."""
         return [
             identity
-            for pid, command, environment in _processes()
+            for pid, command, environment in processes()
             if Path(command.partition(" ")[0]).name == program
             and f"SLURM_CONF={self.conf}" in environment
             if (identity := Identity.of(pid))
@@ -366,7 +276,7 @@ class Cluster:
         """The living processes of a job: its slurmstepd, its script, and what that has started."""
         return [
             identity
-            for pid, command, environment in _processes()
+            for pid, command, environment in processes()
             if {f"SLURM_JOB_ID={job}", f"SLURM_CONF={self.conf}"} <= set(environment)
             or command.startswith(f"slurmstepd: [{job}.")
             if (identity := Identity.of(pid))
@@ -472,75 +382,3 @@ def running(
         if session.testsfailed:
             shutil.copytree(cluster.top / "log", LOGS / logs, dirs_exist_ok=True)
         shutil.rmtree(cluster.top)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports in a row that nobody uses on this host, nor another process of the same tests."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    least = 21000 + worker % 10 * 1000
-    for first in range(least + os.getpid() % 500, least + 1000 - count, count):
-        found = [socket.socket() for _ in range(count)]
-        try:
-            for offset, each in enumerate(found):
-                each.bind(("127.0.0.1", first + offset))
-        except OSError:
-            continue
-        finally:
-            for each in found:
-                each.close()
-        return list(range(first, first + count))
-    raise Unavailable("there are no free ports")
-
-
-def host_name() -> str:
-    name = socket.gethostname().partition(".")[0]
-    try:
-        address = socket.gethostbyname(name)
-    except OSError as error:
-        raise Unavailable(f"this host's name, {name}, has no address: {error}") from error
-    if not address.startswith("127."):
-        raise Unavailable(f"{name} resolves to {address}; the cluster would listen to the network")
-    return name
-
-
-def user_name() -> str:
-    import pwd
-
-    return pwd.getpwuid(os.geteuid()).pw_name
-
-
-def _processes() -> Iterator[tuple[int, str, list[str]]]:
-    """Pid, command line and environment of all processes that we may look into."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
-                environment = (entry / "environ").read_bytes()
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
-            variables = environment.decode(errors="replace").split("\0")
-            yield int(entry.name), command.decode(errors="replace"), variables
-
-
-@dataclass(frozen=True)
-class Call:
-    """A command of the scheduler's that somebody called."""
-
-    at: float  # seconds since 1970
-    program: str
-    arguments: str
-
-
-@dataclass
-class Calls:
-    """What has been called, by a log that the programs of ``Cluster.environment`` keep."""
-
-    log: Path
-
-    def all(self, program: str = "") -> list[Call]:
-        """The calls so far, of one program or of all."""
-        if not self.log.exists():
-            return []
-        lines = [line.split(" ", 2) for line in self.log.read_text().splitlines()]
-        found = [Call(float(at), name, arguments) for at, name, arguments in lines]
-        return [call for call in found if program in ("", call.program)]

@@ -12,8 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from batch import no_attempt_twice, note_executions
-from cluster import Calls, Cluster, running
+from cluster import Cluster, running
 from launching import Session, deadline, scripted
+from scheduler_calls import Calls
 from support import Flow
 
 
@@ -33,6 +34,7 @@ def cluster(
     for name, value in running_cluster.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MOTOKO_BATCH_POLL_S", "0.5")
+    monkeypatch.setenv("MOTOKO_BATCH_LATE_S", "2")
     yield running_cluster
     running_cluster.clear()
 

@@ -18,10 +18,10 @@ from launching import deadline
 from support import wait_until
 
 from motoko.config import load
-from motoko.control import records
+from motoko.control.daemon_records import records
 from motoko.errors import StudyUnavailable
-from motoko.identity import Identity
-from motoko.runtime import read_json
+from motoko.host.files import read_json
+from motoko.host.identity import Identity
 
 RUNS = int(os.environ.get("MOTOKO_BATCH_RUNS", "30"))
 SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))

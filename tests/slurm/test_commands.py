@@ -130,7 +130,7 @@ class TestRetry:
         done = flow.motoko("retry", f"mult.{run.id}")
         assert done.returncode == 0, done.stderr
         session.until(run, state="FINISHED", ended_state="FINISHED", attempt=2)
-        second = run.entries["batch_job_id"]
+        second = run["batch_job_id"]
         assert executions(place(flow, run)) == [first, second] and first != second
 
 

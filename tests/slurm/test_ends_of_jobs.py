@@ -33,7 +33,7 @@ class TestByThemselves:
             assert (error is None) == (reason is None), (code, error)
             assert reason is None or (error is not None and reason in error.reason), error
             assert len(executions(place(flow, run))) == 1
-            assert run.entries["batch_job_id"].isdigit() and run.entries["batch_nodes"]
+            assert run["batch_job_id"].isdigit() and run["batch_nodes"]
             assert not (place(flow, run) / "wrong").exists()
 
     def test_output_and_environment(self, batch):
@@ -63,7 +63,7 @@ class TestByThemselves:
         finished(session, run)
         assert run.attempt == 2 and "exit code 5" in run.last_failure
         jobs = (place(flow, run).parent / "jobs").read_text().split()
-        assert len(set(jobs)) == 2 and jobs[-1] == run.entries["batch_job_id"]
+        assert len(set(jobs)) == 2 and jobs[-1] == run["batch_job_id"]
         assert (place(flow, run) / f"r.o{run.id}.1").exists()
 
     def test_timeout(self, batch, cluster):
@@ -99,7 +99,7 @@ class TestByThemselves:
             assert seen["batch_state"] == "TIMEOUT", seen
         for name in ("done", "rescue", "warned"):
             finished(session, runs[name], timeout=90)
-        assert runs["warned"].entries["exit_code"] == 0
+        assert runs["warned"]["exit_code"] == 0
         assert (place(flow, runs["trap"]) / "trapped").exists()
 
 
@@ -144,7 +144,7 @@ class TestByOthers:
         assert (seen["batch_state"], seen["batch_nodes"]) == ("NODE_FAIL", "n1"), seen
         cluster.start_at_once(job)
         finished(session, moved)
-        assert executions(place(flow, moved)) == [job, job] and moved.entries["attempt"] == 2
+        assert executions(place(flow, moved)) == [job, job] and moved["attempt"] == 2
 
     def test_a_requeue(self, batch, cluster):
         """A new attempt, recorded, of the same job."""
@@ -155,7 +155,7 @@ class TestByOthers:
         go(flow, run)
         cluster.requeue(job)
         finished(session, run)
-        assert run.entries["attempt"] == 2 and run.entries["batch_job_id"] == job
+        assert run["attempt"] == 2 and run["batch_job_id"] == job
         assert executions(place(flow, run)) == [job, job]
 
     def test_not_requeued_unasked(self, batch, cluster):
@@ -182,7 +182,7 @@ class TestByOthers:
         flow, session = batch()
         bad = session.create("exit 1")
         failed(session, bad)
-        after = f"dependency=afterok:{bad.entries['batch_job_id']}"
+        after = f"dependency=afterok:{bad['batch_job_id']}"
         run = session.create(FINISH, slurm_options=[after])
         seen = failed(session, run, "DependencyNeverSatisfied")
         assert cluster.job(seen["batch_job_id"])["state"] == "CANCELLED"
@@ -205,7 +205,7 @@ class TestVanished:
         wait_until(lambda: cluster.knows_none_of(*jobs), what, timeout=120)
 
     def test_with_a_record(self, batch, forgetful):
-        """Its own exit.json, and the run's state, say how it ended."""
+        """Its own record, and the run's state, say how it ended."""
         flow, session = batch(yaml="finish: on-exit\n")
         good, bad = session.create(f"{GATE}true"), session.create(f"{GATE}exit 9")
         own = session.create(f"{GATE}{FINISH}")

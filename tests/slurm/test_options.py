@@ -11,6 +11,8 @@ from launching import GATE, go, place
 from support import wait_until
 
 from motoko.errors import ParameterError
+from motoko.runs.entries import DocumentedEntries
+from motoko.runs.paths import exit_path
 
 FINISH = "python doIt.py\n"
 GATED = GATE + FINISH
@@ -81,7 +83,7 @@ class TestSlurmOptions:
         _, session = batch()
         run = session.create(f"echo out\n{FINISH}", slurm_options=["output=own-%j.txt"])
         finished(session, run)
-        job = run.entries["batch_job_id"]
+        job = run["batch_job_id"]
         assert "out\n" in (place(session.flow, run) / f"own-{job}.txt").read_text()
 
     @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ class TestWorkflow:
         assert done.returncode == 0, done.stderr
         run = session.create(FINISH)
         finished(session, run)
-        assert cluster.job(run.entries["batch_job_id"])["state"] == "COMPLETED"
+        assert cluster.job(run["batch_job_id"])["state"] == "COMPLETED"
 
     def test_one_study_of_each_kind(self, batch):
         """Local runs and batch jobs in one workflow."""
@@ -159,13 +161,15 @@ class TestWorkflow:
         def in_queue():
             live = cluster.jobs("PENDING,RUNNING,CONFIGURING")
             # Slurm shows a job for a moment more when its script has said that it has ended.
-            found = [job for job in live if not Path(job["directory"], "exit.json").exists()]
+            found = [job for job in live if not exit_path(Path(job["directory"])).exists()]
             assert len(found) <= 2 or pytest.fail(f"in the queue: {found}")
             return len(found) == 2
 
         wait_until(in_queue, "two are submitted")
         session.refresh()
-        waiting = next(run for run in runs if not run.entries.get("batch_job_id"))
+        waiting = next(
+            run for run in runs if not DocumentedEntries(run.entries).get("batch_job_id")
+        )
         study = studies[runs.index(waiting) % 2]
         said = flow.motoko("explain", f"{study}.{waiting.id}").stdout
         assert "max_submitted" in said, said

@@ -7,8 +7,8 @@ import stat
 
 import pytest
 from batch import executing, executions, failed, finished, job_of
-from cluster import SYSTEM_PATH
 from launching import GATE, go, identity, kill_daemon, place, start, stop
+from slurm_programs import SYSTEM_PATH
 from support import wait_until
 
 FINISH = "python doIt.py\n"
@@ -34,7 +34,7 @@ def named(cluster, run):
 
 
 def named_as(cluster, run):
-    return cluster.job(run.entries["batch_job_id"])["name"]
+    return cluster.job(run["batch_job_id"])["name"]
 
 
 class TestScheduler:
@@ -48,7 +48,7 @@ class TestScheduler:
         cluster.thaw_controller()
         finished(session, run, timeout=90)
         assert len(executions(place(flow, run))) == 1
-        assert len(named(cluster, run)) == 1 and run.entries["attempt"] == 1
+        assert len(named(cluster, run)) == 1 and run["attempt"] == 1
 
     def test_sbatch_fails_after_it_has_submitted(self, batch, cluster, tmp_path, monkeypatch):
         said = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
@@ -59,7 +59,7 @@ class TestScheduler:
         finished(session, run)
         assert done.exists() and len(named(cluster, run)) == 1
         first = (done.parent / "sbatch.first").read_text().strip()
-        assert executions(place(flow, run)) == [first] == [run.entries["batch_job_id"]]
+        assert executions(place(flow, run)) == [first] == [run["batch_job_id"]]
 
     def test_away_at_submission(self, batch, cluster):
         """Nothing is FAILED for it; it is submitted as soon as that is possible."""
@@ -96,6 +96,24 @@ class TestScheduler:
         finished(session, *runs)
         assert all(len(executions(place(flow, run))) == 1 for run in runs)
 
+    def test_killed_before_it_has_saved_them(self, batch, cluster):
+        """Jobs that it has forgotten before they start are submitted again."""
+        flow, session = batch()
+        runs = [session.create(f"{FINISH}# {n}", slurm_options=["hold"]) for n in range(3)]
+        jobs = {job_of(session, run) for run in runs}
+        cluster.forget_all()
+        held = wait_until(
+            lambda: len(found := cluster.jobs("PENDING")) == len(jobs) and found,
+            "as many jobs are in the queue",
+            timeout=60,
+        )
+        for job in held:
+            cluster.run("scontrol", "release", job["id"])
+        finished(session, *runs, timeout=90)
+        for run in runs:
+            assert run["attempt"] == 1 and len(executions(place(flow, run))) == 1
+        assert flow.log("launcher:mult").count("submitted again") == len(runs)
+
 
 class TestMotoko:
     def test_launcher_killed(self, batch):
@@ -127,10 +145,10 @@ class TestMotoko:
         assert "launcher:mult" in flow.daemons() and done.exists()
         assert flow.daemons()["launcher:mult"]["restarts"] == 1
         jobs = executions(place(flow, run))
-        assert jobs == [run.entries["batch_job_id"]] and len(named(cluster, run)) == 1
+        assert jobs == [run["batch_job_id"]] and len(named(cluster, run)) == 1
         if moment == "after":
             assert jobs == [(done.parent / "sbatch.first").read_text().strip()]
-        assert run.entries["attempt"] == 1
+        assert run["attempt"] == 1
 
     def test_outlives_the_launcher(self, batch, cluster):
         """It starts and ends while there is none."""

@@ -26,12 +26,13 @@ CHAOTIC = (b"run.", b"beat.", b"ask.", b"replay.")
 BEHIND = 5
 # Points, and the modules and names of functions.
 LAUNCHER = {
-    "examine": ("recovery", "examine"),
-    "adopt": ("local_run", "LocalRun.adopt"),
-    "prepare": ("preparing", "Preparer.prepare"),  # and mark it in the transaction
-    "wrap": ("local_run", "LocalRun.start"),  # the wrapper, which waits
-    "go": ("local_run", "LocalRun.go"),  # after the commit
-    "settle": ("ends", "settle"),  # in a transaction
+    "connect": ("store.base", "connect"),
+    "examine": ("workers.launcher.recovery", "examine"),
+    "adopt": ("workers.launcher.local_run", "LocalRun.adopt"),
+    "prepare": ("workers.launcher.preparing", "Preparer.prepare"),  # and mark it in the transaction
+    "wrap": ("workers.launcher.local_run", "LocalRun.start"),  # the wrapper, which waits
+    "go": ("workers.launcher.local_run", "LocalRun.go"),  # after the commit
+    "settle": ("runs.ends", "settle"),  # in a transaction
 }
 
 
@@ -85,7 +86,7 @@ def hit(point, number, name, file):
 def faulty_watcher(here):
     from motoko.bus import publisher
     from motoko.bus.messages import Transition
-    from motoko.workers import run_index
+    from motoko.workers.watcher import run_index
 
     send = publisher.Publisher.send
     note = run_index.RunIndex._note
@@ -146,7 +147,7 @@ def faulty_launcher(here):
     import importlib
 
     for point, (module, name) in LAUNCHER.items():
-        owner = importlib.import_module(f"motoko.workers.{module}")
+        owner = importlib.import_module(f"motoko.{module}")
         *classes, name = name.split(".")
         for each in classes:
             owner = getattr(owner, each)
@@ -173,7 +174,7 @@ if "motoko.workers.watcher" in sys.orig_argv and "MOTOKO_FAULT_WATCHER" in os.en
     point, number, name, file = os.environ["MOTOKO_FAULT_WATCHER"].split(":", 3)
     faulty_watcher(hit(point, int(number), name, file))
 if "motoko.workers.watcher" in sys.orig_argv and "MOTOKO_FAULT_QUEUE" in os.environ:
-    from motoko.workers import watch_storage
+    from motoko.store import watch_storage
 
     watch_storage.QUEUE_MAX = int(os.environ["MOTOKO_FAULT_QUEUE"])
 if "motoko.workers.launcher" in sys.orig_argv and "MOTOKO_FAULT_LAUNCHER" in os.environ:

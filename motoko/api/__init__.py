@@ -1,0 +1,1 @@
+"""What orchestrators use: workflows, task managers, runs and selections that can be awaited."""

@@ -1,0 +1,191 @@
+"""The workflow's own options, beside ours, in the commands that run its orchestrator."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motoko.api.orchestrator_file import load_function, load_module
+from motoko.api.passed_arguments import OF_THE_COMMAND
+from motoko.api.unnoticed_failures import refuse_unnoticed
+from motoko.config import WorkflowConfig, load
+from motoko.config.supervision import RESTARTS
+from motoko.errors import ConfigError, MotokoError
+
+if TYPE_CHECKING:
+    from motoko.api.workflow import Workflow
+
+_START_HELP = """\
+Run the workflow's orchestrator: here, or in the background with --detach.
+
+If the workflow is not supervised, a supervisor is started without launchers, and says so; `motoko
+supervise --detach` starts both. Started again with the same run_name, the orchestrator goes on
+where it was: finished runs are found again, not run again. Failed ones raise at once, unless
+--retry-failed has them executed again.
+"""
+_START_EXAMPLES = """\
+examples:
+  motoko orchestrator start --run_name first
+  motoko orchestrator start -n first --detach
+  motoko orchestrator start -n first --retry-failed
+
+The options that are not described above are the workflow's own.
+"""
+
+_OURS = "motoko_"
+
+
+def parse(
+    config: WorkflowConfig, arguments: list[str], parser: Parser
+) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """Parse our options and the workflow's own, which its ``populate_arg_parser`` may add.
+
+    Returns:
+        All values, and the orchestrator's parameters: ``run_name`` and the workflow's own, without
+        those that are ``None``; and those of the command itself that motoko 0.1.4 passes.
+
+    Raises ``ConfigError`` if an option of the workflow's is one of ours that does not give way.
+    """
+    load_function(config)  # or fail now, before anything is started
+    ours = parser.names
+    _populate(config, parser)
+    values = parser.parse_args(arguments)
+    parameters = {
+        name: value
+        for name, value in vars(values).items()
+        if value is not None and (name not in ours or name == "run_name")
+    }
+    given = vars(values)
+    of_command = {
+        name: given.get(name) or given.get(f"{_OURS}{name}") or value
+        for name, value in OF_THE_COMMAND.items()
+    }
+    return values, {**of_command, **parameters}
+
+
+class Parser(argparse.ArgumentParser):
+    """Our options, some of which give way to the workflow's own of the same name."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._giving_way: dict[str, dict[str, Any]] = {}
+
+    def add_giving_way(self, name: str, **options: Any) -> None:
+        """Add an option that a workflow may have instead. Its value is ``motoko_<name>``."""
+        dest = f"{_OURS}{name}"
+        self.set_defaults(**{dest: False if options.get("action") == "store_true" else None})
+        self._giving_way[f"--{name}"] = {"dest": dest, **options}
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all values that it gives."""
+        return {action.dest for action in self._actions} | set(self._defaults)
+
+    def complete(self) -> None:
+        """The workflow has added its options."""
+        for name, options in self._giving_way.items():
+            if name not in self._option_string_actions:
+                self.add_argument(name, **options)
+
+
+def run_name(text: str) -> str:
+    """A run name from the command line: an empty one, an unset variable of a shell, is none."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: is a variable of your shell not set?")
+    return text
+
+
+def start_parser() -> Parser:
+    """The options of `motoko orchestrator start`."""
+    parser = Parser(
+        prog="motoko orchestrator start",
+        description=_START_HELP,
+        epilog=_START_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--run_name", "-n", type=run_name, required=True, help="names this execution's runs"
+    )
+    parser.add_argument(
+        "--detach", "-d", action="store_true", help="run in the background, under the supervisor"
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="first, have its failed runs executed again"
+    )
+    parser.add_giving_way(
+        "fresh", action="store_true", help="refuse if the run_name has runs already"
+    )
+    parser.add_giving_way(
+        "restart",
+        choices=RESTARTS,
+        help="when a detached one that has died is started again (default: motoko.yaml's, or "
+        f"{RESTARTS[0]})",
+    )
+    parser.add_giving_way("quiet", action="store_true", help="show no progress")
+    parser.add_giving_way(
+        "json", action="store_true", help="print the progress as JSON objects, one a line"
+    )
+    parser.add_giving_way("wait", help=argparse.SUPPRESS)  # 0.1.4's poll interval: nothing polls
+    return parser
+
+
+def wants_help(arguments: list[str]) -> bool:
+    """Whether help is asked for."""
+    return "--help" in arguments or "-h" in arguments
+
+
+def help_text(make_parser: Callable[[], Parser], directory: Path | None = None) -> str:
+    """A command's help with the workflow's own options, or why these are missing."""
+    parser = make_parser()
+    try:
+        _populate(load(directory), parser)
+        return parser.format_help()
+    except MotokoError as error:
+        why = str(error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's module may raise anything)
+        why = f"its orchestrator cannot be asked: {type(error).__name__}: {error}"
+    parser = make_parser()
+    parser.complete()
+    return f"{parser.format_help()}\nThe workflow's own options are missing here: {why}\n"
+
+
+def execute(workflow: Workflow, parameters: dict[str, Any]) -> None:
+    """Execute a workflow, with what every orchestrator is made of left out of garbage collection.
+
+    At its end, too, the interpreter collects all that is left: 50 ms, most of them for this. What
+    comes later is collected as always.
+    """
+    import motoko.bus.dispatcher  # noqa: F401
+
+    gc.freeze()
+    workflow.execute(**parameters)
+
+
+def execute_wholly(workflow: Workflow, parameters: dict[str, Any]) -> None:
+    """Likewise, where nobody looks at the runs afterwards.
+
+    Raises ``UnnoticedFailures`` for runs that have failed, and that nobody has awaited, when the
+    orchestrator has ended without an error of its own.
+    """
+    try:
+        execute(workflow, parameters)
+    except SystemExit as left:
+        if left.code not in (0, None):
+            raise
+    refuse_unnoticed(workflow)
+
+
+def _populate(config: WorkflowConfig, parser: Parser) -> None:
+    populate = getattr(load_module(config), "populate_arg_parser", None)
+    try:
+        if populate is not None:
+            populate(parser)
+    except argparse.ArgumentError as error:
+        raise ConfigError(
+            f"{config.orchestrator[0]}.py: populate_arg_parser(): {error}",
+            hint=f"`{parser.prog}` has that option itself, or the workflow has it twice: rename it",
+        ) from error
+    parser.complete()

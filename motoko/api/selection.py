@@ -1,0 +1,286 @@
+"""Live selections of runs, and conditions made of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from motoko.api.failures import notice_failures
+from motoko.api.run_list import failure
+from motoko.bus.waiters import Interest
+from motoko.errors import ConstraintError, RunFailed
+from motoko.runs.states import (
+    FAILED_STATES,
+    state_of,
+)
+from motoko.store.predicates import Predicate
+
+if TYPE_CHECKING:
+    from motoko.api.engine import Engine
+    from motoko.bus.messages import Transition
+    from motoko.store.base import StudyBase
+    from motoko.store.bd_objects import JobZEO, RunZEO
+
+# A condition that may depend on time, files or anything else is asked again this often.
+TICK_S = 2.0
+
+log = logging.getLogger(__name__)
+_warned: set[tuple[str, str]] = set()  # studies and names, each warned about once
+
+Pair = tuple["RunZEO", "JobZEO"]
+
+# What changes with a run's state, or never after its creation.
+_TOLD_BY_TRANSITIONS = frozenset({"runs.state", "runs.id", "runs.job_id", "runs.run_name"})
+
+
+class TaskSelectionEval:
+    """A condition: a function whose true result is awaited, called or combined.
+
+    Calling it evaluates it now. ``await`` saves pending changes and returns the result once it is
+    true. ``a & b`` is true when both are; its result is the two results, concatenated.
+
+    Args:
+        func: called without arguments, when something has happened in the studies that it is known
+            to read, and every two seconds if it may read something else. Kept as ``func``.
+    """
+
+    def __init__(self, func: Callable[[], Any]) -> None:
+        self.func = func
+
+    def __call__(self) -> Any:
+        from motoko.store.session import session
+
+        session().look()
+        return self.func()
+
+    def __and__(self, other: Callable[[], Any]) -> TaskSelectionEval:
+        if not callable(other):
+            raise RuntimeError(f"cannot combine a condition with {other!r}: it is not callable")
+
+        # In an await an unknown name matches nothing, and is no error.
+        second_one = other.current if isinstance(other, TaskSelection) else other
+
+        def both() -> Any:
+            first = self()
+            if not first:
+                return False
+            second = second_one()
+            if not second:
+                return False
+            return list(first) + list(second)
+
+        return _reading(both, self, other)
+
+    # What the condition reads, where that is known: it is asked again at events of these studies,
+    bases: tuple[StudyBase, ...] = ()
+    # and at every tick, if it may read something else as well.
+    ticks: bool = True
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return _until_true(self.func, self.bases, ticks=self.ticks).__await__()
+
+
+class TaskSelection:
+    """The runs of a study that meet constraints, evaluated anew at each use.
+
+    Iterating gives ``(run, job)`` pairs. ``await selection`` saves pending changes and returns the
+    list of matching pairs once it is not empty. Own changes that are not saved yet are visible.
+    Each use raises ``ConstraintError`` for text that is no constraint, and direct ones (not
+    ``await``) also for a name that no run carries.
+
+    Args:
+        constraints: all of these must hold.
+        selector: kept, and not used.
+        base: the study's base, as ``TaskManager.base`` gives it.
+        study: the study's name.
+        engine: whose waiting an ``await`` is. The base knows it itself.
+    """
+
+    matching_condition: Callable[..., bool] | None = None  # always: kept for those who look at it
+
+    def __init__(
+        self,
+        constraints: list[str],
+        selector: Any,
+        base: StudyBase,
+        study: str,
+        *,
+        engine: Engine | None = None,
+    ) -> None:
+        self.constraints = constraints
+        self.selector = selector
+        self.base = base
+        self.study = study
+        self._engine = engine
+
+    def exec(self) -> list[Pair]:
+        """The matching pairs, as of now."""
+        from motoko.store.session import session
+
+        session().look()
+        return self.base.select_pairs(self.base.predicate(self.constraints))
+
+    def __call__(self) -> list[Pair]:
+        """The same as :meth:`exec`."""
+        return self.exec()
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self.exec())
+
+    def __bool__(self) -> bool:
+        return bool(self.exec())
+
+    def __len__(self) -> int:
+        return len(self.exec())
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self.exec()[index]
+
+    def __and__(self, other: Callable[[], Any]) -> TaskSelectionEval:
+        return _reading(self.current, self) & other
+
+    def __await__(self) -> Generator[Any, None, list[Pair]]:
+        waiting = _until_true(
+            self.current,
+            (self.base,),
+            what=f"{self.study}: {', '.join(self.constraints) or 'any run'}",
+            selection=self,
+            engine=self._engine,
+        )
+        return waiting.__await__()
+
+    def interest(self) -> Interest:
+        """Which events may make the selection grow."""
+        predicate = self.base.predicate(self.constraints)
+        if predicate.run_ids is not None and self.reads_states_only:
+            return Interest(runs={(self.study, number) for number in predicate.run_ids})
+
+        def accepts(event: Transition) -> bool:
+            known = {"id": event.run_id, "state": event.new}
+            known |= {"run_name": event.run_name} if event.run_name is not None else {}
+            return event.new is not None and predicate.admits(known)
+
+        return Interest(studies=[self.study], states_only=self.reads_states_only, accepts=accepts)
+
+    @property
+    def reads_states_only(self) -> bool:
+        """Whether commits that change no run's state cannot change what is selected."""
+        predicate = self.base.predicate(self.constraints)
+        return not predicate.undeclared and predicate.reads <= _TOLD_BY_TRANSITIONS
+
+    def current(self) -> list[Pair]:
+        """The matching pairs; a name that no run carries matches nothing, instead of an error."""
+        predicate = self.base.predicate(self.constraints)
+        pairs = self.base.matches.find(predicate)
+        if not pairs and predicate.undeclared:
+            new = {name for name in predicate.undeclared if (self.study, name) not in _warned}
+            for name in self.base.carried_by_none(new):
+                _warned.add((self.study, name))
+                log.warning("study %s: no run has %r (yet)", self.study, name)
+        return pairs
+
+    def all(self, *args: Any) -> TaskSelectionEval:
+        """A condition: all selected runs meet the first, or all meet the second, ...
+
+        Args:
+            *args: the alternatives: each a constraint string, or a list of them that all must hold.
+
+        Returns:
+            A condition whose result is the selected pairs. It is never true on an empty selection,
+            and raises ``RunFailed`` if a selected run has failed and no alternative accepts that.
+
+        Raises:
+            ConstraintError: there is no alternative, or one is no constraint.
+        """
+        if not args:
+            raise ConstraintError("all() needs a constraint", hint='.all("state = FINISHED")')
+        alternatives = [self.base.predicate(constraints) for constraints in args]
+        meets = self.base.matches.meets
+
+        def every() -> Any:
+            selected = self.current()
+            if not selected:
+                return False
+            for predicate in alternatives:
+                if all(meets(predicate, run, job.entries) for run, job in selected):
+                    return selected
+            self._raise_failures(selected, alternatives)
+            return False
+
+        return _reading(every, self)
+
+    def _raise_failures(self, selected: list[Pair], alternatives: list[Predicate]) -> None:
+        for run, job in selected:
+            if state_of(run.entries) in FAILED_STATES and not any(
+                self.base.matches.meets(predicate, run, job.entries) for predicate in alternatives
+            ):
+                raise failure(run)
+
+
+def _reading(func: Callable[[], Any], *conditions: Any) -> TaskSelectionEval:
+    """A condition that reads what these read."""
+    result = TaskSelectionEval(func)
+    result.ticks = False
+    for condition in conditions:
+        if isinstance(condition, TaskSelection):
+            result.bases += (condition.base,)
+        elif isinstance(condition, TaskSelectionEval):
+            result.bases += condition.bases
+            result.ticks = result.ticks or condition.ticks
+        else:
+            result.ticks = True
+    return result
+
+
+async def _until_true(
+    condition: Callable[[], Any],
+    bases: tuple[StudyBase, ...],
+    *,
+    what: str = "",
+    ticks: bool = False,
+    selection: TaskSelection | None = None,
+    engine: Engine | None = None,
+) -> Any:
+    """Ask when something has happened in the studies, and with ``ticks`` at every tick as well.
+
+    If the condition is just a ``selection``, what cannot fill it is slept through.
+    """
+    import asyncio
+
+    from motoko.store.session import session
+
+    if not bases:
+        while True:
+            session().refresh()
+            if result := condition():
+                return result
+            await asyncio.sleep(TICK_S)
+    session().commit()
+    owner: Engine = engine or bases[0].engine
+    by_study = {base.study.name: base for base in bases}
+    dispatcher = await owner.attached()
+    what = what or f"a condition on {', '.join(by_study)}"
+    interest = selection.interest() if selection is not None else Interest(studies=by_study)
+    with dispatcher.waiting(interest, what=what) as waiter:
+        for base in bases:
+            session().refresh(base)
+        while True:
+            try:
+                result = condition()
+            except RunFailed:
+                # Error handlers act first; what they have not mended is an error.
+                await owner.handle_failure()
+                result = condition()
+            if result:
+                notice_failures(result)
+                return result
+            news = await waiter.wait(TICK_S if ticks else None)
+            waiter.check_stopped("waiting for a selection")
+            waiter.read_again = False
+            session().commit()
+            for study, base in by_study.items():
+                tids = [change.tid for change in news if change.study == study]
+                session().refresh(
+                    base, max(map(bytes.fromhex, tids), default=dispatcher.tid(study))
+                )

@@ -1,0 +1,1 @@
+"""Batch systems: what Motoko asks of one, and one folder for each."""

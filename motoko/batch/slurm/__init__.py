@@ -1,0 +1,1 @@
+"""Slurm: options, commands, and what they print."""

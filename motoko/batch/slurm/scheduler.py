@@ -1,0 +1,120 @@
+"""Slurm: its commands. What they print is read by :mod:`motoko.batch.slurm.parsing`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+
+from motoko.batch.batch_system import Full, Job, Phase, Refused, Submission, Unanswered
+from motoko.batch.commands import Commands, Done
+from motoko.batch.slurm import parsing
+
+# An answer that takes longer comes from a controller that is in trouble.
+ANSWER_S = 30.0
+# sbatch itself gives up after 10 s (MessageTimeout), or more where a site says so.
+SUBMIT_S = 120.0
+IDS_AT_ONCE = 500  # on one command line
+
+
+class SlurmScheduler:
+    """The default cluster, as this user sees it."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self._has_accounting = True
+
+    async def submit(self, submission: Submission) -> str:
+        """See :class:`motoko.batch.batch_system.Scheduler`."""
+        done = await self._call(
+            "sbatch",
+            "--parsable",
+            f"--job-name={submission.name}",
+            f"--chdir={submission.directory}",
+            *submission.options,
+            "--",
+            str(submission.script),
+            *submission.arguments,
+            timeout=SUBMIT_S,
+        )
+        number = parsing.submitted(done.stdout)
+        if done.code == 0 and number is not None:
+            return number
+        if done.code and parsing.is_full(done.stderr):
+            raise Full(f"sbatch takes no more jobs now: {parsing.words(done.stderr)}")
+        if done.code is not None and done.code > 0 and parsing.is_refusal(done.stderr):
+            raise Refused(f"sbatch refused the job: {parsing.words(done.stderr)}")
+        raise self._unanswered("sbatch", done)
+
+    async def query(self) -> list[Job]:
+        """See :class:`motoko.batch.batch_system.Scheduler`."""
+        done = await self._call(
+            *("squeue", "--noheader", "--all", "--array", "--states=all"),
+            *(f"--user={os.getuid()}", f"--format={parsing.QUERY_FORMAT}"),
+        )
+        if done.code != 0:
+            raise self._unanswered("squeue", done)
+        return parsing.jobs_of_query(done.stdout)
+
+    async def look_up(self, ids: Collection[str]) -> Mapping[str, Job]:
+        """See :class:`motoko.batch.batch_system.Scheduler`."""
+        jobs: dict[str, Job] = {}
+        if self._has_accounting:
+            done = await self._call(
+                *("sacct", "--allocations", "--noheader", "--parsable2"),
+                *(f"--format={parsing.ACCOUNTING_FIELDS}", f"--jobs={','.join(ids)}"),
+            )
+            if done.code == 0:
+                # Of one whose end it has missed, accounting says for ever that it runs.
+                over = parsing.jobs_of_accounting(done.stdout)
+                jobs |= {job.id: job for job in over if job.phase is Phase.ENDED}
+            else:  # there may be none at this site, which is as good as no answer
+                self._has_accounting = "disabled" not in done.stderr
+        if all(number in jobs for number in ids):
+            return {number: jobs[number] for number in ids}
+        # All jobs, since it takes one id or none: one command whatever the number.
+        asked = ["scontrol", "--oneliner", "show", "job", *(ids if len(ids) == 1 else [])]
+        done = await self._call(*asked)
+        if done.code == 0:
+            jobs |= {job.id: job for job in parsing.jobs_of_controller(done.stdout)}
+        elif "Invalid job id" not in done.stderr:
+            raise self._unanswered("scontrol", done)
+        return {number: jobs[number] for number in ids if number in jobs}
+
+    async def cancel(
+        self, ids: Collection[str], *, names: Collection[str] = (), pending: bool = False
+    ) -> None:
+        """See :class:`motoko.batch.batch_system.Scheduler`."""
+        which = ["--state=PENDING"] if pending else []
+        left = sorted(ids)
+        while left:
+            await self._scancel(*which, *left[:IDS_AT_ONCE])
+            left = left[IDS_AT_ONCE:]
+        for name in sorted(names):
+            await self._scancel(*which, f"--user={os.getuid()}", f"--name={name}")
+
+    async def _scancel(self, *arguments: str) -> None:
+        done = await self._call("scancel", "--quiet", *arguments)
+        if done.code != 0 and not parsing.is_refusal(done.stderr):
+            raise self._unanswered("scancel", done)
+
+    async def _call(self, *command: str, timeout: float = ANSWER_S) -> Done:
+        return await self._commands.call(command, environment=environment(), timeout=timeout)
+
+    @staticmethod
+    def _unanswered(command: str, done: Done) -> Unanswered:
+        complaint = parsing.words(done.stderr)
+        return Unanswered(f"{command} {done.how}{f': {complaint}' if complaint else ''}")
+
+
+def environment() -> dict[str, str]:
+    """The environment of Slurm's commands, which jobs get as well.
+
+    Without what a job that we may be in ourselves has been given: sbatch would take its limits
+    over.
+    """
+    kept = ("SLURM_CONF", "SLURM_CONF_SERVER")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SLURM_", "SLURMD_", "PMI_", "PMIX_")) or name in kept
+    }

@@ -1,0 +1,56 @@
+"""Slurm, as the rest of Motoko knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from motoko.batch.batch_system import JobOptions, Options, Scheduler, ShellVariables
+from motoko.batch.slurm import options
+
+if TYPE_CHECKING:
+    from motoko.batch.commands import Commands
+
+
+class Slurm:
+    """See :class:`motoko.batch.batch_system.BatchSystem`."""
+
+    name = "slurm"
+    title = "Slurm"
+    submit_command = "sbatch"
+    query_command = "squeue"
+    shell_variables = ShellVariables("$SLURM_JOB_ID", "$SLURM_RESTART_COUNT", "$SLURM_JOB_NODELIST")
+
+    def read_options(self, items: Iterable[str]) -> Options:
+        """The options in a list such as ``["time=5", "--mem=1G", "-p debug", "exclusive"]``."""
+        return options.read(items)
+
+    def merge_options(self, earlier: Options, later: Options) -> Options:
+        """Both; an option of the same name in ``later`` replaces the one in ``earlier``."""
+        return options.merge(earlier, later)
+
+    def job_options(self, script: str, chosen: Options, tasks: int) -> JobOptions:
+        """What a job is submitted with: the ``#SBATCH`` lines of its script count as well."""
+        return options.job_options(script, chosen, tasks)
+
+    # What follows is imported here, since every command reads motoko.yaml, and few ask Slurm.
+
+    def check(self, file: Path, served_here_only: Collection[str]) -> None:
+        """Raise ``ConfigError`` without Slurm's commands, or if nodes cannot reach a study."""
+        from motoko.batch.slurm.check import check
+
+        check(file, served_here_only)
+
+    def last_words(self, directory: Path, job: str) -> str:
+        """What a node has written last into ``slurm-<job>.out``."""
+        from motoko.batch.slurm import parsing
+        from motoko.host.files import end_of
+
+        return parsing.last_words(end_of(directory / f"slurm-{job}.out"))
+
+    def scheduler(self, commands: Commands) -> Scheduler:
+        """Slurm's controller."""
+        from motoko.batch.slurm.scheduler import SlurmScheduler
+
+        return SlurmScheduler(commands)

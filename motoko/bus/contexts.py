@@ -1,0 +1,15 @@
+"""Contexts of ZeroMQ, whose threads are started with the first socket."""
+
+from __future__ import annotations
+
+import zmq
+
+from motoko.host.process_limits import check_threads
+
+_THREADS = 2  # one for input and output, and one that closes sockets
+
+
+def new_context() -> zmq.Context[zmq.Socket[bytes]]:
+    """A context. Raises ``NoRoom`` where it could not start its threads, and would abort."""
+    check_threads(_THREADS)
+    return zmq.Context()

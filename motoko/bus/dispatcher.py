@@ -1,0 +1,351 @@
+"""One listener a process: feeds the bus's events to those who wait for them.
+
+The bus only wakes. Whoever is woken reads the database, at a view at least as new as the
+transition it was woken by. A lost message is noticed (a gap in the sequence, a new epoch, a
+resync, beats that fall silent, or the own connection having been told of more than the bus has):
+everyone concerned reads again, and the watcher is asked to replay what was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from motoko.bus.messages import (
+    SUPERVISOR,
+    VARS,
+    Beat,
+    DaemonStatus,
+    Message,
+    OrchestratorStatus,
+    Replay,
+    Resync,
+    Transition,
+    VarChanged,
+    replay_topic,
+)
+from motoko.bus.publisher import Publisher
+from motoko.bus.stream import News, Stream
+from motoko.bus.subscriber import Subscriber
+from motoko.bus.waiters import Interest, Waiter, Waiters
+from motoko.errors import NoSupervisor
+from motoko.host.clock import HEARTBEAT_S, until_next
+from motoko.host.identity import Identity
+from motoko.host.pauses import Pauses
+from motoko.layout import Runtime
+
+log = logging.getLogger(__name__)
+
+BEATS_SILENT_S = 6.0  # three beats
+NET_S = 2.0  # how long the own connection may be ahead of the bus
+LIVE_DEADLINE_S = 30.0  # a bus that died is back long before
+ASK_S, ASK_MAX_S = 0.25, 2.0  # an answer that does not come is asked for again
+
+
+@dataclass
+class Counters:
+    """How waiters were woken, since the dispatcher was made.
+
+    ``gaps``: messages were missing in a sequence. ``resyncs``: another watcher published, or the
+    bus had been away. ``holes``: what was missing could not be replayed. ``listener_errors``: a
+    listener has raised; the log says what.
+    """
+
+    wakeups_by_event: int = 0
+    wakeups_by_safety_read: int = 0
+    gaps: int = 0
+    resyncs: int = 0
+    holes: int = 0
+    listener_errors: int = 0
+
+
+@dataclass
+class _Net:
+    """What the safety net knows of one study."""
+
+    heard: float = field(default_factory=time.monotonic)
+    ahead_since: float | None = None
+    silent: bool = False
+
+
+class Dispatcher:
+    """Feeds waiters from the bus. Belongs to the loop that runs when it is made.
+
+    Args:
+        runtime: where the bus is.
+        studies: the studies to listen to.
+        own_tid: the newest transaction of a study that this process has been told of by the
+            study's own server, or ``None`` if it has no connection: never a round trip.
+        supervisor: the workflow's, whose death is warned about.
+        topics: further topics to listen to.
+        on_other: called with the messages that are of no concern to waiters.
+        status: what to tell the bus at every heartbeat.
+        after: for studies whose past is wanted, too: the tid (hexadecimal) after which it begins.
+
+    Attributes:
+        counters: how waiters were woken.
+        waiters: who waits just now.
+        listeners: called with every transition of the studies: each once, in the order of the
+            commits, what was lost on the way included. What one raises is logged and counted, and
+            keeps nothing from anybody else.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        studies: Iterable[str],
+        own_tid: Callable[[str], bytes | None],
+        *,
+        supervisor: Identity | None = None,
+        topics: Iterable[bytes] = (),
+        on_other: Callable[[Message], None] | None = None,
+        after: Mapping[str, str] | None = None,
+        status: Callable[[Dispatcher], OrchestratorStatus] | None = None,
+    ) -> None:
+        self.counters = Counters()
+        self.loop = asyncio.get_running_loop()
+        self.listeners: list[Callable[[Transition], None]] = []
+        self.waiters = Waiters()
+        self._own_tid = own_tid
+        self._supervisor = supervisor.open_pidfd() if supervisor else None
+        if self._supervisor is not None:
+            self.loop.add_reader(self._supervisor, self._on_supervisor_gone)
+        self._stopping = False
+        self._on_other = on_other
+        to = secrets.token_hex(8)
+        self._streams = {study: Stream(study, to, (after or {}).get(study)) for study in studies}
+        self._nets = {study: _Net() for study in self._streams}
+        self._asking: asyncio.Task[None] | None = None
+        self._was_live = False
+        self._error: Exception | None = None
+        self._publisher = Publisher(runtime.bus_publish)
+        self._subscriber = Subscriber(
+            runtime.bus_subscribe, self._on_message, self._on_live, self._die
+        )
+        for study in self._streams:
+            self._subscriber.subscribe(f"run.{study}.".encode(), f"beat.{study}.".encode())
+        self._subscriber.subscribe(SUPERVISOR.encode(), VARS.encode(), replay_topic(to), *topics)
+        self._status = status
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._start(self._safety_net())
+        if status is not None:
+            self._start(self._publish_status(status))
+
+    async def live(self) -> None:
+        """Wait until nothing that is published from now on can be missed unnoticed."""
+        try:
+            await self._subscriber.live(LIVE_DEADLINE_S)
+        except TimeoutError as error:
+            raise NoSupervisor(
+                f"the bus did not answer for {LIVE_DEADLINE_S:.0f} s",
+                hint="`motoko ps` shows the state of the workflow's daemons",
+            ) from error
+
+    @contextlib.contextmanager
+    def waiting(self, interest: Interest, *, what: str = "") -> Iterator[Waiter]:
+        """A registered waiter, for the time of the block. Register, then read, then wait.
+
+        ``what`` tells people what it waits for. Raises what the dispatcher has died of.
+        """
+        if self._error is not None:
+            raise self._error
+        with self.waiters.waiting(interest, what) as waiter:
+            yield waiter
+
+    def tid(self, study: str) -> bytes:
+        """The newest transaction of a study that the bus has told of."""
+        return bytes.fromhex(self._streams[study].tid)
+
+    @property
+    def awaits(self) -> list[Waiter]:
+        """Who waits, the one that has waited longest first; those without ``what`` do not count."""
+        return sorted((w for w in self.waiters if w.what), key=lambda w: w.since)
+
+    def publish(self, message: Message) -> None:
+        """Send a message to the bus. Never blocks; while there is no bus, messages are dropped."""
+        self._publisher.send(message)
+
+    def close(self) -> None:
+        """Stop listening."""
+        if not self.loop.is_closed():
+            for task in self._tasks:
+                task.cancel()
+        self._subscriber.close()
+        if self._status is not None and self._was_live:
+            self._publisher.send(msgspec.structs.replace(self._status(self), gone=True))
+        self._publisher.close()
+        self._forget_supervisor()
+
+    def _on_supervisor_gone(self) -> None:
+        self._forget_supervisor()
+        if not self._stopping:
+            log.warning("the supervisor has died: going on; `motoko supervise` replaces it")
+
+    def _forget_supervisor(self) -> None:
+        if self._supervisor is not None:
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self._supervisor)
+            os.close(self._supervisor)
+            self._supervisor = None
+
+    def _on_message(self, message: Message) -> None:
+        match message:
+            case Transition(study=study) | Beat(study=study) | Resync(study=study):
+                if study in self._streams:
+                    net = self._nets[study]
+                    net.heard, net.silent = time.monotonic(), False
+                    self._on_news(message)
+            case Replay(study=study) if study in self._streams:
+                self._take(study, self._streams[study].replay(message))
+            case DaemonStatus(name="supervisor", state="stopping", detail=by):
+                self._stopping = True
+                for waiter in self.waiters:
+                    waiter.stopped, waiter.stopped_by = True, by
+                    waiter.event.set()
+            case VarChanged():
+                for waiter in self.waiters:
+                    if not waiter.interest.states_only and waiter.interest.accepts is None:
+                        waiter.event.set()  # its condition may be code
+            case _ if self._on_other is not None:
+                self._on_other(message)
+
+    def _on_news(self, message: Transition | Beat | Resync) -> None:
+        stream = self._streams[message.study]
+        match message:
+            case Transition():
+                self._take(message.study, stream.transition(message))
+            case Beat():
+                before = stream.tid
+                self._take(message.study, stream.beat(message))
+                if stream.tid > before:
+                    # Something other than a state has changed: conditions may depend on it.
+                    for waiter in self.waiters.of_study(message.study):
+                        if not waiter.interest.states_only:
+                            waiter.event.set()
+            case Resync():
+                self._take(message.study, stream.resync(message))
+
+    def _take(self, study: str, news: News) -> None:
+        """Wake whoever is concerned, and ask for what is missing."""
+        for message in news.new:
+            for waiter in self.waiters.of_run((study, message.run_id)):
+                self._wake(waiter, message)
+            for waiter in self.waiters.of_study(study):
+                if waiter.interest.accepts is None or waiter.interest.accepts(message):
+                    self._wake(waiter, message)
+        if news.hole:
+            log.warning("%s: a part of the history is gone, transitions may be missing", study)
+        for message in news.ordered:
+            for listener in self.listeners:
+                self._call(listener, message)
+        if len(news.ordered) > len(news.new):
+            # What was held back is told only now: who has a listener may have waited for it.
+            for waiter in self.waiters.of_study(study):
+                waiter.event.set()
+        self.counters.gaps += news.gap
+        self.counters.resyncs += news.resync
+        self.counters.holes += news.hole
+        if news.gap or news.resync:
+            log.info("%s: %s", study, "messages were lost" if news.gap else "to be read again")
+        if news.lost:
+            self._read_again(study)
+        if self._streams[study].wanted and (self._asking is None or self._asking.done()):
+            self._asking = self._start(self._ask())
+
+    def _call(self, listener: Callable[[Transition], None], message: Transition) -> None:
+        try:
+            listener(message)
+        except Exception:
+            log.exception("a listener has failed at run %s.%d", message.study, message.run_id)
+            self.counters.listener_errors += 1
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Do something beside all else, whose death is not survived."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._die(error)
+
+    def _die(self, error: Exception) -> None:
+        """Whoever waits gets the error: nobody can be sure to be woken any more."""
+        log.error("listening to the bus has failed", exc_info=error)
+        self._error = self._error or error
+        for waiter in self.waiters:
+            waiter.error = self._error
+            waiter.event.set()
+
+    def _wake(self, waiter: Waiter, message: Transition) -> None:
+        waiter.news.append(message)
+        waiter.event.set()
+        self.counters.wakeups_by_event += 1
+
+    async def _ask(self) -> None:
+        """Ask for replays until there is nothing to ask for any more."""
+        pauses = Pauses(ASK_S, ASK_MAX_S)
+        while wanted := [w for stream in self._streams.values() if (w := stream.wanted)]:
+            for request in wanted:
+                self._publisher.send(request)
+            await asyncio.sleep(pauses.next())
+
+    async def _publish_status(self, status: Callable[[Dispatcher], OrchestratorStatus]) -> None:
+        await self._subscriber.live()
+        while True:
+            self._publisher.send(status(self))
+            await asyncio.sleep(until_next(HEARTBEAT_S))
+
+    def _on_live(self) -> None:
+        if self._was_live:
+            # The bus was away, and with it perhaps messages.
+            for study, stream in self._streams.items():
+                self._take(study, stream.interrupted())
+        else:
+            for study, stream in self._streams.items():
+                own = self._own_tid(study)
+                stream.known = own.hex() if own else ""
+                self._take(study, News())  # asks, if the past is wanted
+        self._was_live = True
+
+    def _read_again(self, study: str) -> None:
+        for waiter in self.waiters:
+            if waiter.concerns(study):
+                waiter.read_again = True
+                waiter.event.set()
+
+    async def _safety_net(self) -> None:
+        while True:
+            await asyncio.sleep(until_next(NET_S))
+            now = time.monotonic()
+            for study, stream in self._streams.items():
+                self._watch_over(study, stream, self._nets[study], now)
+
+    def _watch_over(self, study: str, stream: Stream, net: _Net, now: float) -> None:
+        own = self._own_tid(study)
+        if own is None:
+            return
+        if own.hex() <= stream.tid:
+            net.ahead_since = None
+            return
+        silent = now - net.heard > BEATS_SILENT_S
+        if silent and not net.silent:
+            net.silent = True
+            log.warning("%s: the watcher is silent, reading the base itself", study)
+        if net.ahead_since is None and not silent:
+            net.ahead_since = now
+        elif silent or now - (net.ahead_since or now) >= NET_S - 0.1:
+            stream.tid, net.ahead_since = own.hex(), None
+            self.counters.wakeups_by_safety_read += 1
+            stream.interrupted()
+            self._take(study, News(lost=True))

@@ -1,0 +1,163 @@
+"""``motoko orchestrator``: start, stop or show orchestrators."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from motoko.cli.selecting import created
+from motoko.cli.texts import TEXT
+from motoko.config import WorkflowConfig, load
+from motoko.control import daemon_records
+from motoko.errors import MotokoError
+
+if TYPE_CHECKING:
+    from motoko.api.workflow import Workflow
+
+LINES_SHOWN = 100  # of a log
+# What the workflow's own options come on top of; for shells, which must not import it.
+_START_OPTIONS = (
+    "--run_name",
+    "--detach",
+    "--retry-failed",
+    "--fresh",
+    "--restart",
+    "--quiet",
+    "--json",
+)
+
+
+class _Start(click.Command):
+    """Its options are argparse's, since workflows add theirs to an argparse parser."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in _START_OPTIONS if name.startswith(incomplete)]
+
+
+@click.group(short_help="Start, stop or show orchestrators.")
+def command() -> None:
+    """Start, stop or show orchestrators, the programs that drive the workflow's studies.
+
+    \b
+    Examples:
+      motoko orchestrator start --run_name first
+      motoko orchestrator status
+    """
+
+
+@command.command(
+    cls=_Start,
+    short_help="Run the orchestrator.",
+    add_help_option=False,  # argparse's shows the workflow's own options too
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+@click.pass_context
+def start(context: click.Context) -> None:
+    """Run the orchestrator (see `motoko orchestrator start --help`)."""
+    from motoko.api.orchestrator_arguments import (
+        execute_wholly,
+        help_text,
+        parse,
+        start_parser,
+        wants_help,
+    )
+    from motoko.cli.terminal_log import log_to_terminal
+
+    if wants_help(context.args):
+        click.echo(help_text(start_parser), nl=False)
+        return
+    config = load()
+    for warning in config.warnings:
+        click.echo(f"motoko: warning: {warning}", err=True)
+    values, parameters = parse(config, context.args, start_parser())
+    from motoko.api.workflow import Workflow
+    from motoko.operations.renewing import renew_launchers
+
+    log_to_terminal(context.obj.verbose)
+    with Workflow(config.path) as workflow:
+        workflow.run_name = values.run_name
+        if values.motoko_fresh and not workflow.is_empty():
+            raise MotokoError(
+                f"run_name {values.run_name!r} has runs already",
+                hint="choose another --run_name, or go on with them without --fresh",
+            )
+        renew_launchers(config, config.local_studies, partial(click.echo, err=True))
+        if values.retry_failed:
+            _retry_failed(config, values.run_name)
+        if values.detach:
+            from motoko.operations import detaching
+
+            workflow.motoko_engine.served()  # has a supervisor started if there is none
+            restart = values.motoko_restart
+            click.echo(detaching.start(config, values.run_name, context.args, restart))
+        else:
+            with _progress(workflow, quiet=values.motoko_quiet, as_json=values.motoko_json):
+                execute_wholly(workflow, parameters)
+
+
+def _progress(
+    workflow: Workflow, *, quiet: bool, as_json: bool
+) -> contextlib.AbstractContextManager[object]:
+    """What shows the progress: on a terminal, or where it is asked for."""
+    if quiet or not (as_json or sys.stderr.isatty()):
+        return contextlib.nullcontext()
+    from motoko.cli.render.progress import Progress
+
+    return Progress(workflow, as_json=as_json)
+
+
+def _retry_failed(config: WorkflowConfig, run_name: str) -> None:
+    from motoko.cli.render.run_changes import show_retried
+    from motoko.operations.choosing import Choice
+    from motoko.operations.retrying import retry_runs
+    from motoko.store.literals import quote
+
+    constraints = [f"runs.run_name = {quote(run_name)}"]
+    studies = created(config.studies.values())
+    choice = Choice(studies=studies, constraints=constraints)
+    show_retried(retry_runs(config, choice, announce=click.echo))
+
+
+@command.command()
+@click.option("--run_name", "-n", type=TEXT, help="Only this one.")
+def stop(run_name: str | None) -> None:
+    """Stop the workflow's orchestrators on this host, or one of them. Runs go on.
+
+    They are told to end, and killed if they do not. Started again with the same run_name, they go
+    on where they were.
+    """
+    from motoko.operations import detaching
+
+    for line in detaching.stop(load(), run_name) or ["no orchestrator is running"]:
+        click.echo(line)
+
+
+@command.command()
+@click.option("--logs", "-l", is_flag=True, help="Show the logs of detached orchestrators.")
+@click.option("--follow", "-f", is_flag=True, help="Show the logs, and follow them.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def status(logs: bool, follow: bool, as_json: bool) -> None:
+    """Show the workflow's orchestrators: who runs, and how those in the background have ended.
+
+    \b
+    Examples:
+      motoko orchestrator status
+      motoko orchestrator status --logs
+      motoko orchestrator status --follow
+    """
+    from motoko.cli.render import log_sections, orchestrators
+    from motoko.reports.orchestrator_states import collect
+
+    config = load()
+    show = orchestrators.show_json if as_json else orchestrators.show
+    show(collect(config))
+    logged = daemon_records.records(config).wf / "log"
+    files: list[Path] = sorted(logged.glob("orchestrator-*.log"))
+    if (logs or follow) and files:
+        log_sections.show(files, LINES_SHOWN, follow=follow)

@@ -1,0 +1,36 @@
+"""What `motoko events` shows of an event, in one line."""
+
+from __future__ import annotations
+
+import json
+
+from motoko.bus.messages import Transition
+
+
+def as_text(event: Transition) -> str:
+    """For people: its local time, the run, and its change of state."""
+    from motoko.store.tids import committed_at
+
+    when = committed_at(event.tid).replace(tzinfo=None).isoformat(" ", "milliseconds")
+    change = f"{event.old or '(new)'} -> {event.new or '(deleted)'}"
+    run_name = f"  ({event.run_name})" if event.run_name else ""
+    return f"{when}  {event.study}.{event.run_id}  {change}{run_name}"
+
+
+def as_json(event: Transition) -> str:
+    """For programs: a JSON object; its time is local, with its offset from UTC."""
+    from motoko.store.tids import committed_at
+
+    return json.dumps(
+        {
+            "study": event.study,
+            "run_id": event.run_id,
+            "old": event.old,
+            "new": event.new,
+            "tid": event.tid,
+            "time": committed_at(event.tid).isoformat(),
+            "run_name": event.run_name,
+            "job_id": event.job_id,
+            "event_name": event.event_name,
+        }
+    )

@@ -1,0 +1,23 @@
+"""What a terminal shows of a supervisor that was there already."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import click
+
+from motoko.cli.render import taken_over
+from motoko.operations.joining import Joined
+
+
+def show(joined: Joined) -> None:
+    """Print what it starts, what has become of a changed motoko.yaml, and who it is."""
+    for name in joined.started:
+        click.echo(f"starting {name}")
+    for name in joined.restarted:
+        click.echo(f"restarting {name} with the options that were given")
+    for line in taken_over.lines(joined.taken):
+        click.echo(line)
+    supervisor = joined.supervisor
+    since = datetime.now() - timedelta(seconds=supervisor.uptime_s or 0.0)
+    click.echo(f"already running: pid {supervisor.pid}, since {since.isoformat(' ', 'seconds')}")

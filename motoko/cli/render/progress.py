@@ -1,0 +1,222 @@
+"""The progress of a workflow's runs, study by study, and what its orchestrator waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from motoko.bus.messages import Transition
+from motoko.control import client
+from motoko.reports.overview import COLUMNS, progress_column
+from motoko.runs.references import listed
+from motoko.runs.states import state_of
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.live import Live
+    from rich.table import Table
+
+    from motoko.api.workflow import Workflow
+
+# Lines for a file or a pipe: no more than one a study in this time.
+LINE_EVERY_S = 2.0
+OBJECT_EVERY_S = 0.5
+AWAITS_SHOWN = 5
+LOOK_S = 0.5
+
+
+class Progress:
+    """Shows how many runs of a workflow's run_name are in which state, while the block runs.
+
+    A live table on a terminal, plain lines otherwise, both on stderr; or JSON objects on stdout,
+    one a line. What the orchestrator waits for is in the table and in the objects.
+    """
+
+    def __init__(self, workflow: Workflow, *, as_json: bool = False) -> None:
+        self._workflow = workflow
+        self._engine = workflow.motoko_engine
+        self._as_json = as_json
+        self._flushing: asyncio.TimerHandle | None = None
+        self._states: dict[str, dict[int, str]] = {name: {} for name in workflow.task_managers}
+        self._printed: dict[str, tuple[str, float]] = {}
+        self._live: Live | None = None
+        self._main_has_returned = False
+
+    def __enter__(self) -> Progress:
+        self._engine.listeners.append(self._on_transition)
+        for name, manager in self._workflow.task_managers.items():
+            for run, _ in manager.select():
+                self._states[name][run.entries["id"]] = state_of(run.entries)
+        if sys.stderr.isatty() and not self._as_json:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(stderr=True)
+            self._live = Live(
+                get_renderable=self._shown,
+                console=console,
+                refresh_per_second=4,
+                # Else a result that is sent to a file would be shown here instead.
+                redirect_stdout=sys.stdout.isatty(),
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        self._engine.listeners.remove(self._on_transition)
+        if kind is None:
+            self._read()  # the orchestrator has seen what the bus may not have told yet
+        if self._live is not None:
+            self._live.stop()
+        elif self._as_json:
+            self._object()
+        else:
+            for name in self._states:
+                self._line(name, at_once=True)
+
+    @property
+    def unfinished(self) -> int:
+        """How many runs are created or running."""
+        return sum(progress_column(state) in ("created", "running") for state in self._all())
+
+    async def until_all_have_ended(self) -> None:
+        """Wait until no run of the run_name is created or running, its processes included.
+
+        Raises ``WorkflowStopped`` if the workflow is stopped meanwhile.
+        """
+        from motoko.bus.waiters import Interest
+        from motoko.store.session import session
+
+        managers = self._workflow.task_managers
+        dispatcher = await self._engine.attached()
+        try:
+            with dispatcher.waiting(Interest(studies=managers)) as waiter:
+                for manager in managers.values():
+                    session().refresh(manager.base)
+                self._read()
+                self._main_has_returned = True
+                if self._live is None and not self._as_json and self.unfinished:
+                    print(self._left(), file=sys.stderr, flush=True)
+                while self.unfinished:
+                    await waiter.wait()
+                    waiter.check_stopped("waiting for its runs to end")
+                    if waiter.read_again:
+                        waiter.read_again = False
+                        for manager in managers.values():
+                            session().refresh(manager.base)
+                        self._read()
+            # A run is FINISHED before its launch.sh has ended.
+            while not await asyncio.to_thread(self._no_process_runs):
+                pass
+        finally:
+            self._engine.detach()
+
+    def _no_process_runs(self) -> bool:
+        """Whether no process of a run is left; looks for so long that it can be interrupted."""
+        deadline = time.monotonic() + LOOK_S
+        for status in client.statuses(self._engine.definition, deadline):
+            daemons = status.daemons if status else []
+            if not sum(daemon.counts.get("running", 0) for daemon in daemons):
+                return True
+        return False
+
+    def _left(self) -> str:
+        names = [
+            f"{study}.{number}"
+            for study, states in self._states.items()
+            for number, state in states.items()
+            if progress_column(state) in ("created", "running")
+        ]
+        runs = "1 run" if len(names) == 1 else f"{len(names)} runs"
+        return f"the orchestrator has ended; waiting for {runs} to end: {listed(names)}"
+
+    def _all(self) -> list[str]:
+        return [state for states in self._states.values() for state in states.values()]
+
+    def _read(self) -> None:
+        for name, manager in self._workflow.task_managers.items():
+            self._states[name] = {
+                run.entries["id"]: state_of(run.entries) for run, _ in manager.select()
+            }
+
+    def _on_transition(self, change: Transition) -> None:
+        if change.run_name != self._workflow.run_name:
+            return
+        states = self._states[change.study]
+        if change.new is None:
+            states.pop(change.run_id, None)
+        else:
+            states[change.run_id] = change.new
+        if self._as_json:
+            if self._flushing is None:
+                # What comes soon after it is told together with it.
+                loop = asyncio.get_running_loop()
+                self._flushing = loop.call_later(OBJECT_EVERY_S, self._object)
+        elif self._live is None:
+            self._line(change.study)
+
+    def _counts(self, study: str) -> Counter[str]:
+        return Counter(progress_column(state) for state in self._states[study].values())
+
+    def _line(self, study: str, at_once: bool = False) -> None:
+        counts = self._counts(study)
+        text = ", ".join(f"{counts[name]} {name}" for name in COLUMNS)
+        last, at = self._printed.get(study, ("", 0.0))
+        if text == last or not counts or (not at_once and time.monotonic() - at < LINE_EVERY_S):
+            return
+        self._printed[study] = text, time.monotonic()
+        print(f"{study}: {text}", file=sys.stderr, flush=True)
+
+    def _object(self) -> None:
+        """Print everything as one JSON object."""
+        self._flushing = None
+        now = time.time()
+        counts = {study: self._counts(study) for study in self._states}
+        content = {
+            "time": round(now, 3),
+            "run_name": self._workflow.run_name,
+            "studies": {s: {name: count[name] for name in COLUMNS} for s, count in counts.items()},
+            "awaits": [
+                {"who": wait.who, "what": wait.what, "seconds": round(now - wait.since, 1)}
+                for wait in self._engine.awaits
+            ],
+        }
+        print(json.dumps(content), flush=True)
+
+    def _shown(self) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
+        awaits, now = self._engine.awaits, time.time()
+        lines = [
+            Text(f"{wait.who} waits since {now - wait.since:.0f} s for {wait.what}", style="dim")
+            for wait in awaits[:AWAITS_SHOWN]
+        ]
+        if self._main_has_returned:
+            lines.append(Text(self._left(), style="dim"))
+        if len(awaits) > AWAITS_SHOWN:
+            lines.append(Text(f"and {len(awaits) - AWAITS_SHOWN} more", style="dim"))
+        return Group(self._table(), *lines)
+
+    def _table(self) -> Table:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("study")
+        colours = {"created": "", "running": "yellow", "finished": "green", "failed": "red"}
+        for name in COLUMNS:
+            table.add_column(name, justify="right", style=colours[name])
+        for study in self._states:
+            counts = self._counts(study)
+            table.add_row(study, *(str(counts[name]) for name in COLUMNS))
+        return table

@@ -1,0 +1,83 @@
+"""What became of runs that were cancelled, cleaned or retried, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from motoko.config import WorkflowConfig
+from motoko.config.policy import FAIL
+from motoko.host.sizes import as_written
+
+if TYPE_CHECKING:
+    from motoko.operations.cancelled_runs import Cancelled
+    from motoko.operations.cancelling import CancelledRun
+    from motoko.operations.cleaning import Cleaned
+    from motoko.operations.retrying import RetriedRun
+
+
+def show_cancelled(cancelled: Cancelled) -> None:
+    """A line a run; those that have not ended are told on stderr."""
+    for study, count in cancelled.over.items():
+        click.echo(f"{study}: {count} {'run has' if count == 1 else 'runs have'} ended")
+    for run in cancelled.runs:
+        name = f"{run.study}.{run.run_id}"
+        if run.outcome is not None:
+            click.echo(f"{name}: {_cancelled(run)}")
+        else:
+            click.echo(
+                f"{name}: still {run.state} after {cancelled.patience:.0f} s; it is ended as "
+                "soon as its launcher hears of it",
+                err=True,
+            )
+
+
+def _cancelled(run: CancelledRun) -> str:
+    from motoko.operations.cancelling import Cancelled
+
+    match run.outcome:
+        case Cancelled.NOT_STARTED:
+            return "cancelled; it was not started"
+        case Cancelled.PROCESSES_ENDED:
+            return "cancelled; its processes were ended"
+        case Cancelled.GONE:
+            return "is gone"
+        case _:
+            return f"ended by itself; it is {run.state}"
+
+
+def show_retried(runs: Iterable[RetriedRun]) -> int:
+    """A line a run, as they come; returns how many there were."""
+    count = 0
+    for run in runs:
+        click.echo(f"{run.study}.{run.run_id}: CREATED again, attempt {run.attempt}")
+        count += 1
+    return count
+
+
+def show_cleaned(studies: Iterable[Cleaned], deleted: bool) -> None:
+    """A line a study, as they come."""
+    what = "deleted" if deleted else "reset"
+    for cleaned in studies:
+        line = f"{cleaned.study}: {what} {len(cleaned.done)} runs"
+        if cleaned.untouched:
+            line += f", {len(cleaned.untouched)} were never started"
+        if cleaned.freed:
+            line += f"; dropped {as_written(cleaned.freed)} of files that no run has any more"
+        click.echo(line)
+        for path in cleaned.left:
+            click.echo(f"left alone: {path}, which is not in {cleaned.directory}", err=True)
+
+
+def show_interrupted(config: WorkflowConfig, running: Mapping[str, int]) -> None:
+    """What becomes of runs that were running when the workflow was stopped: how many by study."""
+    failed = [name for name in running if config.studies[name].policy.interrupted == FAIL]
+    again = sum(count for name, count in running.items() if name not in failed)
+    if again:
+        were = "1 run was" if again == 1 else f"{again} runs were"
+        click.echo(f"{were} interrupted; the next start executes {'it' if again == 1 else 'them'}")
+    for name in failed:
+        if running[name]:
+            click.echo(f"{name}: {running[name]} interrupted and failed (`interrupted: fail`)")

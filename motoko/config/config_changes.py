@@ -1,0 +1,165 @@
+"""What has changed between two configurations, and from when on it counts. Pure logic."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from motoko.batch import registry
+from motoko.config import daemon_kinds
+from motoko.config import policy as policies
+from motoko.config.policy import Policy
+from motoko.config.snapshot import Snapshot, fields, plain
+from motoko.config.study_config import StudyConfig
+from motoko.config.supervision import Supervision
+from motoko.config.workflow_config import WorkflowConfig, known_keys
+
+# The supervisor itself: for what it has taken in, the workflow has to be stopped and started.
+SUPERVISOR = "supervisor"
+RESTART_WORKFLOW = "`motoko kill --wait` and `motoko supervise`"
+_BD_YAML = ("jobs", "runs", "job_space", "run_params", "config_files")
+# Settings of the supervisor that daemons take, too; by kind of daemon, or in all of them.
+_BY_KIND = "nice"
+_LOGS = ("log_size", "log_files")
+# Whoever starts an orchestrator looks this up in the file.
+_LOOKED_UP = "restart"
+
+
+@dataclass(frozen=True, order=True)
+class Change:
+    """One key whose value has changed.
+
+    Attributes:
+        key: where it is: in motoko.yaml, or as ``mult/bd.yaml: job`` in another file.
+        daemons: those that have to be restarted before it counts. Empty: it counts for whatever is
+            started from now on.
+        reaches_supervisor: daemons cannot take it alone: the supervisor itself has to be another.
+    """
+
+    key: str
+    daemons: tuple[str, ...] = ()
+    reaches_supervisor: bool = False
+
+    @property
+    def to_do(self) -> str:
+        """From when on it counts, for a user to read."""
+        if self.reaches_supervisor or SUPERVISOR in self.daemons:
+            return f"counts after {RESTART_WORKFLOW}"
+        if self.daemons:
+            return f"counts after `motoko restart {' '.join(self.daemons)}`"
+        return "counts for orchestrators and commands that are started from now on"
+
+
+def changes(before: WorkflowConfig, after: WorkflowConfig) -> list[Change]:
+    """What has changed, by key. What amounts to the same, such as a default, is no change."""
+    daemons_of: dict[str, set[str]] = defaultdict(set)
+    reaching: set[str] = set()
+    if before.runtime_dir != after.runtime_dir:
+        reaching.add("runtime_dir")
+    for name in {**before.studies, **after.studies}:
+        old, new = before.studies.get(name), after.studies.get(name)
+        if old is None or new is None:
+            reaching.add(f"task_managers.{name}")
+        else:
+            if old.is_local != new.is_local:
+                reaching.add(f"task_managers.{name}.host")
+            for key, daemons in _study_changes(old, new):
+                daemons_of[key].update(daemons)
+    launchers = _daemons(after, daemon_kinds.LAUNCHER)
+    if before.slots != after.slots:
+        daemons_of["slots"].update(launchers)
+    for key in _differing(before.batch, after.batch):
+        daemons_of[f"batch.{key}"].update(launchers)
+    for key, daemons in _supervisor_changes(before.supervision, after):
+        daemons_of[f"supervisor.{key}"].update(daemons)
+    for key in ("orchestrator", "aliases"):
+        if plain(getattr(before, key)) != plain(getattr(after, key)):
+            daemons_of[key].update(())
+    for key in _differing_keys(before.raw, after.raw):
+        if key not in known_keys():
+            daemons_of[key].update(())
+    return sorted(
+        Change(key, tuple(sorted(daemons_of[key])), key in reaching)
+        for key in {*daemons_of, *reaching}
+    )
+
+
+def pending(snapshot: Snapshot, started: Mapping[str, float]) -> list[Change]:
+    """What daemons have not taken yet of the latest configuration, by key.
+
+    Args:
+        snapshot: all that were taken over.
+        started: when each living daemon, or the supervisor, was started (seconds since 1970).
+    """
+    daemons_of: dict[str, set[str]] = defaultdict(set)
+    for daemon, moment in started.items():
+        for change in changes(snapshot.config_at(moment), snapshot.config):
+            if daemon in change.daemons:
+                daemons_of[change.key].add(daemon)
+    return [Change(key, tuple(sorted(daemons))) for key, daemons in sorted(daemons_of.items())]
+
+
+def _study_changes(old: StudyConfig, new: StudyConfig) -> Iterable[tuple[str, list[str]]]:
+    name = new.name
+    launcher = [daemon_kinds.named(daemon_kinds.LAUNCHER).daemon(name)] if new.is_local else []
+    keys = _policy_changes(old.policy, new.policy)
+    if old.generator != new.generator:
+        keys.append("generator")
+    own = _differing_keys(old.settings, new.settings)
+    for key in keys:
+        yield (f"task_managers.{name}.{key}" if key in own else key), launcher
+    if old.host != new.host:
+        server = daemon_kinds.named(daemon_kinds.ZEO).daemon(name)
+        takers = [server, *launcher] if launcher else [daemon_kinds.WATCHER]
+        yield f"task_managers.{name}.host", takers
+    for key in own - policies.keys() - {"generator", "host"}:
+        yield f"task_managers.{name}.{key}", []
+    for key in _BD_YAML:
+        if plain(getattr(old, key)) != plain(getattr(new, key)):
+            yield f"{name}/bd.yaml: {key.removesuffix('s') if key in ('jobs', 'runs') else key}", []
+
+
+def _policy_changes(old: Policy, new: Policy) -> list[str]:
+    """The keys of motoko.yaml by which two policies differ."""
+    keys = [key for key in _differing(old, new) if key != "batch_options"]
+    systems = {**old.batch_options, **new.batch_options}
+    return keys + [
+        registry.options_key(system)
+        for system in systems
+        if old.options_for(system) != new.options_for(system)
+    ]
+
+
+def _supervisor_changes(
+    before: Supervision, config: WorkflowConfig
+) -> Iterable[tuple[str, list[str]]]:
+    after, kinds = config.supervision, daemon_kinds.of_workflow()
+    for key in _differing(before, after):
+        if key == _BY_KIND:
+            # Of a kind that the earlier configuration did not know, 0.
+            nicer = [k for k in kinds if before.nice.get(k, 0) != after.nice.get(k, 0)]
+            yield key, [name for kind in nicer for name in _daemons(config, kind)]
+        elif key in _LOGS:
+            yield (
+                key,
+                [SUPERVISOR, *(name for kind in kinds for name in _daemons(config, kind))],
+            )
+        else:
+            yield key, [] if key == _LOOKED_UP else [SUPERVISOR]
+
+
+def _daemons(config: WorkflowConfig, kind: str) -> list[str]:
+    return daemon_kinds.named(kind).daemons(config.local_studies)
+
+
+def _differing(before: Any, after: Any) -> list[str]:
+    """The fields of two structs of a kind that differ."""
+    names = fields(before)
+    return [name for name in names if plain(getattr(before, name)) != plain(getattr(after, name))]
+
+
+def _differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    old, new = plain(before), plain(after)
+    return {key for key in {**old, **new} if old.get(key) != new.get(key)}

@@ -1,0 +1,170 @@
+"""How runs are executed: retries, time limit, slots, environment. Pure logic.
+
+Set in motoko.yaml, for all studies or under a study's name, and by ``createTask(run_params=...)``
+for single runs; the later wins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from motoko.batch import registry
+from motoko.batch.batch_system import BatchSystem, Options, WrongOption
+from motoko.config import environment
+from motoko.config.decoding import Hint, Written, WrongValue, decoded
+from motoko.config.quantities import Seconds
+from motoko.config.yaml_document import Reading
+
+ON_EXIT: Literal["on-exit"] = "on-exit"
+SELF: Literal["self"] = "self"
+LATER: Literal["later"] = "later"
+AGAIN: Literal["again"] = "again"
+FAIL: Literal["fail"] = "fail"
+# What only a study says: a run's entry of this name is the user's.
+_OF_STUDIES = frozenset({"interrupted"})
+_MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@:-]*")
+
+
+def _variable(content: Any) -> str:
+    if content is None or isinstance(content, (dict, list)) or "\0" in str(content):
+        raise ValueError
+    return environment.as_text(content)
+
+
+def _modules(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, (list, tuple)):
+        raise ValueError
+    for name in names:
+        if not isinstance(name, str) or not _MODULE.fullmatch(name):
+            raise ValueError
+    return tuple(names)
+
+
+_VariableName = Annotated[
+    str,
+    Meta(pattern=rf"\A(?:{environment.NAME.pattern})\Z"),
+    Written("a mapping of variables' names (letters, digits, _)"),
+]
+_Variable = Annotated[str, Written("a text or a number", '"" or "~" in quotes', _variable)]
+_Modules = Annotated[
+    tuple[str, ...], Written("a list of modules' names", "such as gcc/12.2", _modules)
+]
+# A generator's options, as they are written.
+OptionTexts = Annotated[
+    list[Annotated[str, Written("a text such as time=30"), Hint("put it in quotes")]],
+    Written("a list such as [time=30, --mem=1G, exclusive]"),
+    Hint("write `{key}: [...]`"),
+]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How a study's runs are executed.
+
+    Attributes:
+        retries: how often a failed run is tried again.
+        timeout: seconds that an attempt may take, or ``None``: any.
+        nproc: the slots that a run takes.
+        environment: variables that are set for it, as :mod:`motoko.config.environment` reads them.
+        finish: ``"self"``: the run says ``finish()`` itself; ``"on-exit"``: it is FINISHED when
+            launch.sh ends with exit code 0; ``"later"``: it says so itself, perhaps when launch.sh
+            has ended long before, with exit code 0.
+        interrupted: what becomes of a run that Motoko's own stop or a reboot has ended:
+            ``"again"``: it is executed again, which is no retry; ``"fail"``: it has failed.
+        batch_options: by batch system, the options that its job is submitted with.
+        modules: what is loaded before launch.sh, by the command ``module``.
+    """
+
+    retries: Annotated[int, Meta(ge=0)] = 0
+    timeout: Annotated[Seconds, Meta(gt=0)] | None = None
+    nproc: Annotated[int, Meta(ge=1)] = 1
+    environment: Mapping[_VariableName, _Variable] = field(default_factory=dict)
+    finish: Literal["self", "on-exit", "later"] = SELF
+    interrupted: Literal["again", "fail"] = AGAIN
+    batch_options: Mapping[str, Options] = field(default_factory=dict)
+    modules: _Modules = ()
+
+    @property
+    def on_exit(self) -> bool:
+        """Whether launch.sh's exit code alone says how a run ended."""
+        return self.finish == ON_EXIT
+
+    def changed(self, values: Mapping[str, Any]) -> Policy:
+        """With other values, checked; names that are no policy are left out.
+
+        Environments and options add up; ``None`` leaves a policy as it is. Raises ``WrongValue``.
+        """
+        changes: dict[str, Any] = {
+            name: decoded(kind, values[name], name)
+            for name, kind in _KINDS.items()
+            if values.get(name) is not None
+        }
+        if "environment" in changes:
+            changes["environment"] = _layered(self.environment, changes["environment"])
+        options = dict(self.batch_options)
+        for name, system in registry.systems().items():
+            key = registry.options_key(name)
+            if (value := values.get(key)) is not None:
+                options[name] = system.merge_options(
+                    self.options_for(name), _options(key, value, system)
+                )
+        return msgspec.structs.replace(self, batch_options=options, **changes)
+
+    def refuse_handing_over(self, generator: str) -> None:
+        """Raise ``WrongValue`` if runs are handed over twice: by ``generator``, by launch.sh."""
+        if self.finish == LATER and generator != registry.LOCAL:
+            expected = f"{SELF} or {ON_EXIT} where generator: {generator} hands runs over already"
+            raise WrongValue.of("finish", LATER, expected)
+
+    def options_for(self, system: str) -> Options:
+        """The options for a batch system's jobs."""
+        return self.batch_options.get(system, {})
+
+
+# What is said under the fields' own names. Options have a name for each batch system.
+_KINDS: Mapping[str, Any] = {
+    setting.name: setting.type
+    for setting in msgspec.structs.fields(Policy)
+    if setting.name != "batch_options"
+}
+
+
+def names() -> frozenset[str]:
+    """The keys that say how runs are executed: what a run's own parameters may say, too."""
+    return keys() - _OF_STUDIES
+
+
+def keys() -> frozenset[str]:
+    """The keys that say how runs are executed: for the workflow, and for a study."""
+    return frozenset({*_KINDS, *map(registry.options_key, registry.systems())})
+
+
+def reading(keys: tuple[str, ...]) -> Reading:
+    """What a word is taken for, by the keys that lead to it from where policies stand."""
+    if len(keys) == 2 and keys[0] == "environment":
+        return Reading.TEXT
+    return Reading.TIME if keys == ("timeout",) else Reading.VALUE
+
+
+def _options(name: str, value: Any, system: BatchSystem) -> Options:
+    texts = decoded(OptionTexts, value, name)
+    try:
+        return system.read_options(texts)
+    except WrongOption as error:
+        expected = f"a list of {system.submit_command}'s options ({error})"
+        raise WrongValue.of(name, texts, expected) from None
+
+
+def _layered(earlier: Mapping[str, str], later: Mapping[str, str]) -> dict[str, str]:
+    try:
+        environment.check(later)
+        both = environment.layered(earlier, later)
+        environment.check(both)
+    except environment.WrongVariable as error:
+        value = later.get(error.name, earlier.get(error.name))
+        raise WrongValue.of(f"environment.{error.name}", value, error.expected) from None
+    return both

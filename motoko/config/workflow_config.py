@@ -1,0 +1,231 @@
+"""A workflow: its motoko.yaml with all its studies, as a typed, checked, frozen value."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from motoko.batch import registry
+from motoko.config import policy as policies
+from motoko.config.batch_settings import BatchSettings
+from motoko.config.decoding import Hint, Written, nearest
+from motoko.config.policy import Policy
+from motoko.config.study_config import (
+    RESERVED_NAMES,
+    Generator,
+    StudyConfig,
+    read_policy,
+    study_config,
+    warn_of_giving_way,
+)
+from motoko.config.supervision import Supervision
+from motoko.config.yaml_document import Reading, YamlDocument
+from motoko.config.yaml_file import YamlFile, mode_of
+from motoko.errors import ConfigError
+
+FILE_NAME = "motoko.yaml"
+# Below these keys 10:00 is a time.
+_TIMES = frozenset({"supervisor", "batch"})
+_STUDIES_HINT = "below `task_managers:`, write one indented line `name:` for each study"
+
+_ORCHESTRATOR_HINT = (
+    "write module.function: orchestrator.main is the function main of orchestrator.py"
+)
+_Function = Annotated[
+    str,
+    Meta(pattern=r"\A[^\W\d]\w*\.[^\W\d]\w*\Z"),
+    Written("module.function"),
+    Hint(_ORCHESTRATOR_HINT),
+]
+_StudyName = Annotated[str, Hint("name a study there")]
+
+
+class WorkflowFile(Struct, frozen=True):
+    """A motoko.yaml: what Motoko reads of it, beside policies and what is below a study's name."""
+
+    task_managers: Annotated[Mapping[str, Any], Hint(_STUDIES_HINT)]
+    orchestrator: _Function | None = None  # it has to be there, but studies are looked at first
+    aliases: Mapping[str, _StudyName] = field(default_factory=dict)
+    generator: Generator = registry.LOCAL
+    slots: Annotated[int, Meta(ge=1)] | None = None
+    batch: Annotated[
+        BatchSettings, Hint("write settings such as `poll_interval: 30s` indented below it")
+    ] = BatchSettings()
+    runtime_dir: str | None = None
+    supervisor: Annotated[
+        Supervision, Hint("write settings such as `nice: 10` indented below it")
+    ] = field(default_factory=Supervision)
+
+
+def known_keys() -> frozenset[str]:
+    """The keys of motoko.yaml that Motoko reads; others are the user's own."""
+    return frozenset(WorkflowFile.__struct_fields__) | _policy_keys()
+
+
+def _policy_keys() -> frozenset[str]:
+    return policies.keys() | _option_keys()
+
+
+def _option_keys() -> frozenset[str]:
+    return frozenset(registry.options_key(name) for name in registry.generators())
+
+
+@dataclass(frozen=True)
+class WorkflowConfig:
+    """A workflow: motoko.yaml, checked, with all its studies."""
+
+    path: Path  # of motoko.yaml, absolute, symbolic links not resolved
+    directory: Path  # the one that `path` is in
+    studies: Mapping[str, StudyConfig]  # at least one, in the order of the file
+    aliases: Mapping[str, str]  # each leads, perhaps through others, to a study
+    orchestrator: tuple[str, str]  # module and function; whether they exist was not looked at
+    generator: str  # the studies' default
+    slots: int | None
+    batch: BatchSettings
+    runtime_dir: Path | None  # absolute; whether it exists was not looked at
+    supervision: Supervision
+    raw: dict[str, Any]  # the file's content, keys of the user's own included; the caller's to keep
+    warnings: tuple[str, ...]  # what is suspicious but no error, one line each
+
+    @property
+    def local_studies(self) -> list[str]:
+        """The names of the studies whose databases are here."""
+        return [study.name for study in self.studies.values() if study.is_local]
+
+
+def find(where: str | os.PathLike[str] | None = None) -> Path:
+    """The absolute path of a workflow's file (symbolic links not resolved), which is there.
+
+    ``where`` is the file, or its directory: by default the current one. Else ``ConfigError``.
+    """
+    if where is not None and not str(where).strip():
+        raise ConfigError(
+            f"{str(where)!r} names no workflow", hint="is a variable of your shell not set?"
+        )
+    try:
+        path = Path(os.path.abspath("." if where is None else where))  # noqa: PTH100 (keeps links)
+    except FileNotFoundError as error:
+        raise ConfigError("the current directory is gone", hint="cd to the workflow") from error
+    if stat.S_ISDIR(mode_of(path)):
+        path /= FILE_NAME
+    if not stat.S_ISREG(mode := mode_of(path)):
+        hint = f"cd to the workflow's directory, or name it; a workflow has a {FILE_NAME}"
+        if near := nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")]):
+            hint = f"there is a {near}: rename it, or name it in the command"
+        problem = "is not a file" if mode else "there is no such file"
+        raise ConfigError(f"{path}: {problem}", hint=hint)
+    return path
+
+
+def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
+    """Find, read and check a workflow and its studies. Changes nothing, connects to nothing.
+
+    ``where`` is as for :func:`find`. Raises ``ConfigError`` for the first thing that is wrong: it
+    names the file and the key, and its hint says what to do.
+    """
+    path = find(where)
+    _refuse_unusable(path)
+    file = YamlFile(path, path.name, YamlDocument(path).content(_reading))
+    content = file.decoded(WorkflowFile, file.content)
+    file.warn_unknown(WorkflowFile, _policy_keys(), file.content)
+    # Nothing comes of these yet.
+    for key in sorted(_option_keys() - policies.keys()):
+        if (options := file.content.get(key)) is not None:
+            file.decoded(policies.OptionTexts, options, key)
+    policy = read_policy(file, Policy(), file.content, "")
+    if not content.task_managers:
+        raise file.error("task_managers", "is missing or empty", _STUDIES_HINT)
+    studies = {
+        name: study_config(file, name, entry, policy, content.generator)
+        for name, entry in content.task_managers.items()
+    }
+    _check_aliases(file, content.aliases, studies)
+    if content.orchestrator is None:
+        raise file.error("orchestrator", "is missing or empty", _ORCHESTRATOR_HINT)
+    module, _, function = content.orchestrator.partition(".")
+    return WorkflowConfig(
+        path=path,
+        directory=path.parent,
+        studies=MappingProxyType(studies),
+        aliases=MappingProxyType(dict(content.aliases)),
+        orchestrator=(module, function),
+        generator=registry.generator(content.generator),
+        slots=content.slots,
+        batch=content.batch,
+        runtime_dir=_runtime_dir(file, content.runtime_dir),
+        supervision=_supervision(file, content.supervisor),
+        raw=file.content,
+        warnings=tuple(file.warnings),
+    )
+
+
+def _reading(keys: tuple[str, ...]) -> Reading:
+    if keys[0] in _TIMES:
+        return Reading.TIME
+    return policies.reading(keys[2:] if keys[0] == "task_managers" else keys)
+
+
+def _refuse_unusable(path: Path) -> None:
+    """Raise ``ConfigError`` for a directory whose name a ZEO server's configuration cannot hold."""
+    for real in (path, path.resolve()):
+        text = str(real)
+        try:
+            text.encode()
+            wrong = "has a line break" if {"\n", "\r"} & {*text} else ""
+        except UnicodeEncodeError:
+            wrong = "has bytes that are no UTF-8"
+        if wrong:
+            raise ConfigError(
+                f"the workflow's path {wrong}: {os.fsencode(real).decode(errors='replace')!r}",
+                hint="rename that directory: databases cannot be served there",
+            )
+
+
+def _check_aliases(
+    file: YamlFile, aliases: Mapping[str, str], studies: Mapping[str, StudyConfig]
+) -> None:
+    for name, target in aliases.items():
+        key, chain = f"aliases.{name}", [name]
+        if name in studies:
+            raise file.error(key, f"{name!r} is a study already", "give the alias another name")
+        if name in RESERVED_NAMES:
+            file.warn(key, f"hidden by workflow.{name}, another thing")
+        warn_of_giving_way(file, key, name)
+        while target not in studies:
+            if target in chain:
+                loop = " -> ".join([*chain, target])
+                raise file.error(key, f"goes in a circle: {loop}", "let one of them name a study")
+            if target not in aliases:
+                near = nearest(target, [*studies, *aliases])
+                hint = f"did you mean {near!r}?" if near else f"studies: {', '.join(studies)}"
+                raise file.error(key, f"{target!r} is no study and no alias", hint)
+            chain.append(target)
+            target = aliases[target]
+
+
+def _supervision(file: YamlFile, settings: Supervision) -> Supervision:
+    """The settings with a longest delay that is none too short: the default may be."""
+    least, most = settings.backoff_min, settings.backoff_max
+    if most >= least:
+        return settings
+    if file.content["supervisor"].get("backoff_max") is not None:
+        raise file.wrong("supervisor.backoff_max", most, f"at least backoff_min, {least:g}s")
+    return msgspec.structs.replace(settings, backoff_max=least)
+
+
+def _runtime_dir(file: YamlFile, text: str | None) -> Path | None:
+    if not text:
+        return None
+    try:
+        path = file.path.parent / Path(text).expanduser()
+    except RuntimeError as error:
+        raise file.wrong("runtime_dir", text, "a path", "there is no such user") from error
+    return Path(os.path.abspath(path))  # noqa: PTH100 (keeps links)

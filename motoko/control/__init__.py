@@ -1,0 +1,1 @@
+"""Talking to a workflow's supervisor, and who it is."""

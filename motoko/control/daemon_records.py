@@ -1,0 +1,197 @@
+"""Who supervises a workflow, and which of its daemons live: from the records that they keep."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motoko.batch.registry import LOCAL
+from motoko.config import WorkflowConfig, daemon_kinds
+from motoko.errors import MotokoError
+from motoko.host.accounts import name_of
+from motoko.host.directories import DirectoryIdentity
+from motoko.host.files import read_json
+from motoko.host.identity import Identity
+from motoko.host.living_processes import processes_with
+from motoko.host.locks import is_locked
+from motoko.layout import Runtime, locate, other_account, owns_wf
+from motoko.store.zeo_conf import read_address
+
+EXIT_LOCKED = 75  # EX_TEMPFAIL: a daemon ends so if another process holds its lock
+
+
+def record_text(runtime: Runtime, **content: str) -> str:
+    """What the calling process notes of itself, and for which workflow it works."""
+    directory = DirectoryIdentity.of(runtime.directory)
+    return json.dumps({**content, **Identity.mine().to_dict(), "workflow": directory.to_dict()})
+
+
+def read_record(runtime: Runtime, path: Path) -> dict[str, Any] | None:
+    """What a process has noted of itself; ``None`` if nobody has who works for this workflow.
+
+    Records of versions that did not write down whose they are, are those of their ``.wf``.
+    """
+    data = read_json(path)
+    if data is None:
+        return None
+    directory = DirectoryIdentity.from_dict(data.get("workflow"))
+    is_ours = (
+        owns_wf(runtime.directory) if directory is None else directory.is_at(runtime.directory)
+    )
+    return data if is_ours else None
+
+
+def recorded_identity(runtime: Runtime, path: Path) -> Identity | None:
+    """The process that has noted itself in a file, for this workflow; it may have ended."""
+    try:
+        return Identity.from_dict(read_record(runtime, path) or {})
+    except (KeyError, ValueError):
+        return None
+
+
+def living_orchestrators(runtime: Runtime) -> Iterator[tuple[str, Identity]]:
+    """The run_name and identity of each orchestrator that has attached and lives, by run_name.
+
+    Of one of another host its lock tells, where all hosts share locks.
+    """
+    for path in sorted((runtime.wf / "orchestrators").glob("*.json")):
+        identity = recorded_identity(runtime, path)
+        run_name = (read_json(path) or {}).get("run_name")
+        if identity is None or run_name is None:
+            continue
+        lock = runtime.lock(f"run_name:{run_name}")
+        if identity.alive or (identity.is_elsewhere and is_locked(lock)):
+            yield str(run_name), identity
+
+
+def unrecorded_daemons(runtime: Runtime) -> Iterator[tuple[str, Identity]]:
+    """The name and identity of each living daemon, by their command lines, in no order.
+
+    Slow, and it does not see those that were started in another way than by a supervisor.
+    """
+    workers = {kind.worker: kind.name for kind in daemon_kinds.KINDS}
+    for identity, (_, _, module, *rest) in processes_with("-P", "-m"):
+        if (kind := workers.get(module)) and rest:
+            path, *study = rest[:2]
+            if Path(path).parent.resolve() == runtime.directory.resolve():
+                yield ":".join([kind, *study]), identity
+
+
+SUPERVISOR = "supervisor"
+
+
+@dataclass(frozen=True)
+class LivingDaemon:
+    """A daemon that lives, whoever supervises it."""
+
+    name: str
+    identity: Identity
+
+    @property
+    def kind(self) -> str:
+        """One of ``motoko.config.daemon_kinds``."""
+        return daemon_kinds.kind_of(self.name)
+
+
+def records(config: WorkflowConfig) -> Runtime:
+    """The workflow's runtime for reading its records, even if its sockets are gone.
+
+    Nobody answers at such a runtime's control socket.
+    """
+    return locate(config) or Runtime(config.directory, config.directory / ".wf")
+
+
+def supervisor_identity(config: WorkflowConfig) -> Identity | None:
+    """The living supervisor of the workflow on this host, or ``None``. It may be frozen."""
+    identity = _supervisor(records(config))
+    return identity if identity is not None and identity.alive else None
+
+
+def is_running(config: WorkflowConfig) -> bool:
+    """Whether a supervisor of the workflow lives on this host."""
+    return supervisor_identity(config) is not None
+
+
+def supervisor_elsewhere(config: WorkflowConfig) -> Identity | None:
+    """The supervisor that the records name, if it is one of another host. It may be dead."""
+    identity = _supervisor(records(config))
+    return identity if identity is not None and identity.is_elsewhere else None
+
+
+def _supervisor(runtime: Runtime) -> Identity | None:
+    return recorded_identity(runtime, runtime.record(SUPERVISOR))
+
+
+def refuse_guests(config: WorkflowConfig) -> None:
+    """Raise ``MotokoError`` if another account supervises the workflow: its daemons obey that."""
+    account = other_account(config.directory)
+    if account is not None and (is_running(config) or living_daemons(records(config))):
+        raise MotokoError(
+            f"{config.directory} is supervised by {account}, and this account "
+            f"({name_of(os.getuid())}) may only look at it: ps, info, explain, logs",
+            hint=f"ask {account}, or work in a copy of the directory",
+        )
+
+
+def living_daemons(runtime: Runtime) -> list[LivingDaemon]:
+    """The workflow's daemons that live on this host, by name: those that their records name.
+
+    Where the supervisor was killed, also those that it has started and that have no record yet.
+    """
+    supervisor = _supervisor(runtime)
+    was_killed = supervisor is not None and supervisor.is_here and not supervisor.alive
+    living = [LivingDaemon(*named) for named in unrecorded_daemons(runtime)] if was_killed else []
+    for path in sorted((runtime.wf / "daemons").glob("*.json")):
+        identity = recorded_identity(runtime, path)
+        name = str((read_json(path) or {}).get("name", ""))
+        if identity is not None and identity.alive and name not in ("", SUPERVISOR):
+            living.append(LivingDaemon(name, identity))
+    return sorted(set(living), key=lambda daemon: daemon.name)
+
+
+def remove_leftovers(config: WorkflowConfig, runtime: Runtime) -> None:
+    """Remove the records of what has ended, and the sockets. The caller holds the lock."""
+    living = {runtime.record(daemon.name) for daemon in living_daemons(runtime)}
+    # Also what somebody who was killed has written in part.
+    ended = {*(runtime.wf / "daemons").glob("*.json*")} - living
+    for path in ended if living else {*ended, *runtime.wf.glob(f"*{runtime.restarts.name}*")}:
+        with contextlib.suppress(OSError):  # a read-only disk: they do no harm
+            path.unlink()
+    if living:
+        return  # something cannot even be killed (a hung file system): it may hold a socket
+    leave_to_blackdynamite(config, runtime)
+    remove_sockets(config, runtime)
+
+
+def remove_sockets(config: WorkflowConfig, runtime: Runtime) -> None:
+    """Remove the sockets of a workflow whose daemons have ended, and their place."""
+    with contextlib.suppress(OSError):  # a cleaner of temporary files was faster
+        for path in runtime.sockets.iterdir():
+            if path.is_socket():
+                path.unlink(missing_ok=True)
+        runtime.owner.unlink(missing_ok=True)
+        # A directory that the user has named is the user's.
+        if config.runtime_dir is None and not any(runtime.sockets.iterdir()):
+            runtime.sockets.rmdir()
+
+
+def leave_to_blackdynamite(config: WorkflowConfig, runtime: Runtime) -> None:
+    """Where no server runs, have BlackDynamite's commands start one, as they do without zeo.conf.
+
+    In jobs of a batch system, which may go on, they must not.
+    """
+    for study in config.studies.values():
+        conf = study.database.server_config
+        with contextlib.suppress(OSError):
+            address = read_address(conf)
+            if address is None or not address.startswith("/"):
+                continue
+            # Of an earlier boot, perhaps.
+            is_gone = Path(address) == runtime.zeo(study.name) or not Path(address).exists()
+            if study.is_local and study.generator == LOCAL and is_gone:
+                conf.unlink()

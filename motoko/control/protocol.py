@@ -1,0 +1,380 @@
+"""What a workflow's supervisor can be asked, and what it answers. Used by both ends.
+
+A request is one line of JSON on the control socket, an object whose ``command`` says what it is;
+the answer is one line, too. Each request names its answer: ``StopRequest(Request[Stopping])``. What
+cannot be granted is answered by a :class:`Refusal`. Fields may be added, with a default: both ends
+ignore those that they do not know.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar, get_args
+
+import msgspec
+
+from motoko.config.daemon_kinds import subject_of
+from motoko.errors import MotokoError
+from motoko.host.directories import DirectoryIdentity
+
+AnswerT = TypeVar("AnswerT")
+Slots = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Refused(MotokoError):
+    """The supervisor does not do what it was asked for; the message says why."""
+
+
+class OtherWorkflow(MotokoError):
+    """Who has answered is another workflow's supervisor."""
+
+
+# Answers
+
+
+class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why nothing was done.
+
+    Attributes:
+        is_other: whether that is because another workflow's supervisor was meant.
+    """
+
+    error: str
+    is_other: bool = False
+
+
+class SupervisorInfo(msgspec.Struct, frozen=True):
+    """What a supervisor says of itself.
+
+    Attributes:
+        state: ``starting``, ``ready``, ``degraded`` or ``stopping``.
+        uptime_s: how long it has been running, in seconds.
+    """
+
+    pid: int | None
+    host: str | None
+    state: str
+    uptime_s: float | None
+
+
+class DaemonInfo(msgspec.Struct, frozen=True):
+    """What a supervisor says of a daemon.
+
+    Attributes:
+        kind: one of :mod:`motoko.config.daemon_kinds`.
+        state: ``starting``, ``ready``, ``backoff``, ``failed``, ``stopping``, ``stopped`` or
+            ``ended``.
+        uptime_s: how long it has been running, in seconds.
+        restarts: how often it has died.
+        last_exit: why it ended the last time.
+        log: the path of its log.
+        detail: what it is doing, in a few words.
+        counts: the same in figures, while it is ready.
+        trouble: what keeps it from getting on now; it tries again by itself.
+    """
+
+    name: str
+    kind: str
+    pid: int | None
+    state: str
+    uptime_s: float | None
+    restarts: int | None
+    last_exit: str | None
+    log: str
+    detail: str = ""
+    counts: dict[str, int] = {}
+    trouble: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What follows the colon in its name: a study or a run_name."""
+        return subject_of(self.name)
+
+
+class OrchestratorInfo(msgspec.Struct, frozen=True):
+    """What a process that awaits runs has said of itself: see ``OrchestratorStatus``."""
+
+    run_name: str
+    pid: int
+    host: str
+    waiting: list[str] = []
+    awaits: int = 0
+    since: float | None = None
+    counts: dict[str, int] = {}
+    runs: list[str] = []
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What a supervisor says of itself and of its daemons."""
+
+    workflow: str
+    supervisor: SupervisorInfo
+    daemons: list[DaemonInfo]
+    orchestrators: list[OrchestratorInfo] = []
+
+    def daemon(self, name: str) -> DaemonInfo | None:
+        """The daemon of that name, if there is one."""
+        return next((daemon for daemon in self.daemons if daemon.name == name), None)
+
+    def of_kind(self, kind: str, study: str | None = None) -> list[DaemonInfo]:
+        """The daemons of a kind: all of them, or a study's."""
+        return [
+            daemon
+            for daemon in self.daemons
+            if daemon.kind == kind and study in (None, daemon.subject)
+        ]
+
+
+class Stopping(msgspec.Struct, frozen=True):
+    """The workflow is being stopped."""
+
+    stopping: bool = True
+
+
+class LaunchersAdded(msgspec.Struct, frozen=True):
+    """The daemons that are started for it, or again with other options; no others are there."""
+
+    added: list[str]
+    restarted: list[str] = []
+
+
+class DaemonsRetried(msgspec.Struct, frozen=True):
+    """The daemons that are started again."""
+
+    retried: list[str]
+
+
+class DaemonsStarted(msgspec.Struct, frozen=True):
+    """The daemons that are started."""
+
+    started: list[str]
+
+
+class DaemonsStopping(msgspec.Struct, frozen=True):
+    """The daemons that are being stopped, or were already."""
+
+    stopping: list[str]
+
+
+class DaemonsRestarting(msgspec.Struct, frozen=True):
+    """The daemons that are being replaced, with their present pids."""
+
+    restarting: dict[str, int | None]
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who is the orchestrator of a run_name already."""
+
+    host: str
+    pid: int | None = None
+
+
+class OrchestratorStarted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The daemons that are started; or who holds the run_name, and nothing is started."""
+
+    started: list[str] | None = None
+    held_by: Holder | None = None
+
+
+class LaunchersPaused(msgspec.Struct, frozen=True):
+    """The studies whose launchers start nothing more, whoever has asked for that."""
+
+    paused: list[str]
+
+
+# Requests
+
+
+class Request(msgspec.Struct, Generic[AnswerT], frozen=True, tag_field="command"):
+    """What can be asked; each is answered as it says."""
+
+
+class StatusRequest(Request[Status], frozen=True, tag="status"):
+    """How is it?"""
+
+
+class WatchRequest(Request[Status], frozen=True, tag="watch"):
+    """How is it, now and at each change: a line each, until the client closes the connection.
+
+    Changes that come close together are told together. A supervisor that is well says something
+    every ``WATCH_SILENCE_S`` at least.
+    """
+
+
+class StopRequest(Request[Stopping], frozen=True, tag="stop"):
+    """Stop all daemons, then the supervisor.
+
+    Attributes:
+        by: who wants it, for those who wait for something.
+    """
+
+    by: str = ""
+
+
+class AddLaunchersRequest(Request[LaunchersAdded], frozen=True, tag="add_launchers"):
+    """Have the launchers of some studies, or of all; with what they need.
+
+    Attributes:
+        slots: how many runs at the same time, in nproc; ``None`` for motoko.yaml's.
+        studies: whose launchers; ``None`` for all.
+        generator: in place of motoko.yaml's.
+    """
+
+    slots: Slots | None = None
+    studies: list[str] | None = None
+    generator: str | None = None
+
+
+class RetryFailedRequest(Request[DaemonsRetried], frozen=True, tag="retry_failed"):
+    """Start again what was given up or stopped; launchers that were stopped are forgotten."""
+
+
+class StartDaemonsRequest(Request[DaemonsStarted], frozen=True, tag="start_daemons"):
+    """Start daemons, and what they need."""
+
+    names: list[str]
+
+
+class StopDaemonsRequest(Request[DaemonsStopping], frozen=True, tag="stop_daemons"):
+    """Stop daemons until they are asked for again.
+
+    Attributes:
+        end_runs: whether launchers end their local runs, or leave them to their successors.
+    """
+
+    names: list[str]
+    end_runs: bool = True
+
+
+class RestartDaemonsRequest(Request[DaemonsRestarting], frozen=True, tag="restart_daemons"):
+    """Replace daemons by new ones, and start those that are not running."""
+
+    names: list[str]
+
+
+class StartOrchestratorRequest(Request[OrchestratorStarted], frozen=True, tag="start_orchestrator"):
+    """Start a detached orchestrator.
+
+    Attributes:
+        file: see :func:`motoko.control.detached_requests.propose`.
+    """
+
+    file: str
+
+
+class ProcessInfo(msgspec.Struct, frozen=True):
+    """A process, as :class:`motoko.host.identity.Identity` knows it."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    host: str
+    namespace: str = ""
+
+
+class PauseLaunchersRequest(Request[LaunchersPaused], frozen=True, tag="pause_launchers"):
+    """Have launchers start nothing more, as long as ``holder`` lives and has not resumed them.
+
+    To ask again changes nothing. Several holders may pause the same launchers: they are resumed
+    when the last of them is done.
+
+    Attributes:
+        holder: the process for whose sake that is.
+        studies: whose launchers; ``None`` for all.
+    """
+
+    holder: ProcessInfo
+    studies: list[str] | None = None
+
+
+class ResumeLaunchersRequest(Request[LaunchersPaused], frozen=True, tag="resume_launchers"):
+    """Take back what ``holder`` has asked for; what others have paused stays so."""
+
+    holder: ProcessInfo
+
+
+AnyRequest = (
+    StatusRequest
+    | WatchRequest
+    | StopRequest
+    | AddLaunchersRequest
+    | RetryFailedRequest
+    | StartDaemonsRequest
+    | StopDaemonsRequest
+    | RestartDaemonsRequest
+    | StartOrchestratorRequest
+    | PauseLaunchersRequest
+    | ResumeLaunchersRequest
+)
+
+# A supervisor that is watched says something every so often (seconds), news or not.
+WATCH_SILENCE_S = 1.0
+
+COMMANDS = tuple(str(request.__struct_config__.tag) for request in get_args(AnyRequest))
+_request_decoder = msgspec.json.Decoder(AnyRequest)
+
+
+class _Command(msgspec.Struct):
+    command: str
+
+
+class _Addressed(msgspec.Struct):
+    workflow: DirectoryIdentity | None = None
+
+
+class _Error(msgspec.Struct):
+    error: str | None = None
+    is_other: bool = False
+
+
+def encoded(message: msgspec.Struct | dict[str, Any]) -> bytes:
+    """A request or an answer as its line."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+def addressed(request: Request[Any], workflow: DirectoryIdentity) -> bytes:
+    """A request as its line, for the supervisor of the workflow in a directory and no other."""
+    return encoded({**msgspec.to_builtins(request), "workflow": workflow.to_dict()})
+
+
+def addressee(line: bytes) -> DirectoryIdentity | None:
+    """Whose supervisor a request is for; ``None`` if it does not say."""
+    try:
+        return msgspec.json.decode(line, type=_Addressed).workflow
+    except (ValueError, RecursionError):  # what is wrong with it, `decoded_request` tells
+        return None
+
+
+def decoded_request(line: bytes) -> AnyRequest:
+    """The request in a line; raises ``Refused``, which says what is wrong with it."""
+    try:
+        command = msgspec.json.decode(line, type=_Command).command
+    except msgspec.ValidationError as error:
+        raise Refused('the request has to be an object with a "command"') from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"the request is no JSON: {error}") from error
+    except RecursionError as error:
+        raise Refused("the request is nested too deeply") from error
+    if command not in COMMANDS:
+        raise Refused(f"unknown command: {command}")
+    try:
+        return _request_decoder.decode(line)
+    except msgspec.ValidationError as error:
+        raise Refused(f"{command}: {error}") from error
+
+
+def decoded_answer(line: bytes, request: Request[AnswerT]) -> AnswerT:
+    """The answer to a request.
+
+    Raises:
+        Refused: nothing was done; the message says why.
+        OtherWorkflow: it has reached another workflow's supervisor.
+        ValueError: the line is no answer to it.
+    """
+    refusal = msgspec.json.decode(line, type=_Error)
+    if refusal.is_other:
+        raise OtherWorkflow(refusal.error or "")
+    if refusal.error is not None:
+        raise Refused(refusal.error)
+    (base,) = type(request).__orig_bases__  # type: ignore[attr-defined]  # Request[its answer]
+    answer: AnswerT = msgspec.json.decode(line, type=get_args(base)[0])
+    return answer

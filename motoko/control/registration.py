@@ -1,0 +1,43 @@
+"""One orchestrator per run_name, and who it is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from motoko.control.daemon_records import living_orchestrators, record_text
+from motoko.errors import OrchestratorRunning
+from motoko.host.files import kept_file, read_json
+from motoko.host.locks import locked_if_free
+from motoko.layout import Runtime, file_name
+
+
+@contextlib.contextmanager
+def registered(runtime: Runtime, run_name: str) -> Iterator[None]:
+    """Be the orchestrator of a run_name while the block runs; ``motoko ps`` shows it.
+
+    Raises ``OrchestratorRunning`` if there is one already.
+    """
+    record = runtime.wf / "orchestrators" / f"{file_name(run_name)}.json"
+    with locked_if_free(runtime.lock(f"run_name:{run_name}")) as is_ours:
+        if not is_ours:
+            raise held(run_name, read_json(record) or {})
+        with kept_file(record, record_text(runtime, run_name=run_name)):
+            yield
+
+
+def refuse_held(runtime: Runtime, run_name: str) -> None:
+    """Raise ``OrchestratorRunning`` if a run_name has an orchestrator already."""
+    for name, who in living_orchestrators(runtime):
+        if name == run_name:
+            raise held(run_name, who.to_dict())
+
+
+def held(run_name: str, by: Mapping[str, Any]) -> OrchestratorRunning:
+    """The error that says who is the orchestrator of a run_name."""
+    return OrchestratorRunning(
+        f"an orchestrator with run_name {run_name!r} is running already "
+        f"(pid {by.get('pid') or '?'} on {by.get('host', '?')})",
+        hint="choose another --run_name, or wait for it: `motoko ps` shows it",
+    )

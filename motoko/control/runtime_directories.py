@@ -1,0 +1,232 @@
+"""Making a workflow's directories for its sockets, records, locks and logs, and keeping them.
+
+Where they are is :mod:`motoko.layout`'s to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from motoko.config import WorkflowConfig
+from motoko.errors import MotokoError
+from motoko.host.directories import DirectoryIdentity, is_private, keeps_names
+from motoko.host.files import read_json, write_atomically
+from motoko.host.locks import locked
+from motoko.layout import (
+    SOCKET_PATH_MAX,
+    Runtime,
+    digest,
+    is_owned,
+    locate,
+    owns_wf,
+    recorded_directory,
+    recorded_sockets,
+)
+
+_LONGEST_NAME = len("zeo-0123456789abcdef")
+
+
+def _ignore(line: str) -> None:
+    """The default of what is said."""
+
+
+def prepare(config: WorkflowConfig, say: Callable[[str], None] = _ignore) -> Runtime:
+    """Make the workflow's runtime directories, and record where the sockets are.
+
+    Returns the recorded place if it still serves. What another directory's ``.wf`` has left there,
+    of which this one is a copy, is removed, but for its logs. Raises ``MotokoError`` if no place
+    can be made.
+
+    Args:
+        config: the workflow.
+        say: gets a line if the directory was copied, or moved.
+    """
+    wanted = config.runtime_dir
+    wf = config.directory / ".wf"
+    try:
+        for path in (wf, wf / "locks"):
+            path.mkdir(exist_ok=True)
+        with locked(wf / "locks" / "place"):
+            _settle(config.directory, say)
+            runtime = locate(config)
+            if runtime is None or wanted not in (None, runtime.sockets, runtime.sockets.parent):
+                runtime = _make_socket_directory(config)
+            for name in ("log", "daemons", "orchestrators"):
+                (wf / name).mkdir(exist_ok=True)
+            _record(runtime)
+            own(runtime)
+    except OSError as error:
+        raise unwritable(Runtime(config.directory, wf), error) from error
+    return runtime
+
+
+def _record(runtime: Runtime) -> None:
+    write_atomically(runtime.wf / "runtime", f"{runtime.sockets}\n")
+
+
+def keep_record(runtime: Runtime) -> bool:
+    """Record again where the sockets are, if that was lost; whether it was. Raises ``OSError``."""
+    lost = recorded_sockets(runtime.directory) is None
+    if lost:
+        _record(runtime)
+    return lost
+
+
+def _settle(directory: Path, say: Callable[[str], None]) -> None:
+    """Have ``.wf`` belong to the directory that it is in."""
+    wf, here = directory / ".wf", DirectoryIdentity.of(directory)
+    recorded = recorded_directory(directory)
+    copied = not owns_wf(directory)
+    if copied or (recorded is not None and recorded.path != here.path):
+        before = recorded.path if recorded else "another directory"
+        if not copied:
+            what = f"was moved (from {before})"
+        elif before == here.path:
+            what = "was restored, or made again"
+        else:
+            what = f"is a copy of {before}"
+        detached = any((wf / "detached").glob("*.json"))
+        also = ", and detached orchestrators are not started again" if detached else ""
+        say(f"{directory} {what}: its workflow starts afresh{also}")
+        _forget(wf, copied=copied)
+    if recorded != here:
+        write_atomically(wf / "directory.json", json.dumps(here.to_dict()))
+
+
+def _forget(wf: Path, *, copied: bool) -> None:
+    """Remove what is true of another place only; in a copy, of other processes as well."""
+    for name in ("detached", *(("daemons", "orchestrators") if copied else ())):
+        shutil.rmtree(wf / name, ignore_errors=True)
+    for name in ("config.json", "restarts.json", "paused.json", *(("runtime",) if copied else ())):
+        (wf / name).unlink(missing_ok=True)
+
+
+def own(runtime: Runtime) -> None:
+    """Have the sockets' directory say whose it is, if it does not yet.
+
+    Raises ``MotokoError`` if another workflow was faster, ``OSError`` if it cannot be written.
+    """
+    owned, here = is_owned(runtime), DirectoryIdentity.of(runtime.directory)
+    text = json.dumps(here.to_dict())
+    if owned is not None:
+        if read_json(runtime.owner) != here.to_dict():  # another's, or before it was moved
+            write_atomically(runtime.owner, text)
+    else:
+        runtime.owner.unlink(missing_ok=True)  # not even whole
+        draft = runtime.owner.with_name(f".{runtime.owner.name}.{os.getpid()}")
+        draft.write_text(text)
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, runtime.owner)
+        draft.unlink()
+        if not is_owned(runtime):
+            raise MotokoError(
+                f"{runtime.sockets} was taken by another workflow just now", hint="call it again"
+            )
+
+
+def keep_for(directory: Path, runtime: Runtime) -> None:
+    """Keep a workflow's place for sockets for it, where it was moved to; if that can be."""
+    with contextlib.suppress(OSError):
+        runtime.sockets.mkdir(mode=0o700, exist_ok=True)
+        if is_private(runtime.sockets) and not runtime.owner.exists():
+            text = json.dumps(DirectoryIdentity.of(directory).to_dict())
+            write_atomically(runtime.owner, text)
+
+
+def unwritable(runtime: Runtime, error: OSError) -> MotokoError:
+    """What to raise if ``.wf`` cannot be written."""
+    return MotokoError(
+        f"cannot write into {runtime.wf}: {error.strerror}",
+        hint="make the workflow's directory writable, and check quota and free space",
+    )
+
+
+def remake_sockets(runtime: Runtime) -> bool:
+    """Make the sockets' directory again where it was; whether it is there, and ours alone."""
+    with contextlib.suppress(FileExistsError):
+        runtime.sockets.parent.mkdir(mode=0o700, parents=True)
+    if not keeps_names(runtime.sockets.parent):
+        return False
+    with contextlib.suppress(FileExistsError):
+        runtime.sockets.mkdir(mode=0o700)
+    if not is_private(runtime.sockets) or is_owned(runtime) is False:
+        return False
+    own(runtime)
+    return True
+
+
+def _make_socket_directory(config: WorkflowConfig) -> Runtime:
+    """A place for sockets that is this workflow's alone, now that it says so.
+
+    It is named after the directory, and not after its path: runs of one that was moved find their
+    server again there, and never that of another which has taken its place.
+    """
+    here = DirectoryIdentity.of(config.directory)
+    named = digest(f"{here.device} {here.inode}")
+    if config.runtime_dir is not None:
+        path = _made(config.runtime_dir)
+        if not _can_be_owned(Runtime(config.directory, path)):
+            # Another workflow has the same runtime_dir: each has a part of it.
+            path = _made(path / named[:8])
+    else:
+        try:
+            path = _make_temporary(config.directory, named)
+        except OSError as error:
+            raise MotokoError(
+                f"no directory for sockets can be made: {error}",
+                hint="set TMPDIR, or runtime_dir in motoko.yaml, to a place on a local disk that "
+                "you can write to",
+            ) from error
+    if len(os.fsencode(path)) + 1 + _LONGEST_NAME > SOCKET_PATH_MAX:
+        raise MotokoError(
+            f"the directory for sockets is too long for Unix sockets: {path}",
+            hint="set runtime_dir in motoko.yaml to a short path on a local disk",
+        )
+    return Runtime(config.directory, path)
+
+
+def _made(path: Path) -> Path:
+    """A directory that the user wants for sockets, made if it is missing."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MotokoError(
+            f"runtime_dir {path} cannot be made: {error.strerror}",
+            hint="name another directory in motoko.yaml",
+        ) from error
+    if not is_private(path):
+        raise MotokoError(
+            f"runtime_dir {path} can be entered by others",
+            hint=f"chmod 700 {path}, or name another directory in motoko.yaml",
+        )
+    return path
+
+
+def _can_be_owned(runtime: Runtime) -> bool:
+    """Whether nobody else has a place for sockets; whose directory is gone has it no more."""
+    owner = DirectoryIdentity.from_dict(read_json(runtime.owner))
+    if owner is None or owner.is_at(runtime.directory):
+        return True
+    if owner.is_at(Path(owner.path)):
+        return False
+    return not any(path.is_socket() for path in runtime.sockets.iterdir())
+
+
+def _make_temporary(directory: Path, name: str) -> Path:
+    parent = Path(tempfile.gettempdir()) / f"motoko-{os.getuid()}"
+    path = parent / name
+    with contextlib.suppress(FileExistsError):
+        parent.mkdir(mode=0o700)
+    if is_private(parent):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        if is_private(path) and _can_be_owned(Runtime(directory, path)):
+            return path
+    # Somebody else holds the name: take a fresh one that nobody can guess.
+    return Path(tempfile.mkdtemp(prefix=f"motoko-{os.getuid()}-"))

@@ -1,0 +1,57 @@
+"""A study's base, whoever serves it: from its server, or from its file where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from motoko.config import StudyConfig, WorkflowConfig
+from motoko.config.daemon_kinds import ZEO, daemon_of
+from motoko.control import client, daemon_records, supervisor_lock
+from motoko.errors import NotCreated
+from motoko.layout import locate, other_account
+from motoko.store.base import StudyBase, connect, open_file
+
+
+@contextlib.contextmanager
+def opened(
+    config: WorkflowConfig, study: StudyConfig, *, read_only: bool = False
+) -> Iterator[StudyBase]:
+    """A study's base: from its server if one is to be there, else from its file.
+
+    Raises ``NotCreated``, or ``StudyUnavailable`` if the server does not answer or if somebody
+    else has the file.
+    """
+    if study.is_local and not study.created:
+        raise NotCreated(f"study {study.name} has no database yet", hint="run `motoko create`")
+    if study.is_local and is_served(config, study):
+        if read_only and locate(config) is None and other_account(config.directory):
+            base = open_file(study, read_only=True)  # its server is not for us
+        else:
+            daemon_records.refuse_guests(config)
+            base = connect(study, locate(config))
+    elif not study.is_local:
+        base = connect(study, locate(config))
+    else:
+        if not read_only:
+            supervisor_lock.refuse_elsewhere(config)
+        base = open_file(study, read_only=read_only)
+    try:
+        yield base
+    finally:
+        base.close()
+
+
+def is_served(config: WorkflowConfig, study: StudyConfig) -> bool:
+    """Whether a local study has a ZEO server, or will have one again in a moment."""
+    name = daemon_of(ZEO, study.name)
+    if any(
+        daemon.name == name
+        for daemon in daemon_records.living_daemons(daemon_records.records(config))
+    ):
+        return True
+    if not daemon_records.is_running(config):
+        return False
+    status = client.supervisor_status(config)
+    server = status.daemon(name) if status else None
+    return server is None or server.state not in ("stopped", "failed")

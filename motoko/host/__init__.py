@@ -1,0 +1,1 @@
+"""What this machine gives: processes, clock, locks, files, logs."""

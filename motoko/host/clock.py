@@ -1,0 +1,25 @@
+"""Periodic work, done by all processes of the machine at the same moments.
+
+An idle workflow costs wake-ups; one wake-up for several timers costs less than several.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from motoko.host.identity import Identity
+
+# Heartbeats are what an idle workflow costs. The supervisor calls 10 s without one "silent".
+HEARTBEAT_S = 4.0
+
+
+def until_next(period: float) -> float:
+    """Seconds until the next multiple of ``period`` seconds on the machine's monotonic clock."""
+    return period - time.monotonic() % period
+
+
+def uptime_s(identity: Identity) -> float:
+    """How long a process of this host has been running, in seconds, to a hundredth."""
+    started = identity.start_ticks / os.sysconf("SC_CLK_TCK")
+    return round(max(time.clock_gettime(time.CLOCK_BOOTTIME) - started, 0.0), 2)

@@ -1,0 +1,82 @@
+"""Files that others read at any time: replaced as a whole, read as far as they are there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_STALE_TRIES = 3
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content: readers see the old or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def kept_file(path: Path, text: str) -> Iterator[None]:
+    """Have a file with a content as long as the block runs.
+
+    A forked child that leaves the block leaves it there: it is its parent's.
+    """
+    writer = os.getpid()
+    write_atomically(path, text)
+    try:
+        yield
+    finally:
+        if os.getpid() == writer:
+            path.unlink(missing_ok=True)
+
+
+def contents(path: Path) -> bytes | None:
+    """What is in a file, or ``None`` if there is none.
+
+    One that another host replaces meanwhile (``ESTALE``) is opened again. Raises ``OSError`` where
+    it cannot be read now (``EACCES``, ``EIO``): that says nothing of what is in it.
+    """
+    for _ in range(_STALE_TRIES):
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object from a file, or ``None`` if there is none.
+
+    None is what is missing, cut short, no JSON, no object, or no text at all. Raises ``OSError``
+    as :func:`contents` does.
+    """
+    text = contents(path)
+    try:
+        data = json.loads(text) if text is not None else None
+    except ValueError:  # also of bytes that are no text
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def end_of(path: Path, size: int = 20_000) -> str:
+    """The last bytes of a file as text; empty if it cannot be read, or is not here."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - size))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

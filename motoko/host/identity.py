@@ -1,0 +1,189 @@
+"""Who a process is: pid and its namespace, start ticks and boot, never the pid alone.
+
+A pid is reused after a process has ended, ``create_time()`` moves with NTP, and a workflow's
+directory may be seen from several login nodes, from a container or after a reboot. Only all
+together name one process for ever. A host's name is there to be shown: it may change meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from motoko.errors import MotokoError
+
+
+class KernelTooOld(MotokoError):
+    """The kernel, or what keeps a container from it, lacks what Motoko needs."""
+
+
+def check_kernel() -> None:
+    """Raise ``KernelTooOld`` where a process cannot be signalled for sure: Linux before 5.3."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError) as error:
+        raise KernelTooOld(
+            f"this system has no pidfd_open ({platform.system()} {platform.release()})",
+            hint="Motoko needs Linux 5.3 or newer; in a container, one that lets it through",
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """The kernel's identifier of the present boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@lru_cache(maxsize=1)
+def pid_namespace() -> str:
+    """What our pids count in: a container has its own. Empty where that is not known."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; ``None`` if it is gone or a zombie.
+
+    Also of another user's where the system hides those: nothing of ours is among them.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    return ticks_in(stat)
+
+
+def ticks_in(stat: bytes) -> int | None:
+    """When the process of a line of ``/proc/<pid>/stat`` started; ``None`` of a zombie.
+
+    Raises ``ValueError`` if it is no such line, or a part of one.
+    """
+    fields = fields_in(stat)
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def fields_in(stat: bytes) -> list[bytes]:
+    """What follows the command's name in a line of ``/proc/<pid>/stat``: its state, its parent...
+
+    Raises ``ValueError`` if it is no such line, or a part of one.
+    """
+    # The command name, in parentheses, may hold anything, spaces and parentheses too.
+    fields = stat.rpartition(b")")[2].split()
+    if len(fields) < 20:
+        raise ValueError(f"no line of /proc/<pid>/stat: {stat!r}")
+    return fields
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One process, for ever."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+    host: str = field(compare=False)
+    namespace: str = field(default="", compare=False)  # empty: of an earlier version
+
+    @classmethod
+    def of(cls, pid: int) -> Identity | None:
+        """The identity of a living process of this host, or ``None`` if there is none."""
+        ticks = start_ticks(pid)
+        if ticks is None:
+            return None
+        return cls(pid, ticks, boot_id(), socket.gethostname(), pid_namespace())
+
+    @classmethod
+    def mine(cls) -> Identity:
+        """The identity of the calling process."""
+        me = cls.of(os.getpid())
+        assert me is not None  # the caller is alive
+        return me
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Identity:
+        """The inverse of :meth:`to_dict`; ``KeyError`` or ``ValueError`` on other mappings."""
+        return cls(
+            int(data["pid"]),
+            int(data["start_ticks"]),
+            str(data["boot_id"]),
+            str(data["host"]),
+            str(data.get("namespace", "")),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a mapping that JSON can hold."""
+        return asdict(self)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it ran on this host since its last boot, whatever the host's name was then."""
+        if self.boot_id != boot_id():
+            return False
+        if self.namespace:
+            return self.namespace == pid_namespace()
+        return self.host == socket.gethostname() or start_ticks(self.pid) == self.start_ticks
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it ran on another host, or in a container: nobody here knows whether it lives."""
+        same_boot = self.boot_id == boot_id()
+        return not self.is_here and (same_boot or self.host != socket.gethostname())
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process lives, on this host. Processes elsewhere count as dead."""
+        return self.is_here and start_ticks(self.pid) == self.start_ticks
+
+    def open_pidfd(self) -> int | None:
+        """A pidfd of this very process, or ``None`` if it is gone. The caller closes it."""
+        if not self.is_here:
+            return None
+        try:
+            fd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return None
+        # Checked after opening: from here on the descriptor can mean no other process.
+        if start_ticks(self.pid) != self.start_ticks:
+            os.close(fd)
+            return None
+        return fd
+
+    def signal(self, number: int = signal.SIGTERM) -> bool:
+        """Signal this very process; ``False`` if it is gone, or is another user's by now."""
+        fd = self.open_pidfd()
+        if fd is None:
+            return False
+        try:
+            signal.pidfd_send_signal(fd, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+
+def gone(identities: Sequence[Identity], timeout: float) -> bool:
+    """Whether all these processes have ended, waiting at most ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    for identity in identities:
+        pidfd = identity.open_pidfd()
+        if pidfd is None:
+            continue
+        try:
+            patience = max(deadline - time.monotonic(), 0)
+            if not select.select([pidfd], [], [], patience)[0]:
+                return False
+        finally:
+            os.close(pidfd)
+    return True

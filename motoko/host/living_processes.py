@@ -1,0 +1,112 @@
+"""The living processes of this machine: who they are, and whose they may be. One scan of /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from motoko.host.identity import Identity, boot_id, fields_in, pid_namespace
+
+
+@dataclass(frozen=True)
+class Process:
+    """One living process.
+
+    Attributes:
+        parent: the pid of who has started it, or of who has inherited it.
+        session: the number of its session: the pid of who has begun that.
+    """
+
+    identity: Identity
+    parent: int
+    session: int
+
+
+def processes() -> list[Process]:
+    """All that can be seen; zombies are none."""
+    here, boot, namespace = socket.gethostname(), boot_id(), pid_namespace()
+    table = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = fields_in(Path(entry.path, "stat").read_bytes())
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has just ended, or is hidden
+        if fields[0] not in (b"Z", b"X"):
+            identity = Identity(int(entry.name), int(fields[19]), boot, here, namespace)
+            table.append(Process(identity, int(fields[1]), int(fields[3])))
+    return table
+
+
+def session_members(*sessions: int) -> list[tuple[Identity, int]]:
+    """The living processes of some sessions, each with its session."""
+    return [
+        (process.identity, process.session)
+        for process in processes()
+        if process.session in sessions
+    ]
+
+
+def variable(pid: int, name: str) -> str | None:
+    """A variable of the environment that a process was started with.
+
+    ``None`` if it was started without, has ended, or does not show it: another user's, say, or one
+    that has written something else in its place.
+    """
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    beginning = f"{name}=".encode()
+    for entry in environment.split(b"\0") if beginning in environment else []:
+        if entry.startswith(beginning):
+            return os.fsdecode(entry.removeprefix(beginning))
+    return None
+
+
+def command_line(identity: Identity) -> list[str]:
+    """A process's program and arguments; empty if it is gone."""
+    try:
+        command = Path(f"/proc/{identity.pid}/cmdline").read_bytes().split(b"\0")[:-1]
+    except OSError:
+        return []
+    return [os.fsdecode(argument) for argument in command] if identity.alive else []
+
+
+def working_directory(pid: int) -> str | None:
+    """Where a process works; ``None`` if it is gone, or another user's."""
+    try:
+        return str(Path(f"/proc/{pid}/cwd").readlink())
+    except OSError:
+        return None
+
+
+def loads(identity: Identity, part: str) -> bool:
+    """Whether a process has loaded a library whose path has such a part, as far as it shows it."""
+    try:
+        return part in Path(f"/proc/{identity.pid}/maps").read_text(errors="replace")
+    except OSError:
+        return False
+
+
+def own_commands() -> Iterator[tuple[Identity, list[str]]]:
+    """Our user's living processes, each with its command line."""
+    for process in processes():
+        with contextlib.suppress(OSError):  # it has just ended
+            if Path(f"/proc/{process.identity.pid}").stat().st_uid == os.getuid():
+                yield process.identity, command_line(process.identity)
+
+
+def processes_with(*arguments: str) -> list[tuple[Identity, list[str]]]:
+    """Our living processes whose program has these first arguments and more, with all of them."""
+    count = len(arguments)
+    return [
+        (identity, texts)
+        for identity, (_, *texts) in ((who, line) for who, line in own_commands() if line)
+        if tuple(texts[:count]) == arguments and len(texts) > count
+    ]

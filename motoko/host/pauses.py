@@ -1,0 +1,31 @@
+"""Pauses between attempts: each up to twice as long as the one before."""
+
+from __future__ import annotations
+
+import random
+
+
+class Pauses:
+    """How long to wait before each further attempt, in seconds.
+
+    Pauses are drawn from the upper half of what is due, so that those who have met do not meet
+    again.
+
+    Args:
+        first: the longest that the first pause may be.
+        longest: what no pause exceeds.
+    """
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self._due = first
+
+    def next(self) -> float:
+        """The next pause."""
+        due, self._due = self._due, min(2 * self._due, self._longest)
+        return random.uniform(due / 2, due)
+
+    def restart(self) -> None:
+        """Begin with the first one again."""
+        self._due = self._first

@@ -1,0 +1,116 @@
+"""Limits of processes: how many files and processes they may have, and one that marks them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from motoko.errors import MotokoError
+
+_RAISED = (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)
+# RLIMIT_LOCKS: Linux keeps it, hands it on and shows it, and has not heeded it since 2.4.25.
+_INERT = 10
+_INERT_SHOWN = b"Max file locks"
+
+NO_ROOM = "it may start no more processes or threads now (see `ulimit -u`)"
+
+
+class NoRoom(MotokoError):
+    """This process may start no more threads now: the machine's trouble, which may pass."""
+
+    exit_code = 71  # EX_OSERR: of a daemon that is to be started again later
+
+
+def check_threads(number: int) -> None:
+    """Raise ``NoRoom`` unless this process may start some threads now.
+
+    Libraries that start threads of their own abort the process where they cannot.
+    """
+    over = threading.Event()
+    threads = [threading.Thread(target=over.wait, daemon=True) for _ in range(number)]
+    try:
+        for thread in threads:
+            thread.start()
+    except RuntimeError as error:
+        raise NoRoom(
+            f"the limit of processes is reached: {NO_ROOM}",
+            hint="end other processes of this account, or have the limit raised",
+        ) from error
+    finally:
+        over.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+
+
+@cache
+def raise_soft_limits() -> tuple[int, int]:
+    """Raise the soft limits to the hard ones; returns that of open files as it was, both ends.
+
+    Once in the life of a process.
+    """
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in _RAISED:
+        _, hard = resource.getrlimit(limit)
+        with suppress(OSError, ValueError):  # some systems want less than they say
+            resource.setrlimit(limit, (hard, hard))
+    return before
+
+
+def restore_for(pid: int) -> None:
+    """Give a child the limit of open files that this process had at its start.
+
+    Programs that use ``select`` fail with file descriptors beyond 1023.
+    """
+    with suppress(OSError, ValueError):  # it has ended
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, raise_soft_limits())
+
+
+def spare_files() -> int:
+    """How many more files this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 1 << 30
+    used = sum(1 for _ in os.scandir(Path("/proc/self/fd")))
+    return max(0, soft - used)
+
+
+def stamp(pid: int, number: int) -> None:
+    """Give a process a number that all it starts from now on carries, for ever.
+
+    No ``setsid`` or ``exec``, no other environment, no closed file takes it away: it is the soft
+    limit of something that no kernel limits. Where that may not be set, nothing is done.
+    """
+    with suppress(OSError, ValueError):  # it has ended; or an administrator has set a hard one
+        _, hard = resource.prlimit(pid, _INERT)
+        resource.prlimit(pid, _INERT, (number, hard))
+
+
+def stamp_of(pid: int) -> int | None:
+    """The number that :func:`stamp` has given to a process of our user's, or to its ancestor.
+
+    Any other limit that somebody has set there looks alike. ``None`` if there is none, or the
+    process has ended.
+    """
+    try:
+        soft, _ = resource.prlimit(pid, _INERT)
+    except PermissionError:
+        return _stamp_shown(pid)  # of another group: `newgrp` and `sg` start such
+    except (OSError, ValueError):
+        return None
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _stamp_shown(pid: int) -> int | None:
+    directory = Path(f"/proc/{pid}")
+    with suppress(OSError):  # it has ended
+        if directory.stat().st_uid == os.getuid():
+            for line in (directory / "limits").read_bytes().splitlines():
+                soft = line.removeprefix(_INERT_SHOWN).split()[:1]
+                if line.startswith(_INERT_SHOWN) and soft and soft[0].isdigit():
+                    return int(soft[0])
+    return None

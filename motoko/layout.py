@@ -1,0 +1,175 @@
+"""Where a workflow's sockets, records, locks and logs live.
+
+Sockets live in a private directory of this host, short enough for ``sun_path`` whatever the
+workflow's own path is; everything else lives in ``.wf/`` beside ``motoko.yaml``. Which socket
+directory is in use is recorded in ``.wf/runtime``.
+
+``.wf/directory.json`` says which directory all of it belongs to, and ``workflow.json`` beside the
+sockets likewise: what was copied, cloned or restored with another directory is not this one's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from motoko.config import WorkflowConfig
+from motoko.host.accounts import name_of
+from motoko.host.directories import DirectoryIdentity, is_private
+from motoko.host.files import contents, read_json
+
+# Linux allows 107 bytes in a Unix socket's path.
+SOCKET_PATH_MAX = 107
+_LONGEST_NAME = len("zeo-0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The places of one workflow. Knows paths only; making them is
+    :mod:`motoko.control.runtime_directories`'s work."""
+
+    directory: Path
+    sockets: Path
+
+    @property
+    def wf(self) -> Path:
+        """``.wf``: records, locks, logs, ``wf.db``."""
+        return self.directory / ".wf"
+
+    @property
+    def bus_publish(self) -> str:
+        """The address that publishers connect to."""
+        return f"ipc://{self.sockets}/bus-in"
+
+    @property
+    def bus_subscribe(self) -> str:
+        """The address that subscribers connect to."""
+        return f"ipc://{self.sockets}/bus-out"
+
+    @property
+    def owner(self) -> Path:
+        """The file beside the sockets that says which directory's they are."""
+        return self.sockets / "workflow.json"
+
+    @property
+    def control(self) -> Path:
+        """The supervisor's control socket."""
+        return self.sockets / "control"
+
+    def zeo(self, study: str) -> Path:
+        """The socket of a study's ZEO server."""
+        path = self.sockets / f"zeo-{study}"
+        if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+            return path
+        return self.sockets / f"zeo-{digest(study)}"
+
+    def log(self, daemon: str) -> Path:
+        """The log file of a daemon, of the supervisor or of an orchestrator."""
+        return self.wf / "log" / f"{_daemon_file_name(daemon)}.log"
+
+    @property
+    def snapshot(self) -> Path:
+        """The file with the configuration that daemons take: see ``motoko.config.snapshot``."""
+        return snapshot_path(self.directory)
+
+    @property
+    def restarts(self) -> Path:
+        """The file in which the supervisor counts its daemons' deaths."""
+        return self.wf / "restarts.json"
+
+    def record(self, daemon: str) -> Path:
+        """The file in which a daemon notes its identity."""
+        return self.wf / "daemons" / f"{_daemon_file_name(daemon)}.json"
+
+    def lock(self, name: str) -> Path:
+        """The file whose lock says that its holder is alive."""
+        return self.wf / "locks" / _daemon_file_name(name)
+
+
+def snapshot_path(directory: Path) -> Path:
+    """Where the configuration that daemons take is, in a workflow's directory."""
+    return directory / ".wf" / "config.json"
+
+
+def file_name(name: str) -> str:
+    """A run_name as a file name: distinct names stay distinct."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    if safe == name and len(os.fsencode(name)) < 100 and not name.startswith("."):
+        return safe
+    return f"{safe[:40].lstrip('.')}-{digest(name)}"
+
+
+def _daemon_file_name(name: str) -> str:
+    """``zeo:mult`` as ``zeo-mult``: what precedes the colon is one of our own words."""
+    kind, colon, rest = name.partition(":")
+    return f"{kind}-{file_name(rest)}" if colon else kind
+
+
+def digest(text: str) -> str:
+    """A short name for a long text."""
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+
+
+def recorded_directory(directory: Path) -> DirectoryIdentity | None:
+    """Which directory a workflow's ``.wf`` says that it belongs to; ``None`` if it does not say."""
+    return DirectoryIdentity.from_dict(read_json(directory / ".wf" / "directory.json"))
+
+
+def owns_wf(directory: Path) -> bool:
+    """Whether the ``.wf`` in a workflow's directory is its own: not copied with another's content.
+
+    One of a version that did not write down whose it is names the sockets of that directory.
+    """
+    recorded = recorded_directory(directory)
+    if recorded is not None:
+        return recorded.is_at(directory)
+    sockets = recorded_sockets(directory)
+    if sockets is None or not _is_default(sockets):
+        return True
+    return sockets.name in {digest(str(path.resolve())) for path in directory.glob("*.y*ml")}
+
+
+def recorded_sockets(directory: Path) -> Path | None:
+    """What ``.wf/runtime`` names; ``None`` if nobody has written it, or not wholly."""
+    data = contents(directory / ".wf" / "runtime") or b""
+    text = os.fsdecode(data.rstrip(b"\n"))
+    return Path(text) if text.startswith("/") and "\0" not in text else None
+
+
+def _is_default(sockets: Path) -> bool:
+    """Whether a place for sockets is one that is named after a workflow."""
+    named = re.fullmatch("[0-9a-f]{16}", sockets.name)
+    return named is not None and sockets.parent.name == f"motoko-{os.getuid()}"
+
+
+def locate(config: WorkflowConfig) -> Runtime | None:
+    """The workflow's runtime as its last supervisor recorded it. Changes nothing.
+
+    Returns ``None`` if there is no record, or one that came with a copy, or if the recorded
+    directory is gone, not private, or another workflow's.
+    """
+    sockets = recorded_sockets(config.directory)
+    if sockets is None or not is_private(sockets) or not owns_wf(config.directory):
+        return None
+    runtime = Runtime(config.directory, sockets)
+    return runtime if is_owned(runtime) in (True, None) else None
+
+
+def other_account(directory: Path) -> str | None:
+    """Who supervises, or has supervised, a workflow, if that is another account than this one."""
+    try:
+        uid = (directory / ".wf" / "runtime").stat().st_uid
+    except OSError:
+        return None
+    if uid == os.getuid():
+        return None
+    return name_of(uid)
+
+
+def is_owned(runtime: Runtime) -> bool | None:
+    """Whether a workflow's sockets are its own; ``None`` if nothing says whose they are."""
+    owner = DirectoryIdentity.from_dict(read_json(runtime.owner))
+    return None if owner is None else owner.is_at(runtime.directory)

@@ -1,0 +1,97 @@
+"""Creating a workflow's studies, and resetting those that exist."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from motoko.config import StudyConfig, WorkflowConfig
+from motoko.control import supervisor_lock
+from motoko.host.accounts import own_name
+from motoko.host.locks import check_locks
+from motoko.host.terminal import confirmed
+
+if TYPE_CHECKING:
+    from motoko.store.study_database import Contents
+
+
+def existing(config: WorkflowConfig) -> dict[str, Contents]:
+    """What would be lost: the contents of the local studies that have a database."""
+    from motoko.store.study_database import contents
+
+    return {s.name: contents(s) for s in config.studies.values() if s.is_local and s.created}
+
+
+def create_workflow(config: WorkflowConfig, *, validated: bool) -> bool:
+    """Initialise the database of every local study; leaves nothing running.
+
+    Existing ones are reset, with ``.wf``, if ``validated`` or if a question on the terminal is
+    answered with yes; else they are kept and only missing ones are made.
+
+    Returns:
+        Whether the existing ones were reset (``True`` if there were none).
+
+    Raises:
+        NamelessAccount: studies are named by the account.
+        NoLocks: the file system of a study does not know locks.
+        NotConfirmed: some exist, and there is no terminal to ask on.
+        AlreadySupervised: a supervisor on another host works with them.
+    """
+    from motoko.store.study_database import create_study
+
+    studies = [study for study in config.studies.values() if study.is_local]
+    _check_place(config, config.directory, *(study.directory for study in studies))
+    lost = existing(config)
+    reset = not lost or validated or _is_meant(config, lost)
+    if lost and reset:
+        stop_everything(config)
+    if reset:
+        shutil.rmtree(config.directory / ".wf", ignore_errors=True)
+    for study in studies:
+        if reset or not study.created:
+            create_study(study)
+    return reset
+
+
+def create_one(config: WorkflowConfig, study: StudyConfig) -> None:
+    """Initialise one study's database; what was there is gone. Leaves nothing running.
+
+    Raises ``AlreadySupervised`` if a supervisor on another host works with it.
+    """
+    from motoko.store.study_database import create_study
+
+    _check_place(config, study.directory)
+    stop_everything(config)
+    create_study(study)
+
+
+def _check_place(config: WorkflowConfig, *directories: Path) -> None:
+    """Refuse what would go wrong once something is deleted: databases are made there."""
+    supervisor_lock.refuse_elsewhere(config)
+    own_name()
+    for directory in directories:
+        check_locks(directory)
+
+
+def stop_everything(config: WorkflowConfig) -> None:
+    """Stop the workflow's supervisor and daemons, if there are any: files are to be replaced.
+
+    Also those of BlackDynamite and of motoko 0.1.4.
+    """
+    from motoko.operations.stopping import end_foreign, ignore, stop
+    from motoko.store.blackdynamite_daemons import foreign_daemons
+
+    stop(config, command="motoko create")
+    end_foreign(foreign_daemons(config), ignore)
+
+
+def describe(lost: Mapping[str, Contents]) -> str:
+    """What would be lost, in a line for each study."""
+    return "\n".join(f"  {name}: {held.jobs} jobs, {held.runs} runs" for name, held in lost.items())
+
+
+def _is_meant(config: WorkflowConfig, lost: Mapping[str, Contents]) -> bool:
+    text = f"{config.path}: these studies exist, and a reset would lose\n{describe(lost)}"
+    return confirmed(text, "Reset them?", "say --yes (or --validated) to have them reset")

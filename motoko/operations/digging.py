@@ -1,0 +1,55 @@
+"""Calling BlackDynamite's canYouDigIt in the studies of a supervised workflow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Collection
+
+from motoko.config import StudyConfig, WorkflowConfig
+from motoko.config.daemon_kinds import ZEO, daemon_of
+from motoko.control import daemon_records
+from motoko.errors import NoSupervisor
+from motoko.host.programs import program
+
+
+def dig(
+    config: WorkflowConfig,
+    studies: Collection[StudyConfig],
+    arguments: Collection[str],
+    announce: Callable[[str], None],
+) -> int:
+    """Call canYouDigIt in each study's directory; the first exit code that is not 0.
+
+    Args:
+        config: the workflow.
+        studies: those of its studies.
+        arguments: canYouDigIt's.
+        announce: gets each study's name before its call.
+
+    Raises ``NoSupervisor``, and calls nothing, if one of them is not served.
+    """
+    for study in studies:
+        _require_server(config, study)
+    # Variables that would make it talk to another base than the one in its directory.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("BLACKDYNAMITE_")}
+    codes = []
+    for study in studies:
+        announce(f"{'*' * 30}\nTaskManager: {study.name}\n{'*' * 30}")
+        done = subprocess.run(
+            [program("canYouDigIt"), *arguments], cwd=study.directory, env=environment, check=False
+        )
+        codes.append(done.returncode)
+    return next((code for code in codes if code), 0)
+
+
+def _require_server(config: WorkflowConfig, study: StudyConfig) -> None:
+    # canYouDigIt itself would start a server of its own if it finds none.
+    if not study.is_local:
+        return
+    living = daemon_records.living_daemons(daemon_records.records(config))
+    if daemon_of(ZEO, study.name) not in [daemon.name for daemon in living]:
+        raise NoSupervisor(
+            f"study {study.name} is not served, and canYouDigIt needs its server",
+            hint=f"run `motoko supervise --detach`, or plain `motoko info` (in {config.directory})",
+        )

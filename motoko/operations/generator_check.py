@@ -1,0 +1,52 @@
+"""What runs are handed to, checked before anything is started: is it there, does it reach us."""
+
+from __future__ import annotations
+
+from motoko.batch import registry
+from motoko.config import StudyConfig, WorkflowConfig
+from motoko.config.decoding import WrongValue
+from motoko.errors import ConfigError
+from motoko.host.addresses import addresses, is_loopback
+
+
+def check_generators(config: WorkflowConfig, generator: str | None = None) -> None:
+    """Raise ``ConfigError`` if launchers cannot hand runs to what they are to hand them to.
+
+    So for a generator that is not there, a cluster's commands that are not on PATH, and nodes that
+    cannot reach a study's database. If the cluster gives no answer now, that is no error.
+
+    Args:
+        config: the workflow.
+        generator: what is used in place of motoko.yaml's; ``Coat`` may stand behind it.
+    """
+    wanted: dict[str, list[StudyConfig]] = {}
+    for study in config.studies.values():
+        name = registry.generator(generator or study.generator)
+        try:
+            study.policy.refuse_handing_over(name)
+        except WrongValue as error:
+            raise ConfigError(f"study {study.name}: {error}") from None
+        wanted.setdefault(name, []).append(study)
+    available = registry.available()
+    for name in wanted:
+        if name not in registry.generators():
+            raise ConfigError(
+                f"there is no generator {generator!r}", hint=f"use {' or '.join(available)}"
+            )
+        if name not in available:
+            others = " or ".join(f"`generator: {other}`" for other in reversed(available))
+            raise ConfigError(
+                f"{config.path}: generator: {name} is not there yet: {', '.join(available)} are",
+                hint=f"use {others}, or supervise with --no-launchers",
+            )
+    for name, system in registry.systems().items():
+        if studies := wanted.get(name):
+            served_here_only = [s.name for s in studies if s.is_local and not _is_reachable(s)]
+            system.check(config.path, served_here_only)
+
+
+def _is_reachable(study: StudyConfig) -> bool:
+    """Whether other hosts can connect to a study's server."""
+    if study.tcp_address is None:
+        return False
+    return any(not is_loopback(address) for address in addresses(study.tcp_address[0]))

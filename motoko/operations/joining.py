@@ -1,0 +1,59 @@
+"""Making do with a supervisor that is there: what it lacks is started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from motoko.config import WorkflowConfig
+from motoko.control import client, daemon_records
+from motoko.control.protocol import AddLaunchersRequest, RetryFailedRequest, SupervisorInfo
+from motoko.operations import reconfiguring, starting
+
+ANSWER_S = 10.0
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What a supervisor that was there already has been asked to do.
+
+    Attributes:
+        started: the names of the daemons that it starts.
+        restarted: those that it starts again with the options that were asked for.
+        taken: what has become of a changed motoko.yaml.
+        supervisor: who it is.
+    """
+
+    started: list[str]
+    restarted: list[str]
+    taken: reconfiguring.TakenOver
+    supervisor: SupervisorInfo
+
+
+def join(
+    config: WorkflowConfig,
+    show: Callable[[Joined], None],
+    *,
+    launchers: bool,
+    slots: int | None = None,
+    generator: str | None = None,
+) -> None:
+    """Have the launchers that are lacking and the daemons that were given up started.
+
+    Launchers that have other ``slots`` or another ``generator`` are restarted with these.
+
+    Returns when all are ready. ``show`` gets what is started, before that is waited for. Raises a
+    ``MotokoError`` if the supervisor does not answer, or a daemon does not become ready.
+    """
+    status = starting.wait_for_answer(config, time.monotonic() + ANSWER_S)
+    taken = reconfiguring.take_over(config)
+    runtime = daemon_records.records(config)
+    retried = client.ask(runtime, RetryFailedRequest())
+    names, restarted = [*retried.retried] if retried else [], []
+    if launchers:
+        added = client.ask(runtime, AddLaunchersRequest(slots=slots, generator=generator))
+        names += added.added if added else []
+        restarted += added.restarted if added else []
+    show(Joined(names, restarted, taken, status.supervisor))
+    starting.wait_until_ready(config, time.monotonic() + config.supervision.started_s)

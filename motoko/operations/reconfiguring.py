@@ -1,0 +1,67 @@
+"""Having a supervised workflow take over a changed motoko.yaml or bd.yaml."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from motoko.config import WorkflowConfig, snapshot
+from motoko.config.config_changes import RESTART_WORKFLOW, SUPERVISOR, Change, changes, pending
+from motoko.control import client, daemon_records
+from motoko.control.runtime_directories import unwritable
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """What has become of the changes in a workflow's files.
+
+    Attributes:
+        new: what has changed since the last time.
+        pending: what was taken over, now or before, and needs restarts before it counts.
+        refused: what the supervisor cannot take; because of it nothing was taken over.
+    """
+
+    new: list[Change] = field(default_factory=list)
+    pending: list[Change] = field(default_factory=list)
+    refused: list[Change] = field(default_factory=list)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing was taken over, and what to do; ``None`` if nothing was refused."""
+        if not self.refused:
+            return None
+        keys = ", ".join(change.key for change in self.refused)
+        return f"the files have changed: all of it counts after {RESTART_WORKFLOW}, due to {keys}"
+
+
+def take_over(config: WorkflowConfig) -> TakenOver:
+    """Have daemons that are started from now on take a configuration, which was loaded just now.
+
+    Changes nothing without a supervisor, or with one of a version whose daemons read the files.
+    Raises ``MotokoError`` if ``.wf`` cannot be written.
+    """
+    runtime = daemon_records.records(config)
+    taken = snapshot.read(runtime.snapshot, config.path)
+    if taken is None or not daemon_records.is_running(config):
+        return TakenOver()
+    new = changes(taken.config, config)
+    if refused := [change for change in new if change.reaches_supervisor]:
+        return TakenOver(new, refused=refused)
+    if new:
+        taken = snapshot.extended(taken, config, time.time())
+        try:
+            snapshot.write(runtime.snapshot, taken)
+        except OSError as error:
+            raise unwritable(runtime, error) from error
+    return TakenOver(new, pending(taken, _started(config)))
+
+
+def _started(config: WorkflowConfig) -> dict[str, float]:
+    """When those of the supervisor and its daemons that run began to read, at the earliest."""
+    status = client.supervisor_status(config)
+    if status is None:
+        return {}
+    uptimes = {daemon.name: daemon.uptime_s for daemon in status.daemons}
+    uptimes[SUPERVISOR] = status.supervisor.uptime_s
+    now = time.time() + snapshot.LOADING_S
+    return {name: now - uptime for name, uptime in uptimes.items() if uptime is not None}

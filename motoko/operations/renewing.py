@@ -1,0 +1,39 @@
+"""Having launchers take what was changed in motoko.yaml before they start something."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from motoko.config import WorkflowConfig, daemon_kinds
+from motoko.control import daemon_records
+from motoko.operations import daemon_switches, reconfiguring, starting
+
+
+def renew_launchers(
+    config: WorkflowConfig, studies: Iterable[str], announce: starting.Announce
+) -> None:
+    """Have the launchers of some studies follow the files as they are now; returns when they do.
+
+    Those that have taken them already, or do not run, are left alone. No run is disturbed. Says
+    what was changed and is followed now, or why that cannot be. Raises ``MotokoError`` if a
+    launcher does not come back.
+    """
+    if not daemon_records.is_running(config):
+        return
+    taken = reconfiguring.take_over(config)
+    if taken.refusal:
+        announce(taken.refusal)
+        return
+    kind = daemon_kinds.named(daemon_kinds.LAUNCHER)
+    launchers = {kind.daemon(study) for study in studies}
+    changes = [change for change in taken.pending if launchers & {*change.daemons}]
+    if not changes:
+        return
+    names = sorted({name for change in changes for name in change.daemons} & launchers)
+    keys = ", ".join(change.key for change in changes)
+    if "BLACKDYNAMITE_RUN_ID" in os.environ:  # a run restarts no daemons
+        announce(f"changed: {keys}: counts after `motoko restart {' '.join(names)}`")
+        return
+    announce(f"changed: {keys}: counts from now on")
+    daemon_switches.restart(config, names, announce)

@@ -1,0 +1,220 @@
+"""What is known of a run: from its base, its directory, the daemons and the host."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from motoko.batch.registry import LOCAL
+from motoko.config import StudyConfig, WorkflowConfig, snapshot
+from motoko.config.config_changes import changes
+from motoko.config.daemon_kinds import LAUNCHER, daemon_of
+from motoko.control.daemon_records import records
+from motoko.errors import ConfigError, StudyUnavailable
+from motoko.host.durations import since
+from motoko.reports import slot_use
+from motoko.reports.batch_jobs import job_facts, submitted
+from motoko.reports.run_facts import (
+    WAITING,
+    Execution,
+    Facts,
+    Slots,
+)
+from motoko.reports.status import Daemon, Orchestrator, collect
+from motoko.runs.entries import OwnEntries
+from motoko.runs.outputs import output_stem, stderr_path, tail
+from motoko.runs.paths import present_directory
+from motoko.runs.run_policy import policy_of
+from motoko.runs.states import (
+    CREATED,
+    RUNNING_STATES,
+    state_of,
+)
+
+if TYPE_CHECKING:
+    from motoko.store.base import StudyBase
+
+
+STDERR_LINES = 20
+
+
+def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
+    """What is known of a run, from its base, its directory, the daemons and the host."""
+    from motoko.store.history import changed_at
+
+    processes = collect(config)
+    with _reading(config, study) as (base, answers):
+        run = base.runs.entries.get(number)
+        if run is None:
+            raise ConfigError(
+                f"study {study.name} has no run {number}",
+                hint=f"it has {len(base.runs.entries)} runs: see `motoko info`",
+            )
+        entries = dict(run.entries.items())
+        changed = changed_at(run)
+        daemons = {daemon.name: daemon for daemon in processes.daemons}
+        followed, not_taken = _followed(config, study, daemons.get(daemon_of(LAUNCHER, study.name)))
+        policy, problem = None, ""
+        try:
+            policy = policy_of(followed, entries)
+        except ValueError as error:
+            problem = str(error)
+        if (directory := present_directory(study, entries)) is not None:
+            entries["run_path"] = str(directory)
+        outputs = _outputs(entries)
+        facts = Facts(
+            study=study.name,
+            run_id=number,
+            entries=entries,
+            now=time.time(),
+            host=socket.gethostname(),
+            policy=policy,
+            policy_error=problem,
+            not_taken=not_taken,
+            supervisor=processes.supervisor,
+            daemons=daemons,
+            server_answers=answers,
+            execution=_execution(study, entries),
+            changed=changed,
+            last_line=_last_line(outputs),
+            stderr=tail(stderr_path(entries), STDERR_LINES),
+            outputs=tuple(outputs),
+            awaited_by=tuple(_awaiting(processes.orchestrators, f"{study.name}.{number}")),
+            job=job_facts(config, entries),
+        )
+        launcher = daemons.get(daemon_of(LAUNCHER, study.name))
+        counts = launcher.counts if launcher is not None else {}
+        if "jobs" in counts or (not counts and study.generator != LOCAL):
+            limit = config.batch.max_submitted
+            facts = replace(
+                facts, becomes_job=True, submitted=submitted(config), max_submitted=limit
+            )
+        elif facts.status == WAITING and facts.is_here and launcher is not None:
+            facts = replace(facts, slots=_slots(config, base, facts, launcher))
+    return facts
+
+
+def _followed(
+    config: WorkflowConfig, study: StudyConfig, launcher: Daemon | None
+) -> tuple[StudyConfig, tuple[str, ...]]:
+    """The study as its launcher has read it, and the keys that have changed in the files since."""
+    taken = snapshot.read(records(config).snapshot, config.path)
+    if taken is None or launcher is None or launcher.uptime_s is None:
+        return study, ()
+    before = taken.config_at(time.time() + snapshot.LOADING_S - launcher.uptime_s)
+    keys = [change.key for change in changes(before, config) if launcher.name in change.daemons]
+    return before.studies.get(study.name, study), tuple(keys)
+
+
+@contextlib.contextmanager
+def _reading(config: WorkflowConfig, study: StudyConfig) -> Iterator[tuple[StudyBase, bool]]:
+    """A study's base, and whether its server answers; if it does not, from the file."""
+    from motoko.control.study_access import opened
+    from motoko.store.base import open_file
+
+    with contextlib.ExitStack() as stack:
+        try:
+            base = stack.enter_context(opened(config, study, read_only=True))
+            answers = True
+        except StudyUnavailable:
+            if not study.is_local:
+                raise
+            base, answers = open_file(study, read_only=True), False
+            stack.callback(base.close)
+        yield base, answers
+
+
+def _execution(study: StudyConfig, entries: Mapping[str, Any]) -> Execution:
+    from motoko.runs.claims import Where, read_exit
+    from motoko.runs.foreign_processes import ForeignProcesses
+    from motoko.runs.paths import claim_path, exit_path
+    from motoko.runs.processes import attempt_of, claim_of, directory_of, members
+
+    directory, claim = directory_of(study, entries), claim_of(study, entries)
+    if directory is None or claim is None:
+        # Somebody else may have started it: BlackDynamite, or motoko 0.1.4.
+        if directory is None or state_of(entries) not in RUNNING_STATES:
+            return Execution()
+        return Execution(processes=len(ForeignProcesses().of(directory, entries["id"])))
+    attempt, living = attempt_of(entries), members(claim)
+    code = read_exit(directory, attempt)
+    return Execution(
+        claimed=_changed(claim_path, directory, attempt),
+        wrapper=claim.wrapper.pid if claim.wrapper in living else None,
+        processes=len(living),
+        rebooted=claim.where is Where.REBOOTED,
+        elsewhere=claim.wrapper.host if claim.where is Where.ELSEWHERE and code is None else "",
+        code=code,
+        ended=_changed(exit_path, directory) if code is not None else None,
+    )
+
+
+def _changed(of: Callable[..., Path], directory: Path, *names: int) -> float | None:
+    try:
+        return of(directory, *names).stat().st_mtime
+    except OSError:
+        return None
+
+
+def _outputs(entries: Mapping[str, Any]) -> list[Path]:
+    """The output files that there are: those of earlier attempts first."""
+    from motoko.runs.paths import recorded_directory
+
+    directory, number = recorded_directory(entries), entries.get("id")
+    if directory is None:
+        return []
+    stem = output_stem(str(entries.get("run_name")))
+    pattern = re.compile(re.escape(stem) + rf"\.([oe]){number}(?:\.(\d+))?")
+    outputs = []
+    with contextlib.suppress(OSError):
+        for file in directory.iterdir():
+            if match := pattern.fullmatch(file.name):
+                outputs.append((int(match[2] or sys.maxsize), match[1] != "o", file))
+    return [file for *_, file in sorted(outputs)]
+
+
+def _last_line(outputs: list[Path]) -> str:
+    """The last line of the present attempt's output."""
+    for file in outputs[-2:]:
+        lines = [line for line in tail(file).splitlines() if line.strip()]
+        if lines:
+            return lines[-1].strip()
+    return ""
+
+
+def _slots(config: WorkflowConfig, base: StudyBase, facts: Facts, launcher: Daemon) -> Slots:
+    from motoko.host.cpus import usable_cpus
+
+    before = []
+    for run in base.all_runs():
+        entries = run.entries
+        if entries["id"] >= facts.run_id:
+            break
+        due = OwnEntries(entries).retry_at <= facts.now
+        here = entries.get("machine_name") in ("localhost", facts.host)
+        if state_of(entries) == CREATED and due and here:
+            before.append(f"{facts.study}.{entries['id']}")
+    return Slots(
+        count=launcher.counts.get("slots") or config.slots or usable_cpus(),
+        holders=tuple(slot_use.holders(config)),
+        queue=tuple(slot_use.queue(config)),
+        before=tuple(before),
+    )
+
+
+def _awaiting(orchestrators: list[Orchestrator], name: str) -> Iterator[str]:
+    """Who says that it waits for a run."""
+    for orchestrator in orchestrators:
+        if name in orchestrator.runs:
+            kind = "orchestrator" if orchestrator.registered else "script"
+            text = f"{kind} {orchestrator.run_name}, pid {orchestrator.pid} on {orchestrator.host}"
+            if orchestrator.since is not None:
+                text += f", waiting since {since(orchestrator.since, time.time())}"
+            yield text

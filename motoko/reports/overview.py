@@ -1,0 +1,184 @@
+"""What a study's runs are at, counted: from their entries, in one pass. Pure logic."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from motoko.runs.entries import OwnEntries
+from motoko.runs.outdated import Outdated
+from motoko.runs.run_times import started
+from motoko.runs.states import (
+    FAILED_STATES,
+    FINISHED,
+    RUNNING_STATES,
+    WAITING_STATES,
+    state_of,
+)
+
+COLUMNS = ("created", "running", "finished", "failed")
+
+
+def column(state: str) -> str:
+    """Where a run in this state is counted: one of ``COLUMNS``, or a user's own state itself."""
+    if state in WAITING_STATES:
+        return "created"
+    if state in RUNNING_STATES:
+        return "running"
+    if state in FAILED_STATES:
+        return "failed"
+    return "finished" if state == FINISHED else state
+
+
+def progress_column(state: str) -> str:
+    """Likewise, but always one of ``COLUMNS``: whoever gives a run an own state has it finished."""
+    where = column(state)
+    return where if where in COLUMNS else "finished"
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run, as ``motoko info`` shows it."""
+
+    id: int
+    state: str
+    run_name: str | None
+    event_name: str | None
+    job_id: int | None
+    attempt: int | None
+    exit_code: int | None
+    reason: str | None
+    run_path: str | None
+    started: float | None  # seconds since 1970
+    seconds: float | None  # how long it ran, or runs
+    batch_job_id: str | None = None
+    batch_state: str | None = None
+    batch_nodes: str | None = None
+
+
+@dataclass
+class Overview:
+    """What a study's runs are at.
+
+    Attributes:
+        states: how many runs are in which state.
+        jobs: the ids of the jobs of the runs that were added.
+        job_count: how many jobs the study has, or these runs have.
+        rows: the runs that were to be kept.
+        failures: those that have failed, or have a reason why they had.
+        batch: those that are jobs of a batch system now.
+        outdated: those finished ones that were made with other files than the present ones.
+        environment: the variables that are set for the study's runs.
+    """
+
+    study: str
+    states: Counter[str] = field(default_factory=Counter)
+    jobs: set[int] = field(default_factory=set)
+    job_count: int = 0
+    rows: list[RunRow] = field(default_factory=list)
+    failures: list[RunRow] = field(default_factory=list)
+    batch: list[RunRow] = field(default_factory=list)
+    outdated: Outdated | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _times: list[tuple[float, int]] = field(default_factory=list)
+
+    def add(
+        self,
+        entries: Mapping[str, Any],
+        directory: Path | None,
+        ended: float | None,
+        now: float,
+        *,
+        keep: bool,
+    ) -> None:
+        """Count a run.
+
+        Args:
+            entries: its entries.
+            directory: where it is executed, if it was started.
+            ended: when it ended (seconds since 1970), if that is known.
+            now: the present time, likewise.
+            keep: whether to keep it among :attr:`rows`.
+        """
+        state = state_of(entries)
+        self.states[state] += 1
+        if isinstance(job := entries.get("job_id"), int):
+            self.jobs.add(job)
+        where = column(state)
+        moment = started(entries, self.environment)
+        start = None if moment is None else moment.timestamp()
+        seconds = None
+        if start is not None and where != "created":
+            until = now if where == "running" else ended
+            seconds = until - start if until is not None and until >= start else None
+        if seconds is not None and where not in ("running", "failed"):
+            self._times.append((seconds, entries["id"]))
+        own = OwnEntries(entries)
+        # A reason may have been left by an attempt before, or by another version.
+        failed = where == "failed" or (where != "finished" and bool(own.failure_reason))
+        if keep or failed or own.is_job:
+            row = _row(entries, directory, state, start, seconds)
+            if keep:
+                self.rows.append(row)
+            if failed:
+                self.failures.append(row)
+            if own.is_job:
+                self.batch.append(row)
+
+    @property
+    def runs(self) -> int:
+        """How many runs were added."""
+        return self.states.total()
+
+    @property
+    def columns(self) -> Counter[str]:
+        """How many runs are counted where: see :func:`column`."""
+        counts: Counter[str] = Counter(dict.fromkeys(COLUMNS, 0))
+        for state, count in self.states.items():
+            counts[column(state)] += count
+        return counts
+
+    @property
+    def timed(self) -> int:
+        """Of how many runs that have ended well the time is known."""
+        return len(self._times)
+
+    @property
+    def median(self) -> float | None:
+        """The median of their times in seconds."""
+        return statistics.median(time for time, _ in self._times) if self._times else None
+
+    @property
+    def longest(self) -> tuple[float, int] | None:
+        """The longest of their times in seconds, and whose it is."""
+        return max(self._times, default=None)
+
+
+def _row(
+    entries: Mapping[str, Any],
+    directory: Path | None,
+    state: str,
+    start: float | None,
+    seconds: float | None,
+) -> RunRow:
+    own = OwnEntries(entries)
+    return RunRow(
+        id=entries["id"],
+        state=state,
+        run_name=entries.get("run_name"),
+        event_name=entries.get("event_name"),
+        job_id=entries.get("job_id"),
+        attempt=own.get("attempt"),
+        exit_code=own.exit_code,
+        reason=own.failure_reason,
+        run_path=None if directory is None else str(directory),
+        started=start,
+        seconds=seconds,
+        batch_job_id=own.batch_job_id,
+        batch_state=own.batch_state,
+        batch_nodes=own.batch_nodes,
+    )

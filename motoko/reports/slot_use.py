@@ -1,0 +1,88 @@
+"""Who holds a workflow's slots and who waits for some, as far as /proc tells. Changes nothing.
+
+Trying the locks would take them for a moment, and others would go without. So it is looked at who
+has the slots' files open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from motoko.config import WorkflowConfig
+from motoko.config.daemon_kinds import LAUNCHER, subject_of
+from motoko.control import daemon_records
+from motoko.host import clock
+from motoko.host.identity import Identity
+from motoko.reports.run_facts import Holder
+from motoko.runs.paths import run_of
+
+
+def slot_directory(config: WorkflowConfig) -> Path:
+    """Where the slots' files are."""
+    return config.directory / ".wf" / "locks" / "slots"
+
+
+def holders(config: WorkflowConfig) -> list[Holder]:
+    """Who holds slots: runs by STUDY.ID, and other processes."""
+    slots: defaultdict[int, set[str]] = defaultdict(set)  # by session
+    members: defaultdict[int, list[int]] = defaultdict(list)
+    root = os.path.realpath(slot_directory(config)) + os.sep
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just gone, or is another user's
+            held = {
+                link.removeprefix(root)
+                for link in _open_files(process)
+                if link.startswith(root) and link.removeprefix(root).isdigit()
+            }
+            if held:
+                session = os.getsid(int(process.name))
+                slots[session] |= held
+                members[session].append(int(process.name))
+    launchers = {
+        daemon.identity.pid
+        for daemon in daemon_records.living_daemons(daemon_records.records(config))
+    }
+    holding = []
+    for session, held in slots.items():
+        if session in launchers:
+            continue  # it is about to hand them on
+        started = [who for pid in members[session] if (who := Identity.of(pid)) is not None]
+        since = min((time.time() - clock.uptime_s(who) for who in started), default=None)
+        name = _run_in(config, members[session]) or f"pid {members[session][0]}"
+        holding.append(Holder(name, len(held), since))
+    return sorted(holding, key=lambda holder: holder.since or 0.0)
+
+
+def queue(config: WorkflowConfig) -> list[str]:
+    """The studies whose launchers wait for slots, the first one first."""
+    living = daemon_records.living_daemons(daemon_records.records(config))
+    studies = {
+        str(daemon.identity.pid): subject_of(daemon.name)
+        for daemon in living
+        if daemon.kind == LAUNCHER
+    }
+    tickets = sorted(path.name for path in slot_directory(config).glob("queue/[0-9]*"))
+    owners = (ticket.partition("-")[2] for ticket in tickets)
+    return [studies[owner] for owner in owners if owner in studies]
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    for descriptor in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield str(descriptor.readlink())
+
+
+def _run_in(config: WorkflowConfig, pids: list[int]) -> str | None:
+    """The run in whose directory one of the processes works, as STUDY.ID."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            where = Path(f"/proc/{pid}/cwd").readlink()
+            for study in config.studies.values():
+                if (number := run_of(study, where)) is not None:
+                    return f"{study.name}.{number}"
+    return None

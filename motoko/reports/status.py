@@ -1,0 +1,162 @@
+"""The workflow's processes and their health, as typed values."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import msgspec
+
+from motoko.config import WorkflowConfig
+from motoko.control import client, daemon_records
+from motoko.control.protocol import DaemonInfo, OrchestratorInfo, Status, SupervisorInfo
+from motoko.host import clock
+from motoko.host.identity import Identity
+from motoko.host.log_reading import last_lines
+from motoko.layout import other_account
+
+ANSWER_S = 2.0
+ELSEWHERE = "on another host"
+NOT_RUNNING = "not running"
+NOT_ANSWERING = "not answering"
+OF_OTHERS = "of another account"  # which answers that alone
+
+
+class ResourceUse(msgspec.Struct, frozen=True):
+    """What a process itself has used: CPU time in seconds, and resident bytes, if it lives."""
+
+    cpu_s: float | None = None
+    rss_bytes: int | None = None
+
+
+class Daemon(DaemonInfo, frozen=True):
+    """A daemon, and what it has used. ``log_tail``: its last lines, if it was given up."""
+
+    cpu_s: float | None = None
+    rss_bytes: int | None = None
+    log_tail: tuple[str, ...] = ()
+
+
+class Orchestrator(msgspec.Struct, frozen=True):
+    """A process that awaits runs, or that is registered as an orchestrator.
+
+    Attributes:
+        registered: whether it is an orchestrator; scripts are not.
+        waiting: what it waits for, in words; the oldest first.
+        runs: the runs that it waits for, as STUDY.ID.
+        awaits: how many things it waits for; ``None`` if it has not said anything yet.
+        since: when the oldest wait began (seconds since 1970).
+    """
+
+    registered: bool
+    run_name: str
+    pid: int
+    host: str
+    waiting: list[str] = []
+    awaits: int | None = None
+    since: float | None = None
+    counts: dict[str, int] = {}
+    runs: list[str] = []
+
+
+class WorkflowStatus(msgspec.Struct, frozen=True):
+    """The supervisor, its daemons, and whoever awaits runs."""
+
+    workflow: str
+    supervisor: SupervisorInfo
+    daemons: list[Daemon]
+    orchestrators: list[Orchestrator]
+    supervisor_use: ResourceUse = ResourceUse()
+
+
+def collect(config: WorkflowConfig) -> WorkflowStatus:
+    """The workflow's processes, as the supervisor says; or as far as they can be seen without."""
+    status = client.supervisor_status(config, ANSWER_S) or _from_records(config)
+    return WorkflowStatus(
+        workflow=status.workflow,
+        supervisor=status.supervisor,
+        daemons=[_daemon(info) for info in status.daemons],
+        orchestrators=_orchestrators(config, status.orchestrators),
+        supervisor_use=resource_use(status.supervisor.pid),
+    )
+
+
+def _daemon(info: DaemonInfo) -> Daemon:
+    use = resource_use(info.pid)
+    lines = last_lines(Path(info.log)) if info.state == "failed" else []
+    return Daemon(
+        **msgspec.structs.asdict(info),
+        cpu_s=use.cpu_s,
+        rss_bytes=use.rss_bytes,
+        log_tail=tuple(lines),
+    )
+
+
+def _orchestrators(config: WorkflowConfig, infos: list[OrchestratorInfo]) -> list[Orchestrator]:
+    """Those that are registered, and other processes that await runs, as the bus has heard."""
+    here = socket.gethostname()
+    by_process = {
+        (info.host, info.pid): info
+        for info in infos
+        if info.host != here or Identity.of(info.pid) is not None
+    }
+    registered = []
+    for run_name, who in daemon_records.living_orchestrators(daemon_records.records(config)):
+        info = by_process.pop((who.host, who.pid), None)
+        if info is None:
+            registered.append(Orchestrator(True, run_name, who.pid, who.host))
+        else:
+            values = {**msgspec.structs.asdict(info), "run_name": run_name}
+            registered.append(Orchestrator(registered=True, **values))
+    others = [
+        Orchestrator(registered=False, **msgspec.structs.asdict(info))
+        for info in by_process.values()
+    ]
+    return registered + others
+
+
+def _from_records(config: WorkflowConfig) -> Status:
+    """What can be known without a supervisor that answers."""
+    runtime = daemon_records.records(config)
+    supervisor = daemon_records.supervisor_identity(config)
+    who = supervisor or daemon_records.supervisor_elsewhere(config)
+    state = ELSEWHERE if who else NOT_RUNNING
+    if supervisor:
+        state = OF_OTHERS if other_account(config.directory) else NOT_ANSWERING
+    return Status(
+        workflow=str(config.path),
+        supervisor=SupervisorInfo(
+            pid=supervisor.pid if supervisor else None,
+            host=who.host if who else None,
+            state=state,
+            uptime_s=clock.uptime_s(supervisor) if supervisor else None,
+        ),
+        daemons=[
+            DaemonInfo(
+                name=daemon.name,
+                kind=daemon.kind,
+                pid=daemon.identity.pid,
+                state="unknown" if supervisor else "orphaned",
+                uptime_s=clock.uptime_s(daemon.identity),
+                restarts=None,
+                last_exit=None,
+                log=str(runtime.log(daemon.name)),
+            )
+            for daemon in daemon_records.living_daemons(runtime)
+        ],
+    )
+
+
+def resource_use(pid: int | None) -> ResourceUse:
+    """What a process itself has used; nothing is known if it has just gone."""
+    import psutil
+
+    if pid is None or Identity.of(pid) is None:
+        return ResourceUse()
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return ResourceUse(round(times.user + times.system, 2), process.memory_info().rss)
+    except psutil.Error:
+        return ResourceUse()

@@ -1,0 +1,98 @@
+"""What `motoko info` tells: the studies, what their runs are at, and their daemons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from motoko.config import StudyConfig, WorkflowConfig
+from motoko.control import client, daemon_records
+from motoko.control.protocol import DaemonInfo
+from motoko.errors import MotokoError
+from motoko.layout import other_account
+from motoko.reports.batch_jobs import last_answers
+from motoko.reports.overview import Overview
+from motoko.reports.status import OF_OTHERS
+
+ANSWER_S = 2.0
+NOT_SUPERVISED = "not supervised"
+
+
+class UnsupervisedDaemon(msgspec.Struct, frozen=True):
+    """A daemon that lives while no supervisor answers."""
+
+    name: str
+    state: str
+    pid: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class WorkflowOverview:
+    """The studies, and what can be read of their runs.
+
+    Attributes:
+        workflow: the path of motoko.yaml.
+        chosen: the studies that were asked for.
+        studies: what the runs are at, of those that could be read.
+        not_created: the names of those that have no database yet.
+        errors: why others could not be read.
+        batch_states: what schedulers have told last: a job's state with the reason, by job id.
+        batch_silence: why the last query had no answer, if it had none.
+        daemons: by name; none if they were not asked for.
+    """
+
+    workflow: str
+    chosen: Sequence[StudyConfig]
+    studies: Sequence[Overview]
+    not_created: Sequence[str]
+    errors: Sequence[MotokoError]
+    batch_states: Mapping[str, str] = field(default_factory=dict)
+    batch_silence: str = ""
+    daemons: Mapping[str, DaemonInfo | UnsupervisedDaemon] = field(default_factory=dict)
+
+
+def collect(
+    config: WorkflowConfig, chosen: Sequence[StudyConfig], run_name: str | None, *, keep: bool
+) -> WorkflowOverview:
+    """What the runs of some studies are at (of a run_name, or all). Changes nothing.
+
+    With ``keep`` every run is kept, and not only those that have failed, and the daemons are
+    asked for. A study that cannot be read becomes one of the ``errors``.
+    """
+    from motoko.control.study_access import opened
+    from motoko.reports.run_counts import overview_of
+
+    studies, not_created, errors = [], [], []
+    for study in chosen:
+        if study.is_local and not study.created:
+            not_created.append(study.name)
+            continue
+        try:
+            with opened(config, study, read_only=True) as base:
+                studies.append(overview_of(base, run_name, keep=keep))
+        except MotokoError as error:
+            errors.append(error)
+    answers, silence = last_answers(config)
+    return WorkflowOverview(
+        workflow=str(config.path),
+        chosen=chosen,
+        studies=studies,
+        not_created=not_created,
+        errors=errors,
+        batch_states={job: state for job, (state, _) in answers.items()},
+        batch_silence=silence,
+        daemons=_daemons(config) if keep else {},
+    )
+
+
+def _daemons(config: WorkflowConfig) -> dict[str, DaemonInfo | UnsupervisedDaemon]:
+    """The daemons by name; without a supervisor that answers, those that live."""
+    status = client.supervisor_status(config, ANSWER_S)
+    if status is not None:
+        return {daemon.name: daemon for daemon in status.daemons}
+    living = daemon_records.living_daemons(daemon_records.records(config))
+    state = OF_OTHERS if other_account(config.directory) else NOT_SUPERVISED
+    return {d.name: UnsupervisedDaemon(d.name, state, d.identity.pid) for d in living}

@@ -1,0 +1,191 @@
+"""Who has started an attempt, and how it has ended: what a run's directory says.
+
+What cannot be read now (a file system of other hosts, which gives no answer for a moment) says
+nothing: ``Unreadable`` is raised, and whoever wants to know looks again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from motoko.errors import MotokoError
+from motoko.host.files import contents, write_atomically
+from motoko.host.identity import Identity, boot_id
+from motoko.runs.paths import claim_path, exit_path
+
+KILLED = "its wrapper was killed before it could record the exit"
+_DISOWNED = "copied"  # in place of the boot
+LOOK_AGAIN_S = 5.0  # until what could not be read, or seen from here, is looked at once more
+
+
+class Unreadable(MotokoError):
+    """A file of a run that is there, or may be, and cannot be read now."""
+
+
+class Where(Enum):
+    """Where an attempt was started, as seen from here."""
+
+    HERE = "here"  # on this host, since its last boot
+    REBOOTED = "rebooted"  # on this host, before: nothing of it lives
+    ELSEWHERE = "elsewhere"  # on another host, whose processes cannot be seen
+    COPIED = "copied"  # in the directory that this one is a copy of: nothing of it is here
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who has started an attempt.
+
+    Attributes:
+        wrapper: the process that has; its pid is 0 if nobody who still lives has.
+        where: on which host.
+    """
+
+    wrapper: Identity
+    where: Where = Where.HERE
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its processes, if they live, are to be found here."""
+        return self.where is Where.HERE
+
+
+def read_claim(directory: Path, attempt: int) -> Claim | None:
+    """The claim of an attempt, or ``None`` if it was never started. Raises ``Unreadable``."""
+    text = claim_text(directory, attempt)
+    if text is None:
+        return None
+    claim = parse_claim(text)
+    if claim.is_here and claim.wrapper.alive and _works_elsewhere(claim.wrapper.pid, directory):
+        return Claim(claim.wrapper, Where.COPIED)
+    return claim
+
+
+def disown(directory: Path, attempt: int) -> None:
+    """Have a claim that was copied with its run say so: who has made it works elsewhere.
+
+    Raises ``OSError`` if it cannot be written.
+    """
+    path = claim_path(directory, attempt)
+    if path.exists():
+        write_atomically(path, f"{_DISOWNED}\n")
+
+
+def withdraw(directory: Path, attempt: int) -> None:
+    """Remove the claim of an attempt of which nothing was started. Raises ``Unreadable``."""
+    try:
+        claim_path(directory, attempt).unlink(missing_ok=True)
+    except OSError as error:
+        raise unreadable(directory, error) from error
+
+
+def _works_elsewhere(pid: int, directory: Path) -> bool:
+    """Whether a wrapper is at work in another directory. It stays in its run's, moved or not."""
+    try:
+        return not os.path.samestat(Path(f"/proc/{pid}/cwd").stat(), directory.stat())
+    except OSError:  # it has just ended, or is another user's
+        return False
+
+
+def parse_claim(text: str) -> Claim:
+    """A claim from its file: the boot, the wrapper's line of /proc, the host, the pid namespace.
+
+    Earlier versions have written no namespace, or no host: then it was this one, as far as anybody
+    knows.
+    """
+    boot, _, rest = text.partition("\n")
+    line, _, where = rest.partition("\n")
+    pid = line.partition(" ")[0]
+    fields = line.rpartition(")")[2].split()
+    here = socket.gethostname()
+    if boot == _DISOWNED:
+        return Claim(Identity(0, 0, boot_id(), here), Where.COPIED)
+    if not pid.isdigit() or len(fields) < 20 or boot.startswith("{"):
+        # Killed between making the file and writing it, or at the end (the exit record is in it):
+        # started, by nobody that still lives.
+        return Claim(Identity(0, 0, boot_id(), here))
+    host, _, namespace = where.partition("\n")
+    wrapper = Identity(
+        int(pid), int(fields[19]), boot, host.strip() or here, namespace.partition("\n")[0].strip()
+    )
+    if wrapper.is_here:
+        return Claim(wrapper)
+    return Claim(wrapper, Where.ELSEWHERE if wrapper.is_elsewhere else Where.REBOOTED)
+
+
+def claimed_at(directory: Path, attempt: int) -> float:
+    """When an attempt was started (seconds since 1970); now, if that is not known."""
+    try:
+        return claim_path(directory, attempt).stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+def read_exit(directory: Path, attempt: int) -> int | None:
+    """The exit code of an attempt, or ``None`` if none is recorded (completely).
+
+    Raises ``Unreadable``.
+    """
+    record = read_record(directory, attempt)
+    code = record.get("code") if record is not None else None
+    return code if isinstance(code, int) else None
+
+
+def read_record(directory: Path, attempt: int) -> dict[str, object] | None:
+    """The exit record of an attempt, or ``None`` if there is none. Raises ``Unreadable``.
+
+    On a full disk it was written over the claim.
+    """
+    for path in (_path(exit_path, directory), _path(claim_path, directory, attempt)):
+        try:
+            record = json.loads((_text_of(path) or "").partition("\n")[0])
+        except ValueError:
+            continue
+        if isinstance(record, dict) and record.get("attempt") == attempt:
+            return record
+    return None
+
+
+def claim_text(directory: Path, attempt: int) -> str | None:
+    """What is in the claim of an attempt, or ``None`` if there is none. Raises ``Unreadable``."""
+    return _text_of(_path(claim_path, directory, attempt))
+
+
+def _path(of: Callable[..., Path], directory: Path, *names: int) -> Path:
+    try:
+        return of(directory, *names)
+    except OSError as error:
+        raise unreadable(directory, error) from error
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        data = contents(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return None if data is None else data.decode(errors="replace")
+
+
+def is_directory(path: Path) -> bool:
+    """Whether a directory is there. Raises ``Unreadable``."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> Unreadable:
+    """The error that says why a file cannot be read now."""
+    return Unreadable(
+        f"{path} cannot be read now: {error.strerror or error}",
+        hint="a file system that is shared may answer in a moment",
+    )

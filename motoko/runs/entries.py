@@ -1,0 +1,356 @@
+"""What Motoko writes on a run: the names, what they mean, and where they are stored. Pure logic.
+
+Motoko's own entries have documented names, such as ``attempt``, and are stored in the run's entries
+under keys that no attribute, parameter or constraint can spell: ``motoko.attempt``. A user's entry
+``attempt`` is another one.
+
+Runs that an earlier version has executed have them under the plain names. They are read there, and
+written there, as long as only that version's launcher may look after them: see :meth:`convert`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from motoko.runs.states import (
+    FAILED_STATES,
+    WAITING_STATES,
+    state_of,
+)
+
+PREFIX = "motoko."
+_MARK = f"{PREFIX}attempt"  # whatever is stored under such a key, this one is, too
+# Values of ``files_wanted``.
+PRESENT_FILES, SAME_FILES = "present", "same"
+# doIt.py, which knows BlackDynamite alone, finds it under its plain name. Motoko never reads that.
+_SHOWN = "attempt"
+_CREATED_NPROC = "created_nproc"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One of Motoko's own entries.
+
+    Attributes:
+        name: the documented one.
+        type: of its values; ``None`` is one of all, and the same as no entry.
+        writer: who writes it.
+        meaning: what it says.
+    """
+
+    name: str
+    type: type
+    writer: str
+    meaning: str
+
+    @property
+    def key(self) -> str:
+        """Where it is stored in a run's entries."""
+        return PREFIX + self.name
+
+    def read(self, value: Any) -> Any:
+        """A stored value, or ``None`` for what cannot be one."""
+        if isinstance(value, bool):
+            return None
+        if self.type is float:
+            return float(value) if isinstance(value, (int, float)) and _is_finite(value) else None
+        return value if isinstance(value, self.type) else None
+
+
+_TABLE = (
+    Entry("attempt", int, "launcher, retry", "which attempt the present or last one is: 1, 2, ..."),
+    Entry("interruptions", int, "launcher", "how many attempts were interrupted: no retries"),
+    Entry("retry_at", float, "launcher", "not to be started before (seconds since 1970)"),
+    Entry("ended_state", str, "launcher, cancel", "how the last attempt ended, whatever came then"),
+    Entry("failure_reason", str, "launcher, cancel", "why it has failed"),
+    Entry("last_failure", str, "launcher, retry", "why an attempt before has failed"),
+    Entry("exit_code", int, "launcher, cancel", "launch.sh's exit code"),
+    Entry("cancelled_by", str, "cancel", "who wants it to be ended"),
+    Entry("files_checksum", str, "launcher, createTask", "of the files that it is executed with"),
+    Entry("files_wanted", str, "retry, clean", "present or same: which files it is to be given"),
+    Entry("created_nproc", int, "retry", "its nproc when it was created, if that was changed"),
+    Entry("batch_system", str, "launcher", "the batch system that its job was submitted to"),
+    Entry("batch_name", str, "launcher, cancel", "its job's name, as long as it is followed"),
+    Entry("batch_attempt", int, "launcher", "the attempt that the job was submitted for"),
+    Entry("batch_job_id", str, "launcher", "its job's id"),
+    Entry("batch_state", str, "launcher, cancel", "its job's state, in the batch system's words"),
+    Entry("batch_nodes", str, "launcher", "the nodes that its job runs or ran on"),
+)
+# By documented name.
+OWN: Mapping[str, Entry] = {entry.name: entry for entry in _TABLE}
+
+
+def as_created(entries: Mapping[str, Any], name: str) -> Any:
+    """A run's parameter as it was created with, whatever ``motoko retry`` has made of it."""
+    if name == "nproc" and (_CREATED_NPROC in entries or PREFIX + _CREATED_NPROC in entries):
+        nproc = OwnEntries(entries).created_nproc
+        if nproc is not None:
+            return nproc
+    return entries.get(name)
+
+
+class OwnEntries:
+    """What Motoko has written on a run: a view of the run's entries.
+
+    Attributes read what is stored; of a type that it cannot have, as if nothing were stored.
+
+    Args:
+        entries: the run's entries; a mutable mapping if something is to be written.
+    """
+
+    __slots__ = ("_entries", "_prefix")
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        self._entries = entries
+        self._prefix = "" if is_old(entries) else PREFIX
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt the present or last one is: 1, 2, ..."""
+        attempt = self._whole("attempt")
+        return attempt if attempt is not None and attempt > 0 else 1
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether a launcher of Motoko has prepared an attempt of it."""
+        return self._whole("attempt") is not None
+
+    @property
+    def interruptions(self) -> int | None:
+        """How many of its attempts were interrupted, and do not count as retries."""
+        return self._whole("interruptions")
+
+    @property
+    def retry_at(self) -> float:
+        """Before when it is not to be started (seconds since 1970)."""
+        return self._read("retry_at") or 0.0
+
+    @property
+    def ended_state(self) -> str | None:
+        """How the last attempt ended, once that is recorded."""
+        return self._text("ended_state")
+
+    @property
+    def failure_reason(self) -> str | None:
+        """Why it has failed; what a run that says so itself has put there, until it has ended."""
+        reason = self._text("failure_reason")
+        if reason is None and state_of(self._entries) in FAILED_STATES:
+            users = self._entries.get("failure_reason")
+            return users if isinstance(users, str) else None
+        return reason
+
+    @property
+    def last_failure(self) -> str | None:
+        """Why an attempt before has failed."""
+        return self._text("last_failure")
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of launch.sh."""
+        return self._whole("exit_code")
+
+    @property
+    def cancelled_by(self) -> str | None:
+        """Who wants it to be ended."""
+        return self._text("cancelled_by")
+
+    @property
+    def files_checksum(self) -> str | None:
+        """Of doIt.py and config files that it is or was executed with; names included."""
+        return self._text("files_checksum")
+
+    @property
+    def files_wanted(self) -> str | None:
+        """Which files it is to be given: ``PRESENT_FILES`` when it starts, ``SAME_FILES``."""
+        return self._text("files_wanted")
+
+    @property
+    def created_nproc(self) -> int | None:
+        """Its nproc when it was created, if that has been changed."""
+        return self._whole("created_nproc")
+
+    @property
+    def batch_system(self) -> str | None:
+        """The batch system that its job was submitted to."""
+        return self._text("batch_system")
+
+    @property
+    def batch_name(self) -> str | None:
+        """Its job's name, as long as that is submitted or followed."""
+        return self._text("batch_name")
+
+    @property
+    def batch_attempt(self) -> int:
+        """The attempt that its job was submitted for; the scheduler may have added others."""
+        attempt = self._whole("batch_attempt")
+        return attempt if attempt is not None and attempt > 0 else self.attempt
+
+    @property
+    def batch_job_id(self) -> str | None:
+        """Its job's id."""
+        return self._text("batch_job_id")
+
+    @property
+    def batch_state(self) -> str | None:
+        """Its job's state, in the batch system's words."""
+        return self._text("batch_state")
+
+    @property
+    def batch_nodes(self) -> str | None:
+        """The nodes that its job runs or ran on."""
+        return self._text("batch_nodes")
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it is a job, or about to be one, whose end is not recorded yet."""
+        return bool(self.batch_name)
+
+    def get(self, name: str) -> Any:
+        """The value under a documented name; ``None`` if there is none. ``KeyError`` for others."""
+        return self._read(OWN[name].name)
+
+    def __iter__(self) -> Iterator[str]:
+        """The documented names that have a value."""
+        return (name for name in OWN if self._read(name) is not None)
+
+    def _read(self, name: str) -> Any:
+        return OWN[name].read(self._entries.get(self._prefix + name))
+
+    def _text(self, name: str) -> str | None:
+        text: str | None = self._read(name)
+        return text
+
+    def _whole(self, name: str) -> int | None:
+        number: int | None = self._read(name)
+        return number
+
+    # Writing
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Set entries: Motoko's own where they are stored, others under their names."""
+        entries = self._writable
+        own = changes.keys() & OWN.keys()
+        if own and self._prefix:
+            self._show(changes.get(_SHOWN, entries.get(_MARK, 1)))
+            entries.setdefault(_MARK, 1)
+        for name, value in changes.items():
+            entries[self._prefix + name if name in own else name] = value
+
+    def note(self, name: str, value: str) -> None:
+        """Set one of Motoko's own entries; that does not make it a run that was prepared."""
+        self._writable[self._prefix + OWN[name].name] = value
+
+    def drop(self, *names: str) -> None:
+        """Remove some of Motoko's own entries; not the attempt."""
+        for name in names:
+            self._writable.pop(self._prefix + name, None)
+
+    def clear(self) -> None:
+        """Remove all of Motoko's own entries."""
+        if self._prefix and self._is_shown:
+            self._writable.pop(_SHOWN, None)
+        self.drop(*OWN)
+
+    def _show(self, attempt: Any) -> None:
+        """Show the attempt under its plain name, unless the run has such an entry of its own."""
+        if _SHOWN not in self._entries or self._is_shown:
+            self._writable[_SHOWN] = attempt
+
+    @property
+    def _is_shown(self) -> bool:
+        """Whether the entry of the plain name is what Motoko has written there."""
+        value = self._entries.get(_SHOWN)
+        return type(value) is int and value == self._entries.get(_MARK)
+
+    def convert(self) -> None:
+        """From now on Motoko's own are stored where nobody else can reach them.
+
+        What a user's entry of such a name can be told by, its type, is left where it is. Only the
+        launcher that looks after the run may do this: an older one would find nothing.
+        """
+        if self._prefix:
+            return
+        entries = self._writable
+        moved = {
+            name: value
+            for name, entry in OWN.items()
+            if name in entries
+            and ((value := entries[name]) is None or entry.read(value) is not None)
+        }
+        for name in moved:
+            del entries[name]
+        self._prefix = PREFIX
+        self.update({"attempt": 1, **moved})
+
+    @property
+    def _writable(self) -> MutableMapping[str, Any]:
+        return cast("MutableMapping[str, Any]", self._entries)
+
+
+def is_old(entries: Mapping[str, Any]) -> bool:
+    """Whether only an earlier version has executed a run: its plain names are Motoko's own.
+
+    On a run that waits, and was never prepared, Motoko has written nothing: they are the user's.
+    """
+    if _MARK in entries:
+        return False
+    return not (state_of(entries) in WAITING_STATES and not entries.get("run_path"))
+
+
+def documented(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Motoko's own entries that have a value, by documented name."""
+    own = OwnEntries(entries)
+    return {name: own.get(name) for name in own}
+
+
+def own_key(entries: Mapping[str, Any], name: str) -> str | None:
+    """Where a documented name's entry is stored in a run's entries; ``None`` if it is not there."""
+    if name not in OWN:
+        return None
+    key = name if is_old(entries) else PREFIX + name
+    return key if key in entries else None
+
+
+class DocumentedEntries(Mapping[str, Any]):
+    """A run's entries, and Motoko's own under their documented names: these come first.
+
+    Args:
+        entries: the run's.
+        attributes: what the run has beside its entries, which comes last.
+    """
+
+    __slots__ = ("_attributes", "_entries")
+
+    def __init__(
+        self, entries: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        self._entries, self._attributes = entries, attributes or {}
+
+    def __getitem__(self, name: str) -> Any:
+        if (key := own_key(self._entries, name)) is not None:
+            return self._entries[key]
+        if name in self._entries:
+            return self._entries[name]
+        return self._attributes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        names = dict.fromkeys([*self._entries, *self._attributes])
+        for name in names:
+            if not (isinstance(name, str) and name.startswith(PREFIX)):
+                yield name
+        for name in OWN:
+            if name not in names and own_key(self._entries, name) is not None:
+                yield name
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

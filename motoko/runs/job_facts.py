@@ -1,0 +1,83 @@
+"""What is known of a run's batch job, in words. Pure logic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from motoko.batch import registry
+from motoko.runs.entries import OwnEntries
+
+# What a submission's state is before it has a job.
+SUBMITTING = "submitting"
+
+
+def is_followed(entries: Mapping[str, Any]) -> bool:
+    """Whether a run is a job, or about to be one, whose end is not recorded yet."""
+    return OwnEntries(entries).is_job
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """A run's job.
+
+    Attributes:
+        system: what people call the batch system.
+        id: the job's; ``None`` if it has none yet.
+        state: what the run's entries say of it.
+        nodes: where it runs or ran.
+        followed: whether its end is not recorded yet.
+        said: state and reason as the scheduler has said them last; empty if it does not show it.
+        silent: why the scheduler did not answer the last query; empty if it did.
+    """
+
+    system: str
+    id: str | None
+    state: str
+    nodes: str
+    followed: bool
+    state_shown: str = ""
+    silent: str = ""
+
+    @classmethod
+    def of(
+        cls, entries: Mapping[str, Any], state_shown: str = "", silent: str = "", nodes: str = ""
+    ) -> JobFacts | None:
+        """From a run's entries; ``None`` if they name no job."""
+        own = OwnEntries(entries)
+        if not own.batch_system or not (own.batch_name or own.batch_job_id):
+            return None
+        return cls(
+            system=registry.title(own.batch_system),
+            id=own.batch_job_id,
+            state=own.batch_state or "",
+            nodes=nodes or own.batch_nodes or "",
+            followed=own.is_job,
+            state_shown=state_shown if own.is_job else "",
+            silent=silent if own.is_job else "",
+        )
+
+    @property
+    def described(self) -> str:
+        """Number, state and nodes."""
+        parts = [self.id or "none yet", self.state_shown or self.state]
+        return ", ".join([*filter(None, parts), *([f"on {self.nodes}"] if self.nodes else [])])
+
+    @property
+    def short(self) -> str:
+        """The same for a column of a table."""
+        return " ".join(filter(None, [self.id, self.state_shown or self.state]))
+
+    def why_waiting(self) -> Iterator[tuple[str, str, str | None]]:
+        """Why it has not started: a code, the sentence, and a command that helps, if one does."""
+        if self.silent:
+            yield "scheduler-silent", f"{self.system} gives no answer: {self.silent}", None
+        if self.id is None:
+            if self.state == SUBMITTING:
+                yield "submitting", f"it is being submitted to {self.system}", None
+            else:
+                yield "not-submitted", self.state, None
+            return
+        state_shown = self.state_shown or f"{self.state}, when {self.system} was last heard of"
+        yield "in-queue", f"its job {self.id} is in {self.system}'s queue: {state_shown}", None

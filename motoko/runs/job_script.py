@@ -1,0 +1,197 @@
+"""What a batch job executes: it claims the attempt, runs launch.sh, and records its end.
+
+The batch brother of :mod:`motoko.workers.launcher.wrapper`, with the same files in the run
+directory, which nodes and head node share. Nothing here needs Motoko, Python or the database on the
+node.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from motoko.batch.batch_system import BatchSystem
+from motoko.host.files import write_atomically
+from motoko.runs.claims import Unreadable, claim_text, read_record
+from motoko.runs.launch_script import BECOME
+from motoko.runs.paths import CLAIM, CLOSED, EXIT, claim_path, closed_path, own_folder
+from motoko.runs.run_programs import first_on_path
+
+# Arguments: run directory, attempt, standard output and error (empty: the scheduler's), a
+# directory in which it says that something has happened, the run, the submission's name, the
+# folder of Motoko's files.
+#
+# The claim is made with O_EXCL (set -C), whoever comes second leaves: a job that was submitted
+# twice starts once. A job that the scheduler starts again (a requeue) is the next attempt, unless
+# the submission has been closed: settled without it. The claim comes before that look, as closing
+# does it the other way round.
+#
+# The shell is the one that is signalled before the time limit; signals go on to launch.sh, and
+# what launch.sh makes of them is waited for. It is bash, since others lose functions that the
+# environment holds (`module`), and with -p it does not heed those itself, nor $BASH_ENV. Its own
+# variables begin with _: others may be in the environment that launch.sh is to have.
+_SCRIPT = """\
+#!/bin/bash -p
+{path}
+_directory=$1 _attempt=$2 _out=$3 _err=$4 _spool=$5 _run=$6 _name=$7 _own=$8
+_job={job} _restarts={restarts} _nodes={nodes}
+cd "$_directory" || exit 120
+if [ "${{_restarts:-0}}" -gt 0 ]; then
+    while [ -e "$_own/{claim}$_attempt" ]; do _attempt=$((_attempt + 1)); done
+fi
+set -C
+true > "$_own/{claim}$_attempt" || {{ [ -e "$_own/{claim}$_attempt" ] && exit 121; exit 123; }}
+set +C
+[ -e "$_own/{closed}$_name" ] && {{ rm -f "$_own/{claim}$_attempt"; exit 121; }}
+read -r _host < /proc/sys/kernel/hostname
+printf 'batch %s %s\\n%s\\n' "$_job" "$_nodes" "$_host" > "$_own/{claim}$_attempt" \\
+    || {{ rm -f "$_own/{claim}$_attempt"; exit 123; }}
+export MOTOKO_ATTEMPT=$_attempt
+if [ "$_attempt" -gt "$2" ]; then
+    for _each in "$_out" "$_err"; do
+        [ -n "$_each" ] && [ -e "$_each" ] && mv -f "$_each" "$_each.$((_attempt - 1))"
+    done
+fi
+[ -n "$_out" ] && exec > "$_out"
+[ -n "$_err" ] && exec 2> "$_err"
+say() {{ true > "$_spool/$_run.$_attempt.$1"; }} 2> /dev/null
+say started
+_told= _child= _passed=
+pass_on() {{ [ -n "$_child" ] && _passed=yes && kill -"$_told" "$_child" 2> /dev/null; }}
+for _each in HUP INT TERM USR1 USR2; do
+    trap "_told=$_each; pass_on" $_each
+done
+(
+{become}) < /dev/null &
+_child=$!
+# It may have come before there was anybody to pass it on to.
+[ -n "$_told" ] && [ -z "$_passed" ] && pass_on
+while :; do
+    wait "$_child"
+    _code=$?
+    kill -0 "$_child" 2> /dev/null || break
+done
+# If a signal has cut the last wait short, launch.sh's own code is still to be had.
+wait "$_child" 2> /dev/null
+_again=$?
+[ "$_again" -eq 127 ] || _code=$_again
+_child=
+_record='{{"attempt": '$_attempt', "code": '$_code', "signal": "'$_told'", "job": "'$_job'"}}'
+{{ printf '%s\\n' "$_record" > "$_own/{exit}.new" && mv -f "$_own/{exit}.new" "$_own/{exit}"; }} \\
+    || printf '%s\\n' "$_record" 1<> "$_own/{claim}$_attempt"
+say ended
+exit "$_code"
+"""
+
+
+def write(directory: Path, system: BatchSystem) -> Path:
+    """Write the script of a workflow's jobs for a batch system, and return its path.
+
+    Schedulers keep a copy of their own with each job: it may be replaced at any time.
+    """
+    variables = system.shell_variables
+    path = directory / f"{system.name}-job.sh"
+    directory.mkdir(parents=True, exist_ok=True)
+    text = _SCRIPT.format(
+        path=first_on_path(),
+        become=BECOME,
+        job=variables.job,
+        restarts=variables.restarts,
+        nodes=variables.nodes,
+        claim=CLAIM,
+        closed=CLOSED,
+        exit=EXIT,
+    )
+    if not path.exists() or path.read_text() != text:
+        write_atomically(path, text)
+    return path
+
+
+def arguments(
+    directory: Path, attempt: int, outputs: tuple[str, str], spool: Path, run_id: int, name: str
+) -> Sequence[str]:
+    """The script's arguments; an empty output is left to the scheduler.
+
+    Raises ``OSError`` if the directory cannot be seen now.
+    """
+    own = os.path.relpath(own_folder(directory), directory)
+    return [str(directory), str(attempt), *outputs, str(spool), str(run_id), name, own]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run directory tells of a submission's attempts.
+
+    Attributes:
+        attempt: the last one that was started, or ``None`` if none was.
+        job: the job that has started it; empty if that is not known.
+        nodes: where it was started, likewise.
+        code: launch.sh's exit code, or ``None`` if no end of this attempt is recorded.
+        signal: the last signal that the job was sent, without ``SIG``.
+        unreadable: why nothing is known, if it cannot be read now.
+    """
+
+    attempt: int | None = None
+    job: str = ""
+    nodes: str = ""
+    code: int | None = None
+    signal: str = ""
+    unreadable: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether launch.sh has ended."""
+        return self.code is not None
+
+
+def read(directory: Path, attempt: int) -> Evidence:
+    """What the directory of a run tells of a submission for an attempt, and its restarts."""
+    try:
+        return _read(directory, attempt)
+    except Unreadable as error:
+        return Evidence(unreadable=str(error))
+
+
+def _read(directory: Path, attempt: int) -> Evidence:
+    claim, last = "", attempt - 1
+    while (text := claim_text(directory, last + 1)) is not None:
+        claim, last = text, last + 1
+    if last < attempt:
+        return Evidence()
+    first, _, _ = claim.partition("\n")
+    words = first.split(" ")
+    job, nodes = (words[1], words[2]) if len(words) == 3 and words[0] == "batch" else ("", "")
+    record = read_record(directory, last) or {}
+    code = record.get("code")
+    if isinstance(code, int):
+        job = str(record.get("job") or job)
+        return Evidence(last, job, nodes, code, str(record.get("signal") or ""))
+    return Evidence(last, job, nodes)
+
+
+def started_at(directory: Path, attempt: int) -> float | None:
+    """When an attempt was started (seconds since 1970), if it was."""
+    try:
+        return claim_path(directory, attempt).stat().st_mtime
+    except OSError:
+        return None
+
+
+def close(directory: Path, attempt: int, name: str) -> bool:
+    """See to it that a submission starts nothing any more; whether it had started nothing yet.
+
+    An attempt that runs goes on; what is closed is another start. Raises ``OSError`` if that
+    cannot be made sure. A directory that is gone is no place to start in.
+    """
+    try:
+        closed_path(directory, name).touch()
+        claim_path(directory, attempt).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    # Ours: nobody else may take it. But an attempt is an execution, and this was none.
+    claim_path(directory, attempt).unlink(missing_ok=True)
+    return True

@@ -1,0 +1,109 @@
+"""Where a study's runs are on disk, and which files of theirs are Motoko's: each name once.
+
+Motoko's own are in the hidden folder ``.motoko`` of a run directory. Versions before have written
+them into the directory itself, and ``environment.sh`` into the folder: what such a version has
+prepared stays so until the run's next attempt is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from motoko.config import StudyConfig
+from motoko.config.run_files import OWN_FOLDER
+
+# In the folder. In shell scripts claims are followed by the attempt's number, and what closes a
+# submission by its name.
+EXIT = "exit.json"
+CLAIM = "attempt-"
+CLOSED = "closed-"
+# What sets the environment of a launch.sh that is no shell script, and starts it.
+ENVIRONMENT = f"{OWN_FOLDER}/start.sh"
+EARLIER_ENVIRONMENT = f"{OWN_FOLDER}/environment.sh"
+
+
+def runs_directory(study: StudyConfig) -> Path:
+    """Where the runs of a study are executed."""
+    directory = study.directory / f"BD-{study.bd_name}-runs"
+    if study.bd_name != study.name:
+        # Before it went by bd.yaml, Motoko took the directory's name.
+        earlier = study.directory / f"BD-{study.name}-runs"
+        if earlier.is_dir() and not directory.exists():
+            return earlier
+    return directory
+
+
+def run_directory(study: StudyConfig, number: int) -> Path:
+    """Where a run is executed."""
+    return runs_directory(study) / f"run-{number}"
+
+
+def recorded_directory(entries: Mapping[str, Any]) -> Path | None:
+    """The directory that a run's entries name, if it is one: a run may have spoilt that."""
+    path = entries.get("run_path")
+    return Path(path) if isinstance(path, str) and path and "\0" not in path else None
+
+
+def run_of(study: StudyConfig, place: Path) -> int | None:
+    """The run in whose directory a place is, or which it is; ``None`` for any other place."""
+    runs = Path(os.path.realpath(runs_directory(study)))
+    if not place.is_relative_to(runs) or place == runs:
+        return None
+    name, _, number = place.relative_to(runs).parts[0].partition("-")
+    return int(number) if name == "run" and number.isdecimal() else None
+
+
+def present_directory(study: StudyConfig, entries: Mapping[str, Any]) -> Path | None:
+    """Where a run's directory is now; ``None`` if it has none yet.
+
+    Its ``run_path`` is where that was when it was executed: the study may have been moved since,
+    and a copy's runs are in the copy.
+    """
+    path, number = recorded_directory(entries), entries.get("id")
+    if path is None:
+        return None
+    for name in (study.bd_name, study.name):
+        usual = f"BD-{name}-runs/run-{number}"
+        if str(path).endswith(f"/{study.directory.name}/{usual}"):
+            return study.directory / usual
+    return path
+
+
+def own_folder(directory: Path) -> Path:
+    """Where Motoko's files of a run are: ``.motoko``, or the directory itself, as earlier.
+
+    Raises ``OSError`` if that cannot be seen now.
+    """
+    folder = directory / OWN_FOLDER
+    is_earlier = not _exists(folder) or _exists(directory / EARLIER_ENVIRONMENT)
+    return directory if is_earlier else folder
+
+
+def claim_path(directory: Path, attempt: int) -> Path:
+    """The file that says who has started an attempt; whoever makes it starts it.
+
+    Raises ``OSError`` if it cannot be seen now where that is; likewise the next ones.
+    """
+    return own_folder(directory) / f"{CLAIM}{attempt}"
+
+
+def exit_path(directory: Path) -> Path:
+    """The file that says how the last attempt ended."""
+    return own_folder(directory) / EXIT
+
+
+def closed_path(directory: Path, submission: str) -> Path:
+    """The file that keeps a submission's job from starting anything."""
+    return own_folder(directory) / f"{CLOSED}{submission}"
+
+
+def _exists(path: Path) -> bool:
+    """Whether something is there. Unlike ``Path.exists``, it does not take a trouble for a no."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

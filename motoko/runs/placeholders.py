@@ -1,0 +1,125 @@
+"""Placeholders in the files of a study: ``__BLACKDYNAMITE__name__``, replaced by values.
+
+As BlackDynamite replaces them, for each name that there is, whatever it holds: ``a__b``, ``a_``.
+Where two names fit, it is the longer one. Upper and lower case are the same, as everywhere in names
+of parameters. ``__BLACKDYNAMITE__name:sh__`` is the value as one word of a shell script. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from motoko.config.reserved_names import OF_BLACKDYNAMITE, OF_MOTOKO
+from motoko.errors import MotokoError
+
+PREFIX = b"__BLACKDYNAMITE__"
+# What every run has: the database's address, the study's name there, the run's number.
+ALWAYS = ("dbhost", "study", "run_id")
+
+# Followed by a quote, a brace or a blank, it is none, but in a program that handles them.
+_BEGINS = re.compile(PREFIX + rb"[\w\x80-\xff]")
+_NAME = re.compile(PREFIX + rb"([^\s\"'`<>(){}\[\],;]*?)(:sh)?__(?!_)")
+_REST = re.compile(PREFIX + rb"([\w.:-]*)")
+
+
+class Unset(MotokoError):
+    """A file asks for a parameter that has no value, or that there is none of."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """One of a file: where it is, the name as it is written, and whether it quotes the value."""
+
+    line: int
+    name: str
+    quoted: bool
+    is_known: bool
+    start: int  # where it is in the file, in bytes
+    end: int
+
+
+def names_of(job: Iterable[str], run: Iterable[str]) -> frozenset[str]:
+    """The names that can be replaced for runs whose job and run parameters have these names."""
+    own = {*ALWAYS, *OF_BLACKDYNAMITE, *OF_MOTOKO}
+    return frozenset({*own, *(name.lower() for name in (*job, *run))})
+
+
+def is_binary(data: bytes) -> bool:
+    """Whether a file is no text: nothing is replaced in it."""
+    return b"\0" in data
+
+
+def placeholders(data: bytes, names: Iterable[str]) -> list[Placeholder]:
+    """Those of a file, in their order.
+
+    Args:
+        data: what the file contains.
+        names: those that can be replaced.
+    """
+    if PREFIX not in data or is_binary(data):
+        return []
+    known = _pattern(frozenset(names))
+    line, counted = 1, 0
+    placed = []
+    position = 0
+    while (start := data.find(PREFIX, position)) >= 0:
+        position = start + len(PREFIX)
+        whole = known.match(data, start)
+        if whole is None and not _BEGINS.match(data, start):
+            continue
+        shown = whole or _NAME.match(data, start) or _REST.match(data, start)
+        assert shown is not None
+        line, counted = line + data.count(b"\n", counted, start), start
+        name = shown[1].decode(errors="replace")
+        quoted = whole is not None and whole[2] is not None
+        placed.append(Placeholder(line, name, quoted, whole is not None, start, shown.end()))
+        position = shown.end()
+    return placed
+
+
+def unknown(file_name: str, placeholder: Placeholder, names: Iterable[str]) -> Unset:
+    """The error about a placeholder that matches nothing."""
+    own = {*OF_BLACKDYNAMITE, *OF_MOTOKO}
+    return Unset(
+        f"{file_name}, line {placeholder.line}: there is no parameter {placeholder.name!r} for"
+        f" {PREFIX.decode()}{placeholder.name}__",
+        hint=f"names that can be replaced: {', '.join(sorted({*names} - own))}",
+    )
+
+
+def fill(data: bytes, values: Mapping[str, Any], file_name: str) -> bytes:
+    """Replace all placeholders by values, each encoded as UTF-8.
+
+    Raises ``Unset`` for a name that is not in ``values``, which are by lower-case name, or whose
+    value is ``None``.
+    """
+    parts: list[bytes] = []
+    position = 0
+    for place in placeholders(data, values):
+        if not place.is_known:
+            raise unknown(file_name, place, values)
+        value = values[place.name.lower()]
+        if value is None:
+            raise Unset(
+                f"{file_name}, line {place.line}: the parameter {place.name!r} has no value"
+            )
+        text = shlex.quote(str(value)) if place.quoted else str(value)
+        parts += [data[position : place.start], text.encode()]
+        position = place.end
+    return b"".join([*parts, data[position:]]) if parts else data
+
+
+@lru_cache(maxsize=64)
+def _pattern(names: frozenset[str]) -> re.Pattern[bytes]:
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    choices = b"|".join(re.escape(name.encode(errors="replace")) for name in longest_first)
+    # What ends one placeholder does not take from the next, which may follow at once.
+    end = rb"__(?!_BLACKDYNAMITE__)"
+    return re.compile(PREFIX + b"(" + choices + b")(:sh)?" + end, re.IGNORECASE)

@@ -1,0 +1,161 @@
+"""Whether runs are being executed, and by which processes: from the claims in their directories."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from motoko.config import StudyConfig
+from motoko.host.identity import Identity
+from motoko.runs.claims import Claim, Where, read_claim, read_exit
+from motoko.runs.entries import OwnEntries
+from motoko.runs.job_facts import is_followed
+from motoko.runs.paths import claim_path, present_directory, run_directory
+from motoko.runs.sessions import members_of, survivors
+from motoko.runs.states import (
+    RUNNING_STATES,
+    state_of,
+)
+
+
+def attempt_of(entries: Mapping[str, Any]) -> int:
+    """The number of a run's present attempt."""
+    return OwnEntries(entries).attempt
+
+
+def is_here(entries: Mapping[str, Any]) -> bool:
+    """Whether a run is one that launchers on this host start."""
+    return entries.get("machine_name") in ("localhost", socket.gethostname())
+
+
+def directory_of(study: StudyConfig, entries: Mapping[str, Any]) -> Path | None:
+    """Where a run is executed, if that is within this study: others have nothing to do there."""
+    directory = run_directory(study, entries["id"])
+    path = present_directory(study, entries)
+    if path is None or os.path.realpath(path) == os.path.realpath(directory):
+        return directory
+    return None
+
+
+def claim_of(study: StudyConfig, entries: Mapping[str, Any]) -> Claim | None:
+    """Who has started a run's present attempt; ``None`` if nobody has."""
+    directory = directory_of(study, entries)
+    return None if directory is None else read_claim(directory, attempt_of(entries))
+
+
+def members(*claims: Claim) -> list[Identity]:
+    """What lives of some attempts on this host: all of their wrappers' sessions."""
+    return survivors(*(claim.wrapper for claim in claims if claim.is_here))
+
+
+def end_processes(claims: Collection[Claim], grace: float) -> None:
+    """End all that lives of some attempts: politely, and after some seconds by SIGKILL.
+
+    The wrappers are left to record the exits, as long as they do that within the same time.
+    """
+    wrappers = {claim.wrapper for claim in claims}
+    start = time.monotonic()
+    asked: set[Identity] = set()
+    while living := members(*claims):
+        passed = time.monotonic() - start
+        if passed > 3 * grace:
+            return  # something cannot even be killed (a hung file system)
+        for member in living:
+            if passed >= 2 * grace or (passed >= grace and member not in wrappers):
+                member.signal(signal.SIGKILL)
+            elif member not in asked and member not in wrappers:
+                member.signal(signal.SIGTERM)
+                asked.add(member)
+        # Others may have begun meanwhile: they are found at the next look.
+        wait_for(living[-1], min(grace - passed, 0.1) if passed < grace else 0.1)
+
+
+def is_running(study: StudyConfig, entries: Mapping[str, Any], deadline: float = 0.0) -> bool:
+    """Whether a run is being executed: :func:`running` of one."""
+    return bool(running(study, {0: entries}, deadline))
+
+
+def running(
+    study: StudyConfig, runs: Mapping[int, Mapping[str, Any]], deadline: float = 0.0
+) -> set[int]:
+    """Those of some runs that are being executed. However many they are, /proc is scanned once.
+
+    Args:
+        study: the runs' study.
+        runs: their entries, by id.
+        deadline: until when (``time.monotonic``) those that say they have ended may do so.
+
+    Of what is executed elsewhere nobody can tell from here, unless its end is recorded: it is.
+    Raises ``Unreadable``.
+    """
+    busy: set[int] = set()
+    claims: dict[int, Claim] = {}
+    for number, entries in runs.items():
+        if is_followed(entries) or (_is_on_its_way(entries) and not is_here(entries)):
+            busy.add(number)  # a job: only its launcher knows when it is over, and writes it down
+        elif (claim := claim_of(study, entries)) is not None:
+            if claim.is_here:
+                claims[number] = claim
+            elif is_elsewhere(study, entries, claim):
+                busy.add(number)
+    while claims:
+        living = {wrapper: member for member, wrapper in _members(claims)}
+        claims = {n: claim for n, claim in claims.items() if claim.wrapper in living}
+        patience = deadline - time.monotonic()
+        patient = {n for n in claims if patience > 0 and not _is_on_its_way(runs[n])}
+        busy |= claims.keys() - patient
+        claims = {n: claims[n] for n in patient}
+        if claims:
+            wait_for(living[next(iter(claims.values())).wrapper], patience)
+    return busy
+
+
+def _members(claims: Mapping[int, Claim]) -> list[tuple[Identity, Identity]]:
+    return members_of(*(claim.wrapper for claim in claims.values()))
+
+
+def _is_on_its_way(entries: Mapping[str, Any]) -> bool:
+    return state_of(entries) in RUNNING_STATES
+
+
+def is_elsewhere(study: StudyConfig, entries: Mapping[str, Any], claim: Claim) -> bool:
+    """Whether another host has started a run's present attempt, whose end is not recorded."""
+    directory = directory_of(study, entries)
+    return (
+        claim.where is Where.ELSEWHERE
+        and directory is not None
+        and read_exit(directory, attempt_of(entries)) is None
+    )
+
+
+def wait_for(process: Identity, timeout: float) -> None:
+    """Sleep until a process has ended, or some seconds have passed."""
+    pidfd = process.open_pidfd()
+    if pidfd is not None:
+        try:
+            select.select([pidfd], [], [], timeout)
+        finally:
+            os.close(pidfd)
+
+
+def take_claim(study: StudyConfig, entries: Mapping[str, Any]) -> bool:
+    """Make sure that nobody starts the attempt that was prepared last.
+
+    ``False`` if somebody has claimed it: it was started, and may still run.
+    """
+    directory = directory_of(study, entries)
+    if not _is_on_its_way(entries) or directory is None:
+        return True
+    try:
+        claim_path(directory, attempt_of(entries)).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        pass  # there is no directory to be started in
+    return True

@@ -1,0 +1,69 @@
+"""Writing a run's directory, exactly as BlackDynamite's coats do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from motoko.runs.earlier_layout import make_own_folder
+
+PART = 10**6  # bytes that are copied at once
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A file of a run directory.
+
+    Attributes:
+        name: its path there.
+        content: what it contains, or another file that contains it.
+        mode: its permissions.
+    """
+
+    name: str
+    content: bytes | Path
+    mode: int
+
+
+def write(
+    directory: Path, files: Iterable[RunFile], *, between: Callable[[], None] = lambda: None
+) -> None:
+    """Make a run's directory with its files.
+
+    Args:
+        directory: the run's.
+        files: what to put there. Names that lead out of the directory raise ``ValueError``.
+        between: called now and then, since large files take their time.
+    """
+    make_own_folder(directory)
+    for file in files:
+        if PurePosixPath(file.name).is_absolute() or ".." in PurePosixPath(file.name).parts:
+            raise ValueError(f"{file.name!r} is no name of a file in a run directory")
+        path = directory / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # an earlier attempt's, perhaps a running one's own
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as target:
+            for part in _parts(file.content):
+                target.write(part)
+                between()
+            os.fchmod(descriptor, file.mode)
+
+
+def _parts(content: bytes | Path) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    with open(content, "rb") as source:
+        while part := source.read(PART):
+            yield part
+
+
+def keep_output(directory: Path, stem: str, run_id: int, attempt: int) -> None:
+    """Set the output of an earlier attempt aside: ``<stem>.o<id>.<attempt>``."""
+    for kind in "oe":
+        path = directory / f"{stem}.{kind}{run_id}"
+        if path.exists():
+            path.rename(path.with_name(f"{path.name}.{attempt}"))

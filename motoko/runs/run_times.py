@@ -1,0 +1,93 @@
+"""When a run started: the moment that its clock's reading stands for, in UTC.
+
+BlackDynamite's ``run.start()`` notes what the clock of the run shows, without its zone. That is the
+zone of the run's ``TZ``, or this host's, as long as the reading then lies between the start of its
+attempt and now. Otherwise the zone is another one: the run is taken to have started within a
+quarter of an hour of its attempt, which is the step in which zones differ.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from motoko.runs.entries import OwnEntries
+from motoko.runs.paths import claim_path, recorded_directory
+
+_NAMES = ("start_time", "last_step_time")
+_STEP_S = 900.0
+_SLACK_S = 5.0  # clocks and time stamps of files differ a little
+_DIFFERENCE_MAX_S = 26 * 3600.0  # from the first zone of the Earth to its last
+
+
+def started(
+    entries: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> datetime | None:
+    """When a run said that it starts, in UTC; ``None`` if it did not.
+
+    Args:
+        entries: the run's.
+        environment: the variables that are set for it.
+    """
+    at = entries.get("start_time")
+    if not isinstance(at, datetime) or at.tzinfo is not None:
+        return at.astimezone(UTC) if isinstance(at, datetime) else None
+    return moment(at, zone_of(environment or {}), _attempt_started(entries), time.time())
+
+
+def in_utc(entries: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, datetime]:
+    """The times of a run that it has noted without a zone, in UTC; by the entries' names."""
+    zone, earliest, now = zone_of(environment), _attempt_started(entries), time.time()
+    return {
+        name: moment(at, zone, earliest, now)
+        for name in _NAMES
+        if isinstance(at := entries.get(name), datetime) and at.tzinfo is None
+    }
+
+
+def zone_of(environment: Mapping[str, str]) -> tzinfo | None:
+    """The zone that a run's clock shows, if its environment names one; ``None``: this host's."""
+    name = str(environment.get("TZ") or "").removeprefix(":")
+    try:
+        return ZoneInfo(name) if name else None
+    except (ValueError, OSError, KeyError):
+        return None  # of another form, which says when its summer begins
+
+
+def moment(
+    reading: datetime, zone: tzinfo | None, earliest: float | None, latest: float
+) -> datetime:
+    """The moment in UTC of a clock's reading.
+
+    Args:
+        reading: a time without its zone.
+        zone: what the clock is taken to show; ``None``: the time of this host.
+        earliest: when it was read at the earliest (seconds since 1970), if that is known.
+        latest: when it was read at the latest.
+    """
+    likely = reading.replace(tzinfo=zone) if zone else reading.astimezone()
+    likely = likely.astimezone(UTC)
+    if earliest is None:
+        return likely
+    if earliest - _SLACK_S <= likely.timestamp() <= latest + _SLACK_S:
+        return likely
+    as_utc = reading.replace(tzinfo=UTC).timestamp()
+    after = (as_utc - (earliest - _SLACK_S)) % _STEP_S
+    first = earliest - _SLACK_S + after
+    if first > latest + _SLACK_S or abs(first - as_utc) > _DIFFERENCE_MAX_S:
+        return likely
+    return datetime.fromtimestamp(first, UTC)
+
+
+def _attempt_started(entries: Mapping[str, Any]) -> float | None:
+    directory: Path | None = recorded_directory(entries)
+    if directory is None:
+        return None
+    try:
+        return claim_path(directory, OwnEntries(entries).attempt).stat().st_mtime
+    except OSError:
+        return None

@@ -1,0 +1,248 @@
+"""A study's base: BlackDynamite's, opened without its side effects."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+import zc.lockfile
+import ZODB
+import ZODB.FileStorage
+from BlackDynamite import conffile_zeo
+from BlackDynamite.base_zeo import BaseZEO
+from BlackDynamite.constraints_zeo import ZEOconstraints
+from BlackDynamite.job import JobZEO
+from BlackDynamite.run_zeo import RunZEO
+
+from motoko.config import StudyConfig
+from motoko.config.bd_defaults import parameter_file
+from motoko.errors import ConstraintError, NotCreated, StudyUnavailable
+from motoko.host.accounts import own_name
+from motoko.host.locks import check_locks
+from motoko.layout import Runtime
+from motoko.runs.entries import DocumentedEntries
+from motoko.store.constraints import compile_constraints
+from motoko.store.internals import self_check, singleton
+from motoko.store.internals.connections import drop_changes, view_of
+from motoko.store.matches import Matches
+from motoko.store.predicates import Predicate
+from motoko.store.schemas import schema_among
+from motoko.store.server_address import address
+from motoko.store.storage import open_database, open_storage
+from motoko.store.trees import is_tree
+
+AT_ONCE = 500  # runs that are loaded together
+
+# It logs every decorated function, at a level that says "all of it", to the screen.
+logging.getLogger("BlackDynamite").setLevel(logging.WARNING)
+
+
+class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
+    """BlackDynamite's base of one study.
+
+    Unlike BlackDynamite's own constructor this one starts no server, scans no processes, reads no
+    ``BLACKDYNAMITE_*`` variables and does not depend on the current directory.
+    """
+
+    def __init__(self, study: StudyConfig, db: ZODB.DB, schema: str | None = None) -> None:
+        self_check.check()
+        self.study = study
+        self.read_only = False
+        self.user = own_name()
+        self.setHostsConfig()
+        self.ConfFile = conffile_zeo.ConfFile
+        self.BDconstraints = ZEOconstraints
+        # Where a server listens is in the study's zeo.conf, which nodes see as well.
+        listens = study.is_local and study.tcp_address is not None
+        self.host = study.host if study.host and not listens else f"zeo://{study.directory}"
+        self.root_dir = str(study.directory)
+        self.setConfPaths()
+        self.db = db
+        self.connection = db.open()
+        self.root = self.connection.root
+        self.matches = Matches(self)
+        self._types: dict[str, dict[str, type]] = {}
+        self._types_in: bytes | None = None
+        singleton.register(self)
+        self.schema = schema or find_schema(self.connection.root(), study)
+
+    # New objects belong to the base that was asked for their class.
+    @property
+    def Run(self) -> Any:
+        singleton.use(self)
+        return RunZEO
+
+    @property
+    def Job(self) -> Any:
+        singleton.use(self)
+        return JobZEO
+
+    def insert(self, *args: Any, **kwargs: Any) -> Any:
+        singleton.use(self)
+        return super().insert(*args, **kwargs)
+
+    def select(self, *args: Any, **kwargs: Any) -> Any:
+        singleton.use(self)
+        return super().select(*args, **kwargs)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The content of the study's bd.yaml, read anew at each use."""
+        return parameter_file(self.study.directory / "bd.yaml")
+
+    @property
+    def content(self) -> Any:
+        """The study's own part of the database, by BlackDynamite's names: Jobs, Runs, ..."""
+        return self.root.schemas[self.schema]
+
+    def stored_types(self, which: str) -> dict[str, type]:
+        """The parameters of ``"job"`` or ``"run"`` when the database was made, or upgraded."""
+        return dict(self.content[f"{which}_desc"].types.entries)
+
+    def types(self, which: str) -> dict[str, type]:
+        """The parameters of ``"job"`` or ``"run"``: name to type, ``id`` included.
+
+        Those of the database, with the types that bd.yaml declares now, and those that are new.
+        """
+        view = view_of(self.connection)
+        if view != self._types_in:
+            self._types.clear()
+            self._types_in = view
+        if which not in self._types:
+            self._types[which] = {**self.stored_types(which), **self.study.declared(which)}
+        return self._types[which]
+
+    def selector(self) -> Any:
+        """BlackDynamite's ``RunSelector`` of this base."""
+        from BlackDynamite.runselector import RunSelector
+
+        return RunSelector(self)
+
+    def predicate(self, constraints: str | Sequence[str] | None) -> Predicate:
+        """What runs must be to meet constraints; ``ConstraintError`` for what is none."""
+        return compile_constraints(
+            constraints,
+            job_types=self.types("job"),
+            run_types=self.types("run"),
+            study=self.study.name,
+        )
+
+    def select_pairs(self, predicate: Predicate) -> list[tuple[Any, Any]]:
+        """The ``(run, job)`` pairs that meet a predicate in the present view, by run number.
+
+        Raises ``ConstraintError`` for an undeclared name that no run carries, if there are runs.
+        """
+        pairs = self.matches.find(predicate)
+        if not pairs and predicate.undeclared and self.runs.entries:
+            for name in self.carried_by_none(predicate.undeclared):
+                known = sorted({*self.types("job"), *self.types("run")})
+                raise ConstraintError(
+                    f"study {self.study.name}: no run has {name!r}, in {predicate.text!r}",
+                    hint=f"declared: {', '.join(known)}",
+                )
+        return pairs
+
+    def carried_by_none(self, names: Collection[str]) -> list[str]:
+        """The names that no run of the study carries."""
+        missing = set(names)
+        for run in self.all_runs() if missing else ():
+            missing -= DocumentedEntries(run.entries, vars(run)).keys()
+            if not missing:
+                break
+        return sorted(missing)
+
+    @property
+    def tid(self) -> bytes:
+        """The newest transaction that this process has been told of: no round trip."""
+        tid: bytes = self.db.storage.lastTransaction()
+        return tid
+
+    def all_runs(self) -> Iterator[Any]:
+        """Every run, its entries loaded."""
+        for _, run in self.loaded(self.runs.entries.items()):
+            yield run
+
+    def loaded(self, numbered: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+        """Runs by number (``None``: there is none), their entries loaded, many in a round trip."""
+        numbered = iter(numbered)
+        while batch := list(itertools.islice(numbered, AT_ONCE)):
+            self.load([run for _, run in batch if run is not None])
+            yield from batch
+
+    def load(self, objects: list[Any]) -> None:
+        """Load objects that have ``entries``, and these, in two round trips."""
+        self.prefetch(objects)
+        self.prefetch([owner.entries for owner in objects if is_tree(owner.entries)])
+
+    def load_with_jobs(self, numbers: Iterable[int]) -> None:
+        """Load these runs and their jobs."""
+        runs = [run for run in map(self.runs.entries.get, numbers) if run is not None]
+        self.load(runs)
+        named = [run.entries.get("job_id") for run in runs]
+        jobs = {job for job in named if isinstance(job, int)}  # a run may have spoilt it
+        self.load([job for job in map(self.jobs.entries.get, jobs) if job is not None])
+
+    def prefetch(self, objects: list[Any]) -> None:
+        """Load what is not in memory, in one round trip."""
+        ghosts = [obj._p_oid for obj in objects if obj._p_changed is None]
+        if len(ghosts) > 1:
+            self.connection.prefetch(ghosts)
+
+    def close(self) -> None:
+        """Forget the study's pending changes, and disconnect; those of other studies are kept."""
+        drop_changes(self.connection)
+        self.connection.close()
+        self.db.close()
+
+
+def find_schema(root: Any, study: StudyConfig) -> str:
+    """The name under which a database holds a study.
+
+    Raises ``NotCreated`` if the database does not hold it.
+    """
+    schemas = list(root["schemas"].entries) if "schemas" in root else []
+    # Before it went by bd.yaml, Motoko took the directory's name.
+    schema = schema_among(schemas, study.bd_name, study.name)
+    if schema is None:
+        raise NotCreated(
+            f"the database in {study.database.directory} holds no study {study.bd_name!r}",
+            hint=f"it holds {', '.join(schemas)}: correct `study:` in {study.name}/bd.yaml"
+            if schemas
+            else "run `motoko create`",
+        )
+    return schema
+
+
+def connect(study: StudyConfig, runtime: Runtime | None) -> StudyBase:
+    """A connection to a study's running ZEO server.
+
+    Raises ``StudyUnavailable`` if the server does not answer, ``NotCreated`` if the database does
+    not hold the study.
+    """
+    storage = open_storage(address(study, runtime), study.database.blobs)
+    return StudyBase(study, open_database(storage))
+
+
+def open_file(
+    study: StudyConfig, *, read_only: bool = False, schema: str | None = None
+) -> StudyBase:
+    """A study's database opened from its file, without a server.
+
+    For writing, nobody else may have it open: ``StudyUnavailable`` otherwise.
+    """
+    files = study.database
+    try:
+        storage = ZODB.FileStorage.FileStorage(
+            str(files.transactions),
+            blob_dir=None if read_only else str(files.blobs),
+            read_only=read_only,
+        )
+    except zc.lockfile.LockError as error:
+        check_locks(files.directory)
+        raise StudyUnavailable(
+            f"the database of study {study.name} is in use, by no server of this workflow",
+            hint=f"`fuser -v {files.transactions_lock}` names who uses it",
+        ) from error
+    return StudyBase(study, ZODB.DB(storage), schema)

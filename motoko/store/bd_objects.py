@@ -1,0 +1,6 @@
+"""The types of BlackDynamite's runs and jobs, for those who write down what they are given."""
+
+from __future__ import annotations
+
+from BlackDynamite.job import JobZEO as JobZEO
+from BlackDynamite.run_zeo import RunZEO as RunZEO

@@ -1,0 +1,109 @@
+"""BlackDynamite's own daemons of a workflow: what ``canYouDigIt`` and motoko 0.1.4 have started.
+
+Its commands start a ZEO server where none answers, and leave it; 0.1.4 starts launch daemons and
+orchestrators besides. zdaemon looks after each, and starts again what dies.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from motoko.config import StudyConfig, WorkflowConfig
+from motoko.config.database_files import DatabaseFiles
+from motoko.host.identity import Identity
+from motoko.host.living_processes import loads, own_commands, working_directory
+
+SERVER = "ZEO server"
+LAUNCHER = "launch daemon"
+ORCHESTRATOR = "orchestrator"
+_SERVER_PROGRAM = "runzeo"
+# zdaemon's, by the version: whoever looks after another process is to be stopped first.
+_KEEPERS = {"zdaemon", "zdrun.py"}
+# By these an orchestrator of motoko 0.1.4 is told from one of ours, which are called the same.
+_DATABASE_LIBRARY, _OUR_LIBRARY = "/BTrees/", "/msgspec/"
+
+
+@dataclass(frozen=True)
+class ForeignDaemon:
+    """A process that BlackDynamite, or motoko 0.1.4, has started for a workflow.
+
+    Attributes:
+        kind: ``SERVER``, ``LAUNCHER`` or ``ORCHESTRATOR``.
+        study: the study that it serves; ``None`` of an orchestrator.
+        identity: the process.
+        keeps: whether it is the zdaemon that starts the other again.
+    """
+
+    kind: str
+    study: str | None
+    identity: Identity
+    keeps: bool
+
+    def __str__(self) -> str:
+        whose = "BlackDynamite" if self.study else "0.1.4"
+        where = f" of study {self.study}" if self.study else ""
+        return f"{whose}'s {self.kind} (pid {self.identity.pid}){where}"
+
+
+def foreign_daemons(
+    config: WorkflowConfig, studies: Iterable[StudyConfig] | None = None
+) -> list[ForeignDaemon]:
+    """Those of this user on this host: of these studies, or of all and the orchestrators.
+
+    Keepers come first.
+    """
+    places = dict(_files(config, config.studies.values() if studies is None else studies))
+    if studies is None:
+        wf = os.path.realpath(config.directory / ".wf")
+        places |= dict.fromkeys((wf, f"{wf}/wf.conf"), (ORCHESTRATOR, None))
+    daemons = [
+        daemon
+        for identity, command in own_commands()
+        if (daemon := _recognised(identity, command, places))
+    ]
+    return sorted(daemons, key=lambda daemon: not daemon.keeps)
+
+
+def _files(
+    config: WorkflowConfig, studies: Iterable[StudyConfig]
+) -> Iterator[tuple[str, tuple[str, str | None]]]:
+    """The configuration files that such daemons are started with."""
+    for study in studies:
+        if study.is_local:
+            directory = DatabaseFiles.of(Path(os.path.realpath(study.directory))).directory
+            yield str(directory / "zeo.conf"), (SERVER, study.name)
+            yield str(directory / "zdaemon.conf"), (SERVER, study.name)
+            yield str(directory / "launch.conf"), (LAUNCHER, study.name)
+
+
+def is_launcher(command: Sequence[str]) -> bool:
+    """Whether a command line is of what BlackDynamite launches runs with."""
+    if "canYouDigIt" not in {Path(word).name for word in command[:2]}:
+        return False
+    by_hand = ("runs", "launch") in itertools.pairwise(command)
+    return by_hand or {"launch_daemon", "--start"} <= {*command}
+
+
+def _recognised(
+    identity: Identity, command: Sequence[str], places: dict[str, tuple[str, str | None]]
+) -> ForeignDaemon | None:
+    programs = {Path(word).name for word in command[:2]}  # the interpreter comes first
+    keeps = bool(programs & _KEEPERS)
+    cwd = working_directory(identity.pid) or "/"
+    files: list[str] = []
+    if keeps or _SERVER_PROGRAM in programs:
+        files = [after for word, after in itertools.pairwise(command) if word == "-C"]
+    elif is_launcher(command):
+        # It changes to the directories of the runs that it launches.
+        files = [f"{above}/.bd/launch.conf" for above in (cwd, *Path(cwd).parents)]
+    elif "motoko" in programs and {"orchestrator", "start"} <= {*command}:
+        # It changes to those of its studies now and then.
+        is_old = loads(identity, _DATABASE_LIBRARY) and not loads(identity, _OUR_LIBRARY)
+        files = [f"{above}/.wf" for above in (cwd, Path(cwd).parent)] if is_old else []
+    known = (places.get(os.path.realpath(Path(cwd, file))) for file in files)
+    place = next(filter(None, known), None)
+    return None if place is None else ForeignDaemon(*place, identity, keeps)

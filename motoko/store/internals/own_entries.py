@@ -1,0 +1,92 @@
+"""Motoko's own entries of a run, under their documented names, in BlackDynamite's objects.
+
+``run.attempt`` is Motoko's own first. ``run["attempt"]`` is the user's entry of that name, if there
+is one, and else Motoko's. What a user sets is the user's, and changes nothing of Motoko's.
+
+An entry that this process has not the class to read is an error, where BlackDynamite gives ZODB's
+stand-in for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from BlackDynamite.run_zeo import RunZEO
+from BlackDynamite.zeoobject import ZEOObject
+
+from motoko.errors import UnreadableEntry
+from motoko.runs.entries import OWN, own_key
+from motoko.store.internals import unreadable
+from motoko.store.internals.self_check import Need, relies_on
+
+relies_on(
+    "BlackDynamite",
+    Need("BlackDynamite.run_zeo:RunZEO", "__getitem__", ("self", "index")),
+    Need("BlackDynamite.zeoobject:ZEOObject", "__getattr__", ("self", "attr")),
+)
+
+
+def install() -> None:
+    """Have all runs of this process show them; harmless when repeated."""
+    if isinstance(RunZEO.__dict__.get("attempt"), _OwnEntry):
+        return
+    for name in OWN:
+        setattr(RunZEO, name, _OwnEntry(name))
+    RunZEO.__getitem__ = _item
+    get_attribute = ZEOObject.__getattr__
+    ZEOObject.__getattr__ = lambda self, attr: _readable(self, attr, get_attribute(self, attr))
+    unreadable.install()
+
+
+class _OwnEntry:
+    """One of them, as an attribute."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: Any, owner: type | None = None) -> Any:
+        if run is None:
+            return self
+        entries = run.entries
+        for key in (own_key(entries, self._name), self._name):
+            if key is not None and key in entries:
+                return entries[key]
+        try:
+            return vars(run)[self._name]
+        except KeyError:
+            raise AttributeError(self._name) from None
+
+    def __set__(self, run: Any, value: Any) -> None:
+        # As for any name that is no entry: an attribute of the object, which is stored with it.
+        vars(run)[self._name] = value
+        run._p_changed = True
+
+    def __delete__(self, run: Any) -> None:
+        try:
+            del vars(run)[self._name]
+        except KeyError:
+            raise AttributeError(self._name) from None
+        run._p_changed = True
+
+
+def _item(self: Any, index: Any) -> Any:
+    """``run[index]``, in place of BlackDynamite's."""
+    entries = self.entries
+    name = index.lower() if isinstance(index, str) else index
+    if name not in entries and (key := own_key(entries, name)) is not None:
+        return entries[key]
+    return _readable(self, name, entries[name])
+
+
+def _readable(record: Any, name: Any, value: Any) -> Any:
+    """A value; ``UnreadableEntry`` if this process has not the class that it takes."""
+    missing = unreadable.missing_class(value)
+    if missing is None:
+        return value
+    entries = record.entries
+    kind = "run" if "job_id" in entries else "job"
+    raise UnreadableEntry(
+        f"{kind} {entries.get('id')}: {name!r} cannot be read: no class {missing} is here",
+        hint="define the class in a module that this process can import by that name, or have "
+        "doIt.py store numbers, texts, lists, dicts or arrays",
+    )

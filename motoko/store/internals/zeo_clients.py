@@ -1,0 +1,150 @@
+"""Into ZEO's client: its calls, its networking thread, its cache."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+import ZEO.asyncio.client
+from ZEO.ClientStorage import ClientStorage
+from ZEO.Exceptions import ClientDisconnected
+from ZODB.POSException import POSKeyError
+
+from motoko.errors import StudyUnavailable
+from motoko.store.internals import zeo_messages
+from motoko.store.internals.self_check import Need, relies_on
+
+_STORAGE = "ZEO.ClientStorage:ClientStorage"
+_RUNNER = "ZEO.asyncio.client:ClientRunner"
+_IO = "ZEO.asyncio.client:ClientIO"
+relies_on(
+    "ZEO",
+    Need(_STORAGE, "_call", set_by="__init__"),
+    Need(_STORAGE, "_server", set_by="__init__"),
+    Need(_STORAGE, "_oids", set_by="__init__"),
+    Need(_STORAGE, "notify_connected", ("self", "conn", "info")),
+    Need(_STORAGE, "notify_disconnected", ("self",)),
+    Need(_STORAGE, "invalidateTransaction", ("self", "tid", "oids")),
+    Need(_STORAGE, "loadBefore", ("self", "oid", "tid")),
+    Need("ZEO.asyncio.client:ClientThread", "thread", set_by="__init__"),
+    Need(_RUNNER, "call", ("self", "method")),
+    Need(_RUNNER, "client", set_by="setup_delegation"),
+    Need(_RUNNER, "io_call", set_by="setup_delegation"),
+    Need(_IO, "cache", set_by="__init__"),
+    Need(_IO, "protocol"),
+    Need(_IO, "prefetch_co", ("self", "oids", "tid")),
+    Need("ZEO.asyncio.client:Protocol", "server_call", ("self", "method")),
+)
+
+AT_ONCE = 500  # calls that are in flight together
+
+
+class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
+    """A ``ClientStorage`` whose calls can be seen, bundled, and given up.
+
+    Args:
+        address: a socket's path, or a TCP host and port.
+        reconnect_s: how often to try to connect, in seconds.
+        options: further ones of ``ClientStorage``.
+    """
+
+    def __init__(self, address: str | tuple[str, int], reconnect_s: float, **options: Any) -> None:
+        zeo_messages.install()
+        client = functools.partial(ZEO.asyncio.client.ClientThread, disconnect_poll=reconnect_s)
+        super().__init__(address, _client_factory=client, **options)
+        self._call = self.call_server
+        self._owner = os.getpid()
+        self._server.io_call = self._in_its_process(self._server.io_call)
+
+    def _in_its_process(self, io_call: Callable[..., Any]) -> Callable[..., Any]:
+        """What all calls go through: a forked child has not the thread that would answer it."""
+
+        def called(call: Coroutine[Any, Any, Any], wait: bool = True) -> Any:
+            if self._is_copy:
+                call.close()
+                raise StudyUnavailable(
+                    f"the connection to the ZEO server is that of process {self._owner}",
+                    hint="a forked child has to make a Workflow of its own",
+                )
+            return io_call(call, wait)
+
+        return called
+
+    @property
+    def _is_copy(self) -> bool:
+        """Whether this process is a forked child of the one that has connected."""
+        return os.getpid() != self._owner
+
+    def close(self) -> None:
+        """Disconnect; a forked child's copy is left as it is, since its parent goes on."""
+        if not self._is_copy:
+            super().close()
+
+    def call_server(self, method: str, *args: Any, **options: Any) -> Any:
+        """What all calls that wait for an answer go through, once the storage is open."""
+        return self._server.call(method, *args, **options)
+
+    def call_in_time(self, deadline_s: float, method: str, *args: Any, **options: Any) -> Any:
+        """Call, but wait no longer: ``TimeoutError`` then."""
+        return _quiet(self._server.call(method, *args, wait=False, **options)).result(deadline_s)
+
+    def call_many(
+        self, deadline_s: float, method: str, arguments: Sequence[tuple[bytes, bytes]]
+    ) -> list[Any]:
+        """Call once for each of ``arguments``, many in flight at a time, not one by one.
+
+        A key that is not there gives ``None``. Raises ``TimeoutError`` for so many that take
+        longer, ``ClientDisconnected`` if there is no connection.
+        """
+
+        async def call(batch: Sequence[tuple[bytes, bytes]]) -> list[Any]:
+            protocol = self._server.client.protocol
+            if protocol is None:
+                raise ClientDisconnected("no connection to the server")
+            answers = [_quiet(protocol.server_call(method, *arguments)) for arguments in batch]
+            results: list[Any] = []
+            for answer in answers:
+                try:
+                    results.append(await answer)
+                except POSKeyError:
+                    results.append(None)
+            return results
+
+        results: list[Any] = []
+        for first in range(0, len(arguments), AT_ONCE):
+            batch = arguments[first : first + AT_ONCE]
+            future = _quiet(self._server.io_call(call(batch), wait=False))
+            results += future.result(deadline_s)
+        return results
+
+    def load_together(self, oids: Iterable[bytes], tid: bytes) -> list[Any]:
+        """What ``loadBefore`` gives for each, loaded in one round trip; ``None``: not at hand.
+
+        Raises ``ClientDisconnected`` if there is no connection.
+        """
+        wanted, client = tuple(oids), self._server.client
+
+        async def load() -> list[Any]:
+            await client.prefetch_co(wanted, tid)
+            return [client.cache.loadBefore(oid, tid) for oid in wanted]
+
+        loaded: list[Any] = self._server.io_call(load())
+        return loaded
+
+    def forget_promised_oids(self) -> None:
+        """Do not use the oids that a server has set aside for this client."""
+        self._oids.clear()
+
+    @property
+    def hears(self) -> bool:
+        """Whether the thread lives that hears what the server says."""
+        alive: bool = self._server.thread.is_alive()
+        return alive
+
+
+def _quiet(future: Any) -> Any:
+    """Have ZEO not log how a call has failed that was given up, or that failed with others."""
+    future.add_done_callback(lambda ended: ended.exception())
+    return future

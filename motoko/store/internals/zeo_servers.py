@@ -1,0 +1,222 @@
+"""Into ZEO's server: what it is asked, what it answers to ``ruok``, where it listens.
+
+And what it stores: records that clients send can be stored otherwise, or refused.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass
+from typing import Any
+
+from ZEO.asyncio.server import ServerProtocol
+from ZEO.runzeo import ZEOServer
+from ZEO.StorageServer import ZEOStorage
+from ZODB.POSException import StorageError
+from ZODB.utils import load_current, z64
+
+from motoko.store.internals.self_check import Need, relies_on
+
+_ACCEPTOR = "ZEO.asyncio.server:Acceptor"
+_STORAGE = "ZEO.StorageServer:ZEOStorage"
+relies_on(
+    "ZEO",
+    Need("ZEO.runzeo:ZEOServer", "create_server", ("self",)),
+    Need("ZEO.runzeo:ZEOServer", "server", set_by="create_server"),
+    Need("ZEO.StorageServer:StorageServer", "ruok", ("self",)),
+    Need("ZEO.StorageServer:StorageServer", "acceptor", set_by="__init__"),
+    Need("ZEO.StorageServer:StorageServer", "create_client_handler", ("self",)),
+    Need("ZEO.StorageServer:StorageServer", "read_only", set_by="__init__"),
+    Need(_STORAGE, "_store", ("self", "oid", "serial", "data", "blobfile")),
+    Need(_STORAGE, "storea", ("self", "oid", "serial", "data", "id")),
+    Need(_STORAGE, "tpc_begin", ("self", "id")),
+    Need(_STORAGE, "loadBefore", ("self", "oid", "tid")),
+    Need(_STORAGE, "serials", set_by="tpc_begin"),
+    Need(_ACCEPTOR, "event_loop", set_by="__init__"),
+    Need(_ACCEPTOR, "factory", ("self",)),
+    Need("ZEO.asyncio.server:ServerProtocol", "message_received", ("self", "message")),
+    Need("ZEO.asyncio.base:ZEOBaseProtocol", "protocol_factory", ("self",)),
+    Need("ZEO.asyncio.base:ZEOBaseProtocol", "sm_protocol", set_by="connection_made"),
+    Need("ZEO.StorageServer:ZEOStorage", "register", ("self", "storage_id", "read_only")),
+    Need("ZEO.StorageServer:ZEOStorage", "connection", set_by="notify_connected"),
+)
+
+KEEP_ALIVE_MAX = 64  # bytes: longer messages are something else
+_REMEMBERED = 2_000  # of the records that a client has read last
+
+
+def when_called(tell: Callable[[], None]) -> None:
+    """Have ``tell`` called for each call that a client of this process's server makes."""
+    received = ServerProtocol.message_received
+
+    def message_received(protocol: Any, message: bytes) -> None:
+        # A client without news says so once a minute: that is no call.
+        if len(message) > KEEP_ALIVE_MAX or message != protocol.encode(-1, 0, ".reply", None):
+            tell()
+        received(protocol, message)
+
+    ServerProtocol.message_received = message_received
+
+
+def when_registering(refusal: Callable[[int], str]) -> None:
+    """Have this process's server ask whether it is to serve a client at a Unix socket.
+
+    ``refusal`` gets the client's pid, and returns the reason, which the client is told, or an empty
+    text.
+    """
+    register = ZEOStorage.register
+
+    def asking(storage: Any, *arguments: Any) -> Any:
+        pid = _peer(storage.connection)
+        if pid and (reason := refusal(pid)):
+            raise StorageError(reason)
+        return register(storage, *arguments)
+
+    ZEOStorage.register = asking
+
+
+def _peer(protocol: Any) -> int:
+    """The pid of a client, as the kernel tells it; 0 if it does not: of a TCP connection, say."""
+    connection = protocol.sm_protocol.transport.get_extra_info("socket")
+    if connection is None or connection.family != socket.AF_UNIX:
+        return 0
+    size = struct.calcsize("3i")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    pid: int = struct.unpack("3i", credentials)[0]
+    return pid
+
+
+def extend_ruok(server: ZEOServer, more: Callable[[], dict[str, Any]]) -> None:
+    """Have a server that was created answer ``ruok`` with more."""
+    ask = server.server.ruok
+    server.server.ruok = lambda: {**ask(), **more()}
+
+
+def listen_besides(server: ZEOServer, host: str, port: int) -> None:
+    """Have a server that was created listen at a TCP port, too; ``OSError`` if it cannot."""
+    acceptor = server.server.acceptor
+    loop = acceptor.event_loop
+    loop.run_until_complete(loop.create_server(acceptor.factory, host.strip("[]"), port))
+
+
+@dataclass(frozen=True)
+class Store:
+    """A record that a client stores.
+
+    Attributes:
+        oid: of the object.
+        data: the record.
+        before: the present one; empty for a new object.
+    """
+
+    oid: bytes
+    data: bytes
+    before: bytes
+
+
+class ClientStores:
+    """What a client's transaction stores, and what is known of the client: for what replaces it."""
+
+    def __init__(self, storage: Any, oids: Set[bytes], seen: deque[bytes]) -> None:
+        self._storage = storage
+        self._oids = oids
+        self._seen = seen
+
+    def new_oid(self) -> bytes:
+        """The oid of a record to be added."""
+        oid: bytes = self._storage.new_oid()
+        return oid
+
+    def unchanged(self) -> Iterator[tuple[bytes, bytes]]:
+        """The present records of what the client has seen, but for those that it stores now.
+
+        With their oids, those seen last first; not more than the last few thousand.
+        """
+        for oid in dict.fromkeys(reversed(self._seen)):
+            if oid not in self._oids:
+                try:
+                    yield oid, load_current(self._storage, oid)[0]
+                except KeyError:
+                    continue  # it is gone
+
+
+# The records to be stored in place of one, by oid; ``None``: that one.
+Replacement = Callable[[Store, ClientStores], dict[bytes, bytes] | None]
+
+
+def replace_stores(
+    server: ZEOServer, concerned: Callable[[bytes], bool], replacement: Replacement
+) -> None:
+    """Have a server that was created store what ``replacement`` gives in place of records.
+
+    The client learns of it as of a conflict that the server has resolved. A record that others
+    have changed meanwhile is merged with theirs, or is a conflict, and is not replaced. What
+    ``replacement`` raises, the client's commit raises.
+
+    Args:
+        server: it.
+        concerned: whether a record may have to be replaced; it is asked for all, and so is quick.
+        replacement: gives the records, some of them new ones, others unchanged by the client.
+    """
+    created = server.server
+
+    def create_client_handler() -> _StoringClient:
+        return _StoringClient(created, created.read_only, concerned, replacement)
+
+    created.create_client_handler = create_client_handler
+
+
+class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
+    """A server's side of one client."""
+
+    def __init__(
+        self, server: Any, read_only: bool, concerned: Callable[[bytes], bool], replace: Replacement
+    ) -> None:
+        super().__init__(server, read_only)
+        self._concerned = concerned
+        self._replace = replace
+        self._seen: deque[bytes] = deque(maxlen=_REMEMBERED)
+        self._oids: set[bytes] = set()  # of the present transaction
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Any:
+        self._seen.append(oid)
+        return super().loadBefore(oid, tid)
+
+    def tpc_begin(self, *args: Any, **options: Any) -> None:
+        super().tpc_begin(*args, **options)
+        self._oids = set()
+
+    def storea(self, oid: bytes, serial: bytes, data: bytes, id: Any) -> None:
+        self._oids.add(oid)
+        super().storea(oid, serial, data, id)
+
+    def _store(self, oid: bytes, serial: bytes, data: bytes, blobfile: str | None = None) -> None:
+        records = None
+        if blobfile is None and self._concerned(data):
+            records = self._replacement(oid, serial, data)
+        self._seen.append(oid)
+        if records is None:
+            super()._store(oid, serial, data, blobfile)
+            return
+        for stored, record in records.items():
+            present = serial if stored == oid else self._serial(stored)
+            super()._store(stored, present, record)
+            if present != z64 or stored == oid:
+                self.serials.append(stored)  # what the client has of it is not what is stored
+
+    def _replacement(self, oid: bytes, serial: bytes, data: bytes) -> dict[bytes, bytes] | None:
+        present = self._serial(oid)
+        before = b"" if present == z64 else load_current(self.storage, oid)[0]
+        stores = ClientStores(self.storage, self._oids, self._seen)
+        records = self._replace(Store(oid, data, before), stores)
+        return records if present == serial else None  # others have changed it meanwhile
+
+    def _serial(self, oid: bytes) -> bytes:
+        try:
+            serial: bytes = self.storage.getTid(oid)
+        except KeyError:
+            return bytes(z64)
+        return serial

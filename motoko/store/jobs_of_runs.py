@@ -1,0 +1,34 @@
+"""Which job a run is of: what its ``job_id`` says, if nobody has spoilt that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from motoko.errors import MotokoError
+
+
+class NoJob(MotokoError):
+    """A run's ``job_id`` names no job, or not its own."""
+
+
+def job_of(jobs: Mapping[int, Any], run: Mapping[str, Any]) -> Any:
+    """The job that a run's entries name; ``NoJob`` if there is no such job.
+
+    Args:
+        jobs: the study's, by id.
+        run: the run's entries.
+    """
+    number = run.get("job_id")
+    job = jobs.get(number) if isinstance(number, int) else None
+    if job is None:
+        raise NoJob(f"its job_id is {number!r}, and there is no such job")
+    return job
+
+
+def own_job(jobs: Mapping[int, Any], run: Mapping[str, Any]) -> Any:
+    """Likewise, if that job has the run; else ``NoJob``: a run has written another number there."""
+    job = job_of(jobs, run)
+    if hasattr(job, "runs") and run["id"] not in job.runs.entries:
+        raise NoJob(f"its job_id is {run['job_id']}, and that job does not have the run")
+    return job

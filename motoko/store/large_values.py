@@ -1,0 +1,193 @@
+"""Large values of runs and jobs have records of their own.
+
+Entries are a tree. A small tree is one record, and a leaf of a large one holds some thirty entries:
+each change of any of them would write a large value anew. So a study's server stores a large value
+as a leaf with nothing else in it, whoever has set it. It is read as before, by any tool.
+
+It works on records as they are stored, and asks nothing of the clients. Pure logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from BTrees.OOBTree import OOBTree, OOBucket
+
+from motoko.store.internals.pickles import class_and_state, record_of
+
+# Values of more bytes have a record of their own.
+LARGE = 64_000
+_CLASSES = (b"cBTrees.OOBTree\nOOBTree\n", b"cBTrees.OOBTree\nOOBucket\n")
+_HEAD = 64  # bytes in which a record names its class
+
+
+@dataclass
+class _Group:
+    """Items that lie together in a leaf: small ones, or one that is large."""
+
+    is_large: bool
+    items: list[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """An object in another record, as records write it."""
+
+    written: Any
+
+    @classmethod
+    def to_leaf(cls, oid: bytes) -> _Reference:
+        return cls((oid, OOBucket))
+
+    @property
+    def oid(self) -> bytes:
+        oid: bytes = self.written[0] if isinstance(self.written, tuple) else self.written
+        return oid
+
+
+def is_tree_record(data: bytes) -> bool:
+    """Whether a record is one of a tree: its root, a node or a leaf."""
+    head = data[:_HEAD]
+    return any(name in head for name in _CLASSES)
+
+
+def separated(
+    oid: bytes,
+    data: bytes,
+    new_oid: Callable[[], bytes],
+    others: Callable[[], Iterable[tuple[bytes, bytes]]],
+) -> dict[bytes, bytes] | None:
+    """The records to be stored in place of a tree's or leaf's, so that large values lie apart.
+
+    Args:
+        oid: of the tree, or the leaf.
+        data: its record.
+        new_oid: gives the oid of a new record.
+        others: records, with their oids, among which the node above a leaf is looked for.
+
+    Returns:
+        Records by oid; ``None`` if it is to be stored as it is: nothing lies beside a large value,
+        or it cannot be told what belongs where. That is so if the node above a leaf is unknown, and
+        if a value is of a class that only its writer has.
+    """
+    try:
+        cls, state = _read(data)
+        if cls is OOBTree and state is not None and len(state) == 1:
+            ((items,),) = state[0]
+            following: tuple[Any, ...] = ()
+        elif cls is OOBucket:
+            items, *rest = state
+            following = tuple(rest)
+        else:
+            return None
+        groups = _groups(items)
+        if len(groups) < 2:
+            return None
+        if cls is OOBTree:
+            oids = [new_oid() for _ in groups]
+            content = _with_borders(oids, groups)
+            root = record_of(cls, (content, content[0]), _written)
+            return {oid: root, **_leaves(oids, groups, following)}
+        above = _above(oid, others())
+        if above is None:
+            return None
+        node, (content, first) = above
+        place = next(place for place, child in enumerate(content) if _is(child, oid))
+        oids = [oid, *(new_oid() for _ in groups[1:])]
+        content = (*content[:place], *_with_borders(oids, groups), *content[place + 1 :])
+        return {
+            **_leaves(oids, groups, following),
+            node: record_of(OOBTree, (content, first), _written),
+        }
+    except Exception:  # noqa: BLE001 (whatever a class does to its pickling)
+        return None
+
+
+def largest(data: bytes) -> str | None:
+    """The name of the largest value in a tree's or leaf's record; ``None``: it cannot be told."""
+    try:
+        cls, state = _read(data)
+        flat = state[0][0][0] if cls is OOBTree else state[0]
+        sizes: dict[str, int] = {
+            key: _size(value) for key, value in zip(flat[0::2], flat[1::2], strict=True)
+        }
+        return max(sizes, key=sizes.__getitem__)
+    except Exception:  # noqa: BLE001 (whatever a class does to its pickling)
+        return None
+
+
+def _groups(flat: tuple[Any, ...]) -> list[_Group]:
+    """The items of a tree or leaf, such that each large value is alone."""
+    groups: list[_Group] = []
+    for key, value in zip(flat[0::2], flat[1::2], strict=True):
+        if not isinstance(key, str):
+            return []  # entries have names; this is something else
+        is_large = _size(value) > LARGE
+        if is_large or not groups or groups[-1].is_large:
+            groups.append(_Group(is_large, []))
+        groups[-1].items.append((key, value))
+    return groups
+
+
+def _size(value: Any) -> int:
+    if value is None or isinstance(value, (bool, int, float, _Reference)):
+        return 0
+    return len(record_of(None, value, _written))
+
+
+def _with_borders(oids: list[bytes], groups: list[_Group]) -> tuple[Any, ...]:
+    """The leaves of groups, and between them the keys at which they begin."""
+    content: list[Any] = [_Reference.to_leaf(oids[0])]
+    for oid, before, group in zip(oids[1:], groups, groups[1:], strict=False):
+        # What is set later, right behind a large value, belongs to the leaf that follows.
+        border = group.items[0][0] if group.is_large else f"{before.items[-1][0]}\0"
+        content += [border, _Reference.to_leaf(oid)]
+    return tuple(content)
+
+
+def _leaves(
+    oids: list[bytes], groups: list[_Group], following: tuple[Any, ...]
+) -> dict[bytes, bytes]:
+    """The records of leaves; each leads to the next one."""
+    records = {}
+    then = following
+    for oid, group in reversed(list(zip(oids, groups, strict=True))):
+        flat = tuple(part for item in group.items for part in item)
+        records[oid] = record_of(OOBucket, (flat, *then), _written)
+        then = (_Reference.to_leaf(oid),)
+    return records
+
+
+def _above(
+    oid: bytes, others: Iterable[tuple[bytes, bytes]]
+) -> tuple[bytes, tuple[tuple[Any, ...], Any]] | None:
+    """The node above a leaf, with its state."""
+    for other, data in others:
+        if oid in data and is_tree_record(data):
+            cls, state = _read(data)
+            if cls is OOBTree and state and len(state) == 2:
+                content, first = state
+                if any(_is(child, oid) for child in content[0::2]):
+                    return other, (content, first)
+    return None
+
+
+def _is(child: Any, oid: bytes) -> bool:
+    return isinstance(child, _Reference) and child.oid == oid
+
+
+def _read(data: bytes) -> tuple[Any, Any]:
+    return class_and_state(data, _class, _Reference)
+
+
+def _written(value: Any) -> Any:
+    return value.written if type(value) is _Reference else None
+
+
+@cache
+def _class(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)

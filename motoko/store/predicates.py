@@ -1,0 +1,142 @@
+"""What constraints are compiled to: tests of a run's and its job's entries. Pure logic."""
+
+from __future__ import annotations
+
+import decimal
+import fractions
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from operator import eq, ge, gt, le, lt
+from typing import Any
+
+from motoko.errors import ConstraintError
+from motoko.store.internals.unreadable import missing_class
+from motoko.store.literals import INCOMPARABLE, literal_or_none, plain
+
+Field = tuple[str, str]  # ("runs" or "jobs", the lower-case name)
+Compare = Callable[[Any, Any], Any]  # of the field's value and the other field's, if any
+
+COMPARISONS: dict[str, Compare] = {"=": eq, "<": lt, ">": gt, "<=": le, ">=": ge}
+NO_LITERAL = object()  # equals nothing and has no order
+
+
+class Unordered(Exception):
+    """A run's value is of a type that has no order, or none with what it is compared with."""
+
+    def __init__(self, kind: type) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTest:
+    """One constraint. ``matches`` follows from the other attributes."""
+
+    where: Field
+    op: str
+    operand: str
+    kind: type | None
+    matches: Compare = field(compare=False, repr=False)
+    other: Field | None = None
+    run_ids: frozenset[int] | None = None
+
+    def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+        left = (job if self.where[0] == "jobs" else run).get(self.where[1])
+        other = self.other
+        right = (job if other[0] == "jobs" else run).get(other[1]) if other else None
+        if (missing := missing_class(left) or missing_class(right)) is not None:
+            name = self.where[1] if missing_class(left) else other and other[1]
+            raise ConstraintError(
+                f"run {run.get('id')}: {name} cannot be read, and so not be compared: no class "
+                f"{missing} is here: {self.where[1]} {self.op} {self.operand}",
+                hint="select by another entry, or define the class in a module that all can import",
+            )
+        try:
+            holds = bool(self.matches(plain(left), plain(right)))
+        except INCOMPARABLE:
+            holds = False
+        except Unordered as error:
+            kind = type(left).__name__ if left is not None else error.kind.__name__
+            raise ConstraintError(
+                f"run {run.get('id')}: {self.where[1]} is of type {kind}, which has no order to "
+                f"compare {self.operand} by: {self.where[1]} {self.op} {self.operand}",
+                hint="select by another entry, a number say, or by = and !=",
+            ) from None
+        return holds != self.op.startswith("!")
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """What a run and its job must be. Immutable, hashable; equal ones hold for the same runs.
+
+    Attributes:
+        text: the constraints, normalised; compiles to an equal predicate. ``""`` if there are none.
+        reads: all that is looked at, such as ``{"runs.state", "jobs.x"}``.
+        undeclared: the names among them that are no declared parameters of what they are looked up
+            in, which is always the run.
+        run_ids: the only ids that a matching run may have, or ``None`` if ids are not pinned.
+    """
+
+    text: str
+    reads: frozenset[str]
+    undeclared: frozenset[str]
+    run_ids: frozenset[int] | None
+    _tests: tuple[FieldTest, ...] = field(repr=False)
+
+    def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+        """Whether all constraints hold for these entries (lower-case keys; missing is ``None``).
+
+        A comparison that cannot be made, ``None < 3`` say, does not hold; ``!=`` and ``!~`` hold
+        exactly where ``=`` and ``~`` do not. Raises ``ConstraintError``
+        where an order is asked for that a value does not have, and what the mappings raise.
+        """
+        return all(test(run, job) for test in self._tests)
+
+    def admits(self, known: Mapping[str, Any]) -> bool:
+        """Whether a run may match of which only these entries are known (lower-case keys)."""
+        return all(
+            test(known, {})
+            for test in self._tests
+            if test.other is None and test.where[0] == "runs" and test.where[1] in known
+        )
+
+
+def finds(pattern: re.Pattern[str]) -> Compare:
+    return lambda value, _: value is not None and pattern.search(str(value))
+
+
+def against(compare: Compare, literal: Any) -> Compare:
+    return lambda value, _: compare(value, literal)
+
+
+def by_own_type(compare: Compare, text: str) -> Compare:
+    """For undeclared names: the text is read as what the run's value is.
+
+    Raises ``Unordered`` where an order is asked for and a value has none.
+    """
+    literals = {kind: literal_or_none(text, kind) for kind in _READ_AS}
+    python = literal_or_none(text, object)
+
+    def matches(value: Any, _: Any) -> Any:
+        for kind, literal in literals.items():  # bool before int: True is both
+            if isinstance(value, kind):
+                return compare(value, NO_LITERAL if literal is None else literal)
+        if value is None or isinstance(value, str):
+            return compare(value, text)
+        if compare is eq:
+            return (python is not None and value == python) or str(value) == text
+        if type(value) in _ORDERED and type(python) is type(value):
+            try:
+                return compare(value, python)
+            except TypeError:
+                pass
+        raise Unordered(type(value))
+
+    return matches
+
+
+# datetime before date: it is both.
+_READ_AS = (bool, int, float, decimal.Decimal, fractions.Fraction, datetime, date)
+_ORDERED = (list, tuple, bytes)

@@ -1,0 +1,80 @@
+"""What a study's server makes of the records that its clients store.
+
+All that is written comes by here: of Motoko's processes, and of doIt.py and BlackDynamite's tools,
+which know nothing of Motoko. Large values get records of their own. What no other process could
+read is refused: the commit of whoever has set it raises ``TypeError``, the one error of this kind
+that a server can tell its clients. Databases made before may hold such, which stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from motoko.store.internals.zeo_servers import ClientStores, Store
+from motoko.store.large_values import LARGE, is_tree_record, largest, separated
+from motoko.store.records import class_of, classes_in, node
+from motoko.store.storable import HINT, MAIN, SIZE_MAX, not_readable, too_large
+
+_MAINS = f"c{MAIN}\n".encode()  # as pickles name a class of it
+_RUN = b"cBlackDynamite.run_zeo\nRunZEO\n"
+
+
+def concerned(data: bytes) -> bool:
+    """Whether a record needs more than to be stored; quick."""
+    return len(data) > LARGE or _MAINS in data
+
+
+def replacement(store: Store, client: ClientStores) -> dict[bytes, bytes] | None:
+    """The records to be stored in place of one, by oid; ``None``: that one.
+
+    Raises ``TypeError`` for what is not to be stored.
+    """
+    is_tree = is_tree_record(store.data)
+    if _MAINS in store.data and (is_tree or _RUN in store.data):
+        names = _mains_classes(store.data)
+        if new := names - _mains_classes(store.before):
+            raise _refused(
+                store.data, _of_classes(store.data, new), f"{not_readable(min(new))} ({HINT})"
+            )
+    if len(store.data) <= LARGE or not is_tree:
+        return None
+    if len(store.data) > SIZE_MAX >= len(store.before):
+        raise _refused(store.data, largest(store.data), too_large(len(store.data)))
+    return separated(store.oid, store.data, client.new_oid, client.unchanged)
+
+
+def _mains_classes(data: bytes) -> set[str]:
+    """The classes of scripts that a record names."""
+    own = f"{MAIN}."
+    return {name.removeprefix(own) for name in classes_in(data) if name.startswith(own)}
+
+
+def _refused(data: bytes, entry: str | None, problem: str) -> TypeError:
+    """The error for a record; it names whose it is, as far as the record tells."""
+    items = dict(node(data).items) if is_tree_record(data) else {}
+    number = items.get("id")
+    owner = "a run or job"
+    if isinstance(number, int):
+        owner = f"{'run' if 'job_id' in items else 'job'} {number}"
+    name = f": {entry!r}" if entry else ""
+    return TypeError(f"{owner}{name} cannot be saved: {problem}")
+
+
+def _of_classes(data: bytes, classes: set[str]) -> str | None:
+    """The first entry in a record that holds objects of these classes of scripts."""
+    wanted = {f"{MAIN}.{name}" for name in classes}
+    items = node(data).items if is_tree_record(data) else ()
+    return next((name for name, value in items if wanted & set(_classes_of(value))), None)
+
+
+def _classes_of(value: Any) -> Iterator[str]:
+    """The classes of what a value holds that are none of Python's own."""
+    if (name := class_of(value)) is not None:
+        yield name
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for element in value:
+            yield from _classes_of(element)
+    elif isinstance(value, dict):
+        for key, element in value.items():
+            yield from (*_classes_of(key), *_classes_of(element))

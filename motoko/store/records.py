@@ -1,0 +1,118 @@
+"""Reading BlackDynamite's database records without BlackDynamite.
+
+Only the shape of a record is needed here (a BTree's keys, an object's references), so classes are
+stand-ins that keep nothing, and objects in other records are just their oids. No code of the
+pickled classes runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from motoko.store.internals.pickles import MAKERS, class_and_state
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A reference to another record."""
+
+    oid: bytes
+
+
+class _StandIn:
+    """Takes the place of any class: accepts what unpickling does, keeps nothing."""
+
+    class_name = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> _StandIn:
+        return object.__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> _StandIn:
+        return self  # of a function that was found by getattr
+
+    def __setstate__(self, state: Any) -> None: ...
+
+    def __repr__(self) -> str:
+        return f"<{self.class_name}>"
+
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+
+    def append(self, item: Any) -> None: ...
+
+    def extend(self, items: Any) -> None: ...
+
+
+_GENUINE: dict[tuple[str, str], Any] = {
+    **MAKERS,
+    ("builtins", "object"): object,
+}
+_stand_ins: dict[tuple[str, str], type] = {}
+
+
+def _find_global(module: str, name: str) -> Any:
+    cls = _GENUINE.get((module, name)) or _stand_ins.get((module, name))
+    if cls is None:
+        cls = type(name, (_StandIn,), {"class_name": f"{module}.{name}"})
+        _stand_ins[module, name] = cls
+    return cls
+
+
+def _persistent_load(reference: Any) -> Ref:
+    if isinstance(reference, tuple):
+        return Ref(reference[0])
+    if isinstance(reference, bytes):
+        return Ref(reference)
+    # Weak or cross-database references, which BlackDynamite does not write.
+    return Ref(b"")
+
+
+def decode(data: bytes) -> tuple[str, Any]:
+    """A record's class name and its state, with :class:`Ref` for objects in other records."""
+    cls, state = class_and_state(data, _find_global, _persistent_load)
+    if isinstance(cls, tuple):
+        cls = cls[0]
+    name = ".".join(cls) if isinstance(cls, tuple) else getattr(cls, "class_name", str(cls))
+    return name, state
+
+
+def classes_in(data: bytes) -> set[str]:
+    """The names of all classes and functions that a record needs, with their modules."""
+    names: set[str] = set()
+
+    def find_class(module: str, name: str) -> Any:
+        names.add(f"{module}.{name}")
+        return _find_global(module, name)
+
+    if data:
+        class_and_state(data, find_class, _persistent_load)
+    return names
+
+
+def class_of(value: Any) -> str | None:
+    """The class of a value that :func:`node` has given; ``None`` for Python's own."""
+    return value.class_name if isinstance(value, _StandIn) else None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One record of a BTree: the oids of its children, or the items of a leaf."""
+
+    children: tuple[bytes, ...]
+    items: tuple[tuple[Any, Any], ...]
+
+
+def node(data: bytes) -> Node:
+    """A BTree's or bucket's record."""
+    cls, state = decode(data)
+    if cls.endswith("Bucket"):
+        flat = state[0]
+    elif state is None:
+        flat = ()
+    elif len(state) == 1:  # a small tree holds its only bucket itself
+        flat = state[0][0][0]
+    else:
+        return Node(tuple(child.oid for child in state[0][0::2]), ())
+    return Node((), tuple(zip(flat[0::2], flat[1::2], strict=True)))

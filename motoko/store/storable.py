@@ -1,0 +1,83 @@
+"""Which values can be stored, so that others can read them."""
+
+from __future__ import annotations
+
+import pickle
+import pickletools
+from collections.abc import Iterable
+from typing import Any
+
+import zodbpickle.pickle
+from ZODB.broken import Broken
+
+from motoko.errors import MotokoError
+from motoko.store.changes import MISSING, Change, Pending
+
+CANNOT_BE_STORED = (
+    *(pickle.PicklingError, zodbpickle.pickle.PicklingError),
+    *(TypeError, AttributeError, RecursionError),
+)
+# A script's own: no other process has its classes.
+MAIN = "__main__"
+# Bytes of a record, and so of a value: whoever reads or writes one holds up all others.
+SIZE_MAX = 100 * 10**6
+HINT = "runs and jobs hold what any process can read: numbers, texts, dates, lists, dicts, arrays"
+
+
+def not_readable(name: str) -> str:
+    """What is wrong with a value of a script's class."""
+    return f"no other process has the class {name} of this script to read it with"
+
+
+def too_large(size: int) -> str:
+    """What is wrong with a value of so many bytes."""
+    return (
+        f"it has {size / 1e6:.0f} MB, the most is {SIZE_MAX / 1e6:.0f} MB "
+        "(write it into a file of the run's directory, and store the file's name)"
+    )
+
+
+def may_be_unreadable(pending: Iterable[Pending]) -> bool:
+    """Whether something in changed runs looks as if others could not read it; cheap."""
+    return any(_is_mains(value) for leaf in pending for value in leaf.content.values())
+
+
+def storable_ones(
+    changes: Iterable[Change],
+) -> tuple[list[Change], list[tuple[Change, MotokoError]]]:
+    """The changes that can be stored and read by others; and those that cannot, with the error."""
+    good: list[Change] = []
+    bad: list[tuple[Change, MotokoError]] = []
+    for change in changes:
+        problem = _problem(change.new)
+        if problem is None:
+            good.append(change)
+            continue
+        text = f"{change.owner}: {change.key!r} cannot be saved: {problem}"
+        bad.append((change, MotokoError(text, hint=HINT)))
+    return good, bad
+
+
+def _is_mains(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(type(item).__module__ == MAIN for item in value)
+    if isinstance(value, dict):
+        return any(type(item).__module__ == MAIN for item in value.values())
+    return type(value).__module__ == MAIN and not isinstance(value, Broken)
+
+
+def _problem(value: Any) -> str | None:
+    """Why a value cannot be stored and read again; ``None`` if it can."""
+    if value is MISSING or isinstance(value, Broken):
+        return None
+    try:
+        data = pickle.dumps(value, protocol=2)  # names classes in single instructions
+    except Exception as error:  # noqa: BLE001 (whatever a class does to its pickling)
+        return f"{type(value).__qualname__} is nothing that can be stored ({error})"
+    if len(data) > SIZE_MAX:
+        return too_large(len(data))
+    for instruction, argument, _ in pickletools.genops(data):
+        module, _, name = str(argument).partition(" ")
+        if instruction.name == "GLOBAL" and module == MAIN:
+            return not_readable(name)
+    return None

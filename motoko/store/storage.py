@@ -1,0 +1,124 @@
+"""A ZEO client that outlives its server's death."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ZODB
+from ZEO.Exceptions import ClientDisconnected
+from ZODB.POSException import ConflictError, StorageTransactionError
+
+from motoko.errors import StudyUnavailable
+from motoko.host.pauses import Pauses
+from motoko.store.internals import self_check
+from motoko.store.internals.zeo_clients import ServerClient
+from motoko.store.storable import SIZE_MAX
+
+T = TypeVar("T")
+
+# A ZEO server is back within 2 s; this is for a machine that is very busy.
+PATIENCE_S = 30.0
+RECONNECT_S = 0.1
+# Between attempts to commit: the first pause, and the longest.
+PAUSE_S, PAUSE_MAX_S = 0.005, 1.0
+# Calls that may be made again when they were cut; not those of a commit.
+_REPEATABLE = frozenset({"ping", "new_oids", "history", "loadSerial", "getTid", "lastTransaction"})
+# Objects kept in memory: some 20,000 runs, so that a selection repeated reads nothing.
+CACHE_OBJECTS = 200_000
+PREFETCHED_MAX = 5_000  # records that were asked for and not used
+
+
+class PatientStorage(ServerClient):
+    """A ``ClientStorage`` whose reads wait for a server that is being restarted."""
+
+    def __init__(self, address: str | tuple[str, int], **options: Any) -> None:
+        self._prefetched: dict[tuple[bytes, bytes], Any] = {}  # connecting clears it
+        super().__init__(address, RECONNECT_S, **options)
+
+    def call_server(self, method: str, *args: Any, **options: Any) -> Any:
+        call = super().call_server
+        if method not in _REPEATABLE:
+            return call(method, *args, **options)
+        return patiently(lambda: call(method, *args, **options))
+
+    def prefetch(self, oids: Iterable[bytes], tid: bytes) -> None:
+        """Load many records at once: :meth:`loadBefore` then has them at hand.
+
+        ZEO's own does not wait, and each load afterwards is a call of its own to another thread.
+        """
+        oids = tuple(oids)
+        try:
+            records = self.load_together(oids, tid)
+        except ClientDisconnected:
+            return  # who needs them waits for the server
+        if len(self._prefetched) > PREFETCHED_MAX:
+            self._prefetched.clear()
+        for oid, record in zip(oids, records, strict=True):
+            if record is not None:
+                self._prefetched[oid, tid] = record
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Any:
+        if self._prefetched and (record := self._prefetched.pop((oid, tid), None)) is not None:
+            return record
+        return patiently(lambda: super(PatientStorage, self).loadBefore(oid, tid))
+
+    def notify_connected(self, connection: Any, info: Any) -> None:
+        # A server that was killed gives oids that it had promised us to others, too.
+        self.forget_promised_oids()
+        self._prefetched.clear()  # it may have another file
+        super().notify_connected(connection, info)
+
+    def ping(self) -> None:
+        """A round trip: afterwards, every invalidation sent before it has arrived."""
+        self.call_server("ping")
+
+
+def can_be_repeated(error: BaseException) -> bool:
+    """Whether a commit that failed so may succeed when its changes are made again."""
+    if isinstance(error, ValueError):
+        # A killed server forgets which oids it has given away: another's object was stored first.
+        return "same oid" in str(error)
+    return isinstance(error, (ConflictError, ClientDisconnected, StorageTransactionError))
+
+
+def patiently(call: Callable[[], T], patience: float = PATIENCE_S) -> T:
+    """Call until it is not cut by a disconnection; ``ClientDisconnected`` after ``patience`` s."""
+    deadline = time.monotonic() + patience
+    pauses = Pauses(PAUSE_S, RECONNECT_S)
+    while True:
+        try:
+            return call()
+        except ClientDisconnected:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(pauses.next())
+
+
+def open_storage(
+    address: str | tuple[str, int], blob_dir: Path, *, read_only: bool = False, wait: float = 10.0
+) -> PatientStorage:
+    """Connect to a ZEO server; raises ``StudyUnavailable`` if it does not answer in ``wait`` s."""
+    self_check.check()
+    try:
+        storage = PatientStorage(
+            address,
+            read_only=read_only,
+            blob_dir=str(blob_dir),
+            shared_blob_dir=True,
+            wait_timeout=wait,
+        )
+    except ClientDisconnected as error:
+        raise StudyUnavailable(
+            f"the ZEO server at {address} does not answer",
+            hint="`motoko ps` shows the state of the workflow's servers",
+        ) from error
+    return storage
+
+
+def open_database(storage: PatientStorage) -> ZODB.DB:
+    """A database on a storage, with a cache large enough for repeated selections."""
+    # ZODB warns of large records; the server makes good ones of them, or refuses them.
+    return ZODB.DB(storage, cache_size=CACHE_OBJECTS, large_record_size=2 * SIZE_MAX)

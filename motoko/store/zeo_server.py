@@ -1,0 +1,172 @@
+"""A study's ZEO server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zc.lockfile import LockError, LockFile
+from ZEO.runzeo import ZEOOptions, ZEOServer
+
+from motoko.config import StudyConfig
+from motoko.errors import MotokoError, NotCreated, StudyUnavailable
+from motoko.host.locks import check_locks
+from motoko.layout import Runtime
+from motoko.store.internals import self_check, zeo_messages
+from motoko.store.internals.zeo_servers import (
+    extend_ruok,
+    listen_besides,
+    replace_stores,
+    when_called,
+    when_registering,
+)
+from motoko.store.misled_clients import forget_copied_conf
+from motoko.store.received_records import concerned, replacement
+from motoko.store.study_database import rename_schema
+from motoko.store.zeo_conf import ServerConfig, render
+
+log = logging.getLogger(__name__)
+
+
+class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
+    """A ZEO server that keeps BlackDynamite's other servers off.
+
+    Its answer to ``ruok`` also counts the calls of its clients. It is asked every few seconds, and
+    looks each time whether its files are still its own.
+    """
+
+    def __init__(
+        self,
+        options: ZEOOptions,
+        study: StudyConfig,
+        unix: Path,
+        evict: Callable[[], None],
+        refusal: Callable[[int], str],
+    ) -> None:
+        super().__init__(options)
+        self._study = study
+        self._conf = ServerConfig(study.database, study.tcp_address or unix)
+        self._evict = evict
+        self._refusal = refusal
+        self._calls = 0
+        self._inode = 0
+
+    def open_storages(self) -> None:
+        super().open_storages()
+        self._inode = self._study.database.transactions.stat().st_ino
+        # Not before the database is ours: others may be serving it.
+        self._conf.write()
+
+    def create_server(self) -> None:
+        zeo_messages.install()
+        super().create_server()
+        extend_ruok(self, self._answer)
+        when_called(self._count)
+        replace_stores(self, concerned, replacement)
+        when_registering(self._refused)
+        if self._study.tcp_address is not None:
+            self._listen(*self._study.tcp_address)
+        logging.info("ready")
+
+    def _answer(self) -> dict[str, Any]:
+        self._look_at_files()
+        return {"motoko": {"calls": self._calls}}
+
+    def _look_at_files(self) -> None:
+        try:
+            inode = self._study.database.transactions.stat().st_ino
+        except OSError:
+            inode = 0
+        if inode != self._inode:
+            log.error("the files of the database have been removed or replaced: it ends here")
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif not self._conf.is_ours:
+            log.warning("zeo.conf has been changed: it is written anew")
+            self._conf.write()
+            # Whoever has written it may wait for the database. That may take a while.
+            threading.Thread(target=self._evict, name="evict", daemon=True).start()
+
+    def _refused(self, pid: int) -> str:
+        reason = forget_copied_conf(pid, self._study.database) or self._refusal(pid)
+        if reason:
+            log.warning("pid %d is not served: %s", pid, reason)
+        return reason
+
+    def _count(self) -> None:
+        self._calls += 1
+
+    def _listen(self, host: str, port: int) -> None:
+        try:
+            listen_besides(self, host, port)
+        except OSError as error:
+            raise MotokoError(
+                f"the ZEO server cannot listen at {host}:{port}: {error.strerror or error}",
+                hint="choose another port in the study's `host:`",
+            ) from error
+        logging.warning(
+            "listening at %s:%d: whoever reaches this port can run code in your processes",
+            *(host, port),
+        )
+
+
+def serve(
+    study: StudyConfig,
+    runtime: Runtime,
+    log_here: Callable[[], None],
+    evict: Callable[[], None],
+    refusal: Callable[[int], str],
+) -> None:
+    """Serve a study's database until the process is told to stop.
+
+    Args:
+        study: a study that has a database here.
+        runtime: where the socket is.
+        log_here: called when ZEO has set up its logging, and has ours take its place.
+        evict: ends the servers of the study that BlackDynamite's commands have started.
+        refusal: why a process is not to be served, by its pid; empty if it is.
+
+    Raises:
+        NotCreated: there is no database.
+        StudyUnavailable: somebody else has it open.
+    """
+    files = study.database
+    if not study.created:
+        raise NotCreated(
+            f"study {study.name} has no database in {files.directory}",
+            hint="run `motoko create`",
+        )
+    self_check.check()
+    unix = runtime.zeo(study.name)
+    options = _options(render(files, unix))
+    options.family, options.address = socket.AF_UNIX, str(unix)
+    log_here()  # zeo.conf has logging of its own, for servers that others start from it
+    try:
+        LockFile(str(files.transactions_lock)).close()
+    except LockError:
+        check_locks(files.directory)
+        log.warning("somebody else has the database open")
+        evict()
+    try:
+        rename_schema(study)
+        StudyServer(options, study, unix, evict, refusal).main()
+    except LockError as error:
+        raise StudyUnavailable(
+            f"the database of study {study.name} is in use, by no server of this workflow",
+            hint=f"`fuser -v {files.transactions_lock}` names who uses it",
+        ) from error
+
+
+def _options(configuration: str) -> ZEOOptions:
+    options = ZEOOptions()
+    with tempfile.NamedTemporaryFile("w", prefix="zeo-", suffix=".conf") as file:
+        file.write(configuration)
+        file.flush()
+        options.realize(["-C", file.name], doc="")
+    return options

@@ -1,0 +1,162 @@
+"""Which daemons a workflow has, how each is started, and what each waits for."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from motoko.config import WorkflowConfig, daemon_kinds
+from motoko.config.daemon_kinds import DaemonKind, Scope
+from motoko.control.detached_requests import Request, daemon_name
+from motoko.supervisor.table import State
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One daemon: a name, and the command line that is it."""
+
+    name: str
+    kind: str
+    command: tuple[str, ...]
+    study: str | None = None
+    directory: Path | None = None  # the workflow's
+    environment: Mapping[str, str] | None = None  # the supervisor's
+
+    @property
+    def traits(self) -> DaemonKind:
+        """What it has in common with others of its kind."""
+        return daemon_kinds.named(self.kind)
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether somebody has asked for it: the workflow does without."""
+        return self.traits.scope is Scope.REQUEST
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether the workflow lacks something while it does not run."""
+        return not self.is_requested and not self.traits.optional
+
+
+def _command(kind: DaemonKind, config: WorkflowConfig, *arguments: str) -> tuple[str, ...]:
+    # -P: whatever lies in the workflow's directory must not shadow a module of ours.
+    return (sys.executable, "-P", "-m", kind.worker, str(config.path), *arguments)
+
+
+def _of_kind(kind: DaemonKind, config: WorkflowConfig, *arguments: str) -> list[Spec]:
+    """All daemons of a kind that a workflow can have by itself."""
+    match kind.scope:
+        case Scope.STUDY:
+            return [
+                Spec(
+                    kind.daemon(study),
+                    kind.name,
+                    _command(kind, config, study, *arguments),
+                    study,
+                )
+                for study in config.local_studies
+            ]
+        case Scope.WORKFLOW:
+            return [Spec(kind.daemon(), kind.name, _command(kind, config, *arguments))]
+        case Scope.REQUEST:
+            return []
+
+
+def base_daemons(config: WorkflowConfig) -> list[Spec]:
+    """All daemons without which there is no workflow."""
+    return [
+        spec for kind in daemon_kinds.KINDS if not kind.optional for spec in _of_kind(kind, config)
+    ]
+
+
+@dataclass(frozen=True)
+class LauncherOptions:
+    """What launchers are told, where that is not what motoko.yaml says."""
+
+    slots: int | None = None
+    generator: str | None = None
+
+    @classmethod
+    def of(cls, command: Sequence[str]) -> LauncherOptions:
+        """Those that a launcher has on its command line."""
+        values = dict(itertools.pairwise(command))
+        slots = values.get("--slots")
+        return cls(None if slots is None else int(slots), values.get("--generator"))
+
+    def over(self, present: LauncherOptions) -> LauncherOptions:
+        """These, and where they say nothing those that a launcher has."""
+        return LauncherOptions(self.slots or present.slots, self.generator or present.generator)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The same on a command line."""
+        slots = () if self.slots is None else ("--slots", str(self.slots))
+        return (*slots, *(() if self.generator is None else ("--generator", self.generator)))
+
+
+def launchers(config: WorkflowConfig, options: LauncherOptions) -> list[Spec]:
+    """One launcher for each local study."""
+    kind = daemon_kinds.named(daemon_kinds.LAUNCHER)
+    return _of_kind(kind, config, *options.arguments)
+
+
+def launcher(config: WorkflowConfig, study: str, options: LauncherOptions) -> Spec:
+    """One study's launcher, which is local."""
+    (spec,) = (spec for spec in launchers(config, options) if spec.study == study)
+    return spec
+
+
+def orchestrator(config: WorkflowConfig, request: Request) -> Spec:
+    """A detached orchestrator. It is no daemon that a workflow needs."""
+    kind = daemon_kinds.named(daemon_kinds.ORCHESTRATOR)
+    return Spec(
+        daemon_name(request.run_name),
+        kind.name,
+        _command(kind, config, request.run_name),
+        directory=Path(request.directory),
+        environment=request.environment,
+    )
+
+
+def all_daemons(config: WorkflowConfig) -> list[Spec]:
+    """The daemons that a workflow can have."""
+    return [spec for kind in daemon_kinds.KINDS for spec in _of_kind(kind, config)]
+
+
+def needs(spec: Spec) -> list[str]:
+    """The daemons without which one is of no use."""
+    return daemon_kinds.needed_daemons(spec.traits, spec.study)
+
+
+def may_start(spec: Spec, states: Mapping[str, State]) -> bool:
+    """Whether what a daemon depends on is there, for its first start.
+
+    Some do not wait for what was given up or stopped, as the watcher for a ZEO server: there are
+    other studies.
+    """
+    known = daemon_kinds.kinds()
+    needed = [known[name].daemon(spec.study) for name in spec.traits.needs]
+    settled = (State.READY, State.FAILED, State.STOPPED)
+    return all(states[name] is State.READY for name in needed) and all(
+        state in settled
+        for name, state in states.items()
+        if daemon_kinds.kind_of(name) in spec.traits.settled
+    )
+
+
+def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of all daemons, and so of all runs, made of another.
+
+    Our own programs come first (``launch.sh`` calls ``canYouDigIt``), and variables that make
+    BlackDynamite talk to another base than the one asked for are gone.
+    """
+    variables = {k: v for k, v in base.items() if not k.startswith("BLACKDYNAMITE_")}
+    programs = str(Path(sys.executable).parent)
+    rest = variables.get("PATH", os.defpath)
+    if rest.split(os.pathsep)[0] != programs:
+        variables["PATH"] = f"{programs}{os.pathsep}{rest}"
+    return variables

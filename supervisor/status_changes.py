@@ -1,0 +1,39 @@
+"""Telling those who watch the workflow's status that it has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+from motoko.control.protocol import WATCH_SILENCE_S
+
+# Changes that come so close together are told together.
+TOGETHER_S = 0.02
+
+
+class StatusChanges:
+    """Whoever changes the status calls :meth:`notify`, which costs nothing unless it is watched."""
+
+    def __init__(self) -> None:
+        self._watchers: set[asyncio.Event] = set()
+
+    def notify(self) -> None:
+        """The status has changed."""
+        for changed in self._watchers:
+            changed.set()
+
+    async def turns(self) -> AsyncGenerator[None, None]:
+        """When to tell the status: now, after each change, and when there was none for long."""
+        changed = asyncio.Event()
+        self._watchers.add(changed)
+        try:
+            while True:
+                changed.clear()
+                yield
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WATCH_SILENCE_S):
+                        await changed.wait()
+                        await asyncio.sleep(TOGETHER_S)
+        finally:
+            self._watchers.discard(changed)

@@ -1,0 +1,130 @@
+"""Being a workflow's supervisor: its lock, its record, its log, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from functools import partial
+
+from motoko.config import WorkflowConfig, snapshot
+from motoko.control.daemon_records import SUPERVISOR, record_text, remove_leftovers, remove_sockets
+from motoko.control.runtime_directories import keep_for, prepare, unwritable
+from motoko.control.supervisor_lock import supervisor_lock
+from motoko.errors import MotokoError
+from motoko.host.clock import uptime_s
+from motoko.host.files import write_atomically
+from motoko.host.identity import Identity
+from motoko.host.log_files import LogFile, log_to
+from motoko.host.process_limits import check_threads, raise_soft_limits
+from motoko.layout import Runtime
+from motoko.operations.starting import check_startable
+from motoko.supervisor import daemon_specs
+from motoko.supervisor.listeners import Listener
+from motoko.supervisor.making_way import make_way
+from motoko.supervisor.place import Lost, Place
+from motoko.supervisor.shell import Supervisor
+
+# What a process's start is uncertain by, generously.
+CLOCK_GRAIN_S = 0.5
+THREADS = 8  # so many it wants to be able to start
+
+
+class SupervisorFailed(MotokoError):
+    """A fault of the supervisor's own has ended it; its daemons go on."""
+
+
+class PlaceLost(MotokoError):
+    """The workflow's directory was moved or deleted under its supervisor, which has ended."""
+
+
+def supervise(
+    config: WorkflowConfig,
+    listener: Listener,
+    *,
+    launchers: bool = True,
+    slots: int | None = None,
+    generator: str | None = None,
+    takeover: bool = False,
+) -> None:
+    """Be the workflow's supervisor until it is stopped; then all its daemons have ended.
+
+    Raises ``AlreadySupervised`` if there is one, and a ``MotokoError`` for what keeps it from
+    starting; nothing was started then. Raises ``PlaceLost`` if the workflow is moved away, and
+    ``SupervisorFailed`` if it fails later. All daemons go on in the latter case, as they do if this
+    process is killed.
+    """
+    raise_soft_limits()
+    check_threads(THREADS)
+    check_startable(config, launchers, generator)
+    runtime = prepare(config, listener.line)
+    with supervisor_lock(runtime):
+        settings = config.supervision
+        try:
+            log_to(
+                LogFile(runtime.log(SUPERVISOR), settings.log_size, settings.log_files), SUPERVISOR
+            )
+            make_way(config, takeover, partial(_say, listener))
+            write_atomically(runtime.record(SUPERVISOR), record_text(runtime, name=SUPERVISOR))
+            _keep_snapshot(config, runtime)
+        except OSError as error:
+            raise unwritable(runtime, error) from error
+        for warning in config.warnings:
+            logging.warning("%s", warning)
+        options = daemon_specs.LauncherOptions(slots, generator)
+        place = Place(runtime)
+        try:
+            lost = asyncio.run(
+                _run(config, runtime, listener, options if launchers else None, place)
+            )
+        except Exception as error:
+            logging.exception("the supervisor has failed; its daemons go on")
+            raise SupervisorFailed(
+                f"the supervisor has failed: {error!r}",
+                hint=f"its daemons go on, and `motoko supervise` takes them over; see "
+                f"{runtime.log(SUPERVISOR)}",
+            ) from error
+        finally:
+            place.close()
+        if lost is not None:
+            # What is in that directory now is another's.
+            if not runtime.sockets.is_relative_to(runtime.directory):
+                remove_sockets(config, runtime)
+                if lost.now_at is not None:
+                    # Runs that go on look for their server there, and are to find no other's.
+                    keep_for(lost.now_at, runtime)
+            logging.error("stopped: %s", lost.why)
+            raise PlaceLost(
+                f"the supervisor has stopped: {lost.why}",
+                hint=""
+                if lost.is_deleted
+                else "its runs go on: `motoko supervise` where it is now takes them over",
+            )
+        remove_leftovers(config, runtime)
+        runtime.snapshot.unlink(missing_ok=True)
+        logging.info("stopped")
+
+
+def _say(listener: Listener, line: str) -> None:
+    logging.info("%s", line)
+    listener.line(line)
+
+
+def _keep_snapshot(config: WorkflowConfig, runtime: Runtime) -> None:
+    """Have daemons take this configuration from now on.
+
+    If there are others, a predecessor was killed: its daemons, which live, have taken those.
+    """
+    before = snapshot.read(runtime.snapshot, config.path)
+    since = time.time() - uptime_s(Identity.mine()) - CLOCK_GRAIN_S
+    snapshot.write(runtime.snapshot, snapshot.extended(before, config, since))
+
+
+async def _run(
+    config: WorkflowConfig,
+    runtime: Runtime,
+    listener: Listener,
+    launchers: daemon_specs.LauncherOptions | None,
+    place: Place,
+) -> Lost | None:
+    return await Supervisor(config, runtime, listener, launchers, place).run()

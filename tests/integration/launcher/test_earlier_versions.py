@@ -1,0 +1,82 @@
+"""Runs that a version before has prepared or started: its files are beside the user's."""
+
+import subprocess
+
+import transaction
+from launching import GATE, deadline, go, place, start, stop
+from runs import study_base
+from support import wait_until
+
+from motoko.host.identity import pid_namespace
+from motoko.runs.paths import EARLIER_ENVIRONMENT
+from motoko.workers.launcher.wrapper import SCRIPT
+
+COUNT = "echo $MOTOKO_ATTEMPT >> executions\n"
+
+
+def prepared(flow, run, text, executor=""):
+    """A run's directory as such a version has written it, and the run says so."""
+    directory = place(flow, run)
+    directory.mkdir(parents=True)
+    (directory / "launch.sh").write_text(f"#!/bin/bash\n{text}\n")
+    if executor:
+        path = directory / EARLIER_ENVIRONMENT
+        path.parent.mkdir()
+        path.write_text(executor)
+    with study_base(flow) as base:
+        entries = {"state": "launched", "run_path": str(directory), "motoko.attempt": 1}
+        base.runs.entries[run.id].entries.update(entries)
+        transaction.commit()
+    return directory
+
+
+def started(directory, run):
+    """The wrapper by which such a version has started a run; its launcher has gone."""
+    words = (directory, "1", f"r.o{run.id}", f"r.e{run.id}", pid_namespace(), ".")
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", SCRIPT, "motoko-run", *words],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    wait_until(lambda: (directory / "attempt-1").exists(), "it is claimed")
+    return process
+
+
+def test_they_are_adopted_or_started_and_end_truly(supervised):
+    with deadline(120):
+        flow, session = supervised("--slots", "4")
+        stop(flow, "launcher:mult")
+        running, ended, waiting, no_shell = runs = [session.create(f"#{n}") for n in range(4)]
+        directories = [
+            prepared(flow, running, f"{COUNT}{GATE}exit 3"),
+            prepared(flow, ended, f"{COUNT}exit 4"),
+            prepared(flow, waiting, f"{COUNT}exit 5"),
+            prepared(flow, no_shell, "", f"{COUNT}exit 6"),
+        ]
+        process = started(directories[0], running)
+        started(directories[1], ended).wait(20)
+        assert (directories[1] / "exit.json").exists()
+        start(flow, "launcher:mult")
+        failures = session.ends(ended, waiting, no_shell)
+        go(flow, running)
+        process.wait(20)
+        failures = [*session.ends(running), *failures]
+        for code, run, failure, directory in zip(
+            range(3, 7), runs, failures, directories, strict=True
+        ):
+            assert failure is not None and f"exit code {code}" in failure.reason
+            session.until(run, state="FAILED", exit_code=code, attempt=1)
+            assert (directory / "executions").read_text() == "1\n"
+            assert (directory / "attempt-1").exists() and (directory / "exit.json").exists()
+
+        # The next attempt has Motoko's files in their folder, and the user's as they were.
+        (directories[0] / "attempt-7").mkdir()
+        assert flow.motoko("retry", *(f"mult.{run.id}" for run in runs)).returncode == 0
+        for run, directory in zip(runs, directories, strict=True):
+            session.until(run, state="FAILED", attempt=2)
+            own = {path.name for path in (directory / ".motoko").iterdir()}
+            assert own == {"attempt-1", "attempt-2", "exit.json"}
+            assert not (directory / "attempt-1").exists() and not (directory / "exit.json").exists()
+        assert (directories[0] / "attempt-7").exists()

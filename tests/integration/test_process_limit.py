@@ -1,0 +1,92 @@
+"""An account that may have no more processes (`ulimit -u`): said, and nobody's failure."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from motoko.host.process_limits import NO_ROOM, NoRoom
+from motoko.workers.launcher import wrapper
+
+LIMITED = ("bash", "-c", 'ulimit -u 1; exec "$@"', "limited")
+ACCOUNT = 40000 + os.getpid() % 20000  # nobody else's: the limit is of all processes of one
+
+
+@pytest.fixture
+def limited():
+    """``limited(*command)``: its result, as an account that may have one process."""
+    command = [*LIMITED]
+    if os.getuid() == 0:  # whom no limit binds
+        as_other = f"setpriv --reuid {ACCOUNT} --regid {ACCOUNT} --clear-groups"
+        # It may read all, as far as Python is in a directory of root's.
+        as_other += " --inh-caps +dac_read_search --ambient-caps +dac_read_search"
+        command = [*as_other.split(), *command]
+
+    def run(*arguments, **options):
+        return subprocess.run(
+            [*command, *arguments],
+            **{"capture_output": True, "text": True, "check": False, "timeout": 60, **options},
+        )
+
+    if run(sys.executable, "-c", "").returncode:
+        pytest.skip("this machine does not let us be another account, with Python")
+    return run
+
+
+SOCKETS = """
+import sys
+from motoko.bus.publisher import Publisher
+from motoko.errors import MotokoError
+
+try:
+    Publisher("ipc:///tmp/nobody-listens-here")
+except MotokoError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+def test_a_socket_of_the_bus(limited):
+    """ZeroMQ would abort the process."""
+    done = limited(sys.executable, "-c", SOCKETS)
+    assert done.returncode == NoRoom.exit_code, done
+    assert NO_ROOM in done.stdout and "ulimit -u" in done.stdout
+
+
+def test_a_supervisor(limited, workflow):
+    """It is refused before it begins."""
+    flow = workflow()
+    said = limited(
+        *(sys.executable, "-m", "motoko", "supervise"),
+        cwd=flow.directory,
+        env={**os.environ, "USER": "somebody"},
+    )
+    assert NO_ROOM in said.stderr and "Traceback" not in said.stderr, said
+    assert said.returncode == NoRoom.exit_code
+
+
+def test_an_attempt(limited, tmp_path):
+    """Its wrapper lives, and may start nothing: launch.sh was not executed."""
+    if os.getuid() == 0:
+        os.chown(tmp_path, ACCOUNT, ACCOUNT)
+    (tmp_path / "launch.sh").write_text("#!/bin/sh\ntrue > was-here\n")
+    done = limited("/bin/sh", *wrapper.arguments(tmp_path, 1, "out", "err"), input="\n")
+    assert done.returncode == wrapper.UNFORKED, done
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("attempt-1", "err", "launch.sh", "out")
+    ]
+
+
+NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
+
+
+def test_an_account_without_a_name(limited, workflow):
+    """BlackDynamite wants one: it is said before anything is changed."""
+    if os.getuid():
+        pytest.skip("our own account has one")
+    flow = workflow(created=False)
+    environment = {n: v for n, v in os.environ.items() if n not in NAMES}
+    said = limited(*(sys.executable, "-m", "motoko", "create"), cwd=flow.directory, env=environment)
+    assert said.returncode == 2 and "export USER=" in said.stderr, said
+    assert "Traceback" not in said.stderr and not (flow.directory / "mult" / ".bd").exists()

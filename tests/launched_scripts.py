@@ -1,0 +1,44 @@
+"""Launchers: run directories as BlackDynamite writes them, failures, retries, slots."""
+
+import asyncio
+
+import pytest
+from support import Flow
+
+from motoko import RunFailed, Workflow
+
+
+def change(flow: Flow, *, yaml="", bd="", **files):
+    """Append to motoko.yaml and bd.yaml, replace files of the study (``launch_sh="..."``)."""
+    study = flow.directory / "mult"
+    with open(flow.path, "a") as file:
+        file.write(yaml)
+    with open(study / "bd.yaml", "a") as file:
+        file.write(bd)
+    for name, text in files.items():
+        (study / name.replace("_", ".")).write_text(text)
+
+
+class Session:
+    """A workflow object in this process."""
+
+    def __init__(self, flow, run_name):
+        self.workflow = Workflow(flow.path)
+        self.workflow.run_name = run_name
+        self.mult = self.workflow.mult
+
+    def wait(self, *runs):
+        """Await runs, in one loop; the pairs of all."""
+
+        async def main():
+            try:
+                return [pair for each in runs for pair in await each]
+            finally:
+                self.workflow.motoko_engine.detach()
+
+        return asyncio.run(main())
+
+    def failure(self, runs):
+        with pytest.raises(RunFailed) as caught:
+            self.wait(runs)
+        return caught.value

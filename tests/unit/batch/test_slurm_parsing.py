@@ -1,0 +1,114 @@
+"""What Slurm's commands print. The texts are those of Slurm 22.05."""
+
+import pytest
+
+from motoko.batch.batch_system import Phase
+from motoko.batch.slurm import parsing
+
+
+def test_query():
+    text = (
+        "12|PENDING|Resources||a.1.1-x\n"
+        "13_4|RUNNING|None|n[1-2]|name|with bars\n"
+        "14|COMPLETED|None|n1|a.3.1-x\n"
+        "15|PENDING|launch failed requeued held||a.4.1-x\n"
+        "no line of ours\n"
+    )
+    one, two, three, four = parsing.jobs_of_query(text)
+    assert (one.id, one.phase, one.state_shown, one.nodes) == (
+        *("12", Phase.PENDING, "PENDING (Resources)", ""),
+    )
+    assert (two.id, two.name, two.phase, two.nodes) == (
+        *("13_4", "name|with bars", Phase.RUNNING, "n[1-2]"),
+    )
+    assert (three.phase, three.problem, three.final) == (Phase.ENDED, "", False)
+    assert (four.phase, four.reason) == (Phase.PENDING, "launch failed requeued held")
+
+
+@pytest.mark.parametrize(
+    ("state", "phase", "final"),
+    [
+        ("CANCELLED", Phase.ENDED, True), ("TIMEOUT", Phase.ENDED, False),
+        ("NODE_FAIL", Phase.ENDED, False), ("OUT_OF_MEMORY", Phase.ENDED, False),
+        ("PREEMPTED", Phase.ENDED, False), ("CANCELLED+", Phase.ENDED, True),
+        ("COMPLETING", Phase.RUNNING, False), ("REQUEUE_HOLD", Phase.PENDING, False),
+        ("SOMETHING_NEW", Phase.RUNNING, False), ("", Phase.RUNNING, False),
+    ],
+)  # fmt: skip
+def test_states(state, phase, final):
+    """Ends are told apart, and what is not known is not taken for one."""
+    job = parsing.job("1", "name", state, "None", "")
+    assert (job.phase, job.final) == (phase, final)
+    assert bool(job.problem) == (phase is Phase.ENDED)
+    assert state.rstrip("+") in job.problem or phase is not Phase.ENDED
+
+
+def test_hopeless():
+    job = parsing.job("1", "name", "PENDING", "DependencyNeverSatisfied", "")
+    assert "DependencyNeverSatisfied" in job.hopeless
+    assert not parsing.job("1", "name", "PENDING", "Dependency", "").hopeless
+
+
+def test_accounting():
+    done, cancelled = parsing.jobs_of_accounting("7|COMPLETED|n1|a\n8|CANCELLED by 0|n1|b c\n")
+    assert (done.state, cancelled.state, cancelled.name) == ("COMPLETED", "CANCELLED", "b c")
+
+
+def test_controller():
+    text = (
+        "JobId=8 JobName=a.1.1-x UserId=root(0) GroupId=root(0) MCS_label=N/A Priority=1 Nice=0 "
+        "Account=(null) QOS=(null) JobState=TIMEOUT Reason=TimeLimit Dependency=(null) Requeue=0 "
+        "ReqNodeList=(null) ExcNodeList=(null) NodeList=n1 BatchHost=n1 NumNodes=1 "
+        "Command=/a b/c JobState=no\n\n"
+    )
+    (job,) = parsing.jobs_of_controller(text)
+    assert (job.id, job.name, job.state, job.reason, job.nodes) == (
+        *("8", "a.1.1-x", "TIMEOUT", "TimeLimit", "n1"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("17\n", "17"), ("17;cluster\n", "17"), ("a warning\n17\n", "17"), ("", None), ("no\n", None)],
+)
+def test_submitted(text, expected):
+    assert parsing.submitted(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("stderr", "refused", "full"),
+    [
+        ("sbatch: error: Batch job submission failed: Invalid partition name specified",
+         True, False),
+        ("sbatch: error: invalid partition specified: x\nsbatch: error: Batch job", True, False),
+        ("sbatch: unrecognized option '--nonsense'\nTry \"sbatch --help\"", True, False),
+        ("sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect "
+         "failure)", False, False),
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+         False, False),
+        ("sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: "
+         "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+         True, True),
+        ("", False, False),
+    ],
+)  # fmt: skip
+def test_refusals(stderr, refused, full):
+    assert (parsing.is_refusal(stderr), parsing.is_full(stderr)) == (refused, full)
+
+
+def test_last_words():
+    output = (
+        "hello\n"
+        "slurmstepd-n1: error: StepId=4.batch exceeded memory limit (43 > 10), being killed\n"
+        "slurmstepd-n1: error: *** JOB 4 ON n1 CANCELLED AT 2026-11-24T13:04:35 ***\n"
+        "slurmstepd: error: Exceeded job memory limit\n"
+        "bye\n"
+    )
+    assert parsing.last_words(output) == "Exceeded job memory limit"
+    assert parsing.last_words("slurmstepd: error: *** JOB 4 ON n1 CANCELLED ***\nbye\n") == ""
+
+
+def test_words():
+    text = "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job\n\n"
+    text += "sbatch: error: Batch job\n"
+    assert parsing.words(text) == "invalid partition specified: x; Batch job"

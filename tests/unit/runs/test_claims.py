@@ -1,0 +1,233 @@
+"""Who has started an attempt, how it has ended, and which processes are an attempt's."""
+
+import errno
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from motoko.config import StudyConfig
+from motoko.config.policy import Policy
+from motoko.host.identity import Identity, boot_id
+from motoko.host.living_processes import Process
+from motoko.runs import claims, sessions
+from motoko.runs.claims import Claim, Unreadable, Where, parse_claim, read_claim, read_exit
+from motoko.runs.job_script import read
+from motoko.runs.marks import Mark, parse
+from motoko.runs.processes import running
+from motoko.runs.sessions import belonging, members_of, without_strangers
+from motoko.workers.launcher.recovery import examine
+
+HERE, BOOT = socket.gethostname(), boot_id()
+STAT = "{} (sh) S " + "0 " * 18 + "{} 0 0"
+
+
+def claim_of(pid, ticks, boot=BOOT, host=HERE):
+    lines = [boot, STAT.format(pid, ticks), *([host] if host else [])]
+    return "\n".join(lines) + "\n"
+
+
+class TestClaim:
+    @pytest.mark.parametrize(
+        ("boot", "host", "where"),
+        [
+            (BOOT, HERE, Where.HERE),
+            (BOOT, None, Where.HERE),
+            ("other", HERE, Where.REBOOTED),
+            ("other", None, Where.REBOOTED),  # of earlier versions: as far as anybody knows
+            ("other", "login2", Where.ELSEWHERE),
+            (BOOT, "login2", Where.ELSEWHERE),  # a container
+        ],
+    )
+    def test_where(self, boot, host, where):
+        claim = parse_claim(claim_of(4242424, 1, boot, host))
+        assert claim.where is where and claim.is_here == (where is Where.HERE)
+        assert claim.wrapper == Identity(4242424, 1, boot, host or HERE)
+
+    def test_a_host_with_another_name(self):
+        me = Identity.mine()
+        claim = parse_claim(claim_of(me.pid, me.start_ticks, host="old-name"))
+        assert claim == Claim(me)
+
+    @pytest.mark.parametrize("text", ["", "x\n", f"{BOOT}\n", "batch 3 n1\nn1\n", '{"code": 1}\nx'])
+    def test_of_nobody_who_lives(self, text):
+        claim = parse_claim(text)
+        assert claim.is_here and claim.wrapper.pid == 0 and members_of(claim.wrapper) == []
+
+
+class TestStrangers:
+    """A session's number that was given to somebody else."""
+
+    def process(self, pid, ticks):
+        return Identity(pid, ticks, BOOT, HERE)
+
+    def test_ours(self):
+        wrapper, child = self.process(10, 100), self.process(11, 101)
+        assert without_strangers([wrapper], [(wrapper, 10), (child, 10)]) == [
+            (wrapper, wrapper),
+            (child, wrapper),
+        ]
+        assert without_strangers([wrapper], [(child, 10)]) == [(child, wrapper)]
+
+    def test_the_number_belongs_to_another_process_now(self):
+        wrapper, other = self.process(10, 100), self.process(10, 500)
+        others = [(other, 10), (self.process(11, 501), 10)]
+        assert without_strangers([wrapper], others) == []
+        # Two attempts, of which the first has gone: what lives is the second's.
+        assert [w for _, w in without_strangers([wrapper, other], others)] == [other, other]
+
+    def test_older_than_the_wrapper(self):
+        assert without_strangers([self.process(10, 100)], [(self.process(11, 99), 10)]) == []
+
+    def test_others_sessions(self):
+        assert without_strangers([self.process(10, 100)], [(self.process(11, 101), 12)]) == []
+
+
+class TestBelonging:
+    """Who has left the session of an attempt is known by its mark, or by whom it descends from."""
+
+    WRAPPER = Identity(10, 100, BOOT, HERE)
+
+    def owned(self, table, marks=None):
+        marks = marks or {}
+        found = belonging([self.WRAPPER], table, lambda each: marks.get(each.identity.pid))
+        return {process.pid for process, wrapper in found if wrapper == self.WRAPPER}
+
+    def process(self, pid, ticks, parent=1, session=1):
+        return Process(Identity(pid, ticks, BOOT, HERE), parent, session)
+
+    def test_marked(self):
+        table = [self.process(pid, 200) for pid in (20, 21, 22)]
+        other = Identity(10, 99, BOOT, HERE)  # had the same number before
+        marks = {20: self.WRAPPER, 21: other}
+        assert self.owned(table, marks) == {20}
+
+    def test_older_than_the_wrapper_is_not_even_looked_at(self):
+        assert self.owned([self.process(20, 99)], {20: self.WRAPPER}) == set()
+
+    def test_descendants(self):
+        """Of any generation, whatever they have done to session and environment."""
+        table = [
+            *(self.process(13, 203, parent=12), self.process(12, 202, parent=11, session=12)),
+            *(self.process(11, 201, parent=10, session=10), self.process(10, 100, session=10)),
+            *(self.process(14, 204, parent=9), self.process(9, 50)),
+        ]
+        assert self.owned(table) == {10, 11, 12, 13}
+
+    def test_nobody_s_child_where_the_wrapper_s_number_is_another_s(self):
+        table = [self.process(10, 300, session=10), self.process(11, 301, parent=10, session=10)]
+        assert self.owned(table) == set()
+
+    @pytest.mark.parametrize("text", ["", "x", f"{BOOT} 1 2", f"{BOOT} a 2 /", "b 1 -2 /", " 1 2 "])
+    def test_no_mark(self, text):
+        assert parse(text) is None
+
+    def test_mark(self):
+        assert parse(f"{BOOT} 10 100 /a b/attempt-1") == Mark(self.WRAPPER, "/a b/attempt-1")
+
+
+@pytest.fixture(params=["", ".motoko"], ids=["earlier", "now"])
+def own(request, tmp_path):
+    """Where Motoko's files are: as an earlier version had them, and as they are now."""
+    folder = tmp_path / request.param
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def attempt(tmp_path, own):
+    """The entries of a run that was started by nobody who still lives."""
+    (own / "attempt-1").write_text(claim_of(4242424, 1))
+    return {"id": 1, "state": "START", "run_path": str(tmp_path), "motoko.attempt": 1}
+
+
+def study_policy(entries):
+    return Policy()
+
+
+class TestRecovery:
+    def test_lost(self, attempt):
+        situation = examine(attempt, study_policy)
+        assert situation.end.reason == claims.KILLED and not situation.again
+
+    @pytest.mark.parametrize("state", ["launched", "START", "MINE"])
+    def test_elsewhere_it_is_left_alone_until_its_end_is_recorded(self, attempt, own, state):
+        attempt["state"] = state
+        (own / "attempt-1").write_text(claim_of(os.getpid(), 1, "other", "login2"))
+        situation = examine(attempt, study_policy)
+        assert "login2" in situation.again and situation.end is None and situation.process is None
+        (own / "exit.json").write_text(json.dumps({"attempt": 1, "code": 3}))
+        situation = examine(attempt, study_policy)
+        assert (situation.again, situation.end.code, situation.wrapper) == ("", 3, None)
+
+    @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+    @pytest.mark.parametrize("name", ["attempt-1", "exit.json"])
+    def test_what_cannot_be_read_is_looked_at_again(self, attempt, monkeypatch, number, name):
+        real = Path.read_bytes
+
+        def failing(path):
+            if path.name == name:
+                raise OSError(number, os.strerror(number))
+            return real(path)
+
+        monkeypatch.setattr(Path, "read_bytes", failing)
+        directory = Path(attempt["run_path"])
+        with pytest.raises(Unreadable, match=name):
+            read_claim(directory, 1) if name == "attempt-1" else read_exit(directory, 1)
+        situation = examine(attempt, study_policy)
+        assert name in situation.again and situation.end is None and situation.process is None
+        assert name in read(directory, 1).unreadable
+        monkeypatch.undo()
+        assert examine(attempt, study_policy).end.reason == claims.KILLED
+        assert not read(directory, 1).unreadable
+
+    @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+    def test_where_its_files_are_cannot_be_seen(self, attempt, monkeypatch, number):
+        """A file system that gives no answer says nothing of whether a run was started."""
+        real = Path.stat
+
+        def failing(path, **options):
+            if path.name == ".motoko":
+                raise OSError(number, os.strerror(number))
+            return real(path, **options)
+
+        monkeypatch.setattr(Path, "stat", failing)
+        directory = Path(attempt["run_path"])
+        for reader in (read_claim, read_exit):
+            with pytest.raises(Unreadable, match=os.strerror(number)):
+                reader(directory, 1)
+        situation = examine(attempt, study_policy)
+        assert situation.again and situation.end is None and situation.process is None
+        assert read(directory, 1).unreadable
+
+    def test_claimed_at(self, attempt):
+        directory = Path(attempt["run_path"])
+        assert abs(claims.claimed_at(directory, 1) - time.time()) < 60
+
+
+class TestRunning:
+    def test_proc_is_scanned_once_for_many(self, tmp_path, monkeypatch):
+        scans = []
+
+        def scan():
+            scans.append(1)
+            return [Process(Identity(1001, 5, BOOT, HERE), 1, 1001)]
+
+        monkeypatch.setattr(sessions, "processes", scan)
+        study = StudyConfig.__new__(StudyConfig)
+        object.__setattr__(study, "name", "s")
+        object.__setattr__(study, "bd_name", "s")
+        object.__setattr__(study, "directory", tmp_path)
+        runs = {}
+        for number in range(5):
+            directory = tmp_path / "BD-s-runs" / f"run-{number}"
+            directory.mkdir(parents=True)
+            (directory / "attempt-1").write_text(claim_of(1000 + number, 5))
+            runs[number] = {"id": number, "state": "START", "machine_name": "localhost"}
+        runs[5] = {"id": 5, "state": "START", "machine_name": "elsewhere"}
+        runs[6] = {"id": 6, "state": "START", "motoko.attempt": 1, "motoko.batch_name": "job"}
+        (tmp_path / "BD-s-runs" / "run-4" / "attempt-1").write_text(claim_of(9, 5, "o", "login2"))
+        assert running(study, runs) == {1, 4, 5, 6} and len(scans) == 1

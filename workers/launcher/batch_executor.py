@@ -1,0 +1,238 @@
+"""Runs that become jobs of a batch system: which ones, and what is kept of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from motoko.batch.batch_system import BatchSystem
+from motoko.batch.commands import Commands
+from motoko.batch.polling import SharedPoll, read
+from motoko.batch.queue_room import Room
+from motoko.config.policy import Policy
+from motoko.runs.entries import OwnEntries
+from motoko.workers.daemon import Daemon
+from motoko.workers.launcher.ahead import Ahead
+from motoko.workers.launcher.batch_run import BatchRun
+from motoko.workers.launcher.batch_runs import BatchRuns
+from motoko.workers.launcher.executor import Ended, Event, Place
+from motoko.workers.launcher.preparing import Prepared
+from motoko.workers.launcher.recovery import Situation
+from motoko.workers.launcher.submission import Names
+from motoko.workers.launcher.submitting import Submitter
+
+# Runs that become jobs in one pass: nobody is to wait long for the launcher meanwhile.
+JOBS_AT_ONCE = 100
+# A job is in the queue for a moment after its last word.
+LEAVING_S = 2.0
+# Seconds, for the tests of batch jobs, which have a scheduler of their own.
+POLL_VARIABLE = "MOTOKO_BATCH_POLL_S"
+LATE_VARIABLE = "MOTOKO_BATCH_LATE_S"
+
+
+@dataclass
+class BatchStart:
+    """A run that is to be submitted once its entries, which say so, are committed.
+
+    Attributes:
+        name: of its submission.
+    """
+
+    executor: BatchExecutor
+    prepared: Prepared
+    name: str
+    _entries: Mapping[str, Any] = field(default_factory=dict)
+
+    def mark(self, entries: MutableMapping[str, Any]) -> None:
+        OwnEntries(entries).update(
+            {
+                "batch_system": self.executor.name,
+                "batch_name": self.name,
+                "batch_attempt": self.prepared.attempt,
+                "batch_job_id": None,
+                "batch_state": "submitting",
+                "batch_nodes": None,
+            }
+        )
+        self._entries = {**entries}
+
+    def begin(self) -> None:
+        """Submit it. A job that it had before is nobody's."""
+        self.executor.submit(self._entries, self.prepared.policy)
+
+    def abandon(self) -> None:
+        """Nothing was submitted."""
+
+
+class BatchExecutor:
+    """The jobs of one study in one batch system: see ``executor.Executor``.
+
+    Args:
+        daemon: the launcher.
+        study: its study.
+        system: the batch system.
+        report: called with what becomes of runs.
+        limit: how many jobs all studies may have in the queue; ``None``: any number.
+    """
+
+    is_ending = False
+    widest = None
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        study: str,
+        system: BatchSystem,
+        report: Callable[[Event], None],
+        limit: int | None,
+    ) -> None:
+        self.name = system.name
+        self.ahead = Ahead(0)
+        self.is_short = False
+        self._study = study
+        self._system = system
+        self._report = report
+        directory = daemon.runtime.wf / "batch"
+        spool = directory / "spool" / study
+        self._names = Names(daemon.config.path)
+        self._commands = Commands()
+        self._path = directory / f"{system.name}.json"
+        scheduler = system.scheduler(self._commands)
+        settings = daemon.config.batch
+        interval = _for_tests(POLL_VARIABLE, settings.poll_interval)
+        poll = SharedPoll(self._path, scheduler, interval, self._names.are_ours)
+        self._submitter = Submitter(directory, spool, system, scheduler)
+        self._jobs = BatchRuns(
+            *(spool, system, scheduler, poll, self._submitter),
+            self._reported,
+            _for_tests(LATE_VARIABLE, settings.late_record),
+        )
+        self._room = Room(directory, study, [*daemon.config.studies], limit)
+        self._promised = 0  # of those that the pass being made may submit
+        self._leaving = 0  # jobs that have said that they end, a moment ago
+
+    def __len__(self) -> int:
+        return len(self._jobs.runs)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self._jobs.runs))
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._jobs.runs
+
+    @property
+    def reach(self) -> int:
+        return JOBS_AT_ONCE
+
+    # Starting
+
+    def room(self, widths: Sequence[int]) -> list[Place]:
+        """A job's width is the scheduler's business: only how many there are counts."""
+        if not widths and not self.is_short:
+            return []
+        self._promised = self._room.take(len(self) + self._leaving, len(widths))
+        self.is_short = self._promised < len(widths)
+        return [[] for _ in range(self._promised)]
+
+    def release(self, places: Sequence[Place]) -> None:
+        self._promised = 0
+        self._note()
+
+    def proceed(self) -> None:
+        """Nothing is prepared ahead: the scheduler has a queue of its own."""
+
+    def start(self, prepared: Prepared, place: Place) -> BatchStart:
+        name = self._names.new(self._study, prepared.run_id, prepared.attempt)
+        return BatchStart(self, prepared, name)
+
+    def submit(self, entries: Mapping[str, Any], policy: Policy) -> None:
+        """Submit a run whose intent is committed: its entries name the submission."""
+        self.forget(entries["id"])
+        run = self._jobs.runs[entries["id"]] = BatchRun.of(entries, policy)
+        self._submitter.queue.append(run)
+        self._jobs.wake()
+
+    def adopt(self, situation: Situation) -> None:
+        """Follow a run that an earlier launcher has submitted, or was about to.
+
+        The job of one that was reset since is nobody's.
+        """
+        entries = situation.job or situation.reset
+        if entries is None or situation.run_id in self:
+            return
+        run = self._jobs.runs[situation.run_id] = BatchRun.of(entries, situation.policy)
+        self._jobs.wake(ask=True)
+        if situation.reset is not None:
+            self.forget(run.run_id)
+
+    # Ending
+
+    def end(self, run_id: int, reason: str, *, final: bool = False) -> None:
+        if (run := self._jobs.runs.get(run_id)) is not None:
+            run.cancel(reason, final=final)
+            self._jobs.wake()
+
+    def forget(self, run_id: int) -> None:
+        """The job of a run, if it has one, is nobody's any more."""
+        run = self._jobs.runs.pop(run_id, None)
+        if run is None:
+            return
+        with contextlib.suppress(OSError):
+            run.close()
+        if run.followed.job is not None:
+            self._jobs.strays.add(run.followed.job)
+        self._jobs.wake()
+
+    def stop(self, reason: str) -> None:
+        """Jobs stay in their queue, and are followed by the next launcher."""
+
+    async def watch(self) -> None:
+        await self._jobs.watch()
+
+    # Counting
+
+    def _reported(self, event: Event) -> None:
+        if isinstance(event, Ended):
+            if self._room.is_limited:
+                self._leaving += 1
+                asyncio.get_running_loop().call_later(LEAVING_S, self._one_left)
+            self._note()
+        self._report(event)
+
+    def _one_left(self) -> None:
+        self._leaving -= 1
+        self._note()
+
+    def _note(self) -> None:
+        self._room.note(len(self) + self._leaving + self._promised, waiting=self.is_short)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {
+            "jobs": len(self),
+            "to_submit": len(self._submitter.queue),
+            "scheduler_commands": self._commands.counts.total(),
+            "scheduler_queries": self._commands.counts[self._system.query_command],
+            "scheduler_queries_of_all": read(self._path).queries,
+        }
+
+    @property
+    def trouble(self) -> str:
+        return self._jobs.hindrance
+
+    @property
+    def detail(self) -> str:
+        words = [f"{len(self)} jobs"]
+        if self._jobs.silence:
+            words.append(f"no answer: {self._jobs.silence}")
+        if self._jobs.hindrance:
+            words.append(f"jobs wait: {self._jobs.hindrance}")
+        return f", {'; '.join(words)}"
+
+
+def _for_tests(variable: str, duration: float) -> float:
+    return float(os.environ.get(variable, duration))

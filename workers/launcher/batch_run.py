@@ -1,0 +1,144 @@
+"""A run that is a job: what is known of it, and what its entries are to say."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from motoko.batch.batch_system import Job, Phase
+from motoko.config.policy import Policy
+from motoko.runs import job_script
+from motoko.runs.ends import End
+from motoko.runs.entries import OwnEntries
+from motoko.runs.job_script import Evidence
+from motoko.runs.outputs import output_stem
+from motoko.workers.launcher.reconcile import Followed, Verdict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class BatchRun:
+    """A run that is, or is about to be, a job.
+
+    Attributes:
+        recorded: what its entries say of the job by now.
+        deadline: when its time is over (seconds since 1970), if that is limited and it runs.
+        reason: why it is being ended, if it is; ``final``: it gets no other attempt.
+        is_cancelled: whether the scheduler was asked to do so.
+        unreadable: why its directory cannot be read, if it cannot.
+    """
+
+    run_id: int
+    directory: Path
+    stem: str
+    policy: Policy
+    followed: Followed
+    recorded: dict[str, Any]
+    deadline: float | None = None
+    reason: str = ""
+    final: bool = False
+    is_cancelled: bool = False
+    unreadable: str = ""
+
+    @classmethod
+    def of(cls, entries: Mapping[str, Any], policy: Policy) -> BatchRun:
+        """From its entries, which name a submission."""
+        own = OwnEntries(entries)
+        number = entries["id"]
+        # Attempts that the scheduler has added are counted from the one that was submitted.
+        first = own.batch_attempt
+        return cls(
+            number,
+            Path(entries["run_path"]),
+            output_stem(str(entries.get("run_name"))),
+            policy,
+            Followed(first, own.batch_name or "", time.monotonic(), own.batch_job_id),
+            {
+                "attempt": own.attempt,
+                "batch_job_id": own.batch_job_id,
+                "batch_state": own.batch_state,
+                "batch_nodes": own.batch_nodes,
+            },
+        )
+
+    def follow(self, *, since: float, job: str | None = None) -> None:
+        """It was submitted: answers to later questions (``time.monotonic``) show its job."""
+        self.followed = replace(self.followed, since=since, job=job, absent=0, missed=0.0, seen=0.0)
+
+    def cancel(self, reason: str, *, final: bool = False) -> None:
+        """Have its job cancelled, soon; ``final``: without another attempt."""
+        if not self.reason:
+            log.info("run %d: ending its job: %s", self.run_id, reason)
+            self.reason, self.final = reason, final
+
+    def evidence(self) -> Evidence:
+        """What its directory says."""
+        return job_script.read(self.directory, self.followed.attempt)
+
+    def close(self) -> bool:
+        """Make sure that it does not start any more; ``False`` if it has started.
+
+        Raises ``OSError`` if the directory cannot be written to.
+        """
+        return job_script.close(self.directory, self.followed.attempt, self.followed.name)
+
+    def news(self, evidence: Evidence, job: Job | None, state: str | None) -> dict[str, Any]:
+        """What its entries are to say while it goes on."""
+        now: dict[str, Any] = {"batch_state": state} if state else {}
+        if self.followed.job:
+            now["batch_job_id"] = self.followed.job
+        nodes = (job.nodes if job else "") or evidence.nodes
+        if nodes:
+            now["batch_nodes"] = nodes
+        if evidence.attempt is not None:
+            if evidence.attempt > self.recorded["attempt"]:
+                log.warning(
+                    "run %d: started again by the scheduler, as attempt %d",
+                    self.run_id,
+                    evidence.attempt,
+                )
+                now["attempt"] = evidence.attempt
+                now["last_failure"] = f"job {self.followed.job} was requeued by the scheduler"
+            if self.policy.timeout is not None and not evidence.ended:
+                began = job_script.started_at(self.directory, evidence.attempt)
+                self.deadline = None if began is None else began + self.policy.timeout
+        return now
+
+    def end(self, verdict: Verdict, last_words: str) -> End:
+        """How it has ended, after a verdict. ``last_words``: what its job has said, if anything."""
+        reason = self.reason or verdict.problem
+        return End(
+            code=verdict.code,
+            reason=f"{reason}: {last_words}" if reason and last_words else reason,
+            final=self.final or (verdict.final and not self.reason),
+        )
+
+    def last_entries(self, evidence: Evidence, nodes: str, state: str | None) -> dict[str, Any]:
+        """What its entries are to say of its job when it has ended."""
+        entries: dict[str, Any] = {"batch_name": None}
+        if state is not None:
+            entries["batch_state"] = state
+        if job := evidence.job or self.followed.job:
+            entries["batch_job_id"] = job
+        if nodes := nodes or evidence.nodes:
+            entries["batch_nodes"] = nodes
+        if evidence.attempt is not None and evidence.attempt > self.recorded["attempt"]:
+            entries["attempt"] = evidence.attempt
+            entries["last_failure"] = f"job {job} was requeued by the scheduler"
+        return entries
+
+
+def last_state(verdict: Verdict) -> str:
+    """The state of a job whose run has ended."""
+    job = verdict.job
+    if job is not None and job.phase is Phase.ENDED:
+        return job.state
+    # The scheduler has not said it yet, or says nothing any more.
+    if verdict.code is not None:
+        return "FAILED" if verdict.code else "COMPLETED"
+    return "LOST" if job is None else "CANCELLED"

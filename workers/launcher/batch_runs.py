@@ -1,0 +1,300 @@
+"""The runs of one study that are jobs: followed, and ended.
+
+What is known only here is known again after a restart: from the database, the run directories, the
+scheduler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from motoko.batch.batch_system import BatchSystem, Job, Scheduler, Unanswered
+from motoko.batch.polling import SharedPoll, View
+from motoko.host.machine_troubles import described
+from motoko.host.pauses import Pauses
+from motoko.runs.ends import End
+from motoko.runs.job_script import Evidence
+from motoko.runs.outputs import stderr_name, tail
+from motoko.workers.launcher.batch_run import BatchRun, last_state
+from motoko.workers.launcher.executor import Changed, Ended, Event
+from motoko.workers.launcher.reconcile import Step, Verdict, judge
+from motoko.workers.launcher.submitting import Submitter
+
+log = logging.getLogger(__name__)
+
+# The spool is one directory, whatever the number of runs.
+SPOOL_S = 1.0
+BUSY_S = 1.0
+# After a scheduler that gives no answer, or a disk that cannot be written.
+PAUSE_S = 5.0
+PAUSE_MAX_S = 30.0
+
+
+class BatchRuns:
+    """The runs of one study in a batch system.
+
+    Args:
+        spool: where the study's jobs say that they have begun or ended.
+        system: the batch system; scheduler: whom it is asked through.
+        poll: its answers, shared with other studies' launchers.
+        submitter: who submits them.
+        report: called with what becomes of them.
+        patience: how long the exit record of a job that is over is waited for, in seconds.
+
+    Attributes:
+        runs: them, by number.
+        strays: jobs that belong to nobody any more.
+        hindrance: what keeps them from being submitted and followed now; empty if nothing does.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        system: BatchSystem,
+        scheduler: Scheduler,
+        poll: SharedPoll,
+        submitter: Submitter,
+        report: Callable[[Event], None],
+        patience: float,
+    ) -> None:
+        self.runs: dict[int, BatchRun] = {}
+        self.strays: set[str] = set()
+        self.hindrance = ""
+        self._spool = spool
+        self._system = system
+        self._scheduler = scheduler
+        self._poll = poll
+        self._submitter = submitter
+        self._report = report
+        self._patience = patience
+        self._news = asyncio.Event()
+        self._expected = 0.0  # since when there is something to ask the scheduler about
+        self._spool_seen = -1.0
+        self._view = View()
+        self._silent = ""
+
+    @property
+    def silence(self) -> str:
+        """Why the scheduler says nothing; empty if it does."""
+        return self._view.error if self.runs else ""
+
+    def wake(self, *, ask: bool = False) -> None:
+        """There is something to be done; ``ask``: the scheduler is to be asked soon."""
+        if ask:
+            self._expected = time.monotonic()
+        self._news.set()
+
+    # What is done, one thing after the other
+
+    async def watch(self) -> None:
+        """Submit, follow and end jobs, for ever. Asks nobody anything while there are none."""
+        pauses = Pauses(PAUSE_S, PAUSE_MAX_S)
+        while True:
+            try:
+                pause = await self._round()
+                pauses.restart()
+                self.hindrance = ""
+            except Unanswered as error:
+                self._say_silent(str(error))
+                pause = pauses.next()
+            except OSError as error:
+                self.hindrance = described(error)
+                log.error("batch jobs wait: %s", self.hindrance)
+                pause = pauses.next()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause if self.runs or self.strays else None):
+                    await self._news.wait()
+            self._news.clear()
+
+    async def _round(self) -> float:
+        """Do what is to be done now; returns for how long there is nothing else."""
+        if self.runs:
+            self._spool.mkdir(parents=True, exist_ok=True)
+        if self.strays:
+            await self._scheduler.cancel(self.strays)
+            self.strays.clear()
+        await self._end_some()
+        while self._submitter.is_open:
+            run = self._submitter.queue.popleft()
+            if self._is_followed(run):
+                await self._submit(run)
+            await self._end_some()
+        if not self.runs:
+            return SPOOL_S
+        self._read_spool()
+        if self.runs and self._poll.due(self._expected) <= time.monotonic():
+            await self._ask()
+        now = time.time()
+        for run in list(self.runs.values()):
+            if run.deadline is not None and run.deadline <= now:
+                run.cancel(f"it took longer than its time limit of {run.policy.timeout:g} s")
+                self._news.set()
+        # If it is due all the same, somebody else is asking.
+        left = self._poll.due(self._expected) - time.monotonic()
+        return min(left, SPOOL_S) if left > 0 else BUSY_S
+
+    def _is_followed(self, run: BatchRun) -> bool:
+        """Whether nobody has reset it meanwhile."""
+        return self.runs.get(run.run_id) is run
+
+    async def _submit(self, run: BatchRun) -> None:
+        outcome = await self._submitter.submit(run)
+        self._expected = time.monotonic()
+        if not self._is_followed(run):
+            if run.followed.job is not None:
+                self.strays.add(run.followed.job)
+        elif isinstance(outcome, End):
+            self._finish(run, outcome)
+        else:
+            self._record(run, **outcome)
+
+    async def _end_some(self) -> None:
+        """Tell the scheduler of the runs that are to end."""
+        ending = [run for run in self.runs.values() if run.reason and not run.is_cancelled]
+        for run in [run for run in ending if run in self._submitter.queue]:
+            self._submitter.queue.remove(run)
+            self._finish(run, End(reason=run.reason, final=run.final))
+        known = [run for run in ending if run.followed.job and self._is_followed(run)]
+        if not known:
+            return
+        await self._scheduler.cancel([str(run.followed.job) for run in known])
+        for run in filter(self._is_followed, known):
+            run.is_cancelled = True
+            self._expected = time.monotonic()
+            if run.close():
+                self._finish(run, End(reason=run.reason, final=run.final), state="CANCELLED")
+
+    async def _ask(self) -> None:
+        """What has become of all runs, as the scheduler says."""
+        self._view = await self._poll.view(self._expected)
+        self._say_silent(self._view.error)
+        self._submitter.answered(self._view.asked)
+        verdicts = [(run, self._judged(run)) for run in list(self.runs.values())]
+        vanished = [v.followed.job for _, v in verdicts if v.step is Step.ASK and v.followed.job]
+        known: Mapping[str, Job] = {}
+        if vanished:
+            log.warning("jobs that the queue does not show: %s", ", ".join(vanished))
+            known = await self._scheduler.look_up(vanished)
+        # Before that is recorded: who awaits the run finds its job gone.
+        hopeless = {
+            verdict.job.id
+            for _, verdict in verdicts
+            if verdict.step is Step.END and verdict.job and verdict.job.hopeless
+        }
+        if hopeless:
+            await self._scheduler.cancel(hopeless, pending=True)
+        surplus = {job for _, verdict in verdicts for job in verdict.surplus}
+        if surplus:
+            log.warning("cancelling jobs that were queued twice: %s", ", ".join(sorted(surplus)))
+            await self._scheduler.cancel(surplus, pending=True)
+        for run, verdict in verdicts:
+            if not self._is_followed(run):
+                continue
+            job = verdict.followed.job
+            # A scheduler that has lost its state gives numbers to other jobs once more.
+            if job and job in known and known[job].name == run.followed.name:
+                run.followed = verdict.followed
+                verdict = self._judged(run, known[job])
+            self._obey(run, verdict)
+
+    def _judged(self, run: BatchRun, asked: Job | None = None) -> Verdict:
+        evidence = run.evidence()
+        return judge(run.followed, evidence, self._view, asked, patience=self._patience)
+
+    def _read_spool(self) -> None:
+        """Look after the runs of which the nodes say that something has happened."""
+        changed = self._spool.stat().st_mtime
+        if changed == self._spool_seen:
+            return
+        # A file system's clock ticks slowly: within the same tick, more may come.
+        self._spool_seen = changed if changed < time.time() - SPOOL_S else -1.0
+        runs = set()
+        for path in self._spool.iterdir():
+            first = path.name.partition(".")[0]
+            if first.isdigit():
+                runs.add(int(first))
+            path.unlink(missing_ok=True)
+        for number in sorted(runs & self.runs.keys()):
+            run = self.runs[number]
+            evidence = run.evidence()
+            if evidence.ended:
+                self._expected = time.monotonic()
+            self._obey(run, judge(run.followed, evidence, self._view, patience=self._patience))
+
+    def _obey(self, run: BatchRun, verdict: Verdict) -> None:
+        """Do what a verdict says about a run."""
+        evidence = run.evidence()
+        if evidence.unreadable and not run.unreadable:
+            log.warning("run %d: %s: looking again", run.run_id, evidence.unreadable)
+        run.unreadable = evidence.unreadable
+        if run.unreadable:
+            return  # nothing is known now
+        run.followed = verdict.followed
+        queue = self._submitter.queue
+        if verdict.step is Step.SUBMIT and run not in queue and not run.reason:
+            log.info("run %d: it is not in the queue: submitted again", run.run_id)
+            queue.append(run)
+            self._news.set()
+            return
+        job, state = verdict.job, None
+        if job is not None:
+            state = job.state
+        elif evidence.attempt is not None:
+            state = "RUNNING"
+        ends = verdict.step is Step.END or (verdict.step is Step.SUBMIT and bool(run.reason))
+        if not ends:
+            self._record(run, **run.news(evidence, job, state))
+            return
+        if evidence.attempt is None and not run.close():
+            return  # it has started just now
+        words = ""
+        if job is not None and not evidence.ended and (run.reason or verdict.problem):
+            words = self._system.last_words(run.directory, job.id)
+        self._finish(
+            run,
+            run.end(verdict, words),
+            evidence,
+            nodes=job.nodes if job else "",
+            state=last_state(verdict),
+        )
+
+    def _record(self, run: BatchRun, **entries: Any) -> None:
+        changed = {k: v for k, v in entries.items() if run.recorded.get(k) != v}
+        if changed:
+            run.recorded.update(changed)
+            self._report(Changed(run.run_id, changed))
+
+    def _finish(
+        self,
+        run: BatchRun,
+        end: End,
+        evidence: Evidence | None = None,
+        *,
+        nodes: str = "",
+        state: str | None = None,
+    ) -> None:
+        """A run has ended: tell it, and follow it no more."""
+        evidence = evidence or Evidence()
+        if evidence.attempt is not None:
+            # Nobody is to start it once more. If that cannot be written, it has ended all the same.
+            with contextlib.suppress(OSError):
+                run.close()
+        entries = run.last_entries(evidence, nodes, state)
+        del self.runs[run.run_id]
+        stderr = tail(run.directory / stderr_name(run.stem, run.run_id))
+        end = End(end.code, end.reason, stderr, final=end.final, entries=entries)
+        self._report(Ended(run.run_id, end))
+
+    def _say_silent(self, error: str) -> None:
+        """Log once that the scheduler says nothing, and that it does again."""
+        if error and not self._silent:
+            log.warning("the batch system gives no answer; jobs are followed later: %s", error)
+        elif self._silent and not error:
+            log.info("the batch system answers again")
+        self._silent = error

@@ -1,0 +1,212 @@
+"""What a pass writes in its transaction, and what it does once that is committed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from motoko.config.policy import Policy
+from motoko.runs.ends import End, is_undecided, settle
+from motoko.runs.entries import OwnEntries
+from motoko.runs.run_times import in_utc
+from motoko.runs.states import (
+    CREATED,
+    FINISHED,
+    LAUNCHED,
+    state_of,
+)
+from motoko.store.base import StudyBase
+from motoko.store.history import has_been
+from motoko.workers.launcher.agenda import Agenda
+from motoko.workers.launcher.executor import Executor, Place, Start
+from motoko.workers.launcher.hindrances import Hindered
+from motoko.workers.launcher.plan import Plan
+from motoko.workers.launcher.preparing import Prepared
+
+log = logging.getLogger(__name__)
+
+
+class Preparation(Protocol):
+    """What is asked of a :class:`motoko.workers.launcher.preparing.Preparer`."""
+
+    def prepare(self, number: int, launched_already: bool) -> Prepared | None:
+        """Write a run's directory and mark it ``launched``; ``None`` if it is not to start.
+
+        Raises ``Hindered``.
+        """
+
+    def repair(self, number: int, entries: MutableMapping[str, Any]) -> None:
+        """Put right the entries by which a run is found."""
+
+    def policy(self, entries: Mapping[str, Any]) -> Policy:
+        """How a run that was started is executed."""
+
+
+class Records:
+    """Writes into runs' entries what has become of them, in the base's present view.
+
+    Args:
+        base: the study's; preparer: knows how its runs are executed.
+    """
+
+    def __init__(self, base: StudyBase, preparer: Preparation) -> None:
+        self.preparer = preparer
+        self._base = base
+
+    def entries(self, number: int) -> MutableMapping[str, Any] | None:
+        """A run's entries; ``None`` if it is gone."""
+        run = self._base.runs.entries.get(number)
+        return None if run is None else run.entries
+
+    def change(self, number: int, entries: Mapping[str, Any]) -> None:
+        """Set some of Motoko's own entries."""
+        if (run := self.entries(number)) is not None:
+            OwnEntries(run).update(entries)
+
+    def give_back(self, number: int) -> None:
+        """Have a run that was prepared ahead wait like the others, unless it has been cancelled."""
+        run = self.entries(number)
+        if run is not None and state_of(run) == LAUNCHED:
+            run["state"] = CREATED
+
+    def end(self, number: int, end: End) -> float | None:
+        """A run's attempt has ended; returns when the next one may start, if there is to be one."""
+        run = self.entries(number)
+        if run is None:
+            return None  # deleted meanwhile
+        self.preparer.repair(number, run)
+        own = OwnEntries(run)
+        own.convert()
+        policy = self.preparer.policy(run)
+        own.update({**end.entries, **in_utc(run, policy.environment)})
+        if is_undecided(run, end):
+            # The bus may tell too late of a state that was passed through.
+            stored = self._base.runs.entries[number]
+            was_finished = has_been(stored, FINISHED, since=(CREATED, LAUNCHED))
+            end = replace(end, finished=was_finished)
+        changes = settle(run, end, policy=policy, now=time.time())
+        own.update(changes)
+        if "failure_reason" in changes:
+            log.warning("run %d failed: %s", number, changes["failure_reason"])
+        if "interruptions" in changes:
+            log.info("run %d was interrupted, and is executed again: %s", number, end.reason)
+            return 0.0
+        if "retry_at" not in changes:
+            return None
+        log.warning("run %d failed and will be retried: %s", number, changes["last_failure"])
+        at: float = changes["retry_at"]
+        return at
+
+
+class Commit:
+    """One pass, from its plan to what is done after it.
+
+    Args:
+        records: writes what has become of runs; executor: whom new ones are handed to.
+        unstarted: runs that are launched already, by a predecessor.
+
+    Attributes:
+        hindrance: why not all of the plan could be written, if the machine has kept it from that:
+            the others wait as before.
+    """
+
+    def __init__(self, records: Records, executor: Executor, unstarted: Iterable[int]) -> None:
+        self._records = records
+        self._executor = executor
+        self.hindrance = ""
+        self._unstarted = frozenset(unstarted)
+        self._handled: list[int] = []  # of those that the plan starts or prepares
+        self._starts: dict[tuple[int, int], Start] = {}  # by run and attempt
+        self._going: set[tuple[int, int]] = set()  # those that are to begin
+        self._ahead: dict[int, Prepared] = {}
+        self._retries: dict[int, float] = {}
+
+    def write(self, plan: Plan, places: Sequence[Place]) -> None:
+        """Write what the plan says into a fresh view. Repeatable, until it is committed."""
+        self._going.clear()
+        self._handled.clear()
+        for number, entries in plan.change.items():
+            self._records.change(number, entries)
+        for number, end in plan.end.items():
+            if (retry_at := self._records.end(number, end)) is not None:
+                self._retries[number] = retry_at
+        for number in plan.give_back:
+            self._records.give_back(number)
+        earlier, self._ahead = self._ahead, {}
+        self.hindrance = ""
+        try:
+            for number, index in plan.start.items():
+                self._write_start(number, [] if index is None else places[index])
+                self._handled.append(number)
+            for number in plan.prepare:
+                attempts = [earlier[number].attempt] if number in earlier else []
+                self._write_prepared(number, attempts)
+                self._handled.append(number)
+        except Hindered as hindered:
+            self.hindrance = str(hindered)
+
+    def _write_start(self, number: int, place: Place) -> None:
+        attempts = [attempt for known, attempt in self._starts if known == number]
+        launched = number in self._unstarted or self._is_through(number, attempts)
+        prepared = self._records.preparer.prepare(number, launched)
+        if prepared is None:
+            return
+        key = number, prepared.attempt
+        if key not in self._starts:
+            try:
+                self._starts[key] = self._executor.start(prepared, place)
+            except Hindered:
+                if number not in self._unstarted:
+                    self._records.give_back(number)
+                raise
+        self._going.add(key)
+        if (entries := self._records.entries(number)) is not None:
+            self._starts[key].mark(entries)
+
+    def _write_prepared(self, number: int, attempts: Sequence[int]) -> None:
+        prepared = self._records.preparer.prepare(number, self._is_through(number, attempts))
+        if prepared is not None:
+            self._ahead[number] = prepared
+
+    def _is_through(self, number: int, attempts: Sequence[int]) -> bool:
+        """Whether an earlier commit has marked a run, although its server died before it said so.
+
+        Nobody else marks runs of this study: there is one launcher. ``attempts`` are those that
+        this pass has prepared before.
+        """
+        entries = self._records.entries(number)
+        if entries is None or state_of(entries) != LAUNCHED:
+            return False
+        return OwnEntries(entries).attempt in attempts
+
+    @property
+    def does_start(self) -> bool:
+        """Whether anything starts."""
+        return bool(self._going or self._ahead)
+
+    def begin(self, plan: Plan, agenda: Agenda, now: float) -> None:
+        """All that was written is committed: begin what starts, and note what waits."""
+        for number in self._handled:
+            agenda.drop(number)
+        for number, retry_at in self._retries.items():
+            agenda.waiting.add(number, retry_at)
+        ahead = self._executor.ahead
+        for number in plan.give_back:
+            ahead.drop(number)
+            agenda.unstarted.discard(number)
+            agenda.waiting.add(number)
+        for prepared in self._ahead.values():
+            ahead.add(prepared, now)
+        for key, start in self._starts.items():
+            if key in self._going:
+                start.begin()
+            else:
+                start.abandon()
+
+    def abandon(self) -> None:
+        """Nothing of it was committed, or nobody knows: nothing begins."""
+        for start in self._starts.values():
+            start.abandon()

@@ -1,0 +1,391 @@
+"""The launcher of a study: starts its CREATED runs as soon as the bus tells of them.
+
+Woken by the bus, by the end of a run, by slots that others give back. Each pass commits the ends
+of runs and the start of others together, and starts the processes afterwards; short runs are
+prepared ahead of their slots. A launcher that is killed loses nothing: the next one finds the
+claims and the exit records in the run directories.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from motoko.batch.registry import UnknownSystem
+from motoko.bus.dispatcher import Counters, Dispatcher
+from motoko.bus.messages import DaemonStatus, Message, SlotsFreed
+from motoko.bus.publisher import Publisher
+from motoko.bus.waiters import Interest, Waiter
+from motoko.control.launcher_pauses import is_paused
+from motoko.host.clock import HEARTBEAT_S, until_next
+from motoko.host.cpus import usable_cpus
+from motoko.operations.relocating import relocate
+from motoko.runs.claims import LOOK_AGAIN_S
+from motoko.runs.ends import STOPPED, cancelled_reason
+from motoko.runs.entries import OwnEntries
+from motoko.runs.foreign_processes import ForeignProcesses
+from motoko.runs.paths import runs_directory
+from motoko.runs.sessions import left_in
+from motoko.runs.states import (
+    CREATED,
+    FAILED,
+    FAILED_STATES,
+    FINISHED,
+    LAUNCHED,
+    RUNNING_STATES,
+    TOBELAUNCHED,
+    WAITING_STATES,
+    state_of,
+)
+from motoko.store.base import StudyBase, connect
+from motoko.store.blackdynamite_daemons import LAUNCHER as FOREIGN_LAUNCHER
+from motoko.store.blackdynamite_daemons import foreign_daemons
+from motoko.store.changed_runs import RunChanges
+from motoko.store.transactions import atomically
+from motoko.workers.daemon import Daemon
+from motoko.workers.launcher.executor import Changed, Claimed, Ended, Event, Unstarted
+from motoko.workers.launcher.executors import Executors
+from motoko.workers.launcher.hindrances import Rivals
+from motoko.workers.launcher.local_executor import KILL_GRACE_S
+from motoko.workers.launcher.overseeing import overseen
+from motoko.workers.launcher.passes import Passes
+from motoko.workers.launcher.recovery import Situation, examine
+from motoko.workers.launcher.slots import Slots
+
+log = logging.getLogger(__name__)
+
+BUS_DEADLINE_S = 5.0
+LOOK_AT = 500  # runs at a time
+# What it is told by: blocked from its first moment until it can act on them.
+SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+BEAT_S = 1.0  # while it copies files
+END_DEADLINE_S = KILL_GRACE_S + 5.0  # for all runs to end, when told to
+
+
+class Launcher:
+    """The launcher of one study."""
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        study: str,
+        slots: int | None,
+        publisher: Publisher,
+        generator: str | None = None,
+    ) -> None:
+        self.study = daemon.config.studies[study]
+        self.name = daemon.name
+        self._runtime = daemon.runtime
+        self._publisher = publisher
+        self._base: StudyBase = connect(self.study, daemon.runtime)
+        relocate(self._base)
+        self._slots = Slots(
+            daemon.runtime.wf / "locks" / "slots", slots or daemon.config.slots or usable_cpus()
+        )
+        self._executors = Executors(daemon, self.study, self._slots, generator, self._on_event)
+        transaction = partial(atomically, self._base)
+        self._passes = Passes(self._base, self._executors.chosen, transaction)
+        self._passes.preparer.between = self._between
+        foreign = foreign_daemons(daemon.config, [self.study])
+        rivals = [daemon for daemon in foreign if daemon.kind == FOREIGN_LAUNCHER]
+        self._passes.rivals = Rivals(rivals, self._read_again)
+        self._reported_at = -math.inf  # when it was last heard of
+        self._agenda = self._passes.agenda
+        # Runs of which nothing can be known now, and why; and when to look at them again.
+        self._unknown: dict[int, str] = {}
+        self._look_again_at = math.inf
+        self._changes = RunChanges(self._base)
+        self._stopping = False
+        self._ready = False  # all runs have been looked at once
+        self._waiter: Waiter | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._woken = Counters()
+
+    async def run(self) -> None:
+        """Launch until told to stop. What came by signals before is obeyed now."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self._stop)
+        loop.add_signal_handler(signal.SIGUSR2, self._look_at_pauses)
+        self._passes.paused = is_paused(self._runtime, self.study.name)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        await overseen(self._launch(), self._heartbeat())
+
+    async def _launch(self) -> None:
+        dispatcher = Dispatcher(
+            self._runtime,
+            [self.study.name],
+            lambda study: self._base.tid,
+            topics=[b"slots."],
+            on_other=self._on_other,
+        )
+        self._dispatcher, self._woken = dispatcher, dispatcher.counters
+        with dispatcher.waiting(Interest(studies=[self.study.name])) as waiter:
+            self._waiter = waiter
+            await dispatcher.live()
+            await self._look_at_everything()
+            self._end_what_is_left()
+            self._executors.watch()
+            self._ready = True
+            log.info(
+                "ready: %d slots, %d runs waiting", self._slots.count, len(self._agenda.waiting)
+            )
+            self._report()
+            while not self._stopping:
+                await self._step()
+                news = await waiter.wait(self._pause())
+                if self._executors.runs:
+                    await atomically(self._base, self._heed, self._tid())
+                for change in news:
+                    if change.new == CREATED:
+                        self._agenda.waiting.add(change.run_id)
+                        self._passes.hints.update(bytes.fromhex(oid) for oid in change.oids)
+                    elif change.old == CREATED and change.new not in RUNNING_STATES:
+                        self._agenda.waiting.remove(change.run_id)  # cancelled, or deleted
+                        if change.new == TOBELAUNCHED:  # BlackDynamite starts it
+                            self._unknown.setdefault(change.run_id, "")
+                            self._look_again_at = time.monotonic() + LOOK_AGAIN_S
+                    elif change.new == FINISHED and self._executors.of(change.run_id) is not None:
+                        self._agenda.finished.add(change.run_id)
+                if waiter.read_again:
+                    waiter.read_again = False
+                    await self._look_at_everything()
+                if self._look_again_at <= time.monotonic():
+                    await self._look_again()
+            self._executors.leave()
+            await self._end_all()
+        dispatcher.close()
+
+    async def _look_at_everything(self) -> None:
+        """Find what is to be started, adopted or settled: at the start, or after a gap.
+
+        The first ones are started, and heartbeats go out, before the last ones are looked at.
+        """
+        after: int | None = -1
+        while after is not None:
+            situations, after = await atomically(self._base, partial(self._look, after))
+            self._take_up(situations)
+            if self._stopping:
+                self._stop_all()  # those that are adopted now are to end as well
+            else:
+                await self._step()
+            await asyncio.sleep(0)
+
+    def _look(self, after: int) -> tuple[dict[int, Situation], int | None]:
+        """What is to be done with some runs, in their order; and the last of them, if more come."""
+        some = itertools.islice(self._base.runs.entries.items(after, excludemin=True), LOOK_AT)
+        runs = dict(self._base.loaded(some))
+        return self._examined(runs), max(runs, default=None)
+
+    def _examined(self, runs: Mapping[int, Any]) -> dict[int, Situation]:
+        """What is to be done with some runs, by id."""
+        known = {*self._executors.runs, *self._agenda.news.ended}
+        examined: dict[int, Situation] = {}
+        foreign = ForeignProcesses()
+        for number, run in runs.items():
+            entries, preparer = run.entries, self._passes.preparer
+            if number in known:
+                continue
+            preparer.repair(number, entries)
+            if not preparer.is_ours(entries):
+                continue
+            if (situation := examine(entries, preparer.policy, foreign)) is None:
+                continue
+            examined[number] = situation
+            if situation.reset is not None:
+                OwnEntries(entries).update({"batch_name": None})
+        return examined
+
+    def _end_what_is_left(self) -> None:
+        """End what lives of runs that had ended before, with a launcher that did not see to it."""
+        if not self._unknown:  # these may run
+            self._executors.local.sweep(*left_in(runs_directory(self.study)))
+
+    async def _look_again(self) -> None:
+        """Look at the runs that could not be read, or seen from here."""
+        numbers = [*self._unknown]
+
+        def look() -> dict[int, Situation]:
+            runs = self._base.loaded((n, self._base.runs.entries.get(n)) for n in numbers)
+            return self._examined({number: run for number, run in runs if run is not None})
+
+        examined = await atomically(self._base, look)
+        for number in numbers:
+            if number not in examined:
+                del self._unknown[number]
+        self._take_up(examined)
+
+    def _pause(self) -> float | None:
+        """How long to sleep at most, if nothing happens."""
+        pause = self._passes.pause()
+        if not self._unknown:
+            return pause
+        left = max(0.0, self._look_again_at - time.monotonic())
+        return left if pause is None else min(pause, left)
+
+    def _take_up(self, situations: Mapping[int, Situation]) -> None:
+        """Queue, follow or settle runs that were examined."""
+        for number, situation in situations.items():
+            again = situation.again or self._adopt(situation)
+            if again:
+                if self._unknown.get(number) != again:
+                    log.warning("run %d: %s", number, again)
+                self._unknown[number] = again
+                continue
+            self._unknown.pop(number, None)
+            if situation.retry_at is not None:
+                self._agenda.waiting.add(number, situation.retry_at)
+            elif situation.end is not None:
+                self._agenda.note_end(number, situation.end)
+            elif situation.is_unstarted:
+                self._agenda.unstarted.add(number)
+        self._look_again_at = time.monotonic() + LOOK_AGAIN_S if self._unknown else math.inf
+
+    def _adopt(self, situation: Situation) -> str:
+        """Hand what was started over to its executor; returns why that cannot be, if it cannot."""
+        try:
+            self._executors.adopt(situation)
+        except UnknownSystem as error:
+            return f"{error}: its job is left alone"
+        return ""
+
+    async def _step(self) -> None:
+        """Settle what has ended and start what can be started."""
+        ended = await self._passes.step(self._tid())
+        if ended is not None:
+            # Slots, or the first place in the queue for them.
+            self._publisher.send(SlotsFreed(self.name, ended))
+            self._report()
+
+    def _tid(self) -> bytes:
+        """The newest transaction that the bus has told of."""
+        assert self._dispatcher is not None
+        return self._dispatcher.tid(self.study.name)
+
+    def _heed(self) -> None:
+        """End the runs that somebody has cancelled: what a commit without new states may say."""
+        local = self._executors.local
+        for number in local.handed_over:
+            run = self._base.runs.entries.get(number)
+            state = FAILED if run is None else state_of(run.entries)
+            if state == FINISHED or state in FAILED_STATES or state in WAITING_STATES:
+                local.hand_back(number)
+        for number in self._changes.among(self._executors.runs):
+            run = self._base.runs.entries.get(number)
+            who = OwnEntries(run.entries).cancelled_by if run is not None else None
+            executor = self._executors.of(number)
+            if executor is not None and who:
+                executor.end(number, cancelled_reason(who), final=True)
+            elif executor is not None and (run is None or state_of(run.entries) != LAUNCHED):
+                executor.ahead.drop(number)
+            self._changes.seen(number)
+
+    def _on_event(self, event: Event) -> None:
+        """Something has become of a run."""
+        match event:
+            case Ended(number, end):
+                self._agenda.note_end(number, end, time.monotonic())
+            case Changed(number, entries):
+                self._agenda.note_change(number, entries)
+            case Unstarted(number, reason):
+                self._agenda.note_unstarted(number)
+                self._passes.hindrance.note(reason, time.monotonic())
+            case Claimed(number):
+                log.warning("run %d: somebody else has started it", number)
+                self._read_again()
+        self._wake()
+
+    def _read_again(self) -> None:
+        """All runs are to be looked at: somebody else has started some."""
+        if self._waiter is not None:
+            self._waiter.read_again = True
+
+    def _on_other(self, message: Message) -> None:
+        if isinstance(message, SlotsFreed) and self._executors.chosen.is_short:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            self._waiter.event.set()
+
+    def _look_at_pauses(self) -> None:
+        before = self._passes.paused
+        self._passes.paused = is_paused(self._runtime, self.study.name)
+        if self._passes.paused != before:
+            log.info("told to start %s", "nothing more" if self._passes.paused else "runs again")
+        self._report()
+        self._wake()
+
+    def _stop(self) -> None:
+        log.info("told to end all runs")
+        self._stopping = True
+        self._stop_all()  # at once: a server that is away may keep us from getting any further
+        self._wake()
+
+    def _stop_all(self) -> None:
+        for executor in self._executors:
+            executor.stop(STOPPED)
+
+    async def _end_all(self) -> None:
+        """End what does not outlive the workflow, and record it."""
+        self._stop_all()
+        deadline = time.monotonic() + END_DEADLINE_S
+        while any(e.is_ending for e in self._executors) and time.monotonic() < deadline:
+            assert self._waiter is not None
+            await self._waiter.wait(deadline - time.monotonic())
+        self._executors.local.sweep_now()
+        ended, records = self._agenda.take_news().ended, self._passes.records
+        ahead = [number for executor in self._executors for number in executor.ahead.runs]
+
+        def commit() -> None:
+            for number, end in ended.items():
+                records.end(number, end)
+            for number in ahead:
+                records.give_back(number)
+
+        if ended or ahead:
+            await atomically(self._base, commit)
+        log.info("ended %d runs", len(ended))
+
+    async def _heartbeat(self) -> None:
+        while True:
+            self._report()
+            await asyncio.sleep(until_next(HEARTBEAT_S))
+
+    def _between(self) -> None:
+        """Large files are being copied: it is alive all the same."""
+        if time.monotonic() > self._reported_at + BEAT_S:
+            self._report()
+
+    def _report(self) -> None:
+        self._reported_at = time.monotonic()
+        local = self._executors.local
+        running, queued = len(local), len(self._agenda.waiting) + len(local.ahead.runs)
+        hindrance, trouble = self._passes.hindrance.reason, self._executors.chosen.trouble
+        self._publisher.send(
+            DaemonStatus(
+                self.name,
+                os.getpid(),
+                "ready" if self._ready else "starting",
+                detail=f"{running} running, {queued} queued{', paused' * self._passes.paused}"
+                + self._executors.detail
+                + (f"; starts nothing now: {hindrance}" if hindrance else ""),
+                trouble=hindrance or trouble,
+                counts={
+                    "running": running,
+                    "queued": queued,
+                    "slots": self._slots.count,
+                    "paused": int(self._passes.paused),
+                    **self._executors.counts,
+                    **asdict(self._woken),
+                },
+            )
+        )

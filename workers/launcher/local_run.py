@@ -1,0 +1,228 @@
+"""One running local run, started by this launcher or adopted from its predecessor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from motoko.config.policy import LATER
+from motoko.host.identity import Identity, boot_id, pid_namespace
+from motoko.host.machine_troubles import described, passes
+from motoko.host.process_limits import NO_ROOM, restore_for
+from motoko.runs import claims, marks
+from motoko.runs.outputs import output_stem, stderr_name, stdout_name
+from motoko.runs.sessions import group_lives, in_session, survivors
+from motoko.workers.launcher import wrapper as wrappers
+from motoko.workers.launcher.hindrances import Hindered
+from motoko.workers.launcher.preparing import Prepared
+from motoko.workers.launcher.recovery import Situation
+
+KILLED_CODE = 128 + signal.SIGKILL
+
+
+def oom_kills() -> int | None:
+    """How many processes of this machine the kernel has killed for want of memory."""
+    try:
+        text = Path("/proc/vmstat").read_text()
+    except OSError:
+        return None
+    line = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+    return int(line[1]) if line else None
+
+
+@dataclass
+class LocalRun:
+    """A run whose processes live, or have lived when this was made.
+
+    Attributes:
+        wrapper: the process that has begun the session of all its processes.
+        pidfd: readable when its wrapper has ended, or whoever of the session has outlived it;
+            ``None`` if it had ended before.
+        started: when (seconds since 1970).
+        timeout: how many seconds it may take, if that is limited.
+        reason: why it is being ended, if it is; ``final``: it gets no other attempt;
+            ``interrupted``: it is the workflow that ends.
+        is_claimed: after the end: whether nothing was started, since somebody else had claimed it.
+        unstarted: likewise: why nothing was started, if the machine has kept it from that.
+        unreadable: why its end is not known yet, if its directory cannot be read.
+        is_given_up: its processes were killed, and are not waited for: they do not end.
+        may_hand_over: whether others may go on with its work when launch.sh has ended well.
+    """
+
+    run_id: int
+    directory: Path
+    attempt: int
+    stderr: str
+    wrapper: Identity
+    pidfd: int | None
+    started: float
+    timeout: float | None = None
+    reason: str = ""
+    final: bool = False
+    interrupted: bool = False
+    is_claimed: bool = False
+    unstarted: str = ""
+    unreadable: str = ""
+    is_given_up: bool = False
+    may_hand_over: bool = False
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    _process: subprocess.Popen[bytes] | None = None
+    _oom_kills: int | None = None  # of the machine, when it was started
+
+    @classmethod
+    def start(cls, prepared: Prepared, slots: list[int]) -> LocalRun:
+        """Start a prepared run's wrapper, which waits for :meth:`go`.
+
+        Raises ``Hindered`` if that cannot be now.
+        """
+        stem = output_stem(prepared.run_name)
+        number = prepared.run_id
+        stdout, stderr = stdout_name(stem, number), stderr_name(stem, number)
+        try:
+            process = wrappers.start(prepared.directory, prepared.attempt, stdout, stderr, slots)
+        except OSError as error:
+            why = NO_ROOM if error.errno == errno.EAGAIN else described(error)
+            raise Hindered(f"no process can be started: {why}") from error
+        restore_for(process.pid)
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except OSError as error:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+            raise Hindered(f"no process can be watched: {described(error)}") from error
+        # Nobody else has its number as long as we do not wait for it.
+        wrapper = Identity.of(process.pid)
+        if wrapper is None:
+            wrapper = Identity(process.pid, 0, boot_id(), "", pid_namespace())
+        marks.mark(wrapper)
+        return cls(
+            prepared.run_id,
+            prepared.directory,
+            prepared.attempt,
+            stderr,
+            wrapper,
+            pidfd,
+            time.time(),
+            prepared.policy.timeout,
+            may_hand_over=prepared.policy.finish == LATER,
+            _process=process,
+        )
+
+    def go(self) -> None:
+        """Let it begin: what is committed says ``launched`` now."""
+        assert self._process is not None and self._process.stdin is not None
+        self.started = time.time()
+        self._oom_kills = oom_kills()
+        # If the wrapper was killed, its end tells.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(b"\n")
+            self._process.stdin.close()
+
+    def abandon(self) -> None:
+        """It is not to begin: its wrapper ends without having done anything."""
+        assert self._process is not None and self._process.stdin is not None
+        assert self.pidfd is not None
+        self._process.stdin.close()
+        self._process.wait()
+        os.close(self.pidfd)
+        self.pidfd = None
+
+    @classmethod
+    def adopt(cls, situation: Situation) -> LocalRun:
+        """Watch a run that an earlier launcher has started."""
+        assert situation.wrapper is not None
+        process = situation.process
+        return cls(
+            situation.run_id,
+            situation.directory,
+            situation.attempt,
+            stderr_name(situation.stem, situation.run_id),
+            situation.wrapper,
+            None if process is None else process.open_pidfd(),
+            claims.claimed_at(situation.directory, situation.attempt),
+            situation.policy.timeout,
+            may_hand_over=situation.policy.finish == LATER,
+        )
+
+    def goes_on(self) -> bool:
+        """After somebody's end: whether the run lives, although its wrapper was killed.
+
+        It does as long as its session does. What a launch.sh that has ended leaves behind, or what
+        has left the session, does not count: it would hold the run's slots, and is ended. Raises
+        ``Unreadable``, as :meth:`collect` does, if its directory cannot be read now.
+        """
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+        if self.is_given_up:
+            return False
+        if self._process is not None and self._process.poll() is None:
+            self._process.wait()
+        if claims.read_exit(self.directory, self.attempt) is not None or self._code is not None:
+            return False
+        for member in in_session(self.wrapper):
+            self.pidfd = member.open_pidfd()
+            if self.pidfd is not None:
+                return True
+        return False
+
+    def collect(self) -> tuple[int | None, str]:
+        """After the end: launch.sh's exit code, or ``None``; and why, where the code does not tell.
+
+        What is left of its process group is ended; all else is for a later sweep.
+        """
+        if group_lives(self.wrapper.pid):
+            for member in survivors(self.wrapper):
+                member.signal(signal.SIGKILL)
+        code = claims.read_exit(self.directory, self.attempt)
+        self.is_claimed = self._code == wrappers.CLAIMED and code is None
+        if code is None:
+            if self._code == wrappers.UNCLAIMED and not self._claim_is_there():
+                self.unstarted = wrappers.UNWRITABLE
+                return None, wrappers.UNWRITABLE
+            if self._code == wrappers.UNOPENED and not self._claim_is_there():
+                return None, self._unopened()
+            if self._code == wrappers.UNFORKED:
+                claims.withdraw(self.directory, self.attempt)
+                self.unstarted = f"no process can be started: {NO_ROOM}"
+                return None, f"launch.sh was not started: {NO_ROOM}"
+            code = self._code  # it could not be written down: a full disk, say
+        if self.reason:
+            return code, self.reason
+        out_of_memory = self._oom_kills is not None and (oom_kills() or 0) > self._oom_kills
+        if code == KILLED_CODE and out_of_memory:
+            return code, "it was killed (SIGKILL) while the kernel ran out of memory"
+        if code != 0 and not claims.is_directory(self.directory):
+            return code, "the run directory is gone"
+        return code, "" if code is not None else claims.KILLED
+
+    def _unopened(self) -> str:
+        """Why launch.sh was not started: one of its output files cannot be written to."""
+        stem = self.stderr.removesuffix(f".e{self.run_id}")
+        for name in (f"{stem}.o{self.run_id}", self.stderr):
+            try:
+                open(self.directory / name, "ab").close()
+            except OSError as error:
+                text = f"its output {name} cannot be opened: {error.strerror}"
+                self.unstarted = text if passes(error) else ""
+                return f"launch.sh was not started: {text}"
+        self.unstarted = "its output could not be opened"  # it can be by now
+        return self.unstarted
+
+    def _claim_is_there(self) -> bool:
+        return claims.read_claim(self.directory, self.attempt) is not None
+
+    @property
+    def _code(self) -> int | None:
+        """The exit code that the wrapper, our own child, has passed on."""
+        code = self._process.returncode if self._process is not None else None
+        return code if code is not None and code >= 0 else None

@@ -1,0 +1,239 @@
+"""From a CREATED run to a directory that can be started, and the entries that say so."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import socket
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motoko.config.decoding import WrongValue
+from motoko.config.policy import Policy
+from motoko.config.run_files import LAUNCH, is_ours
+from motoko.errors import MotokoError
+from motoko.runs import launch_script
+from motoko.runs.claims import read_claim
+from motoko.runs.entries import OWN, PREFIX, PRESENT_FILES, OwnEntries, documented
+from motoko.runs.outputs import output_stem
+from motoko.runs.paths import ENVIRONMENT, recorded_directory, run_directory
+from motoko.runs.placeholders import fill
+from motoko.runs.run_directory import RunFile, keep_output, write
+from motoko.runs.run_policy import policy_of
+from motoko.runs.states import (
+    FAILED,
+    LAUNCHED,
+    RUNNING_STATES,
+    WAITING_STATES,
+    state_of,
+)
+from motoko.store import config_files
+from motoko.store.base import StudyBase
+from motoko.store.jobs_of_runs import job_of, own_job
+from motoko.store.present_files import LAUNCH_MODE, StudyFiles
+from motoko.workers.launcher.hindrances import hindered
+
+_BYTES = "surrogateescape"  # scripts are bytes: those that are no text stay what they are
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that says ``launched`` once the transaction is committed, and may start then."""
+
+    run_id: int
+    directory: Path
+    attempt: int
+    run_name: str
+    policy: Policy
+
+
+def _is_obscure(error: Exception) -> bool:
+    """Whether an error's text alone tells little: `'exec'`, say."""
+    return isinstance(error, (KeyError, TypeError))
+
+
+class Preparer:
+    """Prepares the runs of one study, inside the caller's transaction.
+
+    Args:
+        base: the study's.
+        slots: how many there are; ``None`` if runs take none.
+
+    Attributes:
+        between: called now and then while large files are copied.
+    """
+
+    def __init__(self, base: StudyBase, slots: int | None) -> None:
+        self.between: Callable[[], None] = lambda: None
+        self._base = base
+        self._slots = slots
+        self._hosts = {"localhost", socket.gethostname()}
+        self._files = StudyFiles(base.study, keeping=True)
+        self._requirements = config_files.Requirements(base)
+
+    def slots_wanted(self, number: int) -> int:
+        """How many slots a run takes: its ``nproc``."""
+        run = self._base.runs.entries.get(number)
+        nproc = run.entries.get("nproc") if run is not None else 1
+        return nproc if isinstance(nproc, int) and nproc > 0 else 1
+
+    def can_start(self, number: int) -> bool:
+        """Whether slots are of use to a run: it waits to be started, and is ours."""
+        run = self._base.runs.entries.get(number)
+        return (
+            run is not None
+            and state_of(run.entries) in WAITING_STATES
+            and self.is_ours(run.entries)
+        )
+
+    def _note_width(self, number: int) -> None:
+        wanted = self.slots_wanted(number)
+        if self._slots is not None and wanted > self._slots:
+            text = "run %d wants %d slots, and there are %d: it takes them all"
+            log.warning(text, number, wanted, self._slots)
+
+    def is_ours(self, entries: Mapping[str, Any]) -> bool:
+        """Whether a run is this machine's: other hosts may share the study's directory."""
+        name = entries.get("machine_name")
+        return isinstance(name, str) and name in self._hosts
+
+    def repair(self, number: int, entries: MutableMapping[str, Any]) -> None:
+        """Put right the entries by which a run is found.
+
+        It may have spoilt them: then nobody could end it, or tell how it has ended.
+        """
+        right: dict[str, Any] = {}
+        if entries.get("id") != number or isinstance(entries.get("id"), bool):
+            right["id"] = number
+        if state_of(entries) not in WAITING_STATES and "run_path" in entries:  # it was started
+            if not isinstance(entries.get("machine_name"), str):
+                right["machine_name"] = "localhost"
+            is_ours = "machine_name" in right or self.is_ours(entries)
+            if is_ours and recorded_directory(entries) is None:
+                right["run_path"] = str(self.directory(number))
+        for name, value in right.items():
+            log.warning("run %d: its entry %s was %r: put right", number, name, entries.get(name))
+            entries[name] = value
+
+    def policy(self, entries: Mapping[str, Any]) -> Policy:
+        """How a run that was started is executed."""
+        try:
+            return self._policy(entries)
+        except WrongValue:
+            return self._base.study.policy  # somebody has spoilt it since it was started
+
+    def _policy(self, entries: Mapping[str, Any]) -> Policy:
+        """How a run is executed. Raises ``WrongValue`` if what it says of that is not right."""
+        return policy_of(self._base.study, entries)
+
+    def prepare(self, number: int, launched_already: bool) -> Prepared | None:
+        """Write a run's directory and mark it ``launched``.
+
+        ``None`` if it is not to be started: gone, not waiting any more, another machine's, or
+        FAILED for a reason that is recorded. Raises ``Hindered`` if the machine keeps it from being
+        prepared now: then it waits.
+        """
+        run = self._base.runs.entries.get(number)
+        if run is None:
+            return None
+        entries = run.entries
+        own = OwnEntries(entries)
+        attempt = own.attempt
+        states = RUNNING_STATES if launched_already else WAITING_STATES
+        if state_of(entries) not in states or not self.is_ours(entries):
+            return None  # meanwhile somebody has changed it, or it is not ours
+        name = str(entries.get("run_name"))
+        directory = self.directory(number)
+        if not launched_already:
+            own.convert()
+        try:
+            if launched_already:
+                if not entries.get("run_path"):
+                    raise MotokoError(
+                        f"its state is {entries.get('state')}, but it has no run_path"
+                    )
+                directory = Path(entries["run_path"])
+                return Prepared(number, directory, attempt, name, self._policy(entries))
+            while read_claim(directory, attempt) is not None:
+                attempt += 1  # somebody has set it back to CREATED: this is a new attempt
+            self._note_width(number)
+            policy = self._policy(entries)
+            checksum = self._write(run, directory, attempt, policy)
+        except (MotokoError, OSError, KeyError, TypeError, ValueError) as error:
+            if (hindrance := hindered(error)) is not None:
+                raise hindrance from error
+            reason = f"{type(error).__name__}: {error}" if _is_obscure(error) else str(error)
+            log.warning("run %d cannot start: %s", number, reason)
+            own.update({"state": FAILED, "ended_state": FAILED, "failure_reason": reason})
+            return None
+        own.update(
+            {
+                "state": LAUNCHED,
+                "run_path": str(directory),
+                "attempt": attempt,
+                "ended_state": None,
+                "failure_reason": None,
+                "exit_code": None,
+                "files_checksum": checksum,
+                "files_wanted": None if own.files_wanted == PRESENT_FILES else own.files_wanted,
+                "blackdynamite_version": config_files.BLACKDYNAMITE_VERSION,
+                "python_requirements": self._requirements.id,
+                # Nothing of it tells when it starts.
+                **({"start_time": datetime.datetime.now(datetime.UTC)} if policy.on_exit else {}),
+            }
+        )
+        return Prepared(number, directory, attempt, name, policy)
+
+    def directory(self, number: int) -> Path:
+        """The run's directory."""
+        return run_directory(self._base.study, number)
+
+    def _write(self, run: Any, directory: Path, attempt: int, policy: Policy) -> str:
+        """Write the files of a run's directory; returns their checksum."""
+        entries = run.entries
+        number = entries["id"]
+        own = OwnEntries(entries)
+        # Nobody has spoilt it before the first time.
+        find_job = own_job if own.attempt > 1 or own.files_wanted else job_of
+        job = find_job(self._base.jobs.entries, entries)
+        # The job's entries win: `id` is the job's.
+        values = {
+            **dict.fromkeys(OWN),
+            **documented(entries),
+            "attempt": attempt,
+            "run_path": str(directory),
+            "blackdynamite_version": config_files.BLACKDYNAMITE_VERSION,
+            **{name: value for name, value in entries.items() if not name.startswith(PREFIX)},
+            **dict(job.entries.items()),
+            "dbhost": self._base.host,
+            "study": self._base.schema,
+            "run_id": number,
+        }
+        if own.files_wanted == PRESENT_FILES:
+            config_files.renew(self._base, run, self._files)
+        launch, others = config_files.files_of(self._base, run)
+        script = fill(launch.read(), values, LAUNCH).decode(errors=_BYTES)
+        scripts = launch_script.files(script, self._client(number), policy)
+        files = [
+            RunFile(name, text.encode(errors=_BYTES), LAUNCH_MODE if name == LAUNCH else 0o600)
+            for name, text in scripts.items()
+        ]
+        for file in others:
+            if is_ours(file.name) or file.name == LAUNCH:
+                raise MotokoError(f"{file.name}: Motoko itself writes it into run directories")
+            content = fill(file.read(), values, file.name) if file.is_template else file.content
+            files.append(RunFile(file.name, content, file.mode))
+        # Of attempt 0 if BlackDynamite or motoko 0.1.4 has executed it before.
+        keep_output(directory, output_stem(str(entries.get("run_name"))), number, attempt - 1)
+        (directory / ENVIRONMENT).unlink(missing_ok=True)  # an earlier attempt's
+        write(directory, files, between=self.between)
+        return config_files.checksum_of_files(others)
+
+    def _client(self, number: int) -> dict[str, str]:
+        base = self._base
+        return launch_script.client_variables(
+            host=base.host, schema=base.schema, run_id=number, user=base.user
+        )

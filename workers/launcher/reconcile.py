@@ -1,0 +1,183 @@
+"""What has become of a submitted run: from what the scheduler and its directory say. Pure logic.
+
+Nothing is assumed: a run has ended when its record or the scheduler says so. Its job is lost only
+when two answers in a row and everybody else who may be asked know nothing of it, and its exit
+record does not come either. If that job had not started, the run is submitted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from motoko.batch.batch_system import LATE_RECORD_S, Job, Phase
+from motoko.batch.polling import View
+from motoko.runs.job_script import Evidence
+
+# How many answers without a trace of a job it takes.
+ABSENT_MAX = 2
+# How many jobs of an attempt may be lost before they start: somebody may be cancelling them.
+LOST_MAX = 3
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A submitted run, as far as it is known.
+
+    Attributes:
+        attempt: the one that it was submitted for.
+        name: of the submission.
+        since: from when on (``time.monotonic``) an answer of the scheduler shows it.
+        job: the scheduler's id; ``None`` as long as it is not known.
+        absent: how many answers in a row did not show it.
+        missed: when (``time.monotonic``) an exit record of it was missed first: its job is over, or
+            is not shown; 0 if none is missed. It may come late: file systems of clusters show what
+            other hosts write after a while.
+        seen: of the last answer that was counted.
+        lost: how many of its jobs were lost before they started.
+    """
+
+    attempt: int
+    name: str
+    since: float
+    job: str | None = None
+    absent: int = 0
+    missed: float = 0.0
+    seen: float = 0.0
+    lost: int = 0
+
+
+class Step(Enum):
+    """What is to be done about a run."""
+
+    WAIT = "wait"
+    ASK = "ask"  # who else may know what has become of its job
+    SUBMIT = "submit"  # it is not in the queue
+    END = "end"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done, and what is known.
+
+    Attributes:
+        followed: the run, as it is known now.
+        job: its job, if the scheduler shows it.
+        surplus: ids of further jobs of that name: they must not run.
+        code, problem, final: of a run that has ended: see :class:`motoko.runs.ends.End`.
+    """
+
+    step: Step
+    followed: Followed
+    job: Job | None = None
+    surplus: tuple[str, ...] = ()
+    code: int | None = None
+    problem: str = ""
+    final: bool = False
+
+
+def judge(
+    run: Followed,
+    evidence: Evidence,
+    view: View,
+    asked: Job | None = None,
+    *,
+    patience: float = LATE_RECORD_S,
+) -> Verdict:
+    """What is to be done about a run.
+
+    Args:
+        run: what is known of it.
+        evidence: what its directory says.
+        view: what the scheduler has said last.
+        asked: what somebody else said of its job, after ``Step.ASK``.
+        patience: how long a missing exit record is waited for, in seconds.
+    """
+    if evidence.unreadable:
+        return Verdict(Step.WAIT, run)  # nothing is known now
+    if evidence.code == 0 and not evidence.signal:
+        # The scheduler has no word in this: nobody has disturbed it.
+        job = _job_of(run, evidence, view)
+        return Verdict(Step.END, run, job, code=0)
+    fresh = view.asked > run.since
+    job = (_job_of(run, evidence, view) if fresh else None) or asked
+    run = replace(run, job=evidence.job or (job.id if job else run.job))
+    surplus = tuple(
+        other.id
+        for other in (view.named(run.name) if fresh else [])
+        if other.phase is not Phase.ENDED and job is not None and other.id != job.id
+    )
+    if not fresh:
+        return Verdict(Step.WAIT, run)
+    new = view.asked > run.seen
+    run = replace(run, seen=view.asked)
+    missed = run.missed or view.asked
+    is_late = view.asked - missed >= patience
+    if job is None:
+        run = replace(run, absent=run.absent + new, missed=missed)
+        return _absent(run, evidence, is_late=is_late)
+    run = replace(run, absent=0)
+    if job.phase is not Phase.ENDED:
+        if job.hopeless:
+            return Verdict(Step.END, run, job, surplus, problem=job.hopeless)
+        return Verdict(Step.WAIT, replace(run, missed=0.0), job, surplus)
+    if evidence.ended:
+        return Verdict(
+            *(Step.END, run, job, surplus),
+            code=evidence.code,
+            problem=job.problem,
+            final=job.final,
+        )
+    run = replace(run, missed=missed)
+    if not (job.problem or is_late):
+        return Verdict(Step.WAIT, run, job, surplus)
+    # A node that cannot start a job has it cancelled, too: that is nobody's wish.
+    final = job.final and not (evidence.attempt is None and job.nodes)
+    return Verdict(*(Step.END, run, job, surplus), problem=_unrecorded(job, evidence), final=final)
+
+
+def _job_of(run: Followed, evidence: Evidence, view: View) -> Job | None:
+    """The job that executes a run; of several with its name, the one that has claimed it."""
+    jobs: Sequence[Job] = view.named(run.name)
+    for known in (evidence.job, run.job):
+        for job in jobs:
+            if known and job.id == known:
+                return job
+    if evidence.job or (run.job and not jobs):
+        return None
+    living = [job for job in jobs if job.phase is not Phase.ENDED]
+    return next(iter(living or jobs), None)
+
+
+def _absent(run: Followed, evidence: Evidence, *, is_late: bool) -> Verdict:
+    """A run whose job the scheduler does not show; ``is_late``: it was missed for long enough."""
+    if run.absent < ABSENT_MAX:
+        return Verdict(Step.WAIT if run.absent == 0 or run.job is None else Step.ASK, run)
+    if evidence.ended:
+        problem = f"it was sent SIG{evidence.signal}" if evidence.signal else ""
+        return Verdict(Step.END, run, code=evidence.code, problem=problem)
+    if evidence.attempt is None and run.job is None:
+        return Verdict(Step.SUBMIT, run)
+    if not is_late:
+        return Verdict(Step.WAIT if run.job is None else Step.ASK, run)
+    if evidence.attempt is None and run.lost < LOST_MAX:
+        # A controller that is killed forgets what it has promised in the last seconds.
+        run = replace(run, job=None, absent=0, missed=0.0, lost=run.lost + 1)
+        return Verdict(Step.SUBMIT, run)
+    where = f", on {evidence.nodes}" if evidence.nodes else ""
+    began = f"after it had started{where}" if evidence.attempt else "before it had started"
+    return Verdict(
+        Step.END, run, problem=f"its job {run.job} is lost: nobody knows it any more, {began}"
+    )
+
+
+def _unrecorded(job: Job, evidence: Evidence) -> str:
+    """Why a run whose job is over has no exit record."""
+    if job.final and job.nodes and evidence.attempt is None:
+        return f"{job.problem} before it had started on {job.nodes}: by somebody, or by the node"
+    if job.problem:
+        return job.problem
+    if evidence.attempt is None:
+        return f"its job ended without having started it: {job.state_shown}"
+    return f"its job ended without an exit record: {job.state_shown}"

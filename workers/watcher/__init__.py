@@ -1,0 +1,1 @@
+"""The watcher: detects every run-state change from the ZEO servers' commits."""

@@ -1,0 +1,343 @@
+"""The watcher: detects every run-state change from the ZEO servers' commits and publishes it.
+
+One thread a study, so that a slow study delays no other. Transitions are published first and
+checkpointed after: whatever dies, each is published at least once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+
+import msgspec
+import zmq
+
+from motoko.bus.contexts import new_context
+from motoko.bus.messages import ASK, Beat, DaemonStatus, ReplayRequest, Resync
+from motoko.bus.publisher import Publisher
+from motoko.bus.subscriber import Decoder
+from motoko.config import StudyConfig
+from motoko.errors import MotokoError, StudyUnavailable
+from motoko.host.clock import HEARTBEAT_S, until_next
+from motoko.host.pauses import Pauses
+from motoko.layout import Runtime
+from motoko.store.server_address import address
+from motoko.store.watch_storage import (
+    CONNECTION_ERRORS,
+    Connected,
+    Disconnected,
+    Event,
+    Failed,
+    Pushed,
+    WatchStorage,
+)
+from motoko.workers.daemon import Daemon
+from motoko.workers.watcher.checkpoint import Checkpoint
+from motoko.workers.watcher.replay import Answer, LogReplay, Recent, transition
+from motoko.workers.watcher.run_index import Change, HistoryGone, RunIndex
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 2.0
+# A commit that changed no state is told of by a beat: conditions may read other attributes.
+BEAT_AFTER_COMMIT_S = 0.3
+REOPEN_S = 0.2  # the first pause before a study is opened anew; at most as long as a beat's
+CALM_S = 10.0  # what has been watched for so long is opened anew after a short pause again
+# A server that refuses us (it has an older file than we have seen) is asked by a new client.
+DISCONNECTED_MAX_S = 10.0
+# How long a new publisher waits for the bus; what is published before that is lost (and the new
+# epoch makes every subscriber ask for it).
+BUS_DEADLINE_S = 5.0
+OIDS_MAX = 24  # of a transaction that makes a single run, or few
+REPLAYS_MAX = 2  # at a time, from a study's log; who gets none asks again
+
+
+class StudyWatcher(threading.Thread):
+    """Watches one study for ever.
+
+    Attributes:
+        watching: set while the study's runs are known and its server is connected.
+        tried: set once it was watched, or its server was found to be away.
+        seen: transitions published in this life; replays: answers given.
+        reconnects: how often the server came back.
+        slowest: seconds from a push to its transitions' publication, the most since it was reset.
+        events: what it is told: by the server, by whoever asks for a replay.
+    """
+
+    def __init__(self, study: StudyConfig, runtime: Runtime) -> None:
+        super().__init__(name=f"watch-{study.name}", daemon=True)
+        self.watching = threading.Event()
+        self.tried = threading.Event()
+        self.seen = self.replays = self.reconnects = 0
+        self.slowest = 0.0
+        self.events: queue.SimpleQueue[Event | ReplayRequest | Answer] = queue.SimpleQueue()
+        self._study = study
+        self._runtime = runtime
+        self._checkpoint = Checkpoint(study.database.watcher_checkpoint)
+        self._epoch = secrets.token_hex(8)
+        self._seq = 0
+        self._next_beat = 0.0
+        self._witness = b""
+        self._recent = Recent()
+        self._replays: dict[tuple[str, int], threading.Thread] = {}
+        self._trouble = ""
+        self._pauses = Pauses(REOPEN_S, BEAT_S)
+        self._watching_since: float | None = None
+
+    def run(self) -> None:
+        self._publisher = Publisher(self._runtime.bus_publish)
+        self._publisher.connected(BUS_DEADLINE_S)
+        while True:
+            try:
+                self._watch()
+            except (*CONNECTION_ERRORS, HistoryGone, MotokoError, OSError) as error:
+                self._say(f"{type(error).__name__} {error}")
+            except Exception as error:  # noqa: BLE001 (not to take the other studies along)
+                self._say(f"watching failed, starting again: {error!r}", traceback=True)
+            self._not_watched()
+            self.tried.set()
+            time.sleep(self._pauses.next())
+
+    def _not_watched(self) -> None:
+        """Say that the study is not watched: at once when it was, then as often as all beats."""
+        now = time.monotonic()
+        self.watching.clear()
+        if self._watching_since is not None:
+            if now > self._watching_since + CALM_S:
+                self._pauses.restart()
+            self._watching_since = None
+            self._next_beat = now
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_S
+            beat = Beat(self._study.name, "", self._epoch, self._seq, connected=False)
+            self._publisher.send(beat)
+
+    def _say(self, trouble: str, traceback: bool = False) -> None:
+        """Log why the study is not watched: once, not at each attempt."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning("%s: not watched: %s", self._study.name, trouble, exc_info=traceback)
+
+    def _watch(self) -> None:
+        self.events = queue.SimpleQueue()
+        storage = WatchStorage(address(self._study, self._runtime), self.events)
+        try:
+            index = RunIndex(self._study.name, storage, self._study.bd_name)
+            self._start(index, storage)
+            self.watching.set()
+            self.tried.set()
+            self._trouble = ""
+            log.info("%s: watching %d runs", self._study.name, len(index.runs))
+            connected_at: float | None = time.monotonic()
+            self._watching_since, self._next_beat = connected_at, 0.0
+            while True:
+                match self._next_event(storage):
+                    case Pushed() as pushed if connected_at:
+                        self._follow(index, pushed)
+                    case Failed(error):
+                        raise error
+                    case Disconnected():
+                        self.watching.clear()
+                        connected_at, disconnected_at = None, time.monotonic()
+                    case Connected():
+                        self.reconnects += connected_at is None
+                        self._catch_up(index, storage)
+                        connected_at = time.monotonic()
+                        self.watching.set()
+                    case ReplayRequest() as request:
+                        self._answer(Answer(request, request.after), index)
+                    case Answer() as answer:
+                        self._answer(answer, index)
+                    case None if storage.overflowed:
+                        storage.overflowed = False
+                        self._catch_up(index, storage)
+                if connected_at is None and time.monotonic() > disconnected_at + DISCONNECTED_MAX_S:
+                    raise TimeoutError("the server has not come back")
+                self._beat_if_due(index, storage, connected_at is not None)
+        finally:
+            storage.close()
+
+    def _next_event(self, storage: WatchStorage) -> Event | ReplayRequest | Answer | None:
+        patience = 0.0 if storage.overflowed else max(0.0, self._next_beat - time.monotonic())
+        try:
+            return self.events.get(timeout=patience)
+        except queue.Empty:
+            return None
+
+    def _start(self, index: RunIndex, storage: WatchStorage) -> None:
+        """Know the runs as of the checkpoint, if there is one, and publish what came after."""
+        newest = storage.lastTransaction()
+        self._witness = storage.witness()
+        checkpoint = self._checkpoint.read(self._witness)
+        if checkpoint is not None and checkpoint <= newest:
+            try:
+                index.walk(checkpoint)
+                self._recent = Recent(checkpoint)
+                self._catch_up(index, storage)
+                return
+            except HistoryGone:
+                log.warning("%s: the checkpoint's history is gone", self._study.name)
+        self._start_over(index, storage, "the watcher knows no earlier state of this database")
+        self._catch_up(index, storage)
+
+    def _follow(self, index: RunIndex, event: Pushed) -> None:
+        try:
+            self._publish(index, event.tid, index.apply(event.tid, event.oids), event.oids)
+            self.slowest = max(self.slowest, time.monotonic() - event.at)
+        except HistoryGone:
+            assert isinstance(index.loader, WatchStorage)
+            self._start_over(index, index.loader, "a part of the database's history is gone")
+
+    def _catch_up(self, index: RunIndex, storage: WatchStorage) -> None:
+        """Publish what was committed since the index's tid, from the transaction log."""
+        newest = storage.lastTransaction()
+        if storage.witness() != self._witness or newest < index.tid:
+            self._start_over(index, storage, "the database was replaced by another")
+            return
+        log_file = self._study.database.transactions if self._study.is_local else None
+        # Reading the file beside its writer may end early: the server then tells the rest. What it
+        # calls the newest may not be there: a killed one was writing it, and it has been cut off.
+        continues = True
+        for source in (log_file, None):
+            known = index.tid
+            if known < newest:
+                continues = False
+                for committed in storage.transactions(known, source):
+                    continues = continues or committed.tid == known
+                    if not continues:
+                        break
+                    records = {record.oid: record.data for record in committed}
+                    changes = index.apply(committed.tid, records, records)
+                    self._publish(index, committed.tid, changes)
+        if not continues:
+            # It was packed, or an older one was restored and then written to.
+            self._start_over(index, storage, "the log does not continue what is known")
+
+    def _start_over(self, index: RunIndex, storage: WatchStorage, reason: str) -> None:
+        self._witness = storage.witness()
+        index.walk(storage.lastTransaction())
+        self._recent = Recent(index.tid)
+        log.warning("%s: read anew: %s", self._study.name, reason)
+        self._publisher.send(Resync(self._study.name, index.tid.hex(), self._epoch, reason))
+
+    def _publish(
+        self, index: RunIndex, tid: bytes, changes: list[Change], oids: Sequence[bytes] = ()
+    ) -> None:
+        if not changes:
+            self._next_beat = min(self._next_beat, time.monotonic() + BEAT_AFTER_COMMIT_S)
+        for change in changes:
+            self._seq += 1
+            self.seen += 1
+            run = index.runs.get(change.run_id)
+            message = transition(self._study.name, change, run, tid, self._epoch, self._seq)
+            if change.old is None and len(oids) <= OIDS_MAX:
+                message = msgspec.structs.replace(message, oids=[oid.hex() for oid in oids])
+            self._publisher.send(message)
+            self._recent.add(message)
+
+    def _answer(self, answer: Answer, index: RunIndex) -> None:
+        """Tell what is remembered after what was told; what is not is read from the log first."""
+        remembered = self._recent.after(answer.after) if answer.after else []
+        if remembered is not None:
+            self.replays += 1
+            tid = index.tid.hex()
+            answer.send(
+                self._publisher, remembered, done=True, tid=tid, epoch=self._epoch, seq=self._seq
+            )
+            return
+        self._replays = {key: replay for key, replay in self._replays.items() if replay.is_alive()}
+        key = (answer.request.to, answer.request.request)
+        if answer.part or (key not in self._replays and len(self._replays) < REPLAYS_MAX):
+            replay = LogReplay(self._study, self._runtime, answer, self.events.put)
+            self._replays[key] = replay
+            replay.start()
+
+    def _beat_if_due(self, index: RunIndex, storage: WatchStorage, connected: bool) -> None:
+        now = time.monotonic()
+        if now < self._next_beat:
+            return
+        self._next_beat = now + BEAT_S
+        self._publisher.send(
+            Beat(
+                self._study.name,
+                index.tid.hex(),
+                self._epoch,
+                self._seq,
+                storage.events.qsize(),
+                connected,
+            )
+        )
+        self._checkpoint.save(index.tid, self._witness)
+        if not storage.hears:
+            raise StudyUnavailable("the thread that hears its server has ended")
+
+
+def listen(runtime: Runtime, watchers: dict[str, StudyWatcher]) -> None:
+    """Hand requests for replays to the watchers of their studies, for ever."""
+    socket = new_context().socket(zmq.SUB)
+    socket.linger = 0
+    socket.subscribe(ASK)
+    socket.connect(runtime.bus_subscribe)
+    decoder = Decoder()
+    while True:
+        message = decoder.message(socket.recv_multipart())
+        if isinstance(message, ReplayRequest) and message.study in watchers:
+            watchers[message.study].events.put(message)
+
+
+def end_with_any_thread() -> None:
+    """Have this process end when one of its threads dies of an error, which the log then shows.
+
+    Whatever the thread did would not be done any more, and nobody would know. The supervisor starts
+    another process.
+    """
+
+    def end(death: threading.ExceptHookArgs) -> None:
+        name = death.thread.name if death.thread else "a thread"
+        error = death.exc_value or death.exc_type()
+        log.critical("%s has died, and the watcher with it", name, exc_info=error)
+        os._exit(1)  # from any thread, whatever the main one is waiting for
+
+    threading.excepthook = end
+
+
+def watch(daemon: Daemon) -> None:
+    """Watch every study of a workflow until the process is told to stop."""
+    end_with_any_thread()
+    watchers = [StudyWatcher(study, daemon.runtime) for study in daemon.config.studies.values()]
+    by_study = dict(zip(daemon.config.studies, watchers, strict=True))
+    with Publisher(daemon.runtime.bus_publish) as publisher:
+        threading.Thread(
+            target=listen, args=(daemon.runtime, by_study), name="listen", daemon=True
+        ).start()
+        for watcher in watchers:
+            watcher.start()
+        publisher.connected(BUS_DEADLINE_S)
+        # A study whose server is away (stopped, given up, on another host) holds up no other.
+        for watcher in watchers:
+            watcher.tried.wait()
+        log.info("ready")
+        while True:
+            publisher.send(_status(watchers))
+            time.sleep(until_next(HEARTBEAT_S))
+
+
+def _status(watchers: Sequence[StudyWatcher]) -> DaemonStatus:
+    slowest = max(watcher.slowest for watcher in watchers)
+    counts = {
+        "studies": sum(watcher.watching.is_set() for watcher in watchers),
+        "transitions": sum(watcher.seen for watcher in watchers),
+        "queue": max(watcher.events.qsize() for watcher in watchers),
+        "lag_ms": round(1000 * slowest),
+        "replays": sum(watcher.replays for watcher in watchers),
+        "reconnects": sum(watcher.reconnects for watcher in watchers),
+    }
+    for watcher in watchers:
+        watcher.slowest = 0.0
+    detail = f"{counts['studies']} of {len(watchers)} studies, {counts['transitions']} transitions"
+    return DaemonStatus("watcher", pid=os.getpid(), detail=detail, counts=counts)
