@@ -94,6 +94,11 @@ def snapshot_path(directory: Path) -> Path:
     return directory / ".wf" / "config.json"
 
 
+def channel_directory(directory: Path) -> Path:
+    """Where a workflow's keys are, and what else those on other hosts need; if it has a channel."""
+    return directory / ".wf" / "channel"
+
+
 def file_name(name: str) -> str:
     """A run_name as a file name: distinct names stay distinct."""
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)

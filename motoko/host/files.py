@@ -25,6 +25,26 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
+def write_durably(path: Path, text: str) -> None:
+    """Replace a file's content likewise, and have it outlast a power cut once this returns."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def kept_file(path: Path, text: str) -> Iterator[None]:
     """Have a file with a content as long as the block runs.

@@ -1,0 +1,103 @@
+"""Attempts that were declared dead although something of them may still be executed somewhere.
+
+A node that cannot be reached any more, a host that another one has taken over from: nobody can
+end what runs there. So before anything is made of such an attempt it is fenced: from then on the
+study's server lets nobody of it commit (those that come through the channel, who say of which
+attempt they are). A fence is a file, and stays as long as the run does.
+
+Whoever settles an attempt makes its fence first, and reads the run's entries only then: what the
+attempt had committed before counts, and nothing that it commits later.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from motoko.host.files import contents, write_durably
+from motoko.layout import channel_directory, file_name
+
+_NAME = re.compile(r"(\d+)-(\d+)")
+
+
+@dataclass(frozen=True)
+class Fence:
+    """An attempt that nobody commits for any more.
+
+    Attributes:
+        reason: why it was declared dead.
+        since: when, in seconds since 1970.
+    """
+
+    reason: str
+    since: float
+
+
+def fence(directory: Path, study: str, run_id: int, attempt: int, reason: str) -> None:
+    """Let nobody commit for an attempt any more.
+
+    Does nothing in a workflow without a channel: all of its clients are on this host. What is
+    fenced already keeps its reason.
+
+    Args:
+        directory: the workflow's.
+        study: the run's study, by name.
+
+    Raises ``OSError`` if that cannot be written: then the attempt is not to be settled now.
+    """
+    path = _path(directory, study, run_id, attempt)
+    if not channel_directory(directory).is_dir() or path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(path, f"{reason}\n")
+
+
+def reason_of(directory: Path, study: str, run_id: int, attempt: int) -> str | None:
+    """Why nobody commits for an attempt any more; ``None`` if it is not fenced.
+
+    Raises ``OSError`` if that cannot be read now.
+    """
+    data = contents(_path(directory, study, run_id, attempt))
+    return None if data is None else data.decode(errors="replace").strip() or "it is fenced"
+
+
+def fences(directory: Path, study: str, run_id: int | None = None) -> dict[tuple[int, int], Fence]:
+    """The fences of a study, or of one run, by run and attempt. Raises ``OSError``."""
+    known: dict[tuple[int, int], Fence] = {}
+    try:
+        paths = sorted(fences_directory(directory, study).iterdir())
+    except FileNotFoundError:
+        return known
+    for path in paths:
+        key = _key(path)
+        if key is None or run_id not in (None, key[0]):
+            continue
+        if (reason := reason_of(directory, study, *key)) is not None:
+            known[key] = Fence(reason, path.stat().st_mtime)
+    return known
+
+
+def last_fenced(directory: Path, study: str, run_id: int) -> int:
+    """The last attempt of a run that is fenced; 0 if none is. Raises ``OSError``."""
+    return max((attempt for _, attempt in fences(directory, study, run_id)), default=0)
+
+
+def remove_fences(directory: Path, study: str, run_id: int) -> None:
+    """Forget the fences of a run that is gone. Raises ``OSError``."""
+    for key in fences(directory, study, run_id):
+        _path(directory, study, *key).unlink(missing_ok=True)
+
+
+def fences_directory(directory: Path, study: str) -> Path:
+    """Where the fences of a study are."""
+    return channel_directory(directory) / "fenced" / file_name(study)
+
+
+def _path(directory: Path, study: str, run_id: int, attempt: int) -> Path:
+    return fences_directory(directory, study) / f"{run_id}-{attempt}"
+
+
+def _key(path: Path) -> tuple[int, int] | None:
+    match = _NAME.fullmatch(path.name)
+    return None if match is None else (int(match[1]), int(match[2]))
