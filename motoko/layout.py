@@ -18,8 +18,9 @@ from pathlib import Path
 
 from motoko.config import WorkflowConfig
 from motoko.host.accounts import name_of
-from motoko.host.directories import DirectoryIdentity, is_private
+from motoko.host.directories import DirectoryIdentity
 from motoko.host.files import contents, read_json
+from motoko.host.private_places import is_private
 
 # Linux allows 107 bytes in a Unix socket's path.
 SOCKET_PATH_MAX = 107

@@ -10,7 +10,7 @@ from support import wait_until
 
 from motoko.config import load
 from motoko.control.study_access import opened
-from motoko.host.identity import boot_id
+from motoko.host.proc_files import boot_id
 from motoko.runs.earlier_layout import make_own_folder
 from motoko.runs.entries import DocumentedEntries
 from motoko.runs.paths import claim_path

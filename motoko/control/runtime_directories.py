@@ -15,9 +15,10 @@ from pathlib import Path
 
 from motoko.config import WorkflowConfig
 from motoko.errors import MotokoError
-from motoko.host.directories import DirectoryIdentity, is_private, keeps_names
+from motoko.host.directories import DirectoryIdentity
 from motoko.host.files import read_json, write_atomically
 from motoko.host.locks import locked
+from motoko.host.private_places import is_private, keeps_names
 from motoko.layout import (
     SOCKET_PATH_MAX,
     Runtime,

@@ -1,4 +1,4 @@
-"""Directories: which one is which, and which ones others cannot tamper with.
+"""Directories: which one is which.
 
 A path alone does not say which: a directory is moved, another is put in its place. What a copy
 holds says of itself that it is the original's. Device and inode say it, with the path that it had.
@@ -7,12 +7,11 @@ holds says of itself that it is the original's. Device and inode say it, with th
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from motoko.host.identity import boot_id
+from motoko.host.proc_files import boot_id
 
 
 @dataclass(frozen=True)
@@ -63,19 +62,3 @@ class DirectoryIdentity:
             return self.is_same(DirectoryIdentity.of(path))
         except OSError:
             return False
-
-
-def is_private(path: Path) -> bool:
-    """Whether a directory is ours alone (not a link, nor somebody else's squatting the name)."""
-    try:
-        info = path.lstat()
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return False
-    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077
-
-
-def keeps_names(path: Path) -> bool:
-    """Whether nobody else (but root) can put another directory in the place of one of ours."""
-    link, info = path.lstat(), path.stat()
-    others_write = info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX
-    return not others_write and {link.st_uid, info.st_uid} <= {0, os.getuid()}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from motoko.errors import MotokoError
+from motoko.host.proc_files import boot_id, start_ticks
 
 
 class KernelTooOld(MotokoError):
@@ -38,51 +39,12 @@ def check_kernel() -> None:
 
 
 @lru_cache(maxsize=1)
-def boot_id() -> str:
-    """The kernel's identifier of the present boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-@lru_cache(maxsize=1)
 def pid_namespace() -> str:
     """What our pids count in: a container has its own. Empty where that is not known."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
-
-
-def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; ``None`` if it is gone or a zombie.
-
-    Also of another user's where the system hides those: nothing of ours is among them.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None
-    return ticks_in(stat)
-
-
-def ticks_in(stat: bytes) -> int | None:
-    """When the process of a line of ``/proc/<pid>/stat`` started; ``None`` of a zombie.
-
-    Raises ``ValueError`` if it is no such line, or a part of one.
-    """
-    fields = fields_in(stat)
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
-def fields_in(stat: bytes) -> list[bytes]:
-    """What follows the command's name in a line of ``/proc/<pid>/stat``: its state, its parent...
-
-    Raises ``ValueError`` if it is no such line, or a part of one.
-    """
-    # The command name, in parentheses, may hold anything, spaces and parentheses too.
-    fields = stat.rpartition(b")")[2].split()
-    if len(fields) < 20:
-        raise ValueError(f"no line of /proc/<pid>/stat: {stat!r}")
-    return fields
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from motoko.host.identity import Identity, boot_id, fields_in, pid_namespace
+from motoko.host.identity import Identity, pid_namespace
+from motoko.host.proc_files import boot_id, fields_in
 
 
 @dataclass(frozen=True)
@@ -50,23 +51,6 @@ def session_members(*sessions: int) -> list[tuple[Identity, int]]:
         for process in processes()
         if process.session in sessions
     ]
-
-
-def variable(pid: int, name: str) -> str | None:
-    """A variable of the environment that a process was started with.
-
-    ``None`` if it was started without, has ended, or does not show it: another user's, say, or one
-    that has written something else in its place.
-    """
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None
-    beginning = f"{name}=".encode()
-    for entry in environment.split(b"\0") if beginning in environment else []:
-        if entry.startswith(beginning):
-            return os.fsdecode(entry.removeprefix(beginning))
-    return None
 
 
 def command_line(identity: Identity) -> list[str]:

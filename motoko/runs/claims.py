@@ -18,7 +18,8 @@ from pathlib import Path
 
 from motoko.errors import MotokoError
 from motoko.host.files import contents, write_atomically
-from motoko.host.identity import Identity, boot_id
+from motoko.host.identity import Identity
+from motoko.host.proc_files import boot_id
 from motoko.runs.paths import claim_path, exit_path
 
 KILLED = "its wrapper was killed before it could record the exit"

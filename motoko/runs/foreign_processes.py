@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from motoko.host.identity import Identity
-from motoko.host.living_processes import processes, variable, working_directory
+from motoko.host.living_processes import processes, working_directory
+from motoko.host.proc_files import variable
 
 _SCHEME = "zeo://"
 

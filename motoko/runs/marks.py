@@ -11,8 +11,9 @@ import os
 import socket
 from dataclasses import dataclass
 
-from motoko.host.identity import Identity, boot_id
-from motoko.host.living_processes import Process, variable
+from motoko.host.identity import Identity
+from motoko.host.living_processes import Process
+from motoko.host.proc_files import boot_id, variable
 from motoko.host.process_limits import stamp, stamp_of
 
 VARIABLE = "MOTOKO_RUN"

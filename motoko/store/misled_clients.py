@@ -10,7 +10,8 @@ import contextlib
 from pathlib import Path
 
 from motoko.config.database_files import DatabaseFiles
-from motoko.host.living_processes import variable, working_directory
+from motoko.host.living_processes import working_directory
+from motoko.host.proc_files import variable
 
 _SCHEME = "zeo://"
 

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from motoko.host.identity import Identity, boot_id, start_ticks
+from motoko.host.identity import Identity
 from motoko.host.living_processes import session_members
+from motoko.host.proc_files import boot_id, start_ticks
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from motoko.config.policy import LATER
-from motoko.host.identity import Identity, boot_id, pid_namespace
+from motoko.host.identity import Identity, pid_namespace
 from motoko.host.machine_troubles import described, passes
+from motoko.host.proc_files import boot_id
 from motoko.host.process_limits import NO_ROOM, restore_for
 from motoko.runs import claims, marks
 from motoko.runs.outputs import output_stem, stderr_name, stdout_name

@@ -18,7 +18,8 @@ from support import wait_until
 
 from motoko.config import load
 from motoko.control.daemon_records import records, supervisor_identity
-from motoko.host.identity import Identity, boot_id
+from motoko.host.identity import Identity
+from motoko.host.proc_files import boot_id
 
 ALL = {"zeo:mult", "bus", "watcher", "launcher:mult"}
 

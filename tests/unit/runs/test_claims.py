@@ -11,8 +11,9 @@ import pytest
 
 from motoko.config import StudyConfig
 from motoko.config.policy import Policy
-from motoko.host.identity import Identity, boot_id
+from motoko.host.identity import Identity
 from motoko.host.living_processes import Process
+from motoko.host.proc_files import boot_id
 from motoko.runs import claims, sessions
 from motoko.runs.claims import Claim, Unreadable, Where, parse_claim, read_claim, read_exit
 from motoko.runs.job_script import read

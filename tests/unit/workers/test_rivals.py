@@ -3,7 +3,8 @@
 import pytest
 
 from motoko.config.policy import Policy
-from motoko.host.identity import Identity, boot_id
+from motoko.host.identity import Identity
+from motoko.host.proc_files import boot_id
 from motoko.store.blackdynamite_daemons import LAUNCHER, ForeignDaemon, is_launcher
 from motoko.workers.launcher.hindrances import Hindered, Rivals
 from motoko.workers.launcher.recovery import FOREIGN, ON_SLURM, examine
