@@ -356,9 +356,9 @@ def check(flow: Flow, session: Session, rows: Sequence[Row], runs: Any = None) -
 
 
 def exit_record(directory: Path) -> dict[str, int] | None:
-    """What the wrapper has written at its end, if it has."""
+    """What the wrapper of the first attempt has written at its end, if it has."""
     with contextlib.suppress(OSError, ValueError):
-        found: dict[str, int] = json.loads((directory / ".motoko" / "exit.json").read_text())
+        found: dict[str, int] = json.loads((directory / ".motoko" / "exit-1.json").read_text())
         return found
     return None
 

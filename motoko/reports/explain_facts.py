@@ -132,9 +132,9 @@ def _reading(config: WorkflowConfig, study: StudyConfig) -> Iterator[tuple[Study
 
 
 def _execution(study: StudyConfig, entries: Mapping[str, Any]) -> Execution:
-    from motoko.runs.claims import Where, read_exit
+    from motoko.runs.claims import Where, read_exit, recorded_at
     from motoko.runs.foreign_processes import ForeignProcesses
-    from motoko.runs.paths import claim_path, exit_path
+    from motoko.runs.paths import claim_path
     from motoko.runs.processes import attempt_of, claim_of, directory_of, members
 
     directory, claim = directory_of(study, entries), claim_of(study, entries)
@@ -152,7 +152,7 @@ def _execution(study: StudyConfig, entries: Mapping[str, Any]) -> Execution:
         rebooted=claim.where is Where.REBOOTED,
         elsewhere=claim.wrapper.host if claim.where is Where.ELSEWHERE and code is None else "",
         code=code,
-        ended=_changed(exit_path, directory) if code is not None else None,
+        ended=recorded_at(directory, attempt) if code is not None else None,
     )
 
 

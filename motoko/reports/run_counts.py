@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from motoko.errors import ConfigError
 from motoko.reports.overview import Overview
-from motoko.runs.paths import exit_path, present_directory
+from motoko.runs.claims import recorded_at
+from motoko.runs.entries import OwnEntries
+from motoko.runs.paths import present_directory
 from motoko.store.changed_files import FileChanges
 from motoko.store.present_files import StudyFiles
 from motoko.store.trees import children
@@ -59,10 +61,7 @@ def ended_at(entries: Mapping[str, Any], directory: Path | None) -> float | None
     """When a run that has started ended (seconds since 1970), as its exit record tells."""
     if entries.get("start_time") is None or directory is None:
         return None
-    try:
-        return exit_path(directory).stat().st_mtime
-    except OSError:
-        return None
+    return recorded_at(directory, OwnEntries(entries).attempt)
 
 
 def _load_leaves(base: StudyBase, tree: Any) -> None:

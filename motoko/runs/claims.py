@@ -6,6 +6,7 @@ nothing: ``Unreadable`` is raised, and whoever wants to know looks again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -20,7 +21,7 @@ from motoko.errors import MotokoError
 from motoko.host.files import contents, write_atomically
 from motoko.host.identity import Identity
 from motoko.host.proc_files import boot_id
-from motoko.runs.paths import claim_path, exit_path
+from motoko.runs.paths import claim_path, earlier_exit_path, exit_path
 
 KILLED = "its wrapper was killed before it could record the exit"
 _DISOWNED = "copied"  # in place of the boot
@@ -144,13 +145,26 @@ def read_record(directory: Path, attempt: int) -> dict[str, object] | None:
 
     On a full disk it was written over the claim.
     """
-    for path in (_path(exit_path, directory), _path(claim_path, directory, attempt)):
+    for path in (
+        _path(exit_path, directory, attempt),
+        _path(earlier_exit_path, directory),
+        _path(claim_path, directory, attempt),
+    ):
         try:
             record = json.loads((_text_of(path) or "").partition("\n")[0])
         except ValueError:
             continue
         if isinstance(record, dict) and record.get("attempt") == attempt:
             return record
+    return None
+
+
+def recorded_at(directory: Path, attempt: int) -> float | None:
+    """When the exit of an attempt was recorded (seconds since 1970), if it was."""
+    with contextlib.suppress(OSError):
+        return exit_path(directory, attempt).stat().st_mtime
+    with contextlib.suppress(OSError):
+        return earlier_exit_path(directory).stat().st_mtime
     return None
 
 

@@ -12,13 +12,13 @@ import shutil
 from pathlib import Path
 
 from motoko.config.run_files import OWN_FOLDER
-from motoko.runs.paths import CLAIM, EARLIER_ENVIRONMENT, EXIT, own_folder
+from motoko.runs.paths import CLAIM, EARLIER_ENVIRONMENT, EARLIER_EXIT, EXIT, own_folder
 
 # By their names, how they begin: claims with the boot or with the job that has started it, records
 # of ends with the attempt. An empty claim is one, too.
 _CONTENTS = {
     rf"{CLAIM}\d+": r"$|[0-9a-f-]{36}\n|batch |copied\n|\{\"attempt\": \d",
-    rf"{re.escape(EXIT)}(\.new)?": r"\{\"attempt\": \d",
+    rf"({re.escape(EARLIER_EXIT)}|{EXIT}\d+\.json)(\.new)?": r"\{\"attempt\": \d",
 }
 _SIZE_MAX = 4096
 

@@ -79,7 +79,8 @@ _again=$?
 [ "$_again" -eq 127 ] || _code=$_again
 _child=
 _record='{{"attempt": '$_attempt', "code": '$_code', "signal": "'$_told'", "job": "'$_job'"}}'
-{{ printf '%s\\n' "$_record" > "$_own/{exit}.new" && mv -f "$_own/{exit}.new" "$_own/{exit}"; }} \\
+_exit=$_own/{exit}$_attempt.json
+{{ printf '%s\\n' "$_record" > "$_exit.new" && mv -f "$_exit.new" "$_exit"; }} \\
     || printf '%s\\n' "$_record" 1<> "$_own/{claim}$_attempt"
 say ended
 exit "$_code"

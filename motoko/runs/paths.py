@@ -15,9 +15,10 @@ from typing import Any
 from motoko.config import StudyConfig
 from motoko.config.run_files import OWN_FOLDER
 
-# In the folder. In shell scripts claims are followed by the attempt's number, and what closes a
-# submission by its name.
-EXIT = "exit.json"
+# In the folder. In shell scripts claims and records of exits are followed by the attempt's number,
+# and what closes a submission by its name.
+EXIT = "exit-"
+EARLIER_EXIT = "exit.json"
 CLAIM = "attempt-"
 CLOSED = "closed-"
 # What sets the environment of a launch.sh that is no shell script, and starts it.
@@ -90,9 +91,14 @@ def claim_path(directory: Path, attempt: int) -> Path:
     return own_folder(directory) / f"{CLAIM}{attempt}"
 
 
-def exit_path(directory: Path) -> Path:
-    """The file that says how the last attempt ended."""
-    return own_folder(directory) / EXIT
+def exit_path(directory: Path, attempt: int) -> Path:
+    """The file that says how an attempt ended: one that was declared dead may end after others."""
+    return own_folder(directory) / f"{EXIT}{attempt}.json"
+
+
+def earlier_exit_path(directory: Path) -> Path:
+    """Where versions before have said how the last attempt ended."""
+    return own_folder(directory) / EARLIER_EXIT
 
 
 def closed_path(directory: Path, submission: str) -> Path:

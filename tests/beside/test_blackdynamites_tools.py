@@ -32,7 +32,7 @@ def test_jobs_and_runs_that_its_own_commands_create(flow):
     dig(flow, "runs", "create", "--run_name", "dug")
     finished(flow, 3)
     run = flow.directory / "example" / "BD-bd_study-runs" / "run-3"
-    assert (run / ".motoko" / "exit.json").exists()
+    assert (run / ".motoko" / "exit-1.json").exists()
     code = (
         "import motoko\n"
         "workflow = motoko.Workflow('motoko.yaml')\n"

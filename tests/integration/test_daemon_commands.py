@@ -244,7 +244,7 @@ class TestStop:
         for run in runs:
             (run / "doIt.py").write_text("raise SystemExit(7)\n")
         (running.directory / "go").touch()
-        wait_until(lambda: (runs[0] / ".motoko" / "exit.json").exists(), "the run has ended")
+        wait_until(lambda: (runs[0] / ".motoko" / "exit-1.json").exists(), "the run has ended")
         assert info(running) == {"START": 1}
         assert running.motoko("start", "launcher:mult").returncode == 0
         wait_until(lambda: info(running) == {"FAILED": 1}, "its end is recorded")

@@ -14,6 +14,7 @@ from support import wait_until
 
 from motoko.batch import registry
 from motoko.runs import job_script
+from motoko.runs.claims import read_exit
 from motoko.runs.earlier_layout import make_own_folder
 
 
@@ -28,6 +29,7 @@ def place(tmp_path):
 
 def launch(place, text):
     path = place / "launch.sh"
+    path.unlink(missing_ok=True)  # a shell may be reading it
     path.write_text(f"#!/bin/bash\n{text}\n")
     path.chmod(0o700)
 
@@ -54,7 +56,7 @@ def test_an_execution(place):
     assert (place / "r.e1").read_text() == "bad\n"
     spool = sorted(path.name for path in (place.parent / "spool").iterdir())
     assert spool == ["1.1.ended", "1.1.started"]
-    assert json.loads((place / ".motoko" / "exit.json").read_text())["attempt"] == 1
+    assert json.loads((place / ".motoko" / "exit-1.json").read_text())["attempt"] == 1
 
 
 def test_its_python_comes_first(place):
@@ -133,6 +135,20 @@ def test_a_signal_that_is_no_end(place):
     assert job_script.read(place, 1).code == 0
 
 
+def test_an_attempt_that_ends_after_the_next_one(place):
+    """Its job was requeued, and it runs on at a node that was cut off."""
+    launch(place, 'touch "ready 1"\nuntil [ -e "go 1" ]; do sleep 0.05; done')
+    first = start(place)
+    wait_until((place / "ready 1").exists, "it runs")
+    launch(place, "exit 3")
+    assert execute(place, restarts="1") == 3
+    assert job_script.read(place, 1) == job_script.Evidence(2, "17", "n[1-2]", 3)
+    (place / "go 1").touch()
+    assert first.wait(20) == 0
+    assert job_script.read(place, 1) == job_script.Evidence(2, "17", "n[1-2]", 3)
+    assert read_exit(place, 1) == 0
+
+
 def test_killed(place):
     launch(place, "echo $$ > pid; exec sleep 100")
     job = start(place)
@@ -146,7 +162,7 @@ def test_killed(place):
 def test_a_record_that_is_cut_short(place):
     launch(place, "true")
     execute(place)
-    (place / ".motoko" / "exit.json").write_text('{"attempt": 1, "co')
+    (place / ".motoko" / "exit-1.json").write_text('{"attempt": 1, "co')
     assert not job_script.read(place, 1).ended
     # On a full disk it is in the claim's place.
     record = '{"attempt": 1, "code": 0, "signal": "", "job": "17"}'

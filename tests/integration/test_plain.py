@@ -178,7 +178,7 @@ class TestWorkflows:
         stop(flow, "launcher:mult")
         for run in ending:
             go(flow, run)
-            wait_until(lambda run=run: exit_path(place(flow, run)).exists(), "it has ended")
+            wait_until(lambda run=run: exit_path(place(flow, run), 1).exists(), "it has ended")
             nothing_lives(place(flow, run))
         session.refresh()
         assert {run.state for run in (*ending, going)} == {"launched"}

@@ -108,7 +108,7 @@ class TestTimeout:
         assert polite.exit_code == 9 and (place(flow, polite) / "told").exists()
         # It was killed, with all that it had started, 3 s after it was told.
         told = float((place(flow, stubborn) / "told").read_text().splitlines()[0])
-        ended = exit_path(place(flow, stubborn)).stat().st_mtime
+        ended = exit_path(place(flow, stubborn), 1).stat().st_mtime
         assert stubborn.exit_code == 137 and 2.5 < ended - told < 5.0
         assert again.attempt == 2 and "time limit of 5 s" in again.last_failure
         # FINISHED in time: so it stays, although what came after took too long.
@@ -141,7 +141,7 @@ def test_finish_later(supervised):
     late = session.create("exit 0 # late", timeout=12.0)
     runs = [session.create(f"exit 0 # {n}") for n in range(4)]
     for run in (late, *runs):
-        wait_until(lambda run=run: exit_path(place(flow, run)).exists(), "launch.sh has ended")
+        wait_until(lambda run=run: exit_path(place(flow, run), 1).exists(), "launch.sh has ended")
     all_slots_free(flow)
     kill_daemon(flow, "launcher:mult")
     session.refresh()

@@ -161,7 +161,7 @@ class TestWorkflow:
         def in_queue():
             live = cluster.jobs("PENDING,RUNNING,CONFIGURING")
             # Slurm shows a job for a moment more when its script has said that it has ended.
-            found = [job for job in live if not exit_path(Path(job["directory"])).exists()]
+            found = [job for job in live if not exit_path(Path(job["directory"]), 1).exists()]
             assert len(found) <= 2 or pytest.fail(f"in the queue: {found}")
             return len(found) == 2
 

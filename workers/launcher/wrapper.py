@@ -46,7 +46,8 @@ export MOTOKO_ATTEMPT="$2"
 _code=$?
 trap - EXIT
 _record='{{"attempt": '$2', "code": '$_code'}}'
-printf '%s\\n' "$_record" > "$6/{EXIT}" || printf '%s\\n' "$_record" 1<> "$6/{CLAIM}$2"
+printf '%s\\n' "$_record" > "$6/{EXIT}$2.json" \\
+    || printf '%s\\n' "$_record" 1<> "$6/{CLAIM}$2"
 exit "$_code"
 """
 

@@ -163,7 +163,8 @@ class TestClean:
         root = flow.directory / "mult" / "BD-mult-runs"
 
         def executed():
-            return {int(path.parents[1].name[4:]) for path in root.glob("run-*/.motoko/exit.json")}
+            records = root.glob("run-*/.motoko/exit-1.json")
+            return {int(path.parents[1].name[4:]) for path in records}
 
         # A run says FINISHED a little before its launch.sh has ended.
         wait_until(lambda: executed() == set(states(flow)), "just these were executed")

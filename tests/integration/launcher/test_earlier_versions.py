@@ -57,7 +57,7 @@ def test_they_are_adopted_or_started_and_end_truly(supervised):
         ]
         process = started(directories[0], running)
         started(directories[1], ended).wait(20)
-        assert (directories[1] / "exit.json").exists()
+        assert (directories[1] / "exit-1.json").exists()
         start(flow, "launcher:mult")
         failures = session.ends(ended, waiting, no_shell)
         go(flow, running)
@@ -69,7 +69,7 @@ def test_they_are_adopted_or_started_and_end_truly(supervised):
             assert failure is not None and f"exit code {code}" in failure.reason
             session.until(run, state="FAILED", exit_code=code, attempt=1)
             assert (directory / "executions").read_text() == "1\n"
-            assert (directory / "attempt-1").exists() and (directory / "exit.json").exists()
+            assert (directory / "attempt-1").exists() and (directory / "exit-1.json").exists()
 
         # The next attempt has Motoko's files in their folder, and the user's as they were.
         (directories[0] / "attempt-7").mkdir()
@@ -77,6 +77,7 @@ def test_they_are_adopted_or_started_and_end_truly(supervised):
         for run, directory in zip(runs, directories, strict=True):
             session.until(run, state="FAILED", attempt=2)
             own = {path.name for path in (directory / ".motoko").iterdir()}
-            assert own == {"attempt-1", "attempt-2", "exit.json"}
-            assert not (directory / "attempt-1").exists() and not (directory / "exit.json").exists()
+            assert own == {"attempt-1", "attempt-2", "exit-1.json", "exit-2.json"}
+            left = {path.name for path in directory.iterdir()}
+            assert not left & {"attempt-1", "exit-1.json"}
         assert (directories[0] / "attempt-7").exists()

@@ -160,12 +160,12 @@ class TestRecovery:
         (own / "attempt-1").write_text(claim_of(os.getpid(), 1, "other", "login2"))
         situation = examine(attempt, study_policy)
         assert "login2" in situation.again and situation.end is None and situation.process is None
-        (own / "exit.json").write_text(json.dumps({"attempt": 1, "code": 3}))
+        (own / "exit-1.json").write_text(json.dumps({"attempt": 1, "code": 3}))
         situation = examine(attempt, study_policy)
         assert (situation.again, situation.end.code, situation.wrapper) == ("", 3, None)
 
     @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
-    @pytest.mark.parametrize("name", ["attempt-1", "exit.json"])
+    @pytest.mark.parametrize("name", ["attempt-1", "exit-1.json", "exit.json"])
     def test_what_cannot_be_read_is_looked_at_again(self, attempt, monkeypatch, number, name):
         real = Path.read_bytes
 
