@@ -10,7 +10,6 @@ sockets likewise: what was copied, cloned or restored with another directory is 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from motoko.config import WorkflowConfig
 from motoko.host.accounts import name_of
+from motoko.host.digests import digest
 from motoko.host.directories import DirectoryIdentity
 from motoko.host.files import contents, read_json
 from motoko.host.private_places import is_private
@@ -72,6 +72,11 @@ class Runtime:
         return self.wf / "log" / f"{_daemon_file_name(daemon)}.log"
 
     @property
+    def channel(self) -> Path:
+        """The directory of what other hosts need to come here: see ``motoko.channel``."""
+        return channel_path(self.directory)
+
+    @property
     def snapshot(self) -> Path:
         """The file with the configuration that daemons take: see ``motoko.config.snapshot``."""
         return snapshot_path(self.directory)
@@ -88,6 +93,11 @@ class Runtime:
     def lock(self, name: str) -> Path:
         """The file whose lock says that its holder is alive."""
         return self.wf / "locks" / _daemon_file_name(name)
+
+
+def channel_path(directory: Path) -> Path:
+    """Where the channel's key and record are, in a workflow's directory."""
+    return directory / ".wf" / "channel"
 
 
 def snapshot_path(directory: Path) -> Path:
@@ -112,11 +122,6 @@ def _daemon_file_name(name: str) -> str:
     """``zeo:mult`` as ``zeo-mult``: what precedes the colon is one of our own words."""
     kind, colon, rest = name.partition(":")
     return f"{kind}-{file_name(rest)}" if colon else kind
-
-
-def digest(text: str) -> str:
-    """A short name for a long text."""
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 
 def recorded_directory(directory: Path) -> DirectoryIdentity | None:

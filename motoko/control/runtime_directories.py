@@ -15,6 +15,7 @@ from pathlib import Path
 
 from motoko.config import WorkflowConfig
 from motoko.errors import MotokoError
+from motoko.host.digests import digest
 from motoko.host.directories import DirectoryIdentity
 from motoko.host.files import read_json, write_atomically
 from motoko.host.locks import locked
@@ -22,7 +23,6 @@ from motoko.host.private_places import is_private, keeps_names
 from motoko.layout import (
     SOCKET_PATH_MAX,
     Runtime,
-    digest,
     is_owned,
     locate,
     owns_wf,

@@ -1,0 +1,85 @@
+"""From another host to one of the workflow's sockets: a connection with the greeting behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+
+from motoko.channel import greeting as greetings
+from motoko.channel.endpoint import Endpoint, server_name
+from motoko.channel.greeting import Greeting
+from motoko.channel.tls import Contexts, keep_alive
+from motoko.errors import MotokoError
+
+
+class Unreachable(MotokoError):
+    """No gate answers where one is recorded, or it is not this workflow's."""
+
+
+def connect(
+    endpoint: Endpoint, contexts: Contexts, name: str, greeting: Greeting, timeout: float
+) -> ssl.SSLSocket:
+    """A blocking connection to one of the workflow's sockets, after the greeting.
+
+    Raises ``Unreachable``, or ``NotWelcome``.
+
+    Args:
+        endpoint: the gate.
+        contexts: the client's side.
+        name: the socket's file name.
+        greeting: who asks.
+        timeout: for all of it, in seconds.
+    """
+    deadline = time.monotonic() + timeout
+    try:
+        with contextlib.ExitStack() as opened:
+            raw = opened.enter_context(reach(endpoint, deadline))
+            raw.settimeout(max(deadline - time.monotonic(), 0.1))
+            wrapped = contexts.current().wrap_socket(raw, server_hostname=server_name(name))
+            connection = opened.enter_context(wrapped)
+            connection.sendall(greeting.line())
+            greetings.check_answer(_line(connection, deadline))
+            connection.settimeout(None)
+            opened.pop_all()
+            return connection
+    except (OSError, greetings.BadGreeting) as error:
+        raise Unreachable(
+            f"the gate at {endpoint.hosts[0]}:{endpoint.port} gives no way to {name}: {error}",
+            hint="`motoko ps` where the workflow is supervised tells whether it works",
+        ) from error
+
+
+def reach(endpoint: Endpoint, deadline: float) -> socket.socket:
+    """A TCP connection to a gate, by the first of its addresses that answers."""
+    reasons = []
+    for count, host in enumerate(endpoint.hosts):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        share = left / (len(endpoint.hosts) - count)
+        try:
+            connection = socket.create_connection((host, endpoint.port), share)
+        except (OSError, UnicodeError) as error:
+            reasons.append(f"{host}: {error}")
+            continue
+        keep_alive(connection)
+        return connection
+    raise Unreachable(
+        f"{endpoint.host} cannot be reached at port {endpoint.port} ({'; '.join(reasons)})",
+        hint="is it up, and does a firewall let this host through?",
+    )
+
+
+def _line(connection: ssl.SSLSocket, deadline: float) -> bytes:
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        connection.settimeout(max(deadline - time.monotonic(), 0.1))
+        data = connection.recv(1)  # what follows the line is not ours
+        if not data:
+            raise ConnectionError("the connection was closed")
+        line += data
+        if len(line) > greetings.LINE_MAX:
+            raise ConnectionError("the answer has no end")
+    return bytes(line)

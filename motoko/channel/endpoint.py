@@ -1,0 +1,71 @@
+"""Where the workflow's gate listens: the record that other hosts read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from motoko.errors import MotokoError
+from motoko.host.digests import digest
+from motoko.host.files import read_json, write_atomically
+
+FILE_NAME = "gate.json"
+
+
+class NoChannel(MotokoError):
+    """The workflow cannot be reached from other hosts: nothing says where."""
+
+
+class Endpoint(NamedTuple):
+    """A gate.
+
+    Attributes:
+        hosts: addresses and names, to be tried in this order.
+        port: of all of them.
+        host: what the host calls itself.
+        boot_id: since when it is up.
+        sockets: the directory of the workflow's sockets there.
+        names: of the sockets that can be reached.
+    """
+
+    hosts: tuple[str, ...]
+    port: int
+    host: str
+    boot_id: str
+    sockets: str
+    names: tuple[str, ...]
+
+    def write(self, directory: Path) -> None:
+        """Record it in the channel's directory."""
+        write_atomically(directory / FILE_NAME, json.dumps(self._asdict()) + "\n")
+
+
+def read(directory: Path) -> Endpoint:
+    """The gate that is recorded. Raises ``NoChannel`` if there is none, or it cannot be read."""
+    path = directory / FILE_NAME
+    try:
+        data = read_json(path)
+    except OSError as error:
+        raise NoChannel(f"{path} cannot be read: {error.strerror}") from error
+    if data is None:
+        raise NoChannel(
+            f"the workflow does not listen for other hosts: there is no {path}",
+            hint="`remote: true` in its motoko.yaml, and `motoko supervise`",
+        )
+    try:
+        return Endpoint(
+            hosts=tuple(str(host) for host in data["hosts"]),
+            port=int(data["port"]),
+            host=str(data["host"]),
+            boot_id=str(data["boot_id"]),
+            sockets=str(data["sockets"]),
+            names=tuple(str(name) for name in data["names"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise NoChannel(f"{path} is of another version: {error!r}") from error
+
+
+def server_name(socket_name: str) -> str:
+    """The TLS server name that asks for a socket, by its file's name."""
+    return digest(socket_name)

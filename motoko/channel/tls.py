@@ -1,0 +1,76 @@
+"""TLS 1.3, both sides by the workflow's one certificate. The standard library is all it needs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from pathlib import Path
+
+from motoko.channel.key_file import UnsafeKey, check_private, key_path
+
+# An idle peer is asked after so many seconds, then each so many, and is gone after so many answers
+# that do not come; what was sent and is not acknowledged for so many milliseconds ends it as well.
+_KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25_000),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+)
+
+
+def keep_alive(connection: socket.socket) -> None:
+    """Have a TCP connection end within 25 s when its other host is gone, and wait for nothing."""
+    for level, option, value in _KEEP_ALIVE:
+        connection.setsockopt(level, option, value)
+
+
+class Contexts:
+    """The TLS context of one side, made anew when the key's file is another.
+
+    Args:
+        directory: the channel's.
+        server: which side.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, server: bool) -> None:
+        self._path = key_path(Path(directory))
+        self._side = ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT
+        self._context: ssl.SSLContext | None = None
+        self._stamp: tuple[int, ...] = ()
+
+    def current(self) -> ssl.SSLContext:
+        """The context for the next connection. Raises ``UnsafeKey`` if there is no key for it."""
+        for _ in range(3):
+            stamp = self._stat()
+            if self._context is not None and stamp == self._stamp:
+                return self._context
+            context = self._made()
+            if self._stat() == stamp:  # it was not replaced while it was read
+                self._context, self._stamp = context, stamp
+                return context
+        raise UnsafeKey(f"{self._path} is replaced all the time")
+
+    def _stat(self) -> tuple[int, ...]:
+        check_private(self._path)
+        info = self._path.stat()
+        return info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size
+
+    def _made(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(self._side)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.check_hostname = False  # whoever has the key is who it is to be
+        context.verify_mode = ssl.CERT_REQUIRED
+        if self._side == ssl.PROTOCOL_TLS_SERVER:
+            context.num_tickets = 0  # no session outlasts the key by resumption
+        try:
+            context.load_verify_locations(self._path)
+            context.load_cert_chain(self._path)
+        except (OSError, ssl.SSLError) as error:
+            raise UnsafeKey(
+                f"{self._path} cannot be used: {error}",
+                hint="`motoko keys renew` makes another key",
+            ) from error
+        return context
