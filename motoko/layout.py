@@ -67,6 +67,10 @@ class Runtime:
             return path
         return self.sockets / f"zeo-{digest(study)}"
 
+    def accepted(self, study: str) -> Path:
+        """The socket at which a study's ZEO server takes over connections from the gate."""
+        return self.sockets / f"tls-{self.zeo(study).name.removeprefix('zeo-')}"
+
     def log(self, daemon: str) -> Path:
         """The log file of a daemon, of the supervisor or of an orchestrator."""
         return self.wf / "log" / f"{_daemon_file_name(daemon)}.log"
@@ -74,7 +78,7 @@ class Runtime:
     @property
     def channel(self) -> Path:
         """The directory of what other hosts need to come here: see ``motoko.channel``."""
-        return channel_path(self.directory)
+        return channel_directory(self.directory)
 
     @property
     def snapshot(self) -> Path:
@@ -93,11 +97,6 @@ class Runtime:
     def lock(self, name: str) -> Path:
         """The file whose lock says that its holder is alive."""
         return self.wf / "locks" / _daemon_file_name(name)
-
-
-def channel_path(directory: Path) -> Path:
-    """Where the channel's key and record are, in a workflow's directory."""
-    return directory / ".wf" / "channel"
 
 
 def snapshot_path(directory: Path) -> Path:

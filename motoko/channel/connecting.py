@@ -8,7 +8,7 @@ import ssl
 import time
 
 from motoko.channel import greeting as greetings
-from motoko.channel.endpoint import Endpoint, server_name
+from motoko.channel.endpoint import Endpoint
 from motoko.channel.greeting import Greeting
 from motoko.channel.tls import Contexts, keep_alive
 from motoko.errors import MotokoError
@@ -37,7 +37,9 @@ def connect(
         with contextlib.ExitStack() as opened:
             raw = opened.enter_context(reach(endpoint, deadline))
             raw.settimeout(max(deadline - time.monotonic(), 0.1))
-            wrapped = contexts.current().wrap_socket(raw, server_hostname=server_name(name))
+            wrapped = contexts.current().wrap_socket(
+                raw, server_hostname=contexts.server_name(name)
+            )
             connection = opened.enter_context(wrapped)
             connection.sendall(greeting.line())
             greetings.check_answer(_line(connection, deadline))

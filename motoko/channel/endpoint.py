@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from motoko.errors import MotokoError
-from motoko.host.digests import digest
 from motoko.host.files import read_json, write_atomically
 
 FILE_NAME = "gate.json"
@@ -64,8 +63,3 @@ def read(directory: Path) -> Endpoint:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise NoChannel(f"{path} is of another version: {error!r}") from error
-
-
-def server_name(socket_name: str) -> str:
-    """The TLS server name that asks for a socket, by its file's name."""
-    return digest(socket_name)

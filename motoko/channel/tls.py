@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import socket
 import ssl
@@ -39,6 +40,7 @@ class Contexts:
         self._path = key_path(Path(directory))
         self._side = ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT
         self._context: ssl.SSLContext | None = None
+        self._secret = b""
         self._stamp: tuple[int, ...] = ()
 
     def current(self) -> ssl.SSLContext:
@@ -47,11 +49,20 @@ class Contexts:
             stamp = self._stat()
             if self._context is not None and stamp == self._stamp:
                 return self._context
-            context = self._made()
+            context, secret = self._made(), self._path.read_bytes()
             if self._stat() == stamp:  # it was not replaced while it was read
-                self._context, self._stamp = context, stamp
+                self._context, self._secret, self._stamp = context, secret, stamp
                 return context
         raise UnsafeKey(f"{self._path} is replaced all the time")
+
+    def server_name(self, socket_name: str) -> str:
+        """The TLS server name that asks for one of the workflow's sockets, by its file's name.
+
+        Who has no key does not know it: strangers are sent away by the first bytes that they send,
+        before any handshake. Changes with the key. Raises ``UnsafeKey`` if there is none.
+        """
+        self.current()
+        return hmac.digest(self._secret, f"motoko {socket_name}".encode(), "sha256").hex()[:32]
 
     def _stat(self) -> tuple[int, ...]:
         check_private(self._path)

@@ -30,9 +30,3 @@ def test_of_another_version(tmp_path, text):
     (tmp_path / endpoint.FILE_NAME).write_text(text)
     with pytest.raises(NoChannel, match="another version"):
         endpoint.read(tmp_path)
-
-
-def test_names_are_of_one_length():
-    assert (
-        len(endpoint.server_name("control")) == len(endpoint.server_name("zeo-" + "x" * 200)) == 16
-    )

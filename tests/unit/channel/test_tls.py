@@ -132,6 +132,21 @@ def test_a_renewed_key_counts_at_once(directory):
     shaken(server.current(), client.current())
 
 
+def test_names_of_servers(directory, tmp_path):
+    """Both sides have the same, which those without the key do not know."""
+    server, client = Contexts(directory, server=True), Contexts(directory, server=False)
+    name = client.server_name("zeo-" + "x" * 200)
+    assert name == server.server_name("zeo-" + "x" * 200) != client.server_name("control")
+    assert len(name) == 32
+    keys.ensure(tmp_path / "other")
+    assert Contexts(tmp_path / "other", server=False).server_name("control") != client.server_name(
+        "control"
+    )
+    before = client.server_name("control")
+    keys.renew(directory)
+    assert server.server_name("control") == client.server_name("control") != before
+
+
 def test_a_peer_that_is_gone_is_noticed():
     with socket.socket() as connection:
         keep_alive(connection)
