@@ -25,6 +25,14 @@ def start_ticks(pid: int) -> int | None:
     return ticks_in(stat)
 
 
+def fields_of(pid: int) -> list[bytes] | None:
+    """What :func:`fields_in` reads of a process; ``None`` if it is gone, or hidden."""
+    try:
+        return fields_in(Path(f"/proc/{pid}/stat").read_bytes())
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+
+
 def ticks_in(stat: bytes) -> int | None:
     """When the process of a line of ``/proc/<pid>/stat`` started; ``None`` of a zombie.
 

@@ -1,0 +1,12 @@
+"""Started by its path, with ``python -I -S``: nothing but the standard library and this room."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[3]))
+
+from motoko.channel.relay.relay_process import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""The process of a relay: what it is told, what it answers, and when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from motoko.channel import endpoint as endpoints
+from motoko.channel.greeting import Greeting
+from motoko.channel.relay import fenced_job, peer_marks
+from motoko.channel.relay.event_loop import READ, EventLoop
+from motoko.channel.relay.serving import Relay
+from motoko.channel.relay.splice import Splice
+from motoko.channel.relay.uplink import GateUplink
+from motoko.errors import MotokoError
+from motoko.host.digests import digest
+from motoko.host.proc_files import boot_id
+
+# What it says on its standard output, in one line: then it serves, is not needed, or cannot.
+READY, HEAD, FAILED = "ready", "head", "failed"
+# The same words are logged once in so many seconds.
+_AGAIN_S = 60.0
+# A job's end is for launch.sh to handle, which may still want to save something: a relay ends with
+# its standard input.
+_IGNORED = ("SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGPIPE")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until standard input ends. Arguments: the channel's directory, then options.
+
+    ``--token=``: names the relay, and all that belongs to it has that in ``$MOTOKO_RELAY``;
+    ``--command=``: instead, the pid of the process that it belongs to. ``--run=``, ``--study=``,
+    ``--attempt=``, ``--job=``: what the greeting says. ``--log=``: a file for what is out of order.
+    """
+    for name in _IGNORED:
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    os.umask(0o077)
+    directory, *rest = arguments
+    options = dict(text.removeprefix("--").split("=", 1) for text in rest)
+    process = RelayProcess(Path(directory), options)
+    sys.excepthook = process.crashed
+    try:
+        answer = process.begin()
+    except (MotokoError, OSError) as error:
+        hint = f" ({error.hint})" if isinstance(error, MotokoError) and error.hint else ""
+        _say(f"{FAILED} {json.dumps(f'{socket.gethostname()}: {error}{hint}')}")
+        return 1
+    _say(answer)
+    if not answer.startswith(READY):
+        return 0
+    process.serve()
+    return 0
+
+
+def _say(line: str) -> None:
+    # Who has started it may be gone: then its standard input says so.
+    with contextlib.suppress(OSError):
+        os.write(1, f"{line}\n".encode())
+
+
+class RelayProcess:
+    """One relay.
+
+    Args:
+        directory: the channel's.
+        options: see :func:`main`.
+    """
+
+    def __init__(self, directory: Path, options: dict[str, str]) -> None:
+        self._loop = EventLoop()
+        self._directory = directory
+        self._log_path = options.get("log", "")
+        self._logged: dict[str, float] = {}
+        # Names of another workflow's relays begin otherwise.
+        mark = f"{digest(str(directory.resolve()))[:8]}-"
+        token = options.get("token", "")
+        command = int(options.get("command") or 0)
+        self.name = f"{mark}{token}" if token else peer_marks.command_name(command)
+        self._uplink = GateUplink(self._loop, directory, _greeting(options), self.log, self._fenced)
+        self._relay = Relay(self._loop, directory, self.name, mark, self._begin_session, self.log)
+
+    def begin(self) -> str:
+        """Have the sockets; returns what is to be said. Raises ``MotokoError``, ``OSError``."""
+        gate = endpoints.read(self._directory)
+        if gate.boot_id == boot_id():
+            return HEAD
+        _raise_limit()
+        if not self._relay.open(gate):
+            self._relay.close()
+            return f"{FAILED} " + json.dumps("the relays of this host block each other")
+        return f"{READY} {self.name}"
+
+    def serve(self) -> None:
+        """Serve until standard input ends."""
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 1)  # who waits for more words of it, sees that there are none
+        os.close(nowhere)
+        self._loop.watch(0, READ, self._input)
+        self._relay.look()
+        self._loop.run()
+        self._relay.close()
+
+    def _input(self, events: int) -> None:
+        if not os.read(0, 4096):
+            self._loop.stop()
+
+    def _begin_session(self, name: str, client: socket.socket) -> None:
+        Splice(self._loop, client, name, self._uplink)
+
+    def _fenced(self, reason: str) -> None:
+        """This attempt was declared dead: nothing of it goes on."""
+        self.log(f"ending the processes of this attempt: {reason}")
+        fenced_job.end(self._loop, self.name)
+
+    def log(self, line: str) -> None:
+        """Write down what is out of order, once a minute."""
+        now = time.time()
+        if not self._log_path or now - self._logged.get(line, 0.0) < _AGAIN_S:
+            return
+        self._logged[line] = now
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+        with contextlib.suppress(OSError), open(self._log_path, "a") as file:
+            file.write(f"{stamp} {socket.gethostname()}: {line}\n")
+
+    def crashed(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        """Have a defect of ours in the log; who has started it, starts it again."""
+        self.log("".join(traceback.format_exception(kind, error, trace)))
+
+
+def _greeting(options: dict[str, str]) -> Greeting:
+    def number(name: str) -> int | None:
+        return int(options[name]) if options.get(name) else None
+
+    return Greeting(
+        run=number("run"),
+        study=options.get("study", ""),
+        attempt=number("attempt"),
+        job=options.get("job", ""),
+        host=socket.gethostname(),
+    )
+
+
+def _raise_limit() -> None:
+    """Take as many descriptors as there may be: a connection takes two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

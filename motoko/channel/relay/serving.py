@@ -1,0 +1,219 @@
+"""A relay's work: it accepts connections, gives each to whose it is, and serves its own."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from motoko.channel import endpoint as endpoints
+from motoko.channel.endpoint import Endpoint
+from motoko.channel.relay import descriptor_messages as messages
+from motoko.channel.relay.event_loop import READ, EventLoop
+from motoko.channel.relay.peer_marks import owner_of, peer_of
+from motoko.channel.relay.shared_sockets import SharedSockets
+from motoko.errors import MotokoError
+from motoko.host.proc_files import boot_id
+
+# The sockets are looked after this often, and where the head is.
+LOOK_S = 2.0
+BUSY_S = 0.1  # and then, if another relay is at it
+START_S = 10.0
+LEAVE_S = 2.0
+# Connections of a job whose relay is being replaced wait for that.
+OWNER_S = 10.0
+OWNER_TRY_S = 0.05
+FULL_S = 0.2  # until the next connection is accepted, if there is no descriptor for it
+
+_FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+Begin = Callable[[str, socket.socket], None]
+
+
+class Relay:
+    """What one relay serves.
+
+    Args:
+        loop: what calls it.
+        directory: the channel's.
+        name: this relay's, among those of this host.
+        mark: what the names of this workflow's relays begin with.
+        begin: begins a session, for a socket name and a client.
+        log: gets a line for what is out of order.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        directory: Path,
+        name: str,
+        mark: str,
+        begin: Begin,
+        log: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self._directory = directory
+        self._name = name
+        self._mark = mark
+        self._begin = begin
+        self._log = log
+        self._gate: Endpoint | None = None
+        self._places: dict[str, SharedSockets] = {}
+        self._listeners: dict[int, Callable[[], None]] = {}
+        self._is_away = False
+
+    # Its sockets
+
+    def open(self, gate: Endpoint) -> bool:
+        """Have the sockets; ``False`` if other relays leave no time for it. Raises ``Unusable``."""
+        return self._settle(gate, START_S)
+
+    def close(self) -> None:
+        """Hold no socket any more."""
+        for descriptor in list(self._listeners):
+            self._loop.forget(descriptor)
+        for place in self._places.values():
+            place.leave(LEAVE_S)
+
+    def look(self) -> None:
+        """See to it that the sockets are there, and where the head is; again and again."""
+        pause = LOOK_S
+        if not self._is_away:
+            try:
+                gate = endpoints.read(self._directory)
+                if gate.boot_id == boot_id():
+                    self._give_way()  # the workflow has moved to this host
+                elif not self._settle(gate, 0.0):
+                    pause = BUSY_S
+            except (MotokoError, OSError) as error:
+                self._log(f"its sockets: {error}")
+        self._loop.later(pause, self.look)
+
+    def _settle(self, gate: Endpoint, timeout: float) -> bool:
+        place = self._places.get(gate.sockets)
+        if place is None:
+            # Those before are kept: clients may still know that place.
+            place = SharedSockets(Path(gate.sockets), self._name, self._replaced_in(gate.sockets))
+            self._places[gate.sockets] = place
+        return all(here.settle(gate.names, timeout) for here in self._places.values())
+
+    def _replaced_in(
+        self, directory: str
+    ) -> Callable[[str, socket.socket, socket.socket | None], None]:
+        def replaced(name: str, now: socket.socket, before: socket.socket | None) -> None:
+            place = self._places[directory]
+
+            def accept() -> None:
+                if name:
+                    self._accept(place, name, now)
+                else:
+                    self._accept_relay(place, now)
+
+            if before is not None:
+                descriptor = before.fileno()
+                self._listeners[descriptor]()  # who was waiting there, is not sent away
+                self._loop.forget(descriptor)
+                del self._listeners[descriptor]
+                before.close()
+            self._listeners[now.fileno()] = accept
+            self._loop.watch(now.fileno(), READ, lambda events: accept())
+
+        return replaced
+
+    def _give_way(self) -> None:
+        self._is_away = True
+        for descriptor, accept in list(self._listeners.items()):
+            self._loop.forget(descriptor)
+            accept()
+        self._listeners.clear()
+        for place in self._places.values():
+            place.give_way()
+
+    # Connections
+
+    def _accepted(self, listener: socket.socket) -> socket.socket | None:
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return None  # another relay was faster, or the client is gone
+        except OSError as error:
+            if error.errno in _FULL:
+                self._log(f"no connection can be accepted now: {error.strerror}")
+                self._rest(listener)
+            return None
+        connection.setblocking(False)
+        return connection
+
+    def _rest(self, listener: socket.socket) -> None:
+        descriptor = listener.fileno()
+        self._loop.change(descriptor, 0)
+
+        def go_on() -> None:
+            if descriptor in self._listeners and listener.fileno() == descriptor:
+                self._loop.change(descriptor, READ)
+
+        self._loop.later(FULL_S, go_on)
+
+    def _accept(self, place: SharedSockets, name: str, listener: socket.socket) -> None:
+        while (client := self._accepted(listener)) is not None:
+            owner = owner_of(peer_of(client), place.knows)
+            if owner == self._name or not self._is_a_relays(place, owner):
+                self._begin(name, client)
+            else:
+                self._hand_over(place, owner, name, client, OWNER_S)
+
+    def _is_a_relays(self, place: SharedSockets, owner: str) -> bool:
+        """Whether an owner is another relay of this workflow, even one that has just died."""
+        return owner.startswith(self._mark) or (bool(owner) and place.knows(owner))
+
+    def _hand_over(
+        self, place: SharedSockets, owner: str, name: str, client: socket.socket, left: float
+    ) -> None:
+        if place.hand_over(owner, name, client):
+            client.close()
+        elif left <= 0:
+            self._log(f"{name}: a client's own relay, {owner}, does not live")
+            client.close()
+        else:
+            self._loop.later(
+                OWNER_TRY_S,
+                lambda: self._hand_over(place, owner, name, client, left - OWNER_TRY_S),
+            )
+
+    # Other relays
+
+    def _accept_relay(self, place: SharedSockets, listener: socket.socket) -> None:
+        while (other := self._accepted(listener)) is not None:
+            self._loop.watch(other.fileno(), READ, self._answering(place, other))
+
+    def _answering(self, place: SharedSockets, other: socket.socket) -> Callable[[int], None]:
+        def answer(events: int) -> None:
+            try:
+                message = messages.receive(other)
+                if message is not None:
+                    self._answer(place, other, message)
+                    return
+            except BlockingIOError:
+                return
+            except OSError:
+                pass  # it has just ended
+            self._loop.forget(other.fileno())
+            other.close()
+
+        return answer
+
+    def _answer(
+        self, place: SharedSockets, other: socket.socket, message: messages.Message
+    ) -> None:
+        words: Mapping[str, object] = message.words
+        if "give" in words:
+            place.tell(other)
+        elif "held" in words:
+            place.take(message)
+        elif "serve" in words and len(message.descriptors) == 1:
+            self._begin(str(words["serve"]), socket.socket(fileno=message.descriptors[0]))
+        elif "leave" in words:
+            self._give_way()
+        else:
+            message.drop()

@@ -1,0 +1,349 @@
+"""The workflow's sockets on a host that is not its head, served by all of its relays there.
+
+Each relay holds the listening sockets themselves: the first one has made them, each next one is
+given them by one that lives. So the end of one, whatever ends it, leaves no gap. Beside them, in
+``relays/``, each has a socket of its own for that, and for connections that are another's to serve.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import select
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from motoko.channel.relay import descriptor_messages as messages
+from motoko.channel.relay.descriptor_messages import DESCRIPTORS_MAX, Mark, Message
+from motoko.errors import MotokoError
+from motoko.host.private_places import is_private, keeps_names
+
+FOLDER = "relays"
+_LOCK = "lock"
+_RECORD = "sockets.json"  # which files the relays have made
+_BACKLOG = 256
+_TRY_S = 0.02
+
+
+class Unusable(MotokoError):
+    """The workflow's sockets cannot be made on this host."""
+
+
+class Held(NamedTuple):
+    """A listening socket, and which file it listens at."""
+
+    listener: socket.socket
+    mark: Mark
+
+
+class SharedSockets:
+    """One relay's part in them.
+
+    Args:
+        directory: where the sockets are, here and on the head.
+        name: this relay's.
+        replaced: called with a socket's name, with what listens there from now on, and with what
+            did before, which is to be closed once it has been emptied.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        replaced: Callable[[str, socket.socket, socket.socket | None], None],
+    ) -> None:
+        self.directory = directory
+        self.name = name
+        self.own: socket.socket | None = None
+        self._own_mark: Mark | None = None
+        self._replaced = replaced
+        self._held: dict[str, Held] = {}
+        self._folder = directory / FOLDER
+
+    # Having them
+
+    def is_settled(self, names: Sequence[str]) -> bool:
+        """Whether all of them are there, and ours."""
+        return (
+            self.own is not None
+            and Mark.of(self._folder / self.name) == self._own_mark
+            and all(map(self._holds, names))
+        )
+
+    def settle(self, names: Sequence[str], timeout: float) -> bool:
+        """Have them, from other relays or made now; ``False`` if another one settles meanwhile.
+
+        Raises ``Unusable``, ``OSError``.
+        """
+        if self.is_settled(names):
+            return True
+        with self._alone(timeout) as is_alone, contextlib.ExitStack() as opened:
+            if not is_alone:
+                return False
+            folder = opened.enter_context(_opened(self._folder))
+            self._bind_own(folder)
+            others = [opened.enter_context(other) for other in self._others(folder)]
+            missing = [name for name in names if not self._holds(name)]
+            for other in others:
+                if missing:
+                    self._ask(other)
+                    missing = [name for name in missing if not self._holds(name)]
+            made = [name for name in missing if self._make(name)]
+            if made:
+                self._record()
+                for other in others:
+                    with contextlib.suppress(OSError):
+                        self.tell(other, made)
+        return True
+
+    def _holds(self, name: str) -> bool:
+        held = self._held.get(name)
+        return held is not None and Mark.of(self.directory / name) == held.mark
+
+    @contextlib.contextmanager
+    def _alone(self, timeout: float) -> Iterator[bool]:
+        """Hold the lock of this host's relays; ``False`` if it cannot be had in time."""
+        deadline = time.monotonic() + timeout
+        while (descriptor := self._lock()) is None and time.monotonic() < deadline:
+            select.select([], [], [], _TRY_S)
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _lock(self) -> int | None:
+        """The descriptor of the lock; ``None`` if another one has it, or has just removed it."""
+        path = self._folder / _LOCK
+        try:
+            self._make_directories()
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return descriptor
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
+
+    def _make_directories(self) -> None:
+        try:
+            with contextlib.suppress(FileExistsError):
+                self.directory.parent.mkdir(mode=0o700, parents=True)
+            for path in (self.directory, self._folder):
+                # Whoever may rename our directory could put his own in its place.
+                if not keeps_names(path.parent):
+                    raise Unusable(f"another account may replace {path}")
+                with contextlib.suppress(FileExistsError):
+                    path.mkdir(mode=0o700)
+                if not is_private(path) and path.exists():
+                    raise Unusable(
+                        f"{path} is another account's, or open to others",
+                        hint="have it removed by whose it is, or set runtime_dir",
+                    )
+        except FileNotFoundError:
+            raise  # the last one before has just removed it
+        except OSError as error:
+            raise Unusable(f"{self.directory} cannot be made: {error.strerror}") from error
+
+    def _bind_own(self, folder: int) -> None:
+        path = self._folder / self.name
+        if self.own is not None and Mark.of(path) == self._own_mark:
+            return
+        path.unlink(missing_ok=True)
+        own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        own.setblocking(False)
+        own.bind(messages.short_path(folder, self.name))
+        own.listen(_BACKLOG)
+        before, self.own, self._own_mark = self.own, own, Mark.of(path)
+        self._replaced("", own, before)
+
+    def _others(self, folder: int) -> Iterator[socket.socket]:
+        """Connections to the other relays that live; what dead ones have left is removed."""
+        for entry in sorted(os.listdir(folder)):
+            if entry in (_LOCK, _RECORD, self.name):
+                continue
+            try:
+                yield messages.connect(folder, entry)
+            except ConnectionRefusedError:
+                (self._folder / entry).unlink(missing_ok=True)
+            except OSError:
+                continue  # it is stopped, and too many wait for it
+
+    def _ask(self, other: socket.socket) -> None:
+        """Take over what another relay holds, if it answers."""
+        with contextlib.suppress(OSError):
+            messages.send(other, {"give": True}, [])
+            while select.select([other], [], [], messages.ANSWER_S)[0]:
+                answer = messages.receive(other)
+                if answer is None:
+                    return
+                self.take(answer)
+                if not answer.words.get("more"):
+                    return
+
+    def _make(self, name: str) -> bool:
+        """Make a socket that nobody serves."""
+        path = self.directory / name
+        self._clear(path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.setblocking(False)
+        # By its full path: BlackDynamite looks for that among the sockets of this host.
+        try:
+            listener.bind(str(path))
+        except OSError as error:
+            listener.close()
+            raise Unusable(f"{path} cannot be made: {error.strerror or error}") from error
+        listener.listen(_BACKLOG)
+        mark = Mark.of(path)
+        if mark is None:
+            listener.close()
+            return False
+        self._hold(name, listener, mark)
+        return True
+
+    def _clear(self, path: Path) -> None:
+        """Remove what is left at a socket's path. Raises ``Unusable`` if it is somebody's."""
+        mark = Mark.of(path)
+        if mark is None:
+            return
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise Unusable(f"{path} is no socket", hint="remove it on that host")
+        if list(mark) not in self._recorded() and _answers(path):
+            raise Unusable(
+                f"{path} is served by another process of this host",
+                hint="is the workflow supervised here, too?",
+            )
+        path.unlink(missing_ok=True)
+
+    def _record(self) -> None:
+        marks = [held.mark for held in self._held.values()]
+        path = self._folder / _RECORD
+        draft = path.with_name(f"{_RECORD}.new")
+        draft.write_text(json.dumps(marks))
+        draft.replace(path)
+
+    def _recorded(self) -> list[list[int]]:
+        with contextlib.suppress(OSError, ValueError):
+            marks = json.loads((self._folder / _RECORD).read_text())
+            if isinstance(marks, list):
+                return marks
+        return []
+
+    def _hold(self, name: str, listener: socket.socket, mark: Mark) -> None:
+        before = self._held.get(name)
+        self._held[name] = Held(listener, mark)
+        self._replaced(name, listener, before.listener if before else None)
+
+    # Between relays
+
+    def tell(self, other: socket.socket, names: Sequence[str] | None = None) -> None:
+        """Give another relay what is held: all of it, or some. Raises ``OSError``."""
+        wanted = [name for name in self._held if names is None or name in names]
+        for start in range(0, max(len(wanted), 1), DESCRIPTORS_MAX):
+            part = {name: self._held[name] for name in wanted[start : start + DESCRIPTORS_MAX]}
+            words = {
+                "held": {name: held.mark for name, held in part.items()},
+                "more": start + DESCRIPTORS_MAX < len(wanted),
+            }
+            messages.send(other, words, [held.listener.fileno() for held in part.values()])
+
+    def take(self, message: Message) -> None:
+        """Hold what another relay gives, as far as that is what is there."""
+        marks = message.words.get("held")
+        if not isinstance(marks, dict) or len(marks) != len(message.descriptors):
+            message.drop()
+            return
+        for (name, values), descriptor in zip(marks.items(), message.descriptors, strict=True):
+            listener, mark = socket.socket(fileno=descriptor), Mark(*values)
+            if self._holds(name) or Mark.of(self.directory / name) != mark:
+                listener.close()
+            else:
+                self._hold(name, listener, mark)
+
+    def knows(self, name: str) -> bool:
+        """Whether another relay of this name is, or was, here."""
+        return name != self.name and (self._folder / name).is_socket()
+
+    def hand_over(self, name: str, socket_name: str, client: socket.socket) -> bool:
+        """Give another relay a connection that is its to serve; whether it is its now."""
+        try:
+            with _opened(self._folder) as folder, messages.connect(folder, name) as other:
+                messages.send(other, {"serve": socket_name}, [client.fileno()])
+        except OSError:
+            return False
+        return True
+
+    # Ending
+
+    def leave(self, timeout: float) -> None:
+        """Hold nothing any more. The last one leaves nothing behind."""
+        with contextlib.suppress(OSError), self._alone(timeout) as is_alone:
+            if Mark.of(self._folder / self.name) == self._own_mark:
+                (self._folder / self.name).unlink()
+            if is_alone:
+                with _opened(self._folder) as folder:
+                    others = list(self._others(folder))
+                for other in others:
+                    other.close()
+                if not others:
+                    self._remove()
+        for held in self._held.values():
+            held.listener.close()
+        if self.own is not None:
+            self.own.close()
+
+    def give_way(self) -> None:
+        """Leave the sockets to this host's own servers."""
+        for name in self._held:
+            if self._holds(name):
+                (self.directory / name).unlink(missing_ok=True)
+
+    def _remove(self) -> None:
+        self.give_way()
+        for name in (_RECORD, _LOCK):
+            (self._folder / name).unlink(missing_ok=True)
+        for path in (self._folder, self.directory, self.directory.parent):
+            if path == self.directory.parent and path.name != f"motoko-{os.getuid()}":
+                return  # it is no place of ours
+            try:
+                path.rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                    raise
+                return
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens at a socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True

@@ -1,0 +1,119 @@
+"""A relay for this process: the workflow's sockets stand here as on its head, while it lives."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from motoko.channel import relay
+from motoko.errors import MotokoError
+
+START_S = 20.0
+_END_S = 5.0
+_AGAIN_S = 0.5  # between the ends of two that do not live long
+
+PROGRAM = Path(relay.__file__).parent / "__main__.py"
+
+
+class NoRelay(MotokoError):
+    """The workflow's sockets cannot be made on this host. Its text says why."""
+
+
+@contextlib.contextmanager
+def relayed(directory: Path, options: Mapping[str, str] | None = None) -> Iterator[bool]:
+    """Have the workflow's sockets on this host while the block runs, for this process and its own.
+
+    Gives whether they are a relay's: on the head they are not. One that is killed meanwhile is
+    replaced at once; it ends with this process, whatever ends that. Raises ``NoRelay``.
+
+    Args:
+        directory: the channel's, ``.wf/channel``.
+        options: further ones of the relay: see ``relay_process.main``.
+    """
+    keeper = _Keeper(directory, {"command": str(os.getpid()), **(options or {})})
+    is_needed = keeper.start()
+    try:
+        yield is_needed
+    finally:
+        keeper.end()
+
+
+class _Keeper:
+    """A relay, and those that replace it."""
+
+    def __init__(self, directory: Path, options: Mapping[str, str]) -> None:
+        words = [f"--{name}={value}" for name, value in options.items()]
+        self._command = [sys.executable, "-I", "-S", str(PROGRAM), str(directory), *words]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._is_over = False
+
+    def start(self) -> bool:
+        process = self._begin()
+        answer = _answer(process)
+        word, _, rest = answer.partition(" ")
+        if word == "ready":
+            threading.Thread(target=self._keep, name="relay", daemon=True).start()
+            return True
+        self.end()
+        if word == "head":
+            return False
+        reason = json.loads(rest) if word == "failed" else "it has said nothing"
+        raise NoRelay(f"no relay to the workflow's head: {reason}")
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+        )
+        return self._process
+
+    def _keep(self) -> None:
+        while True:
+            process = self._process
+            if process is None:
+                return
+            began = time.monotonic()
+            process.wait()
+            with self._lock:
+                if self._is_over:
+                    return
+                self._begin()
+            time.sleep(max(_AGAIN_S - (time.monotonic() - began), 0.0))
+
+    def end(self) -> None:
+        """End it. In a forked child, which has none of its own, nothing."""
+        if os.getpid() != self._owner:
+            return
+        with self._lock:
+            self._is_over = True
+            process = self._process
+        if process is None:
+            return
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.close()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:  # it is stopped, or the host is busy beyond measure
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def _answer(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], START_S)[0]:
+        return ""
+    return process.stdout.readline().decode(errors="replace").strip()
