@@ -18,8 +18,8 @@ from types import TracebackType
 from motoko.channel import endpoint as endpoints
 from motoko.channel.greeting import Greeting
 from motoko.channel.relay import fenced_job, peer_marks
+from motoko.channel.relay.accepting import Relay
 from motoko.channel.relay.event_loop import READ, EventLoop
-from motoko.channel.relay.serving import Relay
 from motoko.channel.relay.splice import Splice
 from motoko.channel.relay.uplink import GateUplink
 from motoko.errors import MotokoError
