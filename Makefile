@@ -14,7 +14,7 @@ TYPED := build/typed
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-faults test-upgrades test-slurm test-compat test-beside lint typecheck bench clean
+.PHONY: help demo test test-faults test-upgrades test-slurm test-hosts test-compat test-beside lint typecheck bench clean
 
 help:
 	@echo "make demo    run a real calculation, examples/eos, and print its table"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-faults   kill -9, SIGSTOP and lost messages at full speed, for an hour"
 	@echo "make test-upgrades from motoko 0.1.4 to this one and back, at 30 moments"
 	@echo "make test-slurm    batch jobs, on a real Slurm of three nodes that it brings up here"
+	@echo "make test-hosts    several hosts and a Slurm on them, which it makes here of namespaces"
 	@echo "make test-compat   run the tests and the example of the public motoko 0.1.4"
 	@echo "make test-beside   doIt.py's features beside motoko 0.1.4, and BlackDynamite's examples"
 	@echo "make lint    ruff and mypy"
@@ -60,6 +61,13 @@ RUNS ?= 200
 test-slurm: $(VENV)/.test
 	MOTOKO_BATCH_RUNS=$(RUNS) MOTOKO_CAMPAIGN_SEED=$(SEED) \
 	    $(BIN)/pytest -n $(JOBS) --dist worksteal tests/slurm $(PYTEST_ARGS)
+
+# Needs root, namespaces, and Slurm as above; else all of it is skipped with the reason. Each of the
+# JOBS makes hosts of its own. FAULTS is how many the campaign has; CI has a short one.
+test-hosts: FAULTS = 100
+test-hosts: $(VENV)/.test
+	MOTOKO_HOST_FAULTS=$(FAULTS) MOTOKO_CAMPAIGN_SEED=$(SEED) \
+	    $(BIN)/pytest -n $(JOBS) --dist worksteal tests/hosts $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test

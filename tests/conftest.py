@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import subprocess
@@ -17,23 +16,29 @@ from hypothesis import HealthCheck, settings
 # With --import-mode=importlib nothing puts this directory on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import Flow, processes_in, sockets_in, wait_until, write_workflow
+from support import (
+    FAILED,
+    Flow,
+    keep_logs,
+    processes_in,
+    sockets_in,
+    wait_until,
+    write_workflow,
+)
 
 # How fast a machine draws examples is no property of ours.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-TEST_LOGS = Path(__file__).parent.parent / "test-logs"
-# Tests in these directories start processes.
+# Tests in these directories start processes; those of tests/hosts on hosts of their own.
 WITH_PROCESSES = {"beside", "integration", "faults", "slurm"}
-_failed = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
     if report.when in ("setup", "call") and report.failed:
-        item.stash[_failed] = True
+        item.stash[FAILED] = True
     return report
 
 
@@ -67,13 +72,13 @@ def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         sockets = sockets_in(private, tmp_path)
         directories = list(private.glob("motoko-*/*"))
         if left or sockets or directories:
-            _keep_logs(request.node.nodeid, tmp_path)
+            keep_logs(request.node.nodeid, tmp_path)
             pytest.fail(
                 f"left behind: processes {left}, sockets {sockets}, directories {directories}"
             )
     finally:
-        if request.node.stash.get(_failed, False):
-            _keep_logs(request.node.nodeid, tmp_path)
+        if request.node.stash.get(FAILED, False):
+            keep_logs(request.node.nodeid, tmp_path)
         shutil.rmtree(private, ignore_errors=True)
 
 
@@ -87,13 +92,6 @@ def _wait_for_end(place: Path) -> list[str]:
             identity.signal(signal.SIGKILL)
         return [command for _, command in left]
     return []
-
-
-def _keep_logs(test: str, place: Path) -> None:
-    target = TEST_LOGS / re.sub(r"[^\w.-]+", "-", test)
-    for logs in place.rglob(".wf/log"):
-        name = str(logs.parent.parent.relative_to(place)).replace("/", "-")
-        shutil.copytree(logs, target / name, dirs_exist_ok=True)
 
 
 @pytest.fixture

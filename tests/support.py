@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,11 +18,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
+import pytest
+
 from motoko.config import load
 from motoko.host.identity import Identity
 from motoko.layout import locate
 
 T = TypeVar("T")
+TEST_LOGS = Path(__file__).parent.parent / "test-logs"
+# Of a test: that it has failed, or its setup has.
+FAILED = pytest.StashKey[bool]()
 POLL_S = 0.02
 
 DO_IT = """\
@@ -210,6 +216,14 @@ def processes_in(place: Path) -> Iterator[tuple[Identity, str]]:
 def sockets_in(*places: Path) -> list[Path]:
     """The socket files below some directories."""
     return [path for place in places for path in place.rglob("*") if path.is_socket()]
+
+
+def keep_logs(test: str, place: Path) -> None:
+    """Keep the logs of a test's workflows, which are below a directory, in ``test-logs``."""
+    target = TEST_LOGS / re.sub(r"[^\w.-]+", "-", test)
+    for logs in place.rglob(".wf/log"):
+        name = str(logs.parent.parent.relative_to(place)).replace("/", "-")
+        shutil.copytree(logs, target / name, dirs_exist_ok=True)
 
 
 def supervised(place: Path, flow: Flow, *options: str) -> Iterator[Flow]:
