@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from motoko.config import WorkflowConfig
-from motoko.control import daemon_records, supervisor_lock
+from motoko.control import client, daemon_records, supervisor_lock
 from motoko.operations import starting
 from motoko.operations.joining import Joined, join
 
@@ -25,7 +25,7 @@ def supervise_or_join(
     on another host, and what ``supervise`` and ``join`` raise.
     """
     starting.let_moved_end(config, print)
-    if not daemon_records.is_running(config):
+    if not client.is_supervised(config):
         from motoko.supervisor.listeners import Terminal
         from motoko.supervisor.supervising import supervise
 
@@ -40,7 +40,7 @@ def supervise_or_join(
             )
             return
         except supervisor_lock.AlreadySupervised:
-            if daemon_records.supervisor_elsewhere(config):
+            if daemon_records.supervisor_elsewhere(config) and not client.is_supervised(config):
                 raise
             # Somebody else was faster.
     join(config, show, launchers=launchers, slots=slots, generator=generator)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
+import time
 from collections.abc import Mapping, Sequence
 
 from motoko.config.daemon_kinds import LAUNCHER
 from motoko.control.launcher_pauses import (
+    SILENT_S,
     Pause,
     PauseSignals,
     read_pauses,
@@ -31,9 +34,11 @@ class Pausing:
         self._members = members
         self._signals = PauseSignals()
         self._pauses: Sequence[Pause] = read_pauses(runtime)
+        self._renewed = {pause.holder: time.monotonic() for pause in self._pauses}
 
     def pause(self, holder: ProcessInfo, studies: list[str] | None) -> LaunchersPaused:
-        """Pause launchers as long as the holder lives."""
+        """Pause launchers as long as the holder lives; one of another host asks again for that."""
+        self._renewed[holder] = time.monotonic()
         return self._keep(with_pause(self._pauses, Pause(holder, studies)))
 
     def resume(self, holder: ProcessInfo) -> LaunchersPaused:
@@ -48,9 +53,14 @@ class Pausing:
         """A daemon has said how it is: is a launcher paused or not, as is wanted?"""
         if member.spec.kind != LAUNCHER:
             return
-        if self._pauses and not all(pause.holds for pause in self._pauses):
-            self._keep([pause for pause in self._pauses if pause.holds])
+        if self._pauses and not all(map(self._holds, self._pauses)):
+            self._keep([pause for pause in self._pauses if self._holds(pause)])
         self._tell(member)
+
+    def _holds(self, pause: Pause) -> bool:
+        since = self._renewed.get(pause.holder, -math.inf)
+        is_silent = pause.is_elsewhere and time.monotonic() > since + SILENT_S
+        return pause.holds and not is_silent
 
     def _keep(self, pauses: Sequence[Pause]) -> LaunchersPaused:
         if pauses != self._pauses:

@@ -1,18 +1,24 @@
 """Whether a workflow's directory is still where it was, and with it the supervisor's lock.
 
 Whoever moves or deletes the directory takes everything from under the supervisor: its daemons work
-by paths. It ends then, and so do they. Runs of a directory that was moved go on, for the next.
+by paths. It ends then, and so do they. Runs of a directory that was moved go on, for the next. It
+also ends if another host has taken the workflow over, as from one that was frozen or cut off.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from motoko.control.daemon_records import SUPERVISOR
+from motoko.control.daemon_records import SUPERVISOR, recorded_identity
+from motoko.control.heartbeat import Heartbeat
+from motoko.host.clock import HEARTBEAT_S
 from motoko.host.directories import DirectoryIdentity
+from motoko.host.identity import Identity
 from motoko.layout import Runtime
 
 LOOK_S = 1.0
@@ -26,11 +32,13 @@ class Lost:
         why: in words.
         is_deleted: whether nobody can have it any more.
         now_at: where it is now, if it was moved.
+        hint: what to do, if anything.
     """
 
     why: str
     is_deleted: bool
     now_at: Path | None = None
+    hint: str = ""
 
 
 class Place:
@@ -39,6 +47,10 @@ class Place:
     def __init__(self, runtime: Runtime) -> None:
         self.identity = DirectoryIdentity.of(runtime.directory)
         self._path = runtime.directory
+        self._runtime = runtime
+        self._me = Identity.mine()
+        self._heartbeat = Heartbeat(runtime)
+        self._beats_at = -math.inf
         self._lock = runtime.lock(SUPERVISOR)
         self._lock_file = self._lock.stat()
         self._directory = os.open(runtime.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -63,7 +75,27 @@ class Place:
             same = False
         except OSError:
             return None
-        return None if same else Lost(f"{self._lock} was removed", is_deleted=False)
+        if not same:
+            return Lost(f"{self._lock} was removed", is_deleted=False)
+        try:
+            return self._taken_over()
+        except OSError:
+            return None
+
+    def _taken_over(self) -> Lost | None:
+        """Now and then, have other hosts see that it is looked after; whether one does that now."""
+        if time.monotonic() < self._beats_at:
+            return None
+        by = recorded_identity(self._runtime, self._runtime.record(SUPERVISOR))
+        if by is not None and by != self._me:
+            return Lost(
+                f"{by.host} has taken the workflow over (pid {by.pid})",
+                is_deleted=False,
+                hint=f"it is supervised on {by.host} now; runs that were started here go on",
+            )
+        self._beats_at = time.monotonic() + HEARTBEAT_S - LOOK_S / 2
+        self._heartbeat.beat()
+        return None
 
     def _gone(self) -> Lost:
         if os.fstat(self._directory).st_nlink == 0:

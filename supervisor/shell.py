@@ -236,4 +236,5 @@ class Supervisor:
             word = DaemonStatus(SUPERVISOR, self._identity.pid, "stopping", self._stopped_by)
             self._publisher.send(word)
         await self._crew.stop_all(settings.leave_order if leave else settings.stop_order)
-        self._crew.pausing.end()
+        if lost is None:
+            self._crew.pausing.end()

@@ -9,6 +9,7 @@ from functools import partial
 
 from motoko.config import WorkflowConfig, snapshot
 from motoko.control.daemon_records import SUPERVISOR, record_text, remove_leftovers, remove_sockets
+from motoko.control.heartbeat import Heartbeat
 from motoko.control.runtime_directories import keep_for, prepare, unwritable
 from motoko.control.supervisor_lock import supervisor_lock
 from motoko.errors import MotokoError
@@ -19,9 +20,11 @@ from motoko.host.log_files import LogFile, log_to
 from motoko.host.process_limits import check_threads, raise_soft_limits
 from motoko.layout import Runtime
 from motoko.operations.starting import check_startable
+from motoko.runs.boots import note_boot
 from motoko.supervisor import daemon_specs
 from motoko.supervisor.listeners import Listener
 from motoko.supervisor.making_way import make_way
+from motoko.supervisor.other_host import forget_other_host
 from motoko.supervisor.place import Lost, Place
 from motoko.supervisor.shell import Supervisor
 
@@ -56,7 +59,7 @@ def supervise(
     """
     raise_soft_limits()
     check_threads(THREADS)
-    check_startable(config, launchers, generator)
+    check_startable(config, launchers, generator, takeover=takeover, watching=True)
     runtime = prepare(config, listener.line)
     with supervisor_lock(runtime):
         settings = config.supervision
@@ -65,6 +68,8 @@ def supervise(
                 LogFile(runtime.log(SUPERVISOR), settings.log_size, settings.log_files), SUPERVISOR
             )
             make_way(config, takeover, partial(_say, listener))
+            forget_other_host(config, runtime, partial(_say, listener))
+            note_boot(config.directory, new=True)
             write_atomically(runtime.record(SUPERVISOR), record_text(runtime, name=SUPERVISOR))
             _keep_snapshot(config, runtime)
         except OSError as error:
@@ -98,10 +103,12 @@ def supervise(
                 f"the supervisor has stopped: {lost.why}",
                 hint=""
                 if lost.is_deleted
-                else "its runs go on: `motoko supervise` where it is now takes them over",
+                else lost.hint
+                or "its runs go on: `motoko supervise` where it is now takes them over",
             )
         remove_leftovers(config, runtime)
         runtime.snapshot.unlink(missing_ok=True)
+        Heartbeat(runtime).end()
         logging.info("stopped")
 
 

@@ -17,7 +17,7 @@ from motoko.api.reactions import Reactions, round_of
 from motoko.api.selection import TICK_S
 from motoko.api.task_manager import TaskManager
 from motoko.bus.waiters import Interest
-from motoko.control import daemon_records
+from motoko.control import client
 from motoko.control.registration import registered
 from motoko.errors import ConfigError, WorkflowStopped
 
@@ -169,7 +169,7 @@ class Execution:
 
     async def _watch_for_stop(self) -> None:
         """Raise ``WorkflowStopped`` at once, even if nothing of Motoko's is awaited just now."""
-        if not daemon_records.is_running(self._engine.definition):
+        if not client.is_supervised(self._engine.definition):
             return  # one is started when it is needed; what is awaited then is told of its end
         dispatcher = await self._engine.attached()
         with dispatcher.waiting(Interest()) as waiter:

@@ -9,6 +9,7 @@ import sys
 from motoko.config import WorkflowConfig
 from motoko.config.daemon_kinds import LAUNCHER
 from motoko.control import client, daemon_records
+from motoko.control.bridging import reached
 from motoko.errors import NoSupervisor
 from motoko.layout import Runtime, locate
 from motoko.operations import starting
@@ -29,9 +30,9 @@ def served(config: WorkflowConfig, *, starts_supervisor: bool = True) -> Runtime
         config: the workflow.
         starts_supervisor: otherwise a place that is known is taken for served.
     """
-    runtime = locate(config)
     if not any(study.is_local for study in config.studies.values()):
-        return runtime
+        return locate(config)
+    runtime = reached(config) if client.is_supervised(config) else locate(config)
     if os.environ.get(RUN_ID_VARIABLE):
         if runtime is None:
             raise NoSupervisor(
@@ -42,7 +43,7 @@ def served(config: WorkflowConfig, *, starts_supervisor: bool = True) -> Runtime
     if not starts_supervisor and runtime is not None:
         return runtime
     daemon_records.refuse_guests(config)
-    if not daemon_records.is_running(config):
+    if not client.is_supervised(config):
         starting.check_startable(config, launchers=False)
         print(
             f"motoko: no supervisor runs for {config.path}: starting one "
@@ -50,7 +51,7 @@ def served(config: WorkflowConfig, *, starts_supervisor: bool = True) -> Runtime
             file=sys.stderr,
         )
         starting.start_detached(config.path, launchers=False)
-    return locate(config)
+    return reached(config)
 
 
 def warn_without_launchers(config: WorkflowConfig) -> bool:

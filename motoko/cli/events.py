@@ -17,9 +17,9 @@ from motoko.cli.selecting import chosen, study_option
 from motoko.cli.texts import TEXT, WORKFLOW_PATH
 from motoko.config import WorkflowConfig, load
 from motoko.config.daemon_kinds import BUS
-from motoko.control import daemon_records, supervisor_lock
+from motoko.control import client, daemon_records
+from motoko.control.bridging import reached
 from motoko.errors import ConfigError, NoSupervisor
-from motoko.layout import locate
 
 _TID = re.compile("[0-9a-fA-F]{16}")
 
@@ -76,9 +76,8 @@ async def _follow(
     from motoko.bus.waiters import Interest
 
     daemon_records.refuse_guests(config)
-    runtime = locate(config)
-    if runtime is None or not any(d.kind == BUS for d in daemon_records.living_daemons(runtime)):
-        supervisor_lock.refuse_elsewhere(config)
+    runtime = reached(config)
+    if runtime is None or BUS not in client.daemons_at_work(config):
         raise NoSupervisor(f"no bus runs for {config.path}", hint="run `motoko supervise`")
     past = {} if after is None else dict.fromkeys(studies, after)
     dispatcher = Dispatcher(runtime, studies, lambda study: None, after=past)

@@ -130,7 +130,7 @@ def _stop(config: WorkflowConfig, study: StudyConfig | None, verbose: bool) -> b
     detail = click.echo if verbose else stopping.ignore
     if study is not None:
         return stopping.stop_study(config, study.name, click.echo, detail)
-    if not daemon_records.is_running(config) and not daemon_records.living_daemons(
+    if not client.is_supervised(config) and not daemon_records.living_daemons(
         daemon_records.records(config)
     ):
         supervisor_lock.refuse_elsewhere(config)

@@ -39,6 +39,11 @@ from motoko.config import load
     is_flag=True,
     help="Not failed runs, but finished ones that were made with other files than there are now.",
 )
+@click.option(
+    "--lost",
+    is_flag=True,
+    help="Not failed runs, but those that were started on another host, which is gone for good.",
+)
 @yes_option()
 def command(
     runs: tuple[str, ...],
@@ -51,6 +56,7 @@ def command(
     slurm_options: tuple[str, ...],
     same_files: bool,
     changed: bool,
+    lost: bool,
     yes: bool,
 ) -> None:
     """Have failed runs executed again, once you have mended what made them fail.
@@ -67,6 +73,10 @@ def command(
     With --changed, finished runs are meant that were made with another doIt.py or other config
     files than there are now: they are reset, as by `motoko clean`, and executed again.
 
+    With --lost, runs are meant that were started on a host from which `motoko supervise --takeover`
+    has taken the workflow over, and of whose end nobody knows. They wait until that host is up again
+    and says so; this says that it will not be: they are interrupted, and executed again here.
+
     Name the runs as `motoko info` does, or choose the failed ones by --bd_study or --constraints.
     If none is chosen, all that have failed are meant; that is asked, or refused without a terminal,
     unless --yes is given.
@@ -79,11 +89,16 @@ def command(
       motoko retry --constraints "run_name = first"
       motoko retry --timeout 4h --slurm-option mem=8G mult.3
       motoko retry --changed --bd_study mult
+      motoko retry --lost --bd_study mult
     """
     from motoko.cli.render.run_changes import show_cleaned, show_retried
     from motoko.operations.cleaning import clean_runs
     from motoko.operations.retrying import has_launcher, retry_runs
 
+    if lost and changed:
+        raise click.UsageError("--lost and --changed mean different runs: choose one")
+    if lost and (same_files or timeout or retries or nproc or environment or slurm_options):
+        raise click.UsageError("--lost gives runs up: only options that choose them go with it")
     if changed and (same_files or timeout or retries or nproc or environment or slurm_options):
         raise click.UsageError("--changed resets runs: only options that choose them go with it")
     config = load()
@@ -91,6 +106,15 @@ def command(
         concern = Concern("reset and executed again, where their files have changed", ("finished",))
         choice = choice_of(config, runs, bd_study, constraints, concern, yes=yes)
         show_cleaned(clean_runs(config, choice, outdated=True), False)
+        return
+    if lost:
+        from motoko.cli.render.run_changes import show_lost
+        from motoko.operations.lost_runs import declare_lost
+
+        concern = Concern("given up where their host is gone, and executed again", ("running",))
+        choice = choice_of(config, runs, bd_study, constraints, concern, yes=yes)
+        if not show_lost(declare_lost(config, choice)):
+            click.echo("no run is lost")
         return
     given = {
         "timeout": timeout,

@@ -24,7 +24,7 @@ from motoko.cli.render.errors_shown import tell_any
 from motoko.cli.terminal_log import log_to_terminal
 from motoko.cli.texts import EMPTY
 from motoko.config import WorkflowConfig, load
-from motoko.control import daemon_records
+from motoko.control import client, daemon_records
 from motoko.control.registration import refuse_held
 from motoko.errors import MotokoError, WorkflowStopped, expected_errors
 from motoko.host.identity import Identity
@@ -66,7 +66,7 @@ def command(context: click.Context) -> None:
     _create_missing(config)
     starting.let_moved_end(config, lambda line: click.echo(line, err=True))
     before = daemon_records.supervisor_identity(config)
-    started = before is None
+    started = not client.is_supervised(config)
     # Told to end, end what was started as well. (`nohup` has SIGHUP ignored.)
     signal.signal(signal.SIGTERM, _leave)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

@@ -10,7 +10,7 @@ from motoko.batch.registry import available
 from motoko.cli.render import joined_supervisor
 from motoko.cli.texts import TEXT, WORKFLOW_PATH
 from motoko.config import load
-from motoko.control import daemon_records
+from motoko.control import client, daemon_records
 from motoko.operations import starting
 from motoko.operations.file_warnings import file_warnings
 from motoko.operations.generator_check import check_generators
@@ -59,7 +59,7 @@ def command(
     launchers = not no_launchers
     daemon_records.refuse_guests(config)
     starting.let_moved_end(config, click.echo)
-    if detach and not daemon_records.is_running(config):
+    if detach and not client.is_supervised(config):
         starting.start_detached(
             config.path,
             launchers=launchers,

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from motoko.config import WorkflowConfig
+from motoko.control import daemon_records
+from motoko.control.other_hosts import NoWay, connect_control
 from motoko.control.protocol import (
     WATCH_SILENCE_S,
     AnswerT,
@@ -21,13 +23,14 @@ from motoko.control.protocol import (
     decoded_answer,
 )
 from motoko.host.directories import DirectoryIdentity
-from motoko.layout import Runtime, locate
+from motoko.layout import Runtime
 
 ANSWER_S = 5.0
 # Where there is nobody to watch, and with a supervisor that only knows how to be asked.
 POLL_S = 0.05
 # One that is watched and says nothing for so long is frozen.
 SILENCE_S = 5 * WATCH_SILENCE_S
+_NO_ANSWER = (OSError, ValueError, OtherWorkflow, NoWay)
 
 
 def ask(runtime: Runtime, request: Request[AnswerT], timeout: float = ANSWER_S) -> AnswerT | None:
@@ -40,15 +43,29 @@ def ask(runtime: Runtime, request: Request[AnswerT], timeout: float = ANSWER_S) 
         with _connection(runtime, request, timeout) as connection:
             for line in _lines(connection, timeout):
                 return decoded_answer(line, request)
-    except (OSError, ValueError, OtherWorkflow):  # none there, frozen, in the middle of ending
+    except _NO_ANSWER:  # none there, frozen, in the middle of ending
         pass
     return None
 
 
 def supervisor_status(config: WorkflowConfig, timeout: float = ANSWER_S) -> Status | None:
     """What the workflow's supervisor says of itself and its daemons; ``None`` without answer."""
-    runtime = locate(config)
-    return None if runtime is None else ask(runtime, StatusRequest(), timeout)
+    return ask(daemon_records.records(config), StatusRequest(), timeout)
+
+
+def is_supervised(config: WorkflowConfig) -> bool:
+    """Whether the workflow has a supervisor that can be worked with: here, or elsewhere."""
+    if daemon_records.supervisor_elsewhere(config) is None:
+        return daemon_records.supervisor_identity(config) is not None
+    return supervisor_status(config) is not None
+
+
+def daemons_at_work(config: WorkflowConfig) -> set[str]:
+    """The names of the daemons that live: here, or on the other host whose supervisor answers."""
+    if daemon_records.supervisor_elsewhere(config) is None:
+        return {d.name for d in daemon_records.living_daemons(daemon_records.records(config))}
+    status = supervisor_status(config)
+    return {daemon.name for daemon in status.daemons if daemon.pid} if status else set()
 
 
 def statuses(config: WorkflowConfig, deadline: float | None = None) -> Iterator[Status | None]:
@@ -60,15 +77,15 @@ def statuses(config: WorkflowConfig, deadline: float | None = None) -> Iterator[
     can_be_watched = True
     while True:
         answered = False
-        runtime = locate(config)
-        if runtime is not None and can_be_watched:
+        runtime = daemon_records.records(config)
+        if can_be_watched:
             try:
                 for status in watch(runtime, deadline):
                     answered = True
                     yield status
             except Refused:  # a version before this one
                 can_be_watched = False
-        if runtime is not None and not can_be_watched:
+        if not can_be_watched:
             answered = True
             yield ask(runtime, StatusRequest())
         if not answered:
@@ -92,7 +109,7 @@ def watch(runtime: Runtime, deadline: float | None = None) -> Iterator[Status]:
         with _connection(runtime, request, SILENCE_S) as connection:
             for line in _lines(connection, SILENCE_S, deadline):
                 yield decoded_answer(line, request)
-    except (OSError, ValueError, OtherWorkflow):
+    except _NO_ANSWER:
         return
 
 
@@ -101,11 +118,24 @@ def _connection(
     runtime: Runtime, request: Request[AnswerT], timeout: float
 ) -> Iterator[socket.socket]:
     """A connection to the supervisor, which was asked something."""
-    with socket.socket(socket.AF_UNIX) as connection:
+    with _opened(runtime, timeout) as connection:
         connection.settimeout(timeout)
-        connection.connect(str(runtime.control))
         connection.sendall(addressed(request, DirectoryIdentity.of(runtime.directory)))
         yield connection
+
+
+def _opened(runtime: Runtime, timeout: float) -> socket.socket:
+    """A connection to the control socket: here, or on the host where the supervisor is."""
+    if daemon_records.is_elsewhere(runtime):
+        return connect_control(runtime.directory, timeout)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(str(runtime.control))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _lines(

@@ -112,15 +112,16 @@ def supervisor_identity(config: WorkflowConfig) -> Identity | None:
     return identity if identity is not None and identity.alive else None
 
 
-def is_running(config: WorkflowConfig) -> bool:
-    """Whether a supervisor of the workflow lives on this host."""
-    return supervisor_identity(config) is not None
-
-
 def supervisor_elsewhere(config: WorkflowConfig) -> Identity | None:
     """The supervisor that the records name, if it is one of another host. It may be dead."""
     identity = _supervisor(records(config))
     return identity if identity is not None and identity.is_elsewhere else None
+
+
+def is_elsewhere(runtime: Runtime) -> bool:
+    """Whether the supervisor that the records name is one of another host."""
+    identity = _supervisor(runtime)
+    return identity is not None and identity.is_elsewhere
 
 
 def _supervisor(runtime: Runtime) -> Identity | None:
@@ -130,7 +131,7 @@ def _supervisor(runtime: Runtime) -> Identity | None:
 def refuse_guests(config: WorkflowConfig) -> None:
     """Raise ``MotokoError`` if another account supervises the workflow: its daemons obey that."""
     account = other_account(config.directory)
-    if account is not None and (is_running(config) or living_daemons(records(config))):
+    if account is not None and (supervisor_identity(config) or living_daemons(records(config))):
         raise MotokoError(
             f"{config.directory} is supervised by {account}, and this account "
             f"({name_of(os.getuid())}) may only look at it: ps, info, explain, logs",

@@ -1,7 +1,8 @@
 """Launchers that are to start nothing more: whose, and for which processes' sake.
 
 Kept in ``.wf/paused.json``, for launchers and supervisors that come after. A pause ends with the
-process that has asked for it, so none is left over by one that was killed.
+process that has asked for it, so none is left over by one that was killed. Whether one of another
+host lives cannot be seen: it asks again every few seconds, or is taken for gone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from motoko.control.protocol import ProcessInfo
 from motoko.host.files import write_atomically
 from motoko.host.identity import Identity
 from motoko.layout import Runtime
+
+# A holder of another host asks again after so many seconds, and is gone after so many of silence.
+RENEWED_S = 5.0
+SILENT_S = 30.0
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -30,8 +35,17 @@ class Pause(msgspec.Struct, frozen=True):
 
     @property
     def holds(self) -> bool:
-        """Whether its holder lives."""
-        return Identity(**msgspec.structs.asdict(self.holder)).alive
+        """Whether its holder lives, or may live: one of another host does until it is removed."""
+        return self.is_elsewhere or self._identity.alive
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether its holder is of another host."""
+        return self._identity.is_elsewhere
+
+    @property
+    def _identity(self) -> Identity:
+        return Identity(**msgspec.structs.asdict(self.holder))
 
     def concerns(self, study: str) -> bool:
         """Whether the launcher of a study is meant."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from motoko.control.daemon_records import living_orchestrators, record_text
+from motoko.control import client
+from motoko.control.daemon_records import living_orchestrators, record_text, recorded_identity
+from motoko.control.protocol import StatusRequest
 from motoko.errors import OrchestratorRunning
 from motoko.host.files import kept_file, read_json
 from motoko.host.locks import locked_if_free
@@ -21,10 +24,20 @@ def registered(runtime: Runtime, run_name: str) -> Iterator[None]:
     """
     record = runtime.wf / "orchestrators" / f"{file_name(run_name)}.json"
     with locked_if_free(runtime.lock(f"run_name:{run_name}")) as is_ours:
-        if not is_ours:
+        if not is_ours or _is_heard_of(runtime, record):
             raise held(run_name, read_json(record) or {})
         with kept_file(record, record_text(runtime, run_name=run_name)):
             yield
+
+
+def _is_heard_of(runtime: Runtime, record: Path) -> bool:
+    """Whether the one that is recorded lives on another host, whose locks are not seen here."""
+    who = recorded_identity(runtime, record)
+    if who is None or not who.is_elsewhere:
+        return False
+    status = client.ask(runtime, StatusRequest())
+    heard = {(info.host, info.pid) for info in status.orchestrators} if status else set()
+    return (who.host, who.pid) in heard
 
 
 def refuse_held(runtime: Runtime, run_name: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.daemon_kinds import ZEO, daemon_of
 from motoko.control import client, daemon_records, supervisor_lock
+from motoko.control.bridging import reached
 from motoko.errors import NotCreated
 from motoko.layout import locate, other_account
 from motoko.store.base import StudyBase, connect, open_file
@@ -29,7 +30,7 @@ def opened(
             base = open_file(study, read_only=True)  # its server is not for us
         else:
             daemon_records.refuse_guests(config)
-            base = connect(study, locate(config))
+            base = connect(study, reached(config))
     elif not study.is_local:
         base = connect(study, locate(config))
     else:
@@ -45,12 +46,9 @@ def opened(
 def is_served(config: WorkflowConfig, study: StudyConfig) -> bool:
     """Whether a local study has a ZEO server, or will have one again in a moment."""
     name = daemon_of(ZEO, study.name)
-    if any(
-        daemon.name == name
-        for daemon in daemon_records.living_daemons(daemon_records.records(config))
-    ):
+    if name in client.daemons_at_work(config):
         return True
-    if not daemon_records.is_running(config):
+    if not client.is_supervised(config):
         return False
     status = client.supervisor_status(config)
     server = status.daemon(name) if status else None

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 
 from motoko.config import WorkflowConfig
-from motoko.control.daemon_records import (
-    SUPERVISOR,
-    recorded_identity,
-    records,
-    supervisor_elsewhere,
-)
+from motoko.control.daemon_records import SUPERVISOR, recorded_identity
 from motoko.control.runtime_directories import unwritable
-from motoko.errors import MotokoError
-from motoko.host.locks import locked_if_free, try_lock
+from motoko.control.signs_of_life import Life, Signs, signs
+from motoko.errors import MotokoError, NoSupervisor
+from motoko.host.locks import locked_if_free
 from motoko.layout import Runtime
 
 LOCK_PATIENCE_S = 2.0
@@ -25,6 +20,10 @@ POLL_S = 0.05
 
 class AlreadySupervised(MotokoError):
     """Another process is the workflow's supervisor."""
+
+
+class SupervisorLost(NoSupervisor):
+    """The workflow's supervisor is of another host, and does not live any more."""
 
 
 @contextlib.contextmanager
@@ -57,16 +56,47 @@ def _lock_if_free(runtime: Runtime) -> Iterator[bool]:
 
 
 def refuse_elsewhere(config: WorkflowConfig) -> None:
-    """Raise ``AlreadySupervised`` if a supervisor on another host holds the lock."""
-    elsewhere = supervisor_elsewhere(config)
-    if elsewhere is None:
-        return
-    # Only its lock tells whether it lives, and only where all hosts share locks.
-    with contextlib.suppress(FileNotFoundError):
-        descriptor = try_lock(records(config).lock(SUPERVISOR), create=False)
-        if descriptor is None:
-            raise AlreadySupervised(
-                f"{config.directory} is supervised on {elsewhere.host} (pid {elsewhere.pid})",
-                hint=f"work there, or stop it: ssh {elsewhere.host} motoko kill {config.directory}",
+    """Raise if the workflow was last supervised on another host, and was not stopped since.
+
+    ``AlreadySupervised`` says who supervises it, and what is missing to reach him if he cannot be;
+    ``SupervisorLost`` that he does not live any more, as far as that can be known at once.
+    """
+    seen = signs(config)
+    if seen is not None:
+        raise supervised_elsewhere(config, seen)
+
+
+def supervised_elsewhere(config: WorkflowConfig, seen: Signs) -> MotokoError:
+    """What keeps a workflow from being worked with here, and what to do."""
+    place, host = config.directory, seen.supervisor.host
+    match seen.life:
+        case Life.SUPERVISED if seen.answers:
+            return AlreadySupervised(
+                f"{place} is supervised on {seen.who}",
+                hint=f"work with it from here, or stop it first: motoko kill {place}",
             )
-        os.close(descriptor)
+        case Life.SUPERVISED:
+            way = seen.no_way or "it does not answer"
+            return AlreadySupervised(
+                f"{place} is supervised on {seen.who}, which cannot be reached from here: {way}",
+                hint=f"{_hint(seen)}work there, or stop it: ssh {host} motoko kill {place}",
+            )
+        case Life.LEFT:
+            left = ", ".join(seen.locked) or "its gate"
+            return SupervisorLost(
+                f"the supervisor of {place} on {seen.who} does not live any more, but others "
+                f"there do: {left}",
+                hint=f"`motoko supervise` there looks after them again, `motoko kill` ends them: "
+                f"ssh {host}",
+            )
+    why = "its host was started again" if seen.has_rebooted else f"its lock is free; {seen.no_way}"
+    return SupervisorLost(
+        f"the supervisor of {place} on {seen.who} does not live any more, as far as can be known "
+        f"from here: {why}",
+        hint=f"`motoko supervise` on {host} goes on there, `motoko supervise --takeover` here",
+    )
+
+
+def _hint(seen: Signs) -> str:
+    hint = seen.no_way.hint if seen.no_way else None
+    return f"{hint}; or " if hint else ""

@@ -49,7 +49,7 @@ def _add_one(
     announce: starting.Announce,
 ) -> None:
     deadline = time.monotonic() + config.supervision.started_s
-    if not daemon_records.is_running(config):
+    if not client.is_supervised(config):
         starting.start_detached(config.path, launchers=False, announce=announce)
     starting.wait_for_answer(config, deadline)
     reconfiguring.take_over(config)

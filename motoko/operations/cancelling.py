@@ -20,7 +20,7 @@ from motoko.bus.waiters import Interest, Waiter
 from motoko.config import WorkflowConfig
 from motoko.config.daemon_kinds import LAUNCHER, daemon_of
 from motoko.config.policy import Policy
-from motoko.control import daemon_records
+from motoko.control import client
 from motoko.errors import MotokoError, NoSupervisor
 from motoko.layout import Runtime, locate
 from motoko.operations.job_ending import end_jobs
@@ -275,10 +275,7 @@ async def until_ended(
         while True:
             again = time.monotonic() - told_at >= TELL_AGAIN_S
             told_at = time.monotonic() if again else told_at
-            living = {
-                daemon.name
-                for daemon in daemon_records.living_daemons(daemon_records.records(config))
-            }
+            living = client.daemons_at_work(config)
             for cancellation in cancellations:
                 if cancellation.left:
                     cancellation.look(again=again)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.daemon_kinds import ZEO, daemon_of
-from motoko.control import daemon_records
+from motoko.control import client
 from motoko.errors import NoSupervisor
 from motoko.host.programs import program
 
@@ -47,8 +47,7 @@ def _require_server(config: WorkflowConfig, study: StudyConfig) -> None:
     # canYouDigIt itself would start a server of its own if it finds none.
     if not study.is_local:
         return
-    living = daemon_records.living_daemons(daemon_records.records(config))
-    if daemon_of(ZEO, study.name) not in [daemon.name for daemon in living]:
+    if daemon_of(ZEO, study.name) not in client.daemons_at_work(config):
         raise NoSupervisor(
             f"study {study.name} is not served, and canYouDigIt needs its server",
             hint=f"run `motoko supervise --detach`, or plain `motoko info` (in {config.directory})",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import socket
 import time
 from collections.abc import Callable
 
 from motoko.config import WorkflowConfig
 from motoko.config.daemon_kinds import LAUNCHER
-from motoko.control import client, daemon_records
+from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.launcher_pauses import (
+    RENEWED_S,
     Pause,
     PauseSignals,
     read_pauses,
@@ -43,12 +46,13 @@ class LauncherPause:
         self._runtime = daemon_records.records(config)
         self._signals = PauseSignals()
         self._asked: int | None = None  # the pid of the supervisor that knows of it
+        self._ask_again_at = math.inf  # one of another host does not see us live
         self._by_ourselves = False  # the supervisor is of a version that cannot do it
 
     def hold(self, status: Status) -> bool:
         """Ask for it, unless that was done; whether it has come to pass."""
         studies = None if self._study is None else [self._study]
-        if self._asked != status.supervisor.pid:
+        if self._asked != status.supervisor.pid or time.monotonic() >= self._ask_again_at:
             try:
                 client.ask(self._runtime, PauseLaunchersRequest(this_process(), studies), ANSWER_S)
             except Refused:
@@ -58,6 +62,8 @@ class LauncherPause:
                 pause = Pause(this_process(), studies)
                 write_pauses(self._runtime, with_pause(read_pauses(self._runtime), pause))
             self._asked = status.supervisor.pid
+            if status.supervisor.host != socket.gethostname():
+                self._ask_again_at = time.monotonic() + RENEWED_S
         return self._is_so(status, wanted=True)
 
     def release(self) -> bool:
@@ -118,6 +124,7 @@ def let_runs_end(
     try:
         for status in client.statuses(config):
             if status is None:
+                supervisor_lock.refuse_elsewhere(config)
                 if daemon_records.living_daemons(daemon_records.records(config)):
                     raise MotokoError(
                         "no supervisor answers: what runs is not known",

@@ -42,7 +42,7 @@ def take_over(config: WorkflowConfig) -> TakenOver:
     """
     runtime = daemon_records.records(config)
     taken = snapshot.read(runtime.snapshot, config.path)
-    if taken is None or not daemon_records.is_running(config):
+    if taken is None or not client.is_supervised(config):
         return TakenOver()
     new = changes(taken.config, config)
     if refused := [change for change in new if change.reaches_supervisor]:

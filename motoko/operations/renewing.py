@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from motoko.config import WorkflowConfig, daemon_kinds
-from motoko.control import daemon_records
+from motoko.control import client
 from motoko.operations import daemon_switches, reconfiguring, starting
 
 
@@ -19,7 +19,7 @@ def renew_launchers(
     what was changed and is followed now, or why that cannot be. Raises ``MotokoError`` if a
     launcher does not come back.
     """
-    if not daemon_records.is_running(config):
+    if not client.is_supervised(config):
         return
     taken = reconfiguring.take_over(config)
     if taken.refusal:

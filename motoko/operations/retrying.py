@@ -10,9 +10,9 @@ from typing import Any
 
 from motoko.batch import registry
 from motoko.config import StudyConfig, WorkflowConfig
-from motoko.config.daemon_kinds import LAUNCHER
+from motoko.config.daemon_kinds import LAUNCHER, kind_of
 from motoko.config.decoding import WrongValue
-from motoko.control import daemon_records
+from motoko.control import client
 from motoko.errors import MotokoError, ParameterError
 from motoko.operations.choosing import END_S, Choice, no_such_run
 from motoko.operations.renewing import renew_launchers
@@ -78,9 +78,8 @@ def retry_runs(
 
 
 def has_launcher(config: WorkflowConfig) -> bool:
-    """Whether a launcher lives on this host."""
-    daemons = daemon_records.living_daemons(daemon_records.records(config))
-    return any(daemon.kind == LAUNCHER for daemon in daemons)
+    """Whether a launcher is at work."""
+    return any(kind_of(name) == LAUNCHER for name in client.daemons_at_work(config))
 
 
 def changed_policy(

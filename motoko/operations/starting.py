@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from motoko.config import WorkflowConfig, daemon_kinds, load
-from motoko.control.client import ask, statuses
+from motoko.control.client import ask, is_supervised, statuses
 from motoko.control.daemon_records import (
     SUPERVISOR,
-    is_running,
     records,
     refuse_guests,
     remove_sockets,
     supervisor_identity,
 )
-from motoko.control.protocol import AddLaunchersRequest, DaemonInfo, Status
+from motoko.control.protocol import AddLaunchersRequest, DaemonInfo, Status, SupervisorInfo
 from motoko.control.runtime_directories import prepare
-from motoko.control.supervisor_lock import refuse_elsewhere, supervisor_lock
+from motoko.control.signs_of_life import Life, signs
+from motoko.control.supervisor_lock import supervised_elsewhere, supervisor_lock
 from motoko.errors import ConfigError, MotokoError, NoSupervisor, NotCreated
 from motoko.host.accounts import own_name
 from motoko.host.identity import check_kernel, gone
@@ -43,9 +43,22 @@ GO_ON = b"g"
 
 
 def check_startable(
-    config: WorkflowConfig, launchers: bool = True, generator: str | None = None
+    config: WorkflowConfig,
+    launchers: bool = True,
+    generator: str | None = None,
+    *,
+    takeover: bool = False,
+    watching: bool = False,
 ) -> None:
-    """Raise what keeps a supervisor from being started here, before anything is changed."""
+    """Raise what keeps a supervisor from being started here, before anything is changed.
+
+    Args:
+        config: the workflow.
+        launchers: whether it is to have some.
+        generator: theirs, in place of motoko.yaml's.
+        takeover: whether to start one also if another host has supervised last, which is dead.
+        watching: whether that is to be made sure, which takes some seconds.
+    """
     if "BLACKDYNAMITE_RUN_ID" in os.environ:
         raise NoSupervisor(
             f"{config.directory} has no supervisor, and a run does not start one",
@@ -56,7 +69,9 @@ def check_startable(
     local = (study.directory for study in config.studies.values() if study.is_local)
     for directory in (config.directory, *local):
         check_locks(directory)
-    refuse_elsewhere(config)
+    seen = signs(config, watching=watching)
+    if seen is not None and not (takeover and seen.life is Life.NONE):
+        raise supervised_elsewhere(config, seen)
     if launchers:
         check_generators(config, generator)
     for study in config.studies.values():
@@ -89,18 +104,18 @@ def start_detached(
 
     Starts one in the background unless one is there; adds the launchers it lacks if they are
     wanted. Daemons that were stopped on purpose are not waited for. With ``takeover`` it ends what
-    BlackDynamite, or motoko 0.1.4, has started for the workflow. ``announce`` gets each line
-    that the new supervisor reports until it is ready. Raises
-    ``MotokoError`` with the end of the log if a daemon cannot be started, ``NotCreated`` or
-    ``ConfigError`` for what is wrong before.
+    BlackDynamite, or motoko 0.1.4, has started for the workflow, and takes it over from another
+    host that is dead. ``announce`` gets each line that the new supervisor reports until it is
+    ready. Raises ``MotokoError`` with the end of the log if a daemon cannot be started,
+    ``NotCreated`` or ``ConfigError`` for what is wrong before.
     """
     config = load(config_path)
     patience = config.supervision.started_s if timeout is None else timeout
     deadline = time.monotonic() + patience
     refuse_guests(config)
     let_moved_end(config, announce or _ignore)
-    if not is_running(config):
-        check_startable(config, launchers, generator)
+    if not is_supervised(config):
+        check_startable(config, launchers, generator, takeover=takeover)
         runtime = prepare(config, announce or _ignore)
         options = [] if launchers else ["--no-launchers"]
         options += [] if slots is None else ["--slots", str(slots)]
@@ -115,7 +130,7 @@ def start_detached(
         ask(records(config), AddLaunchersRequest(slots=slots, generator=generator))
     status = wait_until_ready(config, deadline)
     if announce is not None:
-        announce(f"already running: pid {status.supervisor.pid}")
+        announce(f"already running: {who(status.supervisor)}")
 
 
 def let_moved_end(config: WorkflowConfig, say: Announce) -> None:
@@ -288,6 +303,12 @@ def _no_answer(config: WorkflowConfig) -> MotokoError:
         f"a supervisor of {config.directory} holds its lock but does not answer ({who})",
         hint="`motoko kill` ends it; `kill -9` leaves its daemons to the next supervisor",
     )
+
+
+def who(supervisor: SupervisorInfo) -> str:
+    """A supervisor, in words: its pid, and its host if that is another one."""
+    elsewhere = "" if supervisor.host == socket.gethostname() else f" on {supervisor.host}"
+    return f"pid {supervisor.pid}{elsewhere}"
 
 
 def _ps_hint(config: WorkflowConfig) -> str:

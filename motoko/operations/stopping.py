@@ -26,6 +26,7 @@ from motoko.store.blackdynamite_daemons import ForeignDaemon
 ANSWER_S = 5.0
 # A publisher is heard a moment after it has connected, and nothing tells when.
 ANNOUNCE_S = 0.3
+POLL_S = 0.1
 
 
 def ignore(line: str) -> None:
@@ -44,11 +45,14 @@ def stop(
     Returns when all of them have ended, whether their supervisor lives, is frozen or was killed.
     ``announce`` gets a line for each that was stopped, ``detail`` one for each signal that is sent.
     Whoever waits is told which ``command`` it was, and whose. Raises ``MotokoError`` if something
-    cannot even be killed.
+    cannot even be killed, or if another host supervises and cannot be reached.
     """
     by = f"`{command}` of {name_of(os.getuid())} (pid {os.getpid()} on {socket.gethostname()})"
     daemon_records.refuse_guests(config)
     runtime = daemon_records.records(config)
+    if away := daemon_records.supervisor_elsewhere(config):
+        _stop_elsewhere(config, away, runtime, by, announce)
+        return
     supervisor = daemon_records.supervisor_identity(config)
     daemons = daemon_records.living_daemons(runtime)
     if supervisor is not None:
@@ -76,11 +80,13 @@ def stop_study(
     names = {daemon_of(LAUNCHER, study), daemon_of(ZEO, study)}
     daemon_records.refuse_guests(config)
     runtime = daemon_records.records(config)
-    supervisor = daemon_records.supervisor_identity(config)
+    away = daemon_records.supervisor_elsewhere(config)
+    if away is not None and not client.is_supervised(config):
+        supervisor_lock.refuse_elsewhere(config)
+    supervisor = away or daemon_records.supervisor_identity(config)
     daemons = [d for d in daemon_records.living_daemons(runtime) if d.name in names]
     if supervisor is None:
         if not daemons:
-            supervisor_lock.refuse_elsewhere(config)
             return False
         with supervisor_lock.supervisor_lock(runtime):
             _stop_in_order(config, daemons, announce, detail)
@@ -105,8 +111,32 @@ def stop_study(
                 hint=f"`motoko kill {config.directory}` stops the whole workflow",
             ) from refused
         await_stopped(config, known)
+    if away is not None:
+        announce(f"stopped {', '.join(sorted(known))} (on {away.host})")
     _say_what_has_stopped(daemons, announce)
     return True
+
+
+def _stop_elsewhere(
+    config: WorkflowConfig, supervisor: Identity, runtime: Runtime, by: str, announce: Announce
+) -> None:
+    """Have the supervisor of another host stop everything; it removes its record when it has.
+
+    Raises ``MotokoError`` if that cannot be asked, or it does not end.
+    """
+    if client.ask(runtime, StopRequest(by), ANSWER_S) is None:
+        supervisor_lock.refuse_elsewhere(config)
+        return  # it has ended meanwhile
+    not_wanted(runtime)
+    deadline = time.monotonic() + config.supervision.stopped_s
+    while daemon_records.supervisor_elsewhere(config) == supervisor:
+        if time.monotonic() > deadline:
+            raise MotokoError(
+                f"the supervisor on {supervisor.host} (pid {supervisor.pid}) does not end",
+                hint=f"ssh {supervisor.host} motoko kill {config.directory}",
+            )
+        time.sleep(POLL_S)
+    announce(f"stopped supervisor (pid {supervisor.pid} on {supervisor.host}) and its daemons")
 
 
 def await_stopped(config: WorkflowConfig, names: Sequence[str]) -> None:

@@ -180,7 +180,11 @@ def troubles(facts: Facts) -> Iterator[Cause]:
         return
     if execution.elsewhere:
         text = f"it was started on {execution.elsewhere}, and cannot be seen from here"
-        yield Cause("other-host", text, f"ssh {execution.elsewhere} motoko explain {facts.name}")
+        to_do = f"ssh {execution.elsewhere} motoko explain {facts.name}"
+        if facts.supervisor.host != execution.elsewhere:
+            text += ": it waits for its record, or until that host is up again and says so"
+            to_do += f"; if it is gone for good: motoko retry --lost {facts.name}"
+        yield Cause("other-host", text, to_do)
         return
     if not execution.processes:
         text = "its processes are gone, and nobody has recorded its end yet"

@@ -96,7 +96,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
             facts = replace(
                 facts, becomes_job=True, submitted=submitted(config), max_submitted=limit
             )
-        elif facts.status == WAITING and facts.is_here and launcher is not None:
+        elif facts.status == WAITING and facts.has_slots_here and launcher is not None:
             facts = replace(facts, slots=_slots(config, base, facts, launcher))
     return facts
 

@@ -140,6 +140,11 @@ class Facts:
         return self.entries.get("machine_name") in ("localhost", self.host)
 
     @property
+    def has_slots_here(self) -> bool:
+        """Whether it is to get slots of this host, where one sees who holds them."""
+        return self.is_here and self.supervisor.host in (None, self.host)
+
+    @property
     def status(self) -> str:
         """``WAITING``, ``RUNNING`` or ``ENDED``."""
         if self.state in WAITING_STATES:

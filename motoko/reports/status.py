@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from motoko.config import WorkflowConfig
-from motoko.control import client, daemon_records
+from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.protocol import DaemonInfo, OrchestratorInfo, Status, SupervisorInfo
+from motoko.errors import MotokoError
 from motoko.host import clock
 from motoko.host.identity import Identity
 from motoko.host.log_reading import last_lines
@@ -60,29 +61,51 @@ class Orchestrator(msgspec.Struct, frozen=True):
 
 
 class WorkflowStatus(msgspec.Struct, frozen=True):
-    """The supervisor, its daemons, and whoever awaits runs."""
+    """The supervisor, its daemons, and whoever awaits runs.
+
+    Attributes:
+        note: what cannot be seen from this host, and why.
+    """
 
     workflow: str
     supervisor: SupervisorInfo
     daemons: list[Daemon]
     orchestrators: list[Orchestrator]
     supervisor_use: ResourceUse = ResourceUse()
+    note: str = ""
 
 
 def collect(config: WorkflowConfig) -> WorkflowStatus:
     """The workflow's processes, as the supervisor says; or as far as they can be seen without."""
-    status = client.supervisor_status(config, ANSWER_S) or _from_records(config)
+    answer = client.supervisor_status(config, ANSWER_S)
+    status = answer or _from_records(config)
+    is_here = daemon_records.supervisor_elsewhere(config) is None
+    use = resource_use if is_here else _unseen
     return WorkflowStatus(
         workflow=status.workflow,
         supervisor=status.supervisor,
-        daemons=[_daemon(info) for info in status.daemons],
+        daemons=[_daemon(info, use(info.pid)) for info in status.daemons],
         orchestrators=_orchestrators(config, status.orchestrators),
-        supervisor_use=resource_use(status.supervisor.pid),
+        supervisor_use=use(status.supervisor.pid),
+        note="" if is_here or answer else _why_unseen(config),
     )
 
 
-def _daemon(info: DaemonInfo) -> Daemon:
-    use = resource_use(info.pid)
+def _unseen(pid: int | None) -> ResourceUse:
+    """What a process of another host uses cannot be seen."""
+    return ResourceUse()
+
+
+def _why_unseen(config: WorkflowConfig) -> str:
+    """What is missing to see how the workflow is on the host that supervises it."""
+    try:
+        supervisor_lock.refuse_elsewhere(config)
+    except MotokoError as error:
+        return f"{error}" + (f"; {error.hint}" if error.hint else "")
+    return ""
+
+
+def _daemon(info: DaemonInfo, use: ResourceUse) -> Daemon:
     lines = last_lines(Path(info.log)) if info.state == "failed" else []
     return Daemon(
         **msgspec.structs.asdict(info),

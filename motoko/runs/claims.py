@@ -21,6 +21,7 @@ from motoko.errors import MotokoError
 from motoko.host.files import contents, write_atomically
 from motoko.host.identity import Identity
 from motoko.host.proc_files import boot_id
+from motoko.runs.boots import has_rebooted
 from motoko.runs.paths import claim_path, earlier_exit_path, exit_path
 
 KILLED = "its wrapper was killed before it could record the exit"
@@ -36,7 +37,7 @@ class Where(Enum):
     """Where an attempt was started, as seen from here."""
 
     HERE = "here"  # on this host, since its last boot
-    REBOOTED = "rebooted"  # on this host, before: nothing of it lives
+    REBOOTED = "rebooted"  # on a host that was started again since: nothing of it lives
     ELSEWHERE = "elsewhere"  # on another host, whose processes cannot be seen
     COPIED = "copied"  # in the directory that this one is a copy of: nothing of it is here
 
@@ -59,14 +60,22 @@ class Claim:
         return self.where is Where.HERE
 
 
-def read_claim(directory: Path, attempt: int) -> Claim | None:
-    """The claim of an attempt, or ``None`` if it was never started. Raises ``Unreadable``."""
+def read_claim(directory: Path, attempt: int, workflow: Path | None = None) -> Claim | None:
+    """The claim of an attempt, or ``None`` if it was never started. Raises ``Unreadable``.
+
+    Args:
+        directory: the run's.
+        attempt: which one.
+        workflow: the workflow's directory, where other hosts say that they were started again.
+    """
     text = claim_text(directory, attempt)
     if text is None:
         return None
     claim = parse_claim(text)
     if claim.is_here and claim.wrapper.alive and _works_elsewhere(claim.wrapper.pid, directory):
         return Claim(claim.wrapper, Where.COPIED)
+    if workflow is not None and has_rebooted(workflow, claim.wrapper):
+        return Claim(claim.wrapper, Where.REBOOTED)
     return claim
 
 

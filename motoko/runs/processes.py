@@ -46,7 +46,9 @@ def directory_of(study: StudyConfig, entries: Mapping[str, Any]) -> Path | None:
 def claim_of(study: StudyConfig, entries: Mapping[str, Any]) -> Claim | None:
     """Who has started a run's present attempt; ``None`` if nobody has."""
     directory = directory_of(study, entries)
-    return None if directory is None else read_claim(directory, attempt_of(entries))
+    if directory is None:
+        return None
+    return read_claim(directory, attempt_of(entries), study.directory.parent)
 
 
 def members(*claims: Claim) -> list[Identity]:

@@ -189,7 +189,7 @@ class Launcher:
         """What is to be done with some runs, by id."""
         known = {*self._executors.runs, *self._agenda.news.ended}
         examined: dict[int, Situation] = {}
-        foreign = ForeignProcesses()
+        foreign, workflow = ForeignProcesses(), self._runtime.directory
         for number, run in runs.items():
             entries, preparer = run.entries, self._passes.preparer
             if number in known:
@@ -197,7 +197,7 @@ class Launcher:
             preparer.repair(number, entries)
             if not preparer.is_ours(entries):
                 continue
-            if (situation := examine(entries, preparer.policy, foreign)) is None:
+            if (situation := examine(entries, preparer.policy, foreign, workflow)) is None:
                 continue
             examined[number] = situation
             if situation.reset is not None:

@@ -73,11 +73,13 @@ def examine(
     run: Mapping[str, Any],
     policy_of: Callable[[Mapping[str, Any]], Policy],
     foreign: ForeignProcesses | None = None,
+    workflow: Path | None = None,
 ) -> Situation | None:
     """What a run is in; ``None`` if there is nothing to be done.
 
     ``policy_of`` says from its entries how it is executed, ``foreign`` who executes what others
-    have started, as seen before.
+    have started, as seen before, ``workflow`` where that is: hosts note there since when they are
+    up.
 
     What is executed on another host is left alone until its end is recorded; so is what somebody
     else has started here, as long as it lives.
@@ -99,7 +101,7 @@ def examine(
     if own.is_job:
         return replace(known, job={**run})
     try:
-        claim = claims.read_claim(directory, own.attempt)
+        claim = claims.read_claim(directory, own.attempt, workflow)
         if claim is None:
             if not on_its_way:
                 return None
@@ -113,7 +115,10 @@ def examine(
     except claims.Unreadable as error:
         return replace(known, again=str(error))
     if code is None and claim.where is claims.Where.ELSEWHERE:
-        text = f"it was started on {wrapper.host}, and cannot be seen from here: left alone"
+        text = (
+            f"it was started on {wrapper.host}, and cannot be seen from here: left alone. If that "
+            "host is gone for good: motoko retry --lost"
+        )
         return replace(known, again=text)
     is_over = state == FINISHED or state in FAILED_STATES
     if code == 0 and known.policy.finish == LATER and not is_over:

@@ -8,6 +8,7 @@ import click
 
 from motoko.cli.render import taken_over
 from motoko.operations.joining import Joined
+from motoko.operations.starting import who
 
 
 def show(joined: Joined) -> None:
@@ -20,4 +21,4 @@ def show(joined: Joined) -> None:
         click.echo(line)
     supervisor = joined.supervisor
     since = datetime.now() - timedelta(seconds=supervisor.uptime_s or 0.0)
-    click.echo(f"already running: pid {supervisor.pid}, since {since.isoformat(' ', 'seconds')}")
+    click.echo(f"already running: {who(supervisor)}, since {since.isoformat(' ', 'seconds')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import click
@@ -30,6 +31,8 @@ def show_json(status: WorkflowStatus) -> None:
     """Print one JSON object."""
     values: dict[str, Any] = msgspec.to_builtins(status)
     del values["supervisor_use"]
+    if not status.note:
+        del values["note"]
     for orchestrator in values["orchestrators"]:
         del orchestrator["runs"]  # `waiting` says them in words
     click.echo(json.dumps(values, indent=2))
@@ -44,15 +47,22 @@ def show(status: WorkflowStatus) -> None:
     show_table(
         COLUMNS,
         rows,
-        title=status.workflow,
+        title=status.workflow + _place(status),
         right=_NUMBERS,
         styles={"state": lambda state: _COLOURS.get(state, "red")},
         dim=(),
     )
+    if status.note:
+        click.echo(status.note)
     for daemon in status.daemons:
         if daemon.state == "failed":
             click.echo(f"\n{daemon.name} was given up; the end of {daemon.log}:")
             click.echo("\n".join(f"    {line}" for line in daemon.log_tail))
+
+
+def _place(status: WorkflowStatus) -> str:
+    host = status.supervisor.host
+    return "" if host in (None, socket.gethostname()) else f", on {host}"
 
 
 def _supervisor(status: WorkflowStatus) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ import click
 from motoko.config import WorkflowConfig
 from motoko.config.policy import FAIL
 from motoko.host.sizes import as_written
+from motoko.runs.states import CREATED
 
 if TYPE_CHECKING:
     from motoko.operations.cancelled_runs import Cancelled
     from motoko.operations.cancelling import CancelledRun
     from motoko.operations.cleaning import Cleaned
+    from motoko.operations.lost_runs import LostRun
     from motoko.operations.retrying import RetriedRun
 
 
@@ -53,6 +55,16 @@ def show_retried(runs: Iterable[RetriedRun]) -> int:
     count = 0
     for run in runs:
         click.echo(f"{run.study}.{run.run_id}: CREATED again, attempt {run.attempt}")
+        count += 1
+    return count
+
+
+def show_lost(runs: Iterable[LostRun]) -> int:
+    """A line a run, as they come; returns how many there were."""
+    count = 0
+    for run in runs:
+        what = "CREATED again" if run.state == CREATED else f"it is {run.state} now"
+        click.echo(f"{run.study}.{run.run_id}: lost on {run.host}, {what}")
         count += 1
     return count
 

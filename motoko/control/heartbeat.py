@@ -1,0 +1,70 @@
+"""The supervisor's heartbeat for other hosts: a small file that changes every few seconds.
+
+Where hosts share files but not their locks, and no channel leads there, it is what tells them that
+the supervisor lives. Whoever wants to know watches it for a while by a clock of his own: clocks of
+hosts differ, and what they say is in no record.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from motoko.host.clock import HEARTBEAT_S
+from motoko.host.file_systems import is_shared
+from motoko.host.files import contents
+from motoko.layout import Runtime, channel_directory
+
+# Some beats, and as long as a file system may show an old one.
+WATCH_S = 4 * HEARTBEAT_S
+_LOOK_S = 0.25
+
+
+class Heartbeat:
+    """What a supervisor keeps changing, if other hosts may want to see it.
+
+    Args:
+        runtime: the workflow's.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._path = _path(runtime)
+        self._channel = channel_directory(runtime.directory)
+        self._shared = is_shared(runtime.wf)
+        self._count = 0
+
+    def beat(self) -> None:
+        """Change it. Raises ``OSError``."""
+        if not (self._shared or self._channel.is_dir()):
+            return
+        self._count += 1
+        # Of one length, and written at once: nobody reads a part of it. Opened anew: then other
+        # hosts are shown it.
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(descriptor, f"{os.getpid():10d} {self._count:20d}\n".encode(), 0)
+        finally:
+            os.close(descriptor)
+
+    def end(self) -> None:
+        """There is none any more."""
+        self._path.unlink(missing_ok=True)
+
+
+def is_beating(runtime: Runtime, seconds: float = WATCH_S) -> bool:
+    """Whether the heartbeat changes within some seconds. Returns at once where there is none.
+
+    Raises ``OSError`` if it cannot be read.
+    """
+    before = contents(_path(runtime))
+    deadline = time.monotonic() + seconds
+    while before is not None and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+        if contents(_path(runtime)) not in (None, before):
+            return True
+    return False
+
+
+def _path(runtime: Runtime) -> Path:
+    return runtime.wf / "heartbeat"
