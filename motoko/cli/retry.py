@@ -73,9 +73,10 @@ def command(
     With --changed, finished runs are meant that were made with another doIt.py or other config
     files than there are now: they are reset, as by `motoko clean`, and executed again.
 
-    With --lost, runs are meant that were started on a host from which `motoko supervise --takeover`
-    has taken the workflow over, and of whose end nobody knows. They wait until that host is up again
-    and says so; this says that it will not be: they are interrupted, and executed again here.
+    With --lost, runs are meant that were started on a host from which `motoko supervise
+    --takeover` has taken the workflow over, and of whose end nobody knows. They wait until that
+    host is up again and says so; this says that it will not be: they are interrupted, and executed
+    again here.
 
     Name the runs as `motoko info` does, or choose the failed ones by --bd_study or --constraints.
     If none is chosen, all that have failed are meant; that is asked, or refused without a terminal,

@@ -1,8 +1,9 @@
 """Declaring runs lost whose host is gone for good.
 
-What was started on another host than the supervisor's is waited for, as long as nobody knows of its
-end: its record, or its host once it is up again, tells. Whoever knows that neither will come says so
-by this. The attempt is fenced first: should something of it come back after all, it commits no more.
+What was started on another host than the supervisor's is waited for, as long as nobody knows of
+its end: its record, or its host once it is up again, tells. Whoever knows that neither will come
+says so by this. The attempt is fenced first: should something of it come back after all, it commits
+no more.
 """
 
 from __future__ import annotations

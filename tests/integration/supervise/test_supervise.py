@@ -117,13 +117,16 @@ class TestStarting:
             for line in ("supervise", "kill", "create", "create --validated", "events"):
                 done = flow.motoko(*line.split())
                 assert done.returncode == 1 and "is supervised on login7 (pid" in done.stderr
-                assert "hint: work there, or stop it: ssh login7 motoko kill" in done.stderr
+                assert "work there, or stop it: ssh login7 motoko kill" in done.stderr
             supervisor = flow.ps()["supervisor"]
             assert (supervisor["host"], supervisor["pid"]) == ("login7", None)
             with pytest.raises(AlreadySupervised):
                 Workflow(flow.path).create(validated=True)
-        # Without its lock it is dead, and in nobody's way.
-        assert "no database yet" in flow.motoko("supervise").stderr
+        # Without its lock it is dead: that is said, and whoever wants to takes over from it.
+        done = flow.motoko("supervise")
+        assert done.returncode == 3 and "motoko supervise --takeover" in done.stderr
+        assert "no database yet" in flow.motoko("supervise", "--takeover").stderr
+        record.unlink()
 
     def test_awkward_directory(self, workflow):
         flow = workflow(name="a b" + "-long" * 30 + " é")

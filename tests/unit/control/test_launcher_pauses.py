@@ -1,8 +1,19 @@
 """When launchers are signalled that are to be paused or resumed."""
 
-import pytest
+from types import SimpleNamespace
 
-from motoko.control.launcher_pauses import PauseSignals
+import pytest
+from msgspec import structs
+
+from motoko.control.launcher_pauses import (
+    SILENT_S,
+    Pause,
+    PauseSignals,
+    is_paused,
+    this_process,
+)
+from motoko.layout import Runtime
+from motoko.supervisor import pausing
 
 
 class Toggling:
@@ -44,3 +55,33 @@ def test_another_process_is_signalled_anew():
     assert signals.is_due(7, says=False, wanted=True)
     assert not signals.is_due(7, says=False, wanted=True)
     assert signals.is_due(8, says=False, wanted=True)
+
+
+def test_who_holds_a_pause():
+    """Whoever lives here; whether one of another host does, the supervisor judges by his word."""
+    here = this_process()
+    there = structs.replace(here, host="login2", boot_id="its own")
+    assert Pause(here).holds and not Pause(here).is_elsewhere
+    assert not Pause(structs.replace(here, start_ticks=1)).holds
+    assert Pause(there).holds and Pause(there).is_elsewhere
+
+
+def test_one_of_another_host_asks_again_or_is_gone(tmp_path, monkeypatch):
+    (tmp_path / ".wf").mkdir()
+    runtime = Runtime(tmp_path, tmp_path / ".wf")
+    there = structs.replace(this_process(), host="login2", boot_id="its own")
+    now = [1000.0]
+    monkeypatch.setattr(pausing, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    launcher = SimpleNamespace(
+        spec=SimpleNamespace(kind="launcher", study="mult"), counts={}, child=None
+    )
+    keeping = pausing.Pausing(runtime, {})
+    keeping.pause(there, None)
+    for _ in range(3):
+        now[0] += SILENT_S - 1
+        keeping.look(launcher)
+        assert is_paused(runtime, "mult")
+        keeping.pause(there, None)
+    now[0] += SILENT_S + 1
+    keeping.look(launcher)
+    assert not is_paused(runtime, "mult")

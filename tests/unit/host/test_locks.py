@@ -13,7 +13,12 @@ from support import write_workflow
 from motoko.config import load
 from motoko.control.daemon_records import SUPERVISOR
 from motoko.control.registration import registered
-from motoko.control.supervisor_lock import AlreadySupervised, refuse_elsewhere, supervisor_lock
+from motoko.control.supervisor_lock import (
+    AlreadySupervised,
+    SupervisorLost,
+    refuse_elsewhere,
+    supervisor_lock,
+)
 from motoko.errors import MotokoError, OrchestratorRunning
 from motoko.host.identity import Identity
 from motoko.host.locks import lock_in_time, locked, locked_if_free, try_lock
@@ -100,10 +105,12 @@ def test_supervisor(like_nfs, runtime):
 
 def test_supervisor_elsewhere(like_nfs, config, runtime):
     supervised_elsewhere(runtime)
-    refuse_elsewhere(config)  # it has never held the lock
+    with pytest.raises(SupervisorLost, match="login2"):
+        refuse_elsewhere(config)  # it has never held the lock
     with locked(runtime.lock(SUPERVISOR)), pytest.raises(AlreadySupervised, match="login2"):
         refuse_elsewhere(config)
-    refuse_elsewhere(config)
+    with pytest.raises(SupervisorLost, match="login2"):
+        refuse_elsewhere(config)
     assert len(like_nfs) == 3
 
 
