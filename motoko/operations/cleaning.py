@@ -19,6 +19,7 @@ from motoko.config import WorkflowConfig
 from motoko.errors import MotokoError
 from motoko.operations.choosing import Choice, StudyChoice, no_such_run, running
 from motoko.runs.entries import PRESENT_FILES, OwnEntries, documented
+from motoko.runs.fences import remove_fences
 from motoko.runs.processes import claim_of, directory_of, take_claim
 from motoko.runs.processes import running as running_of
 from motoko.runs.references import listed
@@ -178,6 +179,9 @@ def _clean(base: StudyBase, wanted: Mapping[int, str], delete: bool, cleaned: Cl
 
     commit_now(base, finish)
     cleaned.done += taken
+    if delete:
+        # Those of a run that is reset stay: its attempts go on being counted after them.
+        remove_fences(base.study.directory.parent, base.study.name, taken)
 
 
 def _is_fresh(entries: Mapping[str, Any]) -> bool:

@@ -25,7 +25,8 @@ from motoko.runs.boots import has_rebooted
 from motoko.runs.paths import claim_path, earlier_exit_path, exit_path
 
 KILLED = "its wrapper was killed before it could record the exit"
-_DISOWNED = "copied"  # in place of the boot
+BATCH = "batch"  # in place of the boot, in the claims of batch jobs
+_DISOWNED = "copied"  # likewise
 LOOK_AGAIN_S = 5.0  # until what could not be read, or seen from here, is looked at once more
 
 
@@ -103,6 +104,23 @@ def _works_elsewhere(pid: int, directory: Path) -> bool:
         return not os.path.samestat(Path(f"/proc/{pid}/cwd").stat(), directory.stat())
     except OSError:  # it has just ended, or is another user's
         return False
+
+
+def may_go_on(directory: Path, attempt: int) -> bool:
+    """Whether something of an attempt may be executed on another host, as far as is known here.
+
+    Raises ``Unreadable``.
+    """
+    text = claim_text(directory, attempt)
+    if text is None or read_exit(directory, attempt) is not None:
+        return False
+    # An empty one is somebody's who was about to start it, and may do so yet.
+    return not text or is_of_a_job(text) or parse_claim(text).where is Where.ELSEWHERE
+
+
+def is_of_a_job(text: str) -> bool:
+    """Whether a claim is one of a batch job, by its text."""
+    return text.startswith(f"{BATCH} ")
 
 
 def parse_claim(text: str) -> Claim:

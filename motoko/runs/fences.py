@@ -12,6 +12,7 @@ attempt had committed before counts, and nothing that it commits later.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,15 +79,11 @@ def fences(directory: Path, study: str, run_id: int | None = None) -> dict[tuple
     return known
 
 
-def last_fenced(directory: Path, study: str, run_id: int) -> int:
-    """The last attempt of a run that is fenced; 0 if none is. Raises ``OSError``."""
-    return max((attempt for _, attempt in fences(directory, study, run_id)), default=0)
-
-
-def remove_fences(directory: Path, study: str, run_id: int) -> None:
-    """Forget the fences of a run that is gone. Raises ``OSError``."""
-    for key in fences(directory, study, run_id):
-        _path(directory, study, *key).unlink(missing_ok=True)
+def remove_fences(directory: Path, study: str, gone: Collection[int]) -> None:
+    """Forget the fences of runs that are gone. Raises ``OSError``."""
+    for key in fences(directory, study):
+        if key[0] in gone:
+            _path(directory, study, *key).unlink(missing_ok=True)
 
 
 def fences_directory(directory: Path, study: str) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from motoko.batch.batch_system import BatchSystem
 from motoko.host.files import write_atomically
-from motoko.runs.claims import Unreadable, claim_text, read_record
+from motoko.runs.claims import BATCH, Unreadable, claim_text, read_record
 from motoko.runs.launch_script import BECOME
 from motoko.runs.paths import CLAIM, CLOSED, EXIT, claim_path, closed_path, own_folder
 from motoko.runs.run_programs import first_on_path
@@ -46,7 +46,7 @@ true > "$_own/{claim}$_attempt" || {{ [ -e "$_own/{claim}$_attempt" ] && exit 12
 set +C
 [ -e "$_own/{closed}$_name" ] && {{ rm -f "$_own/{claim}$_attempt"; exit 121; }}
 read -r _host < /proc/sys/kernel/hostname
-printf 'batch %s %s\\n%s\\n' "$_job" "$_nodes" "$_host" > "$_own/{claim}$_attempt" \\
+printf '{batch} %s %s\\n%s\\n' "$_job" "$_nodes" "$_host" > "$_own/{claim}$_attempt" \\
     || {{ rm -f "$_own/{claim}$_attempt"; exit 123; }}
 export MOTOKO_ATTEMPT=$_attempt
 if [ "$_attempt" -gt "$2" ]; then
@@ -101,6 +101,7 @@ def write(directory: Path, system: BatchSystem) -> Path:
         job=variables.job,
         restarts=variables.restarts,
         nodes=variables.nodes,
+        batch=BATCH,
         claim=CLAIM,
         closed=CLOSED,
         exit=EXIT,
@@ -163,7 +164,7 @@ def _read(directory: Path, attempt: int) -> Evidence:
         return Evidence()
     first, _, _ = claim.partition("\n")
     words = first.split(" ")
-    job, nodes = (words[1], words[2]) if len(words) == 3 and words[0] == "batch" else ("", "")
+    job, nodes = (words[1], words[2]) if len(words) == 3 and words[0] == BATCH else ("", "")
     record = read_record(directory, last) or {}
     code = record.get("code")
     if isinstance(code, int):

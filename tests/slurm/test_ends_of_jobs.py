@@ -7,9 +7,20 @@ from batch import executing, executions, failed, finished, job_of
 from launching import GATE, go, place, start, stop
 from support import wait_until
 
+from motoko.runs.fences import fences
+
 FINISH = "python doIt.py\n"
 # Slurm signals the children of the script at the time limit, and the script itself too.
 SLEEP = "sleep 1000 & wait $!\n"
+
+
+def with_channel(flow):
+    """As if clients on other hosts could reach the studies' servers."""
+    (flow.directory / ".wf" / "channel").mkdir(mode=0o700, exist_ok=True)
+
+
+def fenced(flow):
+    return fences(flow.directory, "mult")
 
 
 class TestByThemselves:
@@ -132,6 +143,7 @@ class TestByOthers:
     def test_a_node_fails(self, batch, cluster):
         """With a job that must not be requeued (as usual), and one that the user allows to be."""
         flow, session = batch()
+        with_channel(flow)
         lost = session.create(SLEEP, slurm_options=["nodelist=n1"])
         moved = session.create(f"[ -e go ] || {SLEEP}{FINISH}", slurm_options=["requeue"])
         executing(session, lost)
@@ -141,14 +153,17 @@ class TestByOthers:
         for name in {"n1", node}:
             cluster.kill_node(name)
         seen = failed(session, lost, "NODE_FAIL", timeout=90)
+        assert "NODE_FAIL" in fenced(flow)[lost.id, 1].reason
         assert (seen["batch_state"], seen["batch_nodes"]) == ("NODE_FAIL", "n1"), seen
         cluster.start_at_once(job)
         finished(session, moved)
         assert executions(place(flow, moved)) == [job, job] and moved["attempt"] == 2
+        assert fenced(flow).keys() == {(lost.id, 1), (moved.id, 1)}
 
     def test_a_requeue(self, batch, cluster):
         """A new attempt, recorded, of the same job."""
         flow, session = batch()
+        with_channel(flow)
         script = f"[ -e go ] || {SLEEP}{FINISH}"
         run = session.create(script, slurm_options=["requeue"])
         job = executing(session, run)
@@ -156,6 +171,7 @@ class TestByOthers:
         cluster.requeue(job)
         finished(session, run)
         assert run["attempt"] == 2 and run["batch_job_id"] == job
+        assert fenced(flow).keys() <= {(run.id, 1)}  # not if its script could record its end
         assert executions(place(flow, run)) == [job, job]
 
     def test_not_requeued_unasked(self, batch, cluster):

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from motoko.batch.batch_system import BatchSystem
@@ -15,6 +16,7 @@ from motoko.batch.polling import SharedPoll, read
 from motoko.batch.queue_room import Room
 from motoko.config.policy import Policy
 from motoko.runs.entries import OwnEntries
+from motoko.runs.fences import fence
 from motoko.workers.daemon import Daemon
 from motoko.workers.launcher.ahead import Ahead
 from motoko.workers.launcher.batch_run import BatchRun
@@ -108,6 +110,7 @@ class BatchExecutor:
         self._submitter = Submitter(directory, spool, system, scheduler)
         self._jobs = BatchRuns(
             *(spool, system, scheduler, poll, self._submitter),
+            partial(fence, daemon.runtime.directory, study),
             self._reported,
             _for_tests(LATE_VARIABLE, settings.late_record),
         )

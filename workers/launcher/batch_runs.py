@@ -18,6 +18,7 @@ from motoko.batch.batch_system import BatchSystem, Job, Scheduler, Unanswered
 from motoko.batch.polling import SharedPoll, View
 from motoko.host.machine_troubles import described
 from motoko.host.pauses import Pauses
+from motoko.runs.claims import may_go_on
 from motoko.runs.ends import End
 from motoko.runs.job_script import Evidence
 from motoko.runs.outputs import stderr_name, tail
@@ -44,6 +45,8 @@ class BatchRuns:
         system: the batch system; scheduler: whom it is asked through.
         poll: its answers, shared with other studies' launchers.
         submitter: who submits them.
+        fence: has nobody commit for an attempt of a run any more, for a reason; ``OSError`` if that
+            cannot be.
         report: called with what becomes of them.
         patience: how long the exit record of a job that is over is waited for, in seconds.
 
@@ -60,6 +63,7 @@ class BatchRuns:
         scheduler: Scheduler,
         poll: SharedPoll,
         submitter: Submitter,
+        fence: Callable[[int, int, str], None],
         report: Callable[[Event], None],
         patience: float,
     ) -> None:
@@ -71,6 +75,7 @@ class BatchRuns:
         self._scheduler = scheduler
         self._poll = poll
         self._submitter = submitter
+        self._fence = fence
         self._report = report
         self._patience = patience
         self._news = asyncio.Event()
@@ -235,6 +240,7 @@ class BatchRuns:
         run.unreadable = evidence.unreadable
         if run.unreadable:
             return  # nothing is known now
+        self._fence_earlier(run, evidence)
         run.followed = verdict.followed
         queue = self._submitter.queue
         if verdict.step is Step.SUBMIT and run not in queue and not run.reason:
@@ -253,6 +259,12 @@ class BatchRuns:
             return
         if evidence.attempt is None and not run.close():
             return  # it has started just now
+        if evidence.attempt is not None and not evidence.ended and verdict.code is None:
+            # Something of it may go on where nobody sees it. What it has committed by now counts.
+            self._fence(run.run_id, evidence.attempt, run.reason or verdict.problem)
+            self._close(run)
+            if run.evidence() != evidence:
+                return  # it has ended just now, or was started again
         words = ""
         if job is not None and not evidence.ended and (run.reason or verdict.problem):
             words = self._system.last_words(run.directory, job.id)
@@ -263,6 +275,13 @@ class BatchRuns:
             nodes=job.nodes if job else "",
             state=last_state(verdict),
         )
+
+    def _fence_earlier(self, run: BatchRun, evidence: Evidence) -> None:
+        """The scheduler may have started a run again without knowing whether it had ended."""
+        for attempt in range(run.followed.attempt, evidence.attempt or 0):
+            if may_go_on(run.directory, attempt):
+                job = evidence.job or run.followed.job
+                self._fence(run.run_id, attempt, f"the scheduler has started job {job} again")
 
     def _record(self, run: BatchRun, **entries: Any) -> None:
         changed = {k: v for k, v in entries.items() if run.recorded.get(k) != v}
@@ -282,14 +301,17 @@ class BatchRuns:
         """A run has ended: tell it, and follow it no more."""
         evidence = evidence or Evidence()
         if evidence.attempt is not None:
-            # Nobody is to start it once more. If that cannot be written, it has ended all the same.
-            with contextlib.suppress(OSError):
-                run.close()
+            self._close(run)
         entries = run.last_entries(evidence, nodes, state)
         del self.runs[run.run_id]
         stderr = tail(run.directory / stderr_name(run.stem, run.run_id))
         end = End(end.code, end.reason, stderr, final=end.final, entries=entries)
         self._report(Ended(run.run_id, end))
+
+    def _close(self, run: BatchRun) -> None:
+        """Nobody is to start it once more. If that cannot be written, it has ended all the same."""
+        with contextlib.suppress(OSError):
+            run.close()
 
     def _say_silent(self, error: str) -> None:
         """Log once that the scheduler says nothing, and that it does again."""

@@ -14,8 +14,8 @@ from motoko.config.decoding import WrongValue
 from motoko.config.policy import Policy
 from motoko.config.run_files import LAUNCH, is_ours
 from motoko.errors import MotokoError
-from motoko.runs import launch_script
-from motoko.runs.claims import read_claim
+from motoko.runs import fences, launch_script
+from motoko.runs.claims import may_go_on, read_claim
 from motoko.runs.entries import OWN, PREFIX, PRESENT_FILES, OwnEntries, documented
 from motoko.runs.outputs import output_stem
 from motoko.runs.paths import ENVIRONMENT, recorded_directory, run_directory
@@ -157,8 +157,7 @@ class Preparer:
                     )
                 directory = Path(entries["run_path"])
                 return Prepared(number, directory, attempt, name, self._policy(entries))
-            while read_claim(directory, attempt) is not None:
-                attempt += 1  # somebody has set it back to CREATED: this is a new attempt
+            attempt = self._next_attempt(number, directory, attempt)
             self._note_width(number)
             policy = self._policy(entries)
             checksum = self._write(run, directory, attempt, policy)
@@ -186,6 +185,25 @@ class Preparer:
             }
         )
         return Prepared(number, directory, attempt, name, policy)
+
+    def _next_attempt(self, number: int, directory: Path, attempt: int) -> int:
+        """The first attempt from one on that nobody has begun, and nobody is kept from committing.
+
+        Somebody may have set a run back to CREATED that was executed, or have removed its
+        directory. From now on nobody commits for what may go on of the attempts before.
+        """
+        study = self._base.study
+        workflow = study.directory.parent
+        while (
+            read_claim(directory, attempt) is not None
+            or fences.reason_of(workflow, study.name, number, attempt) is not None
+        ):
+            attempt += 1
+        for earlier in range(1, attempt):
+            if may_go_on(directory, earlier):
+                reason = f"attempt {attempt} of it has begun"
+                fences.fence(workflow, study.name, number, earlier, reason)
+        return attempt
 
     def directory(self, number: int) -> Path:
         """The run's directory."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from motoko.runs.fences import fence, fences, last_fenced, reason_of, remove_fences
+from motoko.runs.fences import fence, fences, reason_of, remove_fences
 
 
 @pytest.fixture
@@ -14,7 +14,6 @@ def workflow(tmp_path):
 def test_nobody_is_fenced_at_first(workflow):
     assert reason_of(workflow, "mult", 3, 1) is None
     assert fences(workflow, "mult") == {}
-    assert last_fenced(workflow, "mult", 3) == 0
 
 
 def test_an_attempt_is_fenced_and_no_other(workflow):
@@ -43,8 +42,7 @@ def test_studies_may_have_any_name(workflow):
 def test_a_run_that_is_gone_has_none(workflow):
     for run, attempt in ((3, 1), (3, 2), (4, 1)):
         fence(workflow, "mult", run, attempt, "lost")
-    assert last_fenced(workflow, "mult", 3) == 2
-    remove_fences(workflow, "mult", 3)
+    remove_fences(workflow, "mult", [1, 3])
     assert fences(workflow, "mult").keys() == {(4, 1)}
 
 
