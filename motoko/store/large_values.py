@@ -11,18 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 from BTrees.OOBTree import OOBTree, OOBucket
 
-from motoko.store.internals.pickles import class_and_state, record_of
+from motoko.store.internals.tree_records import Reference, is_tree_record, read, record
 
 # Values of more bytes have a record of their own.
 LARGE = 64_000
-_CLASSES = (b"cBTrees.OOBTree\nOOBTree\n", b"cBTrees.OOBTree\nOOBucket\n")
-_HEAD = 64  # bytes in which a record names its class
 
 
 @dataclass
@@ -31,28 +27,6 @@ class _Group:
 
     is_large: bool
     items: list[tuple[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """An object in another record, as records write it."""
-
-    written: Any
-
-    @classmethod
-    def to_leaf(cls, oid: bytes) -> _Reference:
-        return cls((oid, OOBucket))
-
-    @property
-    def oid(self) -> bytes:
-        oid: bytes = self.written[0] if isinstance(self.written, tuple) else self.written
-        return oid
-
-
-def is_tree_record(data: bytes) -> bool:
-    """Whether a record is one of a tree: its root, a node or a leaf."""
-    head = data[:_HEAD]
-    return any(name in head for name in _CLASSES)
 
 
 def separated(
@@ -75,7 +49,7 @@ def separated(
         if a value is of a class that only its writer has.
     """
     try:
-        cls, state = _read(data)
+        cls, state = read(data)
         if cls is OOBTree and state is not None and len(state) == 1:
             ((items,),) = state[0]
             following: tuple[Any, ...] = ()
@@ -90,7 +64,7 @@ def separated(
         if cls is OOBTree:
             oids = [new_oid() for _ in groups]
             content = _with_borders(oids, groups)
-            root = record_of(cls, (content, content[0]), _written)
+            root = record(cls, (content, content[0]))
             return {oid: root, **_leaves(oids, groups, following)}
         above = _above(oid, others())
         if above is None:
@@ -101,7 +75,7 @@ def separated(
         content = (*content[:place], *_with_borders(oids, groups), *content[place + 1 :])
         return {
             **_leaves(oids, groups, following),
-            node: record_of(OOBTree, (content, first), _written),
+            node: record(OOBTree, (content, first)),
         }
     except Exception:  # noqa: BLE001 (whatever a class does to its pickling)
         return None
@@ -110,7 +84,7 @@ def separated(
 def largest(data: bytes) -> str | None:
     """The name of the largest value in a tree's or leaf's record; ``None``: it cannot be told."""
     try:
-        cls, state = _read(data)
+        cls, state = read(data)
         flat = state[0][0][0] if cls is OOBTree else state[0]
         sizes: dict[str, int] = {
             key: _size(value) for key, value in zip(flat[0::2], flat[1::2], strict=True)
@@ -134,18 +108,18 @@ def _groups(flat: tuple[Any, ...]) -> list[_Group]:
 
 
 def _size(value: Any) -> int:
-    if value is None or isinstance(value, (bool, int, float, _Reference)):
+    if value is None or isinstance(value, (bool, int, float, Reference)):
         return 0
-    return len(record_of(None, value, _written))
+    return len(record(None, value))
 
 
 def _with_borders(oids: list[bytes], groups: list[_Group]) -> tuple[Any, ...]:
     """The leaves of groups, and between them the keys at which they begin."""
-    content: list[Any] = [_Reference.to_leaf(oids[0])]
+    content: list[Any] = [Reference.to_leaf(oids[0])]
     for oid, before, group in zip(oids[1:], groups, groups[1:], strict=False):
         # What is set later, right behind a large value, belongs to the leaf that follows.
         border = group.items[0][0] if group.is_large else f"{before.items[-1][0]}\0"
-        content += [border, _Reference.to_leaf(oid)]
+        content += [border, Reference.to_leaf(oid)]
     return tuple(content)
 
 
@@ -157,8 +131,8 @@ def _leaves(
     then = following
     for oid, group in reversed(list(zip(oids, groups, strict=True))):
         flat = tuple(part for item in group.items for part in item)
-        records[oid] = record_of(OOBucket, (flat, *then), _written)
-        then = (_Reference.to_leaf(oid),)
+        records[oid] = record(OOBucket, (flat, *then))
+        then = (Reference.to_leaf(oid),)
     return records
 
 
@@ -168,7 +142,7 @@ def _above(
     """The node above a leaf, with its state."""
     for other, data in others:
         if oid in data and is_tree_record(data):
-            cls, state = _read(data)
+            cls, state = read(data)
             if cls is OOBTree and state and len(state) == 2:
                 content, first = state
                 if any(_is(child, oid) for child in content[0::2]):
@@ -177,17 +151,4 @@ def _above(
 
 
 def _is(child: Any, oid: bytes) -> bool:
-    return isinstance(child, _Reference) and child.oid == oid
-
-
-def _read(data: bytes) -> tuple[Any, Any]:
-    return class_and_state(data, _class, _Reference)
-
-
-def _written(value: Any) -> Any:
-    return value.written if type(value) is _Reference else None
-
-
-@cache
-def _class(module: str, name: str) -> Any:
-    return getattr(import_module(module), name)
+    return isinstance(child, Reference) and child.oid == oid

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from motoko.store.internals.tree_records import is_tree_record
 from motoko.store.internals.zeo_servers import ClientStores, Store
-from motoko.store.large_values import LARGE, is_tree_record, largest, separated
+from motoko.store.large_values import LARGE, largest, separated
 from motoko.store.records import class_of, classes_in, node
 from motoko.store.storable import HINT, MAIN, SIZE_MAX, not_readable, too_large
 

@@ -7,6 +7,7 @@ pickled classes runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,12 +108,18 @@ class Node:
 def node(data: bytes) -> Node:
     """A BTree's or bucket's record."""
     cls, state = decode(data)
-    if cls.endswith("Bucket"):
+    below, items = parts(state, is_leaf=cls.endswith("Bucket"))
+    return Node(tuple(child.oid for child in below), tuple(items))
+
+
+def parts(state: Any, *, is_leaf: bool) -> tuple[Sequence[Any], Iterator[tuple[Any, Any]]]:
+    """What the state of a BTree or bucket refers to below it, and the items of a leaf."""
+    if is_leaf:
         flat = state[0]
     elif state is None:
         flat = ()
     elif len(state) == 1:  # a small tree holds its only bucket itself
         flat = state[0][0][0]
     else:
-        return Node(tuple(child.oid for child in state[0][0::2]), ())
-    return Node((), tuple(zip(flat[0::2], flat[1::2], strict=True)))
+        return state[0][0::2], iter(())
+    return (), zip(flat[0::2], flat[1::2], strict=True)

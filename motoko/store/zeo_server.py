@@ -19,6 +19,7 @@ from motoko.config import StudyConfig
 from motoko.errors import MotokoError, NotCreated, StudyUnavailable
 from motoko.host.locks import check_locks
 from motoko.layout import Runtime
+from motoko.store.entry_merges import EntryMerges
 from motoko.store.internals import self_check, zeo_messages
 from motoko.store.internals.zeo_servers import (
     extend_ruok,
@@ -69,7 +70,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         super().create_server()
         extend_ruok(self, self._answer)
         when_called(self._count)
-        replace_stores(self, concerned, replacement)
+        replace_stores(self, concerned, replacement, EntryMerges)
         when_registering(self._refused)
         if self._study.tcp_address is not None:
             self._listen(*self._study.tcp_address)

@@ -1,21 +1,24 @@
 """Into ZEO's server: what it is asked, what it answers to ``ruok``, where it listens.
 
-And what it stores: records that clients send can be stored otherwise, or refused.
+And what it stores: records that clients send can be stored otherwise, refused, or merged with those
+that other clients have stored meanwhile.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from ZEO.asyncio.server import ServerProtocol
 from ZEO.runzeo import ZEOServer
 from ZEO.StorageServer import ZEOStorage
-from ZODB.POSException import StorageError
+from ZODB import ConflictResolution
+from ZODB.POSException import ConflictError, StorageError
 from ZODB.utils import load_current, z64
 
 from motoko.store.internals.self_check import Need, relies_on
@@ -31,10 +34,14 @@ relies_on(
     Need("ZEO.StorageServer:StorageServer", "create_client_handler", ("self",)),
     Need("ZEO.StorageServer:StorageServer", "read_only", set_by="__init__"),
     Need(_STORAGE, "_store", ("self", "oid", "serial", "data", "blobfile")),
+    Need(_STORAGE, "_checkread", ("self", "oid", "serial")),
     Need(_STORAGE, "storea", ("self", "oid", "serial", "data", "id")),
     Need(_STORAGE, "tpc_begin", ("self", "id")),
     Need(_STORAGE, "loadBefore", ("self", "oid", "tid")),
     Need(_STORAGE, "serials", set_by="tpc_begin"),
+    Need(_STORAGE, "txnlog", set_by="tpc_begin"),
+    Need("ZEO.StorageServer:CommitLog", "__iter__", ("self",)),
+    Need("ZEO.StorageServer:CommitLog", "file", set_by="__init__"),
     Need(_ACCEPTOR, "event_loop", set_by="__init__"),
     Need(_ACCEPTOR, "factory", ("self",)),
     Need("ZEO.asyncio.server:ServerProtocol", "message_received", ("self", "message")),
@@ -147,8 +154,68 @@ class ClientStores:
 Replacement = Callable[[Store, ClientStores], dict[bytes, bytes] | None]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A record that a client's transaction has sent.
+
+    Attributes:
+        serial: of the revision that the client had of it; ``z64`` for a new object.
+        data: what it is to be; empty if the client only relies on having the present one.
+    """
+
+    serial: bytes
+    data: bytes
+
+
+class Commit:
+    """A client's transaction that is being stored, and the database: for what merges the two.
+
+    Attributes:
+        sent: what it consists of, by oid.
+    """
+
+    def __init__(self, storage: Any, sent: Mapping[bytes, Sent]) -> None:
+        self.sent = sent
+        self._storage = storage
+
+    def new_oid(self) -> bytes:
+        """The oid of a record to be added."""
+        oid: bytes = self._storage.new_oid()
+        return oid
+
+    def current(self, oid: bytes) -> bytes:
+        """A record as it is stored now. Raises ``KeyError`` if it is not there."""
+        data: bytes = load_current(self._storage, oid)[0]
+        return data
+
+    def at(self, oid: bytes, serial: bytes) -> bytes:
+        """A revision of a record. Raises ``KeyError`` if it is no longer there."""
+        data: bytes = self._storage.loadSerial(oid, serial)
+        return data
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What becomes of records that others have changed meanwhile.
+
+    Attributes:
+        sent: those that the client has sent, which this takes the place of.
+        records: what is stored, by oid.
+    """
+
+    sent: Set[bytes]
+    records: Mapping[bytes, bytes]
+
+
+# Called for each conflict that ZODB cannot resolve; ``None``: it remains one.
+Merging = Callable[[bytes], Merge | None]
+
+
 def replace_stores(
-    server: ZEOServer, concerned: Callable[[bytes], bool], replacement: Replacement
+    server: ZEOServer,
+    concerned: Callable[[bytes], bool],
+    replacement: Replacement,
+    merging: Callable[[Commit], Merging],
 ) -> None:
     """Have a server that was created store what ``replacement`` gives in place of records.
 
@@ -160,26 +227,33 @@ def replace_stores(
         server: it.
         concerned: whether a record may have to be replaced; it is asked for all, and so is quick.
         replacement: gives the records, some of them new ones, others unchanged by the client.
+        merging: called with a transaction that meets a conflict, gives what merges its records.
     """
     created = server.server
 
     def create_client_handler() -> _StoringClient:
-        return _StoringClient(created, created.read_only, concerned, replacement)
+        return _StoringClient(created, concerned, replacement, merging)
 
     created.create_client_handler = create_client_handler
+    # It logs a traceback where values do not compare. The conflict is merged, or the client told.
+    logging.getLogger(ConflictResolution.__name__).setLevel(logging.CRITICAL)
 
 
 class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
     """A server's side of one client."""
 
     def __init__(
-        self, server: Any, read_only: bool, concerned: Callable[[bytes], bool], replace: Replacement
+        self,
+        server: Any,
+        concerned: Callable[[bytes], bool],
+        replace: Replacement,
+        merging: Callable[[Commit], Merging],
     ) -> None:
-        super().__init__(server, read_only)
+        super().__init__(server, server.read_only)
         self._concerned = concerned
         self._replace = replace
+        self._merging = merging
         self._seen: deque[bytes] = deque(maxlen=_REMEMBERED)
-        self._oids: set[bytes] = set()  # of the present transaction
 
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:
         self._seen.append(oid)
@@ -187,13 +261,35 @@ class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
 
     def tpc_begin(self, *args: Any, **options: Any) -> None:
         super().tpc_begin(*args, **options)
-        self._oids = set()
+        self._oids: set[bytes] = set()  # what is stored
+        self._beside: dict[bytes, set[bytes]] = {}  # what was stored besides, for the sake of one
+        self._merged: set[bytes] = set()  # what the client has sent in vain
+        self._merge: Merging | None = None
 
     def storea(self, oid: bytes, serial: bytes, data: bytes, id: Any) -> None:
         self._oids.add(oid)
         super().storea(oid, serial, data, id)
 
     def _store(self, oid: bytes, serial: bytes, data: bytes, blobfile: str | None = None) -> None:
+        if oid in self._merged:
+            return
+        try:
+            self._store_good(oid, serial, data, blobfile)
+        except ConflictError:
+            if not self._resolved(oid):
+                raise
+
+    def _checkread(self, oid: bytes, serial: bytes) -> None:
+        if oid in self._merged:
+            return
+        try:
+            super()._checkread(oid, serial)
+        except ConflictError:
+            if not self._resolved(oid):
+                raise
+
+    def _store_good(self, oid: bytes, serial: bytes, data: bytes, blobfile: str | None) -> None:
+        """Store a record, or what takes its place."""
         records = None
         if blobfile is None and self._concerned(data):
             records = self._replacement(oid, serial, data)
@@ -201,11 +297,46 @@ class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
         if records is None:
             super()._store(oid, serial, data, blobfile)
             return
+        # Nothing else may replace them in this transaction: it would not know of this.
+        self._oids.update(records)
         for stored, record in records.items():
             present = serial if stored == oid else self._serial(stored)
             super()._store(stored, present, record)
             if present != z64 or stored == oid:
                 self.serials.append(stored)  # what the client has of it is not what is stored
+                self._beside.setdefault(oid, set()).add(stored)
+
+    def _resolved(self, oid: bytes) -> bool:
+        """Store what a record that others have changed is merged to; whether it could be."""
+        if self._merge is None:
+            self._merge = self._merging(Commit(self.storage, self._sent()))
+        merge = self._merge(oid)
+        if merge is None:
+            return False
+        beside = set().union(*(self._beside.get(sent, ()) for sent in merge.sent))
+        restored = {kept: load_current(self.storage, kept)[0] for kept in beside}
+        records = {**restored, **merge.records}
+        self._merged |= merge.sent
+        self._oids.update(records)
+        for stored, record in records.items():
+            self._store_good(stored, self._serial(stored), record, None)
+        self.serials.extend(merge.sent | {*records})
+        return True
+
+    def _sent(self) -> dict[bytes, Sent]:
+        """What the client's transaction consists of, whatever of it is stored already."""
+        log = self.txnlog
+        place = log.file.tell()  # it is being read
+        sent = {}
+        for operation, arguments in log:
+            if operation == "_store":
+                oid, serial, data = arguments
+                sent[oid] = Sent(serial, data)
+            elif operation == "_checkread":
+                oid, serial = arguments
+                sent.setdefault(oid, Sent(serial, b""))
+        log.file.seek(place)
+        return sent
 
     def _replacement(self, oid: bytes, serial: bytes, data: bytes) -> dict[bytes, bytes] | None:
         present = self._serial(oid)

@@ -116,3 +116,15 @@ def test_class_of_doit(run, do_it):
     said = f"run {run.id}: 'result' cannot be saved: no other process has the class Result"
     assert said in done.stderr
     assert "result" not in consistent(run)
+
+
+def test_two_at_once(run, other, do_it):
+    """In different leaves of one run, by one commit."""
+    for number in range(3 * MANY):
+        run[f"k{number:03}"] = number
+    transaction.commit()
+    do_it(run, f"run['k005'] = run['k110'] = bytes({SIZE})").check_returncode()
+    content = consistent(run)
+    assert [content[key] for key in ("k005", "k110")] == [LARGE, LARGE]
+    expected = {f"k{number:03}": number for number in range(3 * MANY) if number not in (5, 110)}
+    assert {key: other.see(run.id, key) for key in expected} == expected
