@@ -15,8 +15,9 @@ from typing import IO, Any
 from slurm_programs import SYSTEM_PATH
 from support import motoko_command, wait_until
 
-from motoko.host.identity import Identity, fields_in
+from motoko.host.identity import Identity
 from motoko.host.living_processes import session_members
+from motoko.host.proc_files import fields_in
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
