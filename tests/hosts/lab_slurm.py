@@ -14,6 +14,7 @@ from lab import CONTROL, Lab
 from slurm_programs import PACKAGES, PROGRAMS, Unavailable, install
 from support import wait_until
 
+CPUS = 8
 LIVE = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING"
 CONF = """\
 ClusterName=hosts
@@ -58,7 +59,7 @@ class Slurm:
         slurmd_timeout: seconds after which a node that does not answer is down, its jobs failed.
     """
 
-    def __init__(self, lab: Lab, cpus: int = 8, slurmd_timeout: int = 10) -> None:
+    def __init__(self, lab: Lab, cpus: int = CPUS, slurmd_timeout: int = 10) -> None:
         self.lab, self.cpus, self.slurmd_timeout = lab, cpus, slurmd_timeout
         self.top = lab.top / "slurm"
         self.daemons: dict[tuple[str, str], Running] = {}
@@ -134,6 +135,8 @@ class Slurm:
 
     def clear(self) -> None:
         """Cancel all jobs, wait for their end, and see that all is well again."""
+        if self.cpus != CPUS:
+            self.set_cpus(CPUS)
         for host in self.lab.hosts.values():
             if (host.name, "munged") not in self.daemons or not self._alive(host, "munged"):
                 self._start_munge(host)
@@ -144,6 +147,16 @@ class Slurm:
         wait_until(lambda: not self.jobs(LIVE), "no job is left", timeout=60)
         for host in self.lab.nodes:
             self._update(host, "State=RESUME")
+        wait_until(self.all_idle, "all nodes are idle", timeout=60)
+
+    def set_cpus(self, cpus: int) -> None:
+        """Let each node execute so many jobs at once, until the end of the test."""
+        self.cpus = cpus
+        for host in self.lab.hosts.values():
+            self._configure(host)
+        for host in (self.lab.control, *self.lab.nodes):
+            self.kill(host)
+            self._start_daemon(host)
         wait_until(self.all_idle, "all nodes are idle", timeout=60)
 
     def kill(self, host: Host) -> None:
