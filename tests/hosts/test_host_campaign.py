@@ -1,8 +1,9 @@
 """Hosts, servers, gates and relays are struck down while runs compute: every run is FINISHED.
 
-``MOTOKO_HOST_FAULTS`` is how many faults, ``MOTOKO_CAMPAIGN_SEED`` the seed of them and of the runs.
+``MOTOKO_HOST_FAULTS`` is how many faults, ``MOTOKO_CAMPAIGN_SEED`` the seed of them and the runs.
 """
 
+import itertools
 import os
 import random
 import re
@@ -115,7 +116,7 @@ def reasons(flow, deaths, study, number):
     """Why the attempts of a run before its last one have failed; by what is in its directory."""
     place = flow.place(number, study)
     attempts = claims(place)
-    for attempt, after in zip(attempts, attempts[1:], strict=False):
+    for attempt, after in itertools.pairwise(attempts):
         claim = place / ".motoko" / f"attempt-{attempt}"
         node = claim.read_text().splitlines()[-1]
         begun = claim.stat().st_mtime

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from batch import executions
@@ -15,7 +16,7 @@ def descriptors(lab):
     """How many each daemon on the head has open."""
     found = {}
     for process in lab.head.processes("motoko.workers"):
-        number = len(os.listdir(f"/proc/{process.identity.pid}/fd"))
+        number = len(list(Path(f"/proc/{process.identity.pid}/fd").iterdir()))
         found[process.command.split("motoko.workers.")[1]] = number
     return found
 

@@ -185,7 +185,7 @@ def test_a_strangers_leftovers(batch, lab, slurm):
 
 def test_our_own_leftovers(batch, lab, slurm):
     """Sockets that nobody listens at, as a reboot leaves them where /tmp is on a disk."""
-    flow, session = batch(yaml=ON_N1)
+    _, session = batch(yaml=ON_N1)
     node, path = lab.nodes[0], str(sockets(lab.head)["zeo-mult"]).partition("/root")[2]
     code = "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])"
     node.run("mkdir", "-m", "700", "-p", path.rpartition("/")[0].rpartition("/")[0])
