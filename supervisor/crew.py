@@ -205,7 +205,7 @@ class Crew:
         member.heard = now
         self._set_timer(member)
         self._changes.notify()
-        self.say(member.name, "ready", pid=member.entry.pid)
+        self.say(member.name, member.readiness, pid=member.entry.pid)
         self.advance()
         if not self._announced_ready and self.state == "ready":
             self._announced_ready = True

@@ -66,11 +66,20 @@ def _of_kind(kind: DaemonKind, config: WorkflowConfig, *arguments: str) -> list[
             return []
 
 
-def base_daemons(config: WorkflowConfig) -> list[Spec]:
-    """All daemons without which there is no workflow."""
+def base_daemons(config: WorkflowConfig, *, remote: bool = False) -> list[Spec]:
+    """All daemons without which there is no workflow; ``remote``: that other hosts reach."""
     return [
-        spec for kind in daemon_kinds.KINDS if not kind.optional for spec in _of_kind(kind, config)
+        spec
+        for kind in daemon_kinds.KINDS
+        if not kind.optional and (remote or not kind.for_other_hosts)
+        for spec in _of_kind(kind, config)
     ]
+
+
+def gate(config: WorkflowConfig) -> Spec:
+    """What lets other hosts in."""
+    (spec,) = _of_kind(daemon_kinds.named(daemon_kinds.GATE), config)
+    return spec
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from motoko.config.daemon_kinds import BUS, ZEO
+from motoko.config.daemon_kinds import BUS, GATE, ZEO
 from motoko.control.protocol import DaemonInfo
 from motoko.host.clock import uptime_s
 from motoko.layout import Runtime
@@ -54,6 +54,11 @@ class Member:
     def name(self) -> str:
         """The daemon's name."""
         return self.spec.name
+
+    @property
+    def readiness(self) -> str:
+        """That it is ready, and what people want to know of it then."""
+        return f"ready: {self.detail}" if self.spec.kind == GATE else "ready"
 
     @property
     def beats(self) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from motoko.batch.registry import is_available
 from motoko.config import WorkflowConfig, daemon_kinds
+from motoko.config.daemon_kinds import GATE
 from motoko.control.protocol import (
     AddLaunchersRequest,
     AnyRequest,
@@ -73,6 +74,8 @@ class Requests:
         known = {*self._crew.members, *(s.name for s in daemon_specs.all_daemons(self._config))}
         if unknown := [name for name in names if name not in known]:
             raise Refused(f"there is no daemon {', '.join(unknown)}")
+        if GATE in names and GATE not in self._crew.members:
+            raise Refused("other hosts do not reach this workflow: there is no gate")
         return names
 
     def _add_launchers(self, request: AddLaunchersRequest) -> LaunchersAdded:
@@ -83,7 +86,9 @@ class Requests:
         asked, studies = LauncherOptions(request.slots, request.generator), request.studies
         if asked.generator is not None and not is_available(asked.generator):
             raise Refused(f"there is no generator {asked.generator!r}")
-        wanted, restarted = [], []
+        wanted, restarted = [], list[str]()
+        if request.remote:
+            wanted.append(daemon_specs.gate(self._config))
         for study in self._config.local_studies:
             if studies is not None and study not in studies:
                 continue

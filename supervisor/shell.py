@@ -57,13 +57,15 @@ class Supervisor:
         listener: Listener,
         launchers: daemon_specs.LauncherOptions | None,
         place: Place,
+        *,
+        remote: bool,
     ) -> None:
         self._config = config
         self._place = place
         self._runtime = runtime
         self._loop = asyncio.get_running_loop()
         living = {daemon.name: daemon.identity for daemon in living_daemons(runtime)}
-        self._specs = daemon_specs.base_daemons(config)
+        self._specs = daemon_specs.base_daemons(config, remote=remote)
         self._outdated: list[str] = []  # launchers that have other options than are asked for
         for spec in daemon_specs.launchers(config, launchers or daemon_specs.LauncherOptions()):
             # Launchers that a predecessor started are ours, wanted or not.

@@ -19,6 +19,7 @@ from motoko.host.identity import Identity
 from motoko.host.log_files import LogFile, log_to
 from motoko.host.process_limits import check_threads, raise_soft_limits
 from motoko.layout import Runtime
+from motoko.operations import remote_access
 from motoko.operations.starting import check_startable
 from motoko.runs.boots import note_boot
 from motoko.supervisor import daemon_specs
@@ -60,6 +61,9 @@ def supervise(
     raise_soft_limits()
     check_threads(THREADS)
     check_startable(config, launchers, generator, takeover=takeover, watching=True)
+    remote = remote_access.is_on(config, launchers=launchers, generator=generator)
+    if remote:
+        remote_access.check_address(config)
     runtime = prepare(config, listener.line)
     with supervisor_lock(runtime):
         settings = config.supervision
@@ -72,6 +76,7 @@ def supervise(
             note_boot(config.directory, new=True)
             write_atomically(runtime.record(SUPERVISOR), record_text(runtime, name=SUPERVISOR))
             _keep_snapshot(config, runtime)
+            remote_access.prepare(config, runtime, on=remote)
         except OSError as error:
             raise unwritable(runtime, error) from error
         for warning in config.warnings:
@@ -80,7 +85,9 @@ def supervise(
         place = Place(runtime)
         try:
             lost = asyncio.run(
-                _run(config, runtime, listener, options if launchers else None, place)
+                _run(
+                    config, runtime, listener, options if launchers else None, place, remote=remote
+                )
             )
         except Exception as error:
             logging.exception("the supervisor has failed; its daemons go on")
@@ -133,5 +140,7 @@ async def _run(
     listener: Listener,
     launchers: daemon_specs.LauncherOptions | None,
     place: Place,
+    *,
+    remote: bool,
 ) -> Lost | None:
-    return await Supervisor(config, runtime, listener, launchers, place).run()
+    return await Supervisor(config, runtime, listener, launchers, place, remote=remote).run()

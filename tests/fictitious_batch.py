@@ -45,6 +45,8 @@ class Fictitious:
 
     def __init__(self):
         self.schedulers = []
+        self.is_broken = False
+        self.node = ""  # of one that is another host
 
     def read_options(self, items):
         words = [word for item in items for word in item.split()]
@@ -59,9 +61,12 @@ class Fictitious:
         lines = [line[3:] for line in script.splitlines() if line.startswith("#F ")]
         return JobOptions([*self.read_options(lines), *chosen, f"x{tasks}"])
 
-    def check(self, file, served_here_only):
-        for study in served_here_only:
-            raise ConfigError(f"{file}: no node reaches {study}", hint="there are none")
+    def check(self, file):
+        if self.is_broken:
+            raise ConfigError(f"{file}: no jobs can be submitted", hint="there are none")
+
+    def other_host(self):
+        return self.node
 
     def last_words(self, directory, job):
         return f"goodbye from {job}"

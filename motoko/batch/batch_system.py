@@ -204,15 +204,17 @@ class BatchSystem(Protocol):
             tasks: how many processors the run is to have, if no option says anything of that.
         """
 
-    def check(self, file: Path, served_here_only: Collection[str]) -> None:
-        """Raise ``ConfigError`` if jobs cannot be submitted, or could not work.
+    def check(self, file: Path) -> None:
+        """Raise ``ConfigError`` if jobs cannot be submitted: its commands are not on PATH, say.
 
-        So for commands that are not on PATH, and for nodes that cannot reach a study's database.
-        If the scheduler gives no answer now, that is no error.
+        If the scheduler gives no answer now, that is no error. ``file`` is the workflow's
+        motoko.yaml, for the message.
+        """
 
-        Args:
-            file: the workflow's motoko.yaml, for the message.
-            served_here_only: the studies whose databases other hosts cannot connect to.
+    def other_host(self) -> str | None:
+        """The address, or name, of a node that is not this host; empty if all are this host.
+
+        ``None`` if the scheduler gives no answer now, or is not there.
         """
 
     def last_words(self, directory: Path, job: str) -> str:

@@ -67,6 +67,10 @@ def changes(before: WorkflowConfig, after: WorkflowConfig) -> list[Change]:
                 reaching.add(f"task_managers.{name}.host")
             for key, daemons in _study_changes(old, new):
                 daemons_of[key].update(daemons)
+    if before.remote.wanted != after.remote.wanted:
+        reaching.add("remote")
+    elif plain(before.remote) != plain(after.remote):
+        daemons_of["remote"].update(_daemons(after, daemon_kinds.GATE))
     launchers = _daemons(after, daemon_kinds.LAUNCHER)
     if before.slots != after.slots:
         daemons_of["slots"].update(launchers)
@@ -150,8 +154,11 @@ def _supervisor_changes(
             yield key, [] if key == _LOOKED_UP else [SUPERVISOR]
 
 
-def _daemons(config: WorkflowConfig, kind: str) -> list[str]:
-    return daemon_kinds.named(kind).daemons(config.local_studies)
+def _daemons(config: WorkflowConfig, name: str) -> list[str]:
+    kind = daemon_kinds.named(name)
+    if kind.for_other_hosts and not config.may_have_gate:
+        return []
+    return kind.daemons(config.local_studies)
 
 
 def _differing(before: Any, after: Any) -> list[str]:

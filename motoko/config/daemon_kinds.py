@@ -34,6 +34,7 @@ class DaemonKind:
             One that does not is ready as soon as it has its record, unless the supervisor has
             a check of its own for its kind.
         optional: whether there is a workflow without them.
+        for_other_hosts: whether there are any only where other hosts reach the workflow.
         stop_signal: what tells one to end when the workflow ends.
         leave_signal: what tells one to end when it is to come back.
         held_signals: signals that are blocked when it starts, so that none is lost and none kills
@@ -49,6 +50,7 @@ class DaemonKind:
     settled: tuple[str, ...] = ()
     beats: bool = False
     optional: bool = False
+    for_other_hosts: bool = False
     stop_signal: int = signal.SIGTERM
     leave_signal: int = signal.SIGTERM
     held_signals: tuple[int, ...] = ()
@@ -65,7 +67,7 @@ class DaemonKind:
         return [self.daemon(s) for s in studies] if self.scope is Scope.STUDY else [self.daemon()]
 
 
-ZEO, BUS, WATCHER, LAUNCHER = "zeo", "bus", "watcher", "launcher"
+ZEO, BUS, WATCHER, LAUNCHER, GATE = "zeo", "bus", "watcher", "launcher", "gate"
 ORCHESTRATOR = "orchestrator"
 
 KINDS: list[DaemonKind] = [
@@ -80,6 +82,16 @@ KINDS: list[DaemonKind] = [
         settled=(ZEO,),
         beats=True,
     ),
+    # Commands on other hosts follow the workflow's end through it.
+    DaemonKind(
+        GATE,
+        Scope.WORKFLOW,
+        "motoko.workers.gate",
+        stop_turn=45,
+        needs=(BUS,),
+        beats=True,
+        for_other_hosts=True,
+    ),
     # SIGUSR1 tells it to end its local runs and to mark them FAILED, which takes the databases and
     # the bus. At SIGTERM it leaves them to its successor.
     DaemonKind(
@@ -88,6 +100,7 @@ KINDS: list[DaemonKind] = [
         "motoko.workers.launcher",
         stop_turn=20,
         needs=(ZEO, WATCHER),
+        settled=(GATE,),
         beats=True,
         optional=True,
         stop_signal=signal.SIGUSR1,

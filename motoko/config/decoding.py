@@ -120,7 +120,7 @@ def unknown_keys(
             yield f"{name}: {text}" if name else text
     for field in _fields(kind):
         form = _form(field.type)
-        if form.is_struct and content.get(field.name):
+        if form.is_struct and isinstance(content.get(field.name), Mapping):
             yield from unknown_keys(form.base, content[field.name], _below(name, field.name))
 
 

@@ -18,6 +18,7 @@ from motoko.config import policy as policies
 from motoko.config.batch_settings import BatchSettings
 from motoko.config.decoding import Hint, Written, nearest
 from motoko.config.policy import Policy
+from motoko.config.remote import Remote, written_remote
 from motoko.config.study_config import (
     RESERVED_NAMES,
     Generator,
@@ -60,6 +61,11 @@ class WorkflowFile(Struct, frozen=True):
         BatchSettings, Hint("write settings such as `poll_interval: 30s` indented below it")
     ] = BatchSettings()
     runtime_dir: str | None = None
+    remote: Annotated[
+        Remote,
+        Written("true, false or a mapping", "{address: 10.1.2.3, port: 40123}", written_remote),
+        Hint("write `remote: true`, or one of address: and port:, or both, indented below it"),
+    ] = Remote()
     supervisor: Annotated[
         Supervision, Hint("write settings such as `nice: 10` indented below it")
     ] = field(default_factory=Supervision)
@@ -91,9 +97,17 @@ class WorkflowConfig:
     slots: int | None
     batch: BatchSettings
     runtime_dir: Path | None  # absolute; whether it exists was not looked at
+    remote: Remote  # whether other hosts reach it; whether its address is ours was not looked at
     supervision: Supervision
     raw: dict[str, Any]  # the file's content, keys of the user's own included; the caller's to keep
     warnings: tuple[str, ...]  # what is suspicious but no error, one line each
+
+    @property
+    def may_have_gate(self) -> bool:
+        """Whether other hosts may reach it; which runs are on other hosts, the cluster knows."""
+        if self.remote.wanted is not None:
+            return self.remote.wanted
+        return any(study.generator != registry.LOCAL for study in self.studies.values())
 
     @property
     def local_studies(self) -> list[str]:
@@ -148,6 +162,7 @@ def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
         for name, entry in content.task_managers.items()
     }
     _check_aliases(file, content.aliases, studies)
+    _check_ports(file, studies, content.remote)
     if content.orchestrator is None:
         raise file.error("orchestrator", "is missing or empty", _ORCHESTRATOR_HINT)
     module, _, function = content.orchestrator.partition(".")
@@ -161,6 +176,7 @@ def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
         slots=content.slots,
         batch=content.batch,
         runtime_dir=_runtime_dir(file, content.runtime_dir),
+        remote=content.remote,
         supervision=_supervision(file, content.supervisor),
         raw=file.content,
         warnings=tuple(file.warnings),
@@ -209,6 +225,22 @@ def _check_aliases(
                 raise file.error(key, f"{target!r} is no study and no alias", hint)
             chain.append(target)
             target = aliases[target]
+
+
+def _check_ports(file: YamlFile, studies: Mapping[str, StudyConfig], remote: Remote) -> None:
+    """Raise ``ConfigError`` for a TCP address that several are to have."""
+    holders: dict[tuple[str, int], str] = {}
+    for study in studies.values():
+        if study.tcp_address is None:
+            continue
+        key, (host, port) = f"task_managers.{study.name}.host", study.tcp_address
+        place = ("this host" if study.is_local else host.lower(), port)
+        hint = "give each another port"
+        if (other := holders.get(place)) is not None:
+            raise file.error(key, f"{study.host} is the address of {other}, too", hint)
+        if study.is_local and port == remote.port:
+            raise file.error("remote.port", f"{port} is {study.name}'s, too: {study.host}", hint)
+        holders[place] = study.name
 
 
 def _supervision(file: YamlFile, settings: Supervision) -> Supervision:

@@ -217,11 +217,13 @@ class AddLaunchersRequest(Request[LaunchersAdded], frozen=True, tag="add_launche
         slots: how many runs at the same time, in nproc; ``None`` for motoko.yaml's.
         studies: whose launchers; ``None`` for all.
         generator: in place of motoko.yaml's.
+        remote: whether their runs may be on other hosts, which need the gate.
     """
 
     slots: Slots | None = None
     studies: list[str] | None = None
     generator: str | None = None
+    remote: bool = False
 
 
 class RetryFailedRequest(Request[DaemonsRetried], frozen=True, tag="retry_failed"):

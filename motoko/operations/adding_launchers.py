@@ -11,6 +11,7 @@ from motoko.control.protocol import AddLaunchersRequest, Refused
 from motoko.errors import MotokoError
 from motoko.operations import reconfiguring, starting
 from motoko.operations.generator_check import check_generators
+from motoko.operations.remote_access import is_on
 
 
 def add_launchers(
@@ -54,7 +55,9 @@ def _add_one(
     starting.wait_for_answer(config, deadline)
     reconfiguring.take_over(config)
     runtime = daemon_records.records(config)
-    request = AddLaunchersRequest(studies=[study.name], generator=generator)
+    request = AddLaunchersRequest(
+        studies=[study.name], generator=generator, remote=is_on(config, generator=generator)
+    )
     try:
         answer = client.ask(runtime, request)
     except Refused as refused:

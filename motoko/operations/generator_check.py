@@ -13,7 +13,7 @@ def check_generators(config: WorkflowConfig, generator: str | None = None) -> No
     """Raise ``ConfigError`` if launchers cannot hand runs to what they are to hand them to.
 
     So for a generator that is not there, a cluster's commands that are not on PATH, and nodes that
-    cannot reach a study's database. If the cluster gives no answer now, that is no error.
+    may not reach a study's database. If the cluster gives no answer now, that is no error.
 
     Args:
         config: the workflow.
@@ -41,8 +41,15 @@ def check_generators(config: WorkflowConfig, generator: str | None = None) -> No
             )
     for name, system in registry.systems().items():
         if studies := wanted.get(name):
+            system.check(config.path)
             served_here_only = [s.name for s in studies if s.is_local and not _is_reachable(s)]
-            system.check(config.path, served_here_only)
+            if served_here_only and config.remote.wanted is False and system.other_host():
+                raise ConfigError(
+                    f"{config.path}: task_managers.{served_here_only[0]}: nodes are other hosts, "
+                    f"such as {system.other_host()}, and `remote: false` keeps them from the "
+                    "study's database",
+                    hint="drop `remote: false`: nodes come in with the workflow's key alone",
+                )
 
 
 def _is_reachable(study: StudyConfig) -> bool:

@@ -10,6 +10,7 @@ from motoko.config import WorkflowConfig
 from motoko.control import client, daemon_records
 from motoko.control.protocol import AddLaunchersRequest, RetryFailedRequest, SupervisorInfo
 from motoko.operations import reconfiguring, starting
+from motoko.operations.remote_access import is_on
 
 ANSWER_S = 10.0
 
@@ -52,7 +53,9 @@ def join(
     retried = client.ask(runtime, RetryFailedRequest())
     names, restarted = [*retried.retried] if retried else [], []
     if launchers:
-        added = client.ask(runtime, AddLaunchersRequest(slots=slots, generator=generator))
+        remote = is_on(config, generator=generator)
+        request = AddLaunchersRequest(slots=slots, generator=generator, remote=remote)
+        added = client.ask(runtime, request)
         names += added.added if added else []
         restarted += added.restarted if added else []
     show(Joined(names, restarted, taken, status.supervisor))

@@ -36,6 +36,7 @@ from motoko.host.log_reading import tail
 from motoko.layout import Runtime, recorded_directory
 from motoko.operations.generator_check import check_generators
 from motoko.operations.reconfiguring import take_over
+from motoko.operations.remote_access import is_on
 
 Announce = Callable[[str], None]
 # What a starter says that does not wait any more, and wants no end.
@@ -127,7 +128,8 @@ def start_detached(
     if launchers:
         wait_for_answer(config, deadline)
         take_over(config)
-        ask(records(config), AddLaunchersRequest(slots=slots, generator=generator))
+        remote = is_on(config, generator=generator)
+        ask(records(config), AddLaunchersRequest(slots=slots, generator=generator, remote=remote))
     status = wait_until_ready(config, deadline)
     if announce is not None:
         announce(f"already running: {who(status.supervisor)}")

@@ -9,18 +9,22 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from zc.lockfile import LockError, LockFile
 from ZEO.runzeo import ZEOOptions, ZEOServer
 
+from motoko.channel.greeting import Greeting
+from motoko.channel.key_file import key_path
+from motoko.channel.tls import Contexts
 from motoko.config import StudyConfig
 from motoko.errors import MotokoError, NotCreated, StudyUnavailable
 from motoko.host.locks import check_locks
 from motoko.layout import Runtime
+from motoko.runs.fences import reason_of
 from motoko.store.entry_merges import EntryMerges
 from motoko.store.internals import self_check, zeo_messages
+from motoko.store.internals.zeo_arrivals import Arrivals
 from motoko.store.internals.zeo_servers import (
     extend_ruok,
     listen_besides,
@@ -47,11 +51,14 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         self,
         options: ZEOOptions,
         study: StudyConfig,
-        unix: Path,
+        runtime: Runtime,
         evict: Callable[[], None],
         refusal: Callable[[int], str],
     ) -> None:
         super().__init__(options)
+        unix = runtime.zeo(study.name)
+        self._runtime = runtime
+        self._arrivals: Arrivals | None = None
         self._study = study
         self._conf = ServerConfig(study.database, study.tcp_address or unix)
         self._evict = evict
@@ -72,13 +79,36 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         when_called(self._count)
         replace_stores(self, concerned, replacement, EntryMerges)
         when_registering(self._refused)
+        contexts = Contexts(self._runtime.channel, server=True)
+        accepted = self._runtime.accepted(self._study.name)
+        self._arrivals = Arrivals(self, accepted, contexts, self._fenced)
+        self._take_over_arrivals()
         if self._study.tcp_address is not None:
             self._listen(*self._study.tcp_address)
         logging.info("ready")
 
     def _answer(self) -> dict[str, Any]:
         self._look_at_files()
+        self._take_over_arrivals()
         return {"motoko": {"calls": self._calls}}
+
+    def _take_over_arrivals(self) -> None:
+        """Serve who comes in by the gate, if other hosts reach the workflow."""
+        if self._arrivals is None or not key_path(self._runtime.channel).exists():
+            return
+        try:
+            self._arrivals.listen()
+        except OSError as error:
+            log.error("nobody is taken over from the gate: %s", error)
+
+    def _fenced(self, greeting: Greeting) -> tuple[str, bool] | None:
+        """Why a client of another host is not served, and whether its attempt is fenced."""
+        if greeting.run is None or greeting.attempt is None:
+            return None
+        reason = reason_of(
+            self._runtime.directory, self._study.name, greeting.run, greeting.attempt
+        )
+        return None if reason is None else (reason, True)
 
     def _look_at_files(self) -> None:
         try:
@@ -156,7 +186,7 @@ def serve(
         evict()
     try:
         rename_schema(study)
-        StudyServer(options, study, unix, evict, refusal).main()
+        StudyServer(options, study, runtime, evict, refusal).main()
     except LockError as error:
         raise StudyUnavailable(
             f"the database of study {study.name} is in use, by no server of this workflow",

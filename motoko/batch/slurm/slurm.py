@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,11 +36,17 @@ class Slurm:
 
     # What follows is imported here, since every command reads motoko.yaml, and few ask Slurm.
 
-    def check(self, file: Path, served_here_only: Collection[str]) -> None:
-        """Raise ``ConfigError`` without Slurm's commands, or if nodes cannot reach a study."""
+    def check(self, file: Path) -> None:
+        """Raise ``ConfigError`` without Slurm's commands."""
         from motoko.batch.slurm.check import check
 
-        check(file, served_here_only)
+        check(file)
+
+    def other_host(self) -> str | None:
+        """The address of a node that is not this host: see ``BatchSystem``."""
+        from motoko.batch.slurm.check import other_host
+
+        return other_host()
 
     def last_words(self, directory: Path, job: str) -> str:
         """What a node has written last into ``slurm-<job>.out``."""

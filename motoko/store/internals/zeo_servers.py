@@ -21,6 +21,7 @@ from ZODB import ConflictResolution
 from ZODB.POSException import ConflictError, StorageError
 from ZODB.utils import load_current, z64
 
+from motoko.channel.tls import keep_alive
 from motoko.store.internals.self_check import Need, relies_on
 
 _ACCEPTOR = "ZEO.asyncio.server:Acceptor"
@@ -106,7 +107,12 @@ def listen_besides(server: ZEOServer, host: str, port: int) -> None:
     """Have a server that was created listen at a TCP port, too; ``OSError`` if it cannot."""
     acceptor = server.server.acceptor
     loop = acceptor.event_loop
-    loop.run_until_complete(loop.create_server(acceptor.factory, host.strip("[]"), port))
+    listening = loop.run_until_complete(
+        loop.create_server(acceptor.factory, host.strip("[]"), port)
+    )
+    for one in listening.sockets:
+        # Clients inherit it. (What asyncio gives is no socket, but a view of one.)
+        keep_alive(one)
 
 
 @dataclass(frozen=True)

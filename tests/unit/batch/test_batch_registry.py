@@ -72,7 +72,9 @@ def test_wrong_options(system):
 
 
 def test_check(system, directory):
-    with pytest.raises(ConfigError, match="no node reaches mult"):
+    check_generators(load(directory), "fictitious")
+    system.is_broken = True
+    with pytest.raises(ConfigError, match="no jobs can be submitted"):
         check_generators(load(directory), "fictitious")
     with pytest.raises(ConfigError, match="there is no generator 'condor'") as caught:
         check_generators(load(directory), "condor")

@@ -1,0 +1,1 @@
+"""The gate: other hosts come in here, at one TCP port, and nobody else."""

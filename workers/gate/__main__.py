@@ -1,0 +1,202 @@
+"""The gate of a workflow: ``python -m motoko.workers.gate``.
+
+One TCP port for all that other hosts need. What a client wants is told by the first message of its
+TLS, which is left for the one who answers: connections to a study's database are handed to its
+ZEO server, and go on when the gate ends; those to the control socket and the bus end here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+from motoko.bus.messages import DaemonStatus
+from motoko.bus.publisher import Publisher
+from motoko.channel import endpoint, keys, listening
+from motoko.channel.endpoint import Endpoint, NoChannel
+from motoko.channel.greeting import BadGreeting, Greeting
+from motoko.channel.handshakes import why_not
+from motoko.channel.key_file import UnsafeKey
+from motoko.channel.strangers import Strangers
+from motoko.channel.tls import Contexts
+from motoko.config.daemon_kinds import GATE
+from motoko.host.clock import HEARTBEAT_S, until_next
+from motoko.host.proc_files import boot_id
+from motoko.operations.remote_access import gate_address
+from motoko.runs.fences import reason_of
+from motoko.workers.daemon import Daemon, arguments, running
+from motoko.workers.gate.doorway import Doorway
+from motoko.workers.gate.handover import Handover
+from motoko.workers.gate.splice import splice
+
+log = logging.getLogger(__name__)
+
+LOOK_AT_KEY_S = 86_400.0
+
+
+def main() -> None:
+    """Entry point of ``python -m motoko.workers.gate``."""
+    options = arguments("The gate of a Motoko workflow.")
+    with running(GATE, options.workflow) as daemon:
+        keys.ensure(daemon.runtime.channel)
+        asyncio.run(Gate(daemon).run())
+
+
+class Gate:
+    """The gate of one workflow, in a running event loop."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        runtime = daemon.runtime
+        self._directory = daemon.config.directory
+        self._channel = runtime.channel
+        self._config = daemon.config
+        self._sockets = runtime.sockets
+        self._publish = runtime.bus_publish
+        bus = (runtime.bus_publish, runtime.bus_subscribe)
+        paths = [runtime.control, *(Path(address.removeprefix("ipc://")) for address in bus)]
+        self._spliced = {path.name: path for path in paths}
+        self._handed = {
+            runtime.zeo(study).name: Handover(runtime.accepted(study))
+            for study in daemon.config.local_studies
+        }
+        self._contexts = Contexts(runtime.channel, server=True)
+        self._strangers = Strangers()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Listen until told to end."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.set_exception_handler(_complain)
+        sockets = self._listen()
+        place = sockets[0].getsockname()
+        where = listening.shown(place[0], place[1])
+        doorway = Doorway(sockets, self._wanted, self._strangers)
+        doorway.open()
+        log.info("listening at %s", where)
+        beside = [
+            asyncio.ensure_future(self._beat(where)),
+            asyncio.ensure_future(self._look_at_key()),
+        ]
+        try:
+            await asyncio.wait(
+                [asyncio.ensure_future(stop.wait()), *beside], return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in beside:
+                if task.done():
+                    task.result()
+        finally:
+            doorway.close()
+            for task in (*beside, *self._tasks):
+                task.cancel()
+            await asyncio.gather(*beside, *self._tasks, return_exceptions=True)
+            for handover in self._handed.values():
+                handover.close()
+        log.info("stopped")
+
+    def _listen(self) -> list[socket.socket]:
+        """Listen at the configured place, else at the one of before; and record it."""
+        try:
+            before: Endpoint | None = endpoint.read(self._channel)
+        except NoChannel:
+            before = None
+        address, port = gate_address(self._config, before)
+        if port is None and before is not None:
+            try:
+                sockets = listening.bound(address, before.port)
+            except listening.CannotListen as error:
+                log.warning("%s: another port is taken", error)
+                sockets = listening.bound(address, 0)
+        else:
+            sockets = listening.bound(address, port or 0)
+        Endpoint(
+            hosts=listening.hosts(sockets, address),
+            port=sockets[0].getsockname()[1],
+            host=socket.gethostname(),
+            boot_id=boot_id(),
+            sockets=str(self._sockets),
+            names=(*self._spliced, *self._handed),
+        ).write(self._channel)
+        return sockets
+
+    def _wanted(self, connection: socket.socket, address: str, name: str) -> None:
+        """Somebody has said which server it wants."""
+        try:
+            names = {self._contexts.server_name(n): n for n in (*self._handed, *self._spliced)}
+        except UnsafeKey as error:
+            self._trouble = str(error)
+            self._strangers.note(address, str(error))
+            connection.close()
+            return
+        self._trouble = ""
+        wanted = names.get(name, "")
+        if wanted in self._handed:
+            if not self._handed[wanted].hand(connection):
+                log.debug("%s: its server takes nobody now", wanted)
+        elif wanted:
+            task = asyncio.ensure_future(self._splice(connection, address, wanted))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            connection.close()
+            self._strangers.note(address, "it has no key, or one of before `motoko keys renew`")
+
+    async def _splice(self, connection: socket.socket, address: str, name: str) -> None:
+        try:
+            await splice(connection, self._contexts.current(), self._spliced[name], self._refused)
+        except (OSError, UnsafeKey, BadGreeting) as error:
+            self._strangers.note(address, why_not(error))
+
+    def _refused(self, greeting: Greeting) -> tuple[str, bool] | None:
+        if not greeting.study or greeting.run is None or greeting.attempt is None:
+            return None
+        reason = reason_of(self._directory, greeting.study, greeting.run, greeting.attempt)
+        return None if reason is None else (reason, True)
+
+    async def _beat(self, where: str) -> None:
+        with Publisher(self._publish) as publisher:
+            while True:
+                publisher.send(
+                    DaemonStatus(
+                        GATE,
+                        os.getpid(),
+                        detail=f"listens at {where}",
+                        counts={"spliced": len(self._tasks), "turned_away": self._strangers.count},
+                        trouble=self._trouble,
+                    )
+                )
+                await asyncio.sleep(until_next(HEARTBEAT_S))
+
+    async def _look_at_key(self) -> None:
+        """Have another key well before the present one is worth nothing any more."""
+        while True:
+            await asyncio.sleep(LOOK_AT_KEY_S)
+            try:
+                present = await asyncio.to_thread(keys.read, self._channel)
+                if present is None or present.is_due(datetime.now(UTC)):
+                    made = await asyncio.to_thread(keys.ensure, self._channel)
+                    log.info("the key was renewed; it is valid until %s", made.ends.date())
+            except (OSError, UnsafeKey) as error:
+                self._trouble = f"the key cannot be renewed: {error}"
+                log.error("%s", self._trouble)
+
+
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """What a single connection has come to is one line, at most."""
+    error = context.get("exception")
+    if isinstance(error, OSError):
+        log.debug("%s: %s", context.get("message"), error)
+    else:
+        loop.default_exception_handler(context)
+
+
+if __name__ == "__main__":
+    main()
