@@ -62,8 +62,6 @@ def supervise(
     check_threads(THREADS)
     check_startable(config, launchers, generator, takeover=takeover, watching=True)
     remote = remote_access.is_on(config, launchers=launchers, generator=generator)
-    if remote:
-        remote_access.check_address(config)
     runtime = prepare(config, listener.line)
     with supervisor_lock(runtime):
         settings = config.supervision

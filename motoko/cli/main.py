@@ -44,6 +44,7 @@ COMMANDS = {
     "cancel": ("motoko.cli.cancel", "Cancel runs: those that wait, and those that run."),
     "clean": ("motoko.cli.clean", "Reset runs to CREATED, or delete them."),
     "retry": ("motoko.cli.retry", "Have failed runs executed again."),
+    "keys": ("motoko.cli.keys_command", "Show or renew the key that other hosts come in with."),
     "upgrade-study": ("motoko.cli.upgrade_study", "Have jobs and runs follow a changed bd.yaml."),
     "completion": ("motoko.cli.completion", "Print the script that completes commands in a shell."),
 }

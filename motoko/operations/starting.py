@@ -34,9 +34,9 @@ from motoko.host.locks import check_locks
 from motoko.host.log_files import rotate_if_long
 from motoko.host.log_reading import tail
 from motoko.layout import Runtime, recorded_directory
+from motoko.operations import remote_access
 from motoko.operations.generator_check import check_generators
 from motoko.operations.reconfiguring import take_over
-from motoko.operations.remote_access import is_on
 
 Announce = Callable[[str], None]
 # What a starter says that does not wait any more, and wants no end.
@@ -75,6 +75,8 @@ def check_startable(
         raise supervised_elsewhere(config, seen)
     if launchers:
         check_generators(config, generator)
+    if remote_access.is_on(config, launchers=launchers, generator=generator):
+        remote_access.check_address(config)
     for study in config.studies.values():
         if study.tcp_address and not study.settings.get("insecure_tcp"):
             raise ConfigError(
@@ -128,7 +130,7 @@ def start_detached(
     if launchers:
         wait_for_answer(config, deadline)
         take_over(config)
-        remote = is_on(config, generator=generator)
+        remote = remote_access.is_on(config, generator=generator)
         ask(records(config), AddLaunchersRequest(slots=slots, generator=generator, remote=remote))
     status = wait_until_ready(config, deadline)
     if announce is not None:

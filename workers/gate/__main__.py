@@ -12,8 +12,10 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from motoko.bus.messages import DaemonStatus
 from motoko.bus.publisher import Publisher
@@ -139,15 +141,21 @@ class Gate:
         self._trouble = ""
         wanted = names.get(name, "")
         if wanted in self._handed:
-            if not self._handed[wanted].hand(connection):
-                log.debug("%s: its server takes nobody now", wanted)
+            self._background(self._hand_on(connection, wanted))
         elif wanted:
-            task = asyncio.ensure_future(self._splice(connection, address, wanted))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._background(self._splice(connection, address, wanted))
         else:
             connection.close()
             self._strangers.note(address, "it has no key, or one of before `motoko keys renew`")
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hand_on(self, connection: socket.socket, name: str) -> None:
+        if not await self._handed[name].hand(connection):
+            log.warning("%s: its server takes nobody now", name)
 
     async def _splice(self, connection: socket.socket, address: str, name: str) -> None:
         try:
