@@ -34,7 +34,7 @@ from motoko.runs.fences import reason_of
 from motoko.workers.daemon import Daemon, arguments, running
 from motoko.workers.gate.doorway import Doorway
 from motoko.workers.gate.handover import Handover
-from motoko.workers.gate.splice import splice
+from motoko.workers.gate.passing_on import splice
 
 log = logging.getLogger(__name__)
 
