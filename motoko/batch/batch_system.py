@@ -128,11 +128,16 @@ class ShellVariables:
         job: the job's id.
         restarts: how often the system has started it again; empty or 0 at the first start.
         nodes: where it runs.
+        other_nodes: how many nodes it has beside the one that executes its script.
+        on_other_nodes: the command that executes another one once on each of those, as long as its
+            own standard input lasts, and passes on what it says; empty if there is none.
     """
 
     job: str
     restarts: str
     nodes: str
+    other_nodes: str = "0"
+    on_other_nodes: str = ""
 
 
 class Scheduler(Protocol):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from motoko.batch.batch_system import BatchSystem
 from motoko.host.files import write_atomically
+from motoko.runs import job_relay
 from motoko.runs.claims import BATCH, Unreadable, claim_text, read_record
 from motoko.runs.launch_script import BECOME
 from motoko.runs.paths import CLAIM, CLOSED, EXIT, claim_path, closed_path, own_folder
@@ -63,34 +64,44 @@ pass_on() {{ [ -n "$_child" ] && _passed=yes && kill -"$_told" "$_child" 2> /dev
 for _each in HUP INT TERM USR1 USR2; do
     trap "_told=$_each; pass_on" $_each
 done
-(
-{become}) < /dev/null &
-_child=$!
-# It may have come before there was anybody to pass it on to.
-[ -n "$_told" ] && [ -z "$_passed" ] && pass_on
-while :; do
-    wait "$_child"
-    _code=$?
-    kill -0 "$_child" 2> /dev/null || break
-done
-# If a signal has cut the last wait short, launch.sh's own code is still to be had.
-wait "$_child" 2> /dev/null
-_again=$?
-[ "$_again" -eq 127 ] || _code=$_again
-_child=
-_record='{{"attempt": '$_attempt', "code": '$_code', "signal": "'$_told'", "job": "'$_job'"}}'
+_code={unrelayed} _problem=
+{relay}if [ -z "$_problem" ]; then
+    (
+{become}    ) < /dev/null &
+    _child=$!
+    # It may have come before there was anybody to pass it on to.
+    [ -n "$_told" ] && [ -z "$_passed" ] && pass_on
+    while :; do
+        wait "$_child"
+        _code=$?
+        kill -0 "$_child" 2> /dev/null || break
+    done
+    # If a signal has cut the last wait short, launch.sh's own code is still to be had.
+    wait "$_child" 2> /dev/null
+    _again=$?
+    [ "$_again" -eq 127 ] || _code=$_again
+    _child=
+fi
+_record='{{"attempt": '$_attempt', "code": '$_code', "signal": "'$_told'", "job": "'$_job'"'
+[ -n "$_problem" ] && _record=$_record', "problem": '$_problem
+_record=$_record}}
 _exit=$_own/{exit}$_attempt.json
 {{ printf '%s\\n' "$_record" > "$_exit.new" && mv -f "$_exit.new" "$_exit"; }} \\
     || printf '%s\\n' "$_record" 1<> "$_own/{claim}$_attempt"
 say ended
-exit "$_code"
+{relay_end}exit "$_code"
 """
 
 
-def write(directory: Path, system: BatchSystem) -> Path:
+def write(directory: Path, channel: Path, system: BatchSystem) -> Path:
     """Write the script of a workflow's jobs for a batch system, and return its path.
 
     Schedulers keep a copy of their own with each job: it may be replaced at any time.
+
+    Args:
+        directory: for what is of batch jobs.
+        channel: the channel's directory, whether there is one yet or not.
+        system: the batch system.
     """
     variables = system.shell_variables
     path = directory / f"{system.name}-job.sh"
@@ -105,6 +116,9 @@ def write(directory: Path, system: BatchSystem) -> Path:
         claim=CLAIM,
         closed=CLOSED,
         exit=EXIT,
+        relay=job_relay.begin(channel, variables),
+        relay_end=job_relay.END,
+        unrelayed=job_relay.UNRELAYED,
     )
     if not path.exists() or path.read_text() != text:
         write_atomically(path, text)
@@ -132,6 +146,7 @@ class Evidence:
         nodes: where it was started, likewise.
         code: launch.sh's exit code, or ``None`` if no end of this attempt is recorded.
         signal: the last signal that the job was sent, without ``SIG``.
+        problem: why launch.sh was not started, although the attempt was.
         unreadable: why nothing is known, if it cannot be read now.
     """
 
@@ -140,6 +155,7 @@ class Evidence:
     nodes: str = ""
     code: int | None = None
     signal: str = ""
+    problem: str = ""
     unreadable: str = ""
 
     @property
@@ -169,7 +185,8 @@ def _read(directory: Path, attempt: int) -> Evidence:
     code = record.get("code")
     if isinstance(code, int):
         job = str(record.get("job") or job)
-        return Evidence(last, job, nodes, code, str(record.get("signal") or ""))
+        signal, problem = (str(record.get(key) or "") for key in ("signal", "problem"))
+        return Evidence(last, job, nodes, code, signal, problem)
     return Evidence(last, job, nodes)
 
 

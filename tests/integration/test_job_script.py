@@ -35,7 +35,7 @@ def launch(place, text):
 
 
 def start(place, attempt=1, restarts="", outputs=("r.o1", "r.e1")):
-    script = job_script.write(place.parent, registry.named("slurm"))
+    script = job_script.write(place.parent, place.parent / "channel", registry.named("slurm"))
     arguments = job_script.arguments(place, attempt, outputs, place.parent / "spool", 1, "name")
     environment = {
         **os.environ,

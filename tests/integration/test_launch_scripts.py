@@ -45,7 +45,9 @@ def execute(directory, script, how, finish="self", **variables):
     files = launch_script.files(script, client, policy)
     write(directory, [RunFile(name, text.encode(), 0o700) for name, text in files.items()])
     if how == "job":
-        path = job_script.write(directory.parent, registry.named("slurm"))
+        path = job_script.write(
+            directory.parent, directory.parent / "channel", registry.named("slurm")
+        )
         spool = directory.parent / "spool"
         arguments = job_script.arguments(directory, 1, ("r.o7", "r.e7"), spool, 7, "name")
         command = [str(path), *arguments]

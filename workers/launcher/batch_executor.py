@@ -15,6 +15,7 @@ from motoko.batch.commands import Commands
 from motoko.batch.polling import SharedPoll, read
 from motoko.batch.queue_room import Room
 from motoko.config.policy import Policy
+from motoko.layout import channel_directory
 from motoko.runs.entries import OwnEntries
 from motoko.runs.fences import fence
 from motoko.workers.daemon import Daemon
@@ -107,7 +108,8 @@ class BatchExecutor:
         settings = daemon.config.batch
         interval = _for_tests(POLL_VARIABLE, settings.poll_interval)
         poll = SharedPoll(self._path, scheduler, interval, self._names.are_ours)
-        self._submitter = Submitter(directory, spool, system, scheduler)
+        channel = channel_directory(daemon.runtime.directory)
+        self._submitter = Submitter((directory, channel), spool, system, scheduler)
         self._jobs = BatchRuns(
             *(spool, system, scheduler, poll, self._submitter),
             partial(fence, daemon.runtime.directory, study),

@@ -126,7 +126,7 @@ def judge(
         return Verdict(
             *(Step.END, run, job, surplus),
             code=evidence.code,
-            problem=job.problem,
+            problem=evidence.problem or job.problem,
             final=job.final,
         )
     run = replace(run, missed=missed)
@@ -155,8 +155,8 @@ def _absent(run: Followed, evidence: Evidence, *, is_late: bool) -> Verdict:
     if run.absent < ABSENT_MAX:
         return Verdict(Step.WAIT if run.absent == 0 or run.job is None else Step.ASK, run)
     if evidence.ended:
-        problem = f"it was sent SIG{evidence.signal}" if evidence.signal else ""
-        return Verdict(Step.END, run, code=evidence.code, problem=problem)
+        signal = f"it was sent SIG{evidence.signal}" if evidence.signal else ""
+        return Verdict(Step.END, run, code=evidence.code, problem=evidence.problem or signal)
     if evidence.attempt is None and run.job is None:
         return Verdict(Step.SUBMIT, run)
     if not is_late:

@@ -34,7 +34,8 @@ class Submitter:
     """Whose turn it is to be submitted, and doing it.
 
     Args:
-        directory: the workflow's, for batch jobs; spool: where the study's jobs say how they are.
+        directories: the workflow's, for batch jobs and for its channel.
+        spool: where the study's jobs say how they are.
         system: the batch system; scheduler: whom it is asked through.
 
     Attributes:
@@ -42,10 +43,14 @@ class Submitter:
     """
 
     def __init__(
-        self, directory: Path, spool: Path, system: BatchSystem, scheduler: Scheduler
+        self,
+        directories: tuple[Path, Path],
+        spool: Path,
+        system: BatchSystem,
+        scheduler: Scheduler,
     ) -> None:
         self.queue: deque[BatchRun] = deque()
-        self._directory = directory
+        self._directories = directories
         self._spool = spool
         self._system = system
         self._scheduler = scheduler
@@ -71,7 +76,7 @@ class Submitter:
         """
         try:
             if self._script is None:
-                self._script = job_script.write(self._directory, self._system)
+                self._script = job_script.write(*self._directories, self._system)
             what = self._submission(run, self._script)
         except WrongOption as error:
             return End(reason=f"launch.sh: {error}", final=True)

@@ -20,7 +20,16 @@ class Slurm:
     title = "Slurm"
     submit_command = "sbatch"
     query_command = "squeue"
-    shell_variables = ShellVariables("$SLURM_JOB_ID", "$SLURM_RESTART_COUNT", "$SLURM_JOB_NODELIST")
+    shell_variables = ShellVariables(
+        "$SLURM_JOB_ID",
+        "$SLURM_RESTART_COUNT",
+        "$SLURM_JOB_NODELIST",
+        "$((${SLURM_JOB_NUM_NODES:-1} - 1))",
+        # Beside the user's own steps, whatever share of the nodes these take.
+        'srun --job-name=motoko-relay --overlap --mem=0 --exclude="$SLURMD_NODENAME" '
+        '--nodes="$_others" --ntasks="$_others" --ntasks-per-node=1 --cpus-per-task=1 '
+        "--kill-on-bad-exit=0 --unbuffered --quiet",
+    )
 
     def read_options(self, items: Iterable[str]) -> Options:
         """The options in a list such as ``["time=5", "--mem=1G", "-p debug", "exclusive"]``."""

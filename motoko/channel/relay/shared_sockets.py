@@ -149,11 +149,8 @@ class SharedSockets:
                     raise Unusable(f"another account may replace {path}")
                 with contextlib.suppress(FileExistsError):
                     path.mkdir(mode=0o700)
-                if not is_private(path) and path.exists():
-                    raise Unusable(
-                        f"{path} is another account's, or open to others",
-                        hint="have it removed by whose it is, or set runtime_dir",
-                    )
+                if not is_private(path):
+                    raise _not_ours(path)
         except FileNotFoundError:
             raise  # the last one before has just removed it
         except OSError as error:
@@ -334,6 +331,19 @@ def _opened(directory: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _not_ours(path: Path) -> Unusable:
+    """Why a directory is not one of ours. ``FileNotFoundError`` if it is gone by now."""
+    info = path.lstat()
+    if not stat.S_ISDIR(info.st_mode):
+        return Unusable(f"{path} is no directory", hint="remove it on that host")
+    if info.st_uid != os.getuid():
+        return Unusable(
+            f"{path} belongs to another account (uid {info.st_uid})",
+            hint="that account, or an administrator, can remove it on that host",
+        )
+    return Unusable(f"{path} can be entered by others", hint="chmod 700 it on that host")
 
 
 def _answers(path: Path) -> bool:

@@ -30,7 +30,9 @@ def scheduler():
 
 @pytest.fixture
 def submitter(tmp_path, scheduler):
-    return Submitter(tmp_path / "batch", tmp_path / "spool", Fictitious(), scheduler)
+    return Submitter(
+        (tmp_path / "batch", tmp_path / "channel"), tmp_path / "spool", Fictitious(), scheduler
+    )
 
 
 def outcome(submitter, run):

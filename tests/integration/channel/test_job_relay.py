@@ -1,0 +1,190 @@
+"""The relay of a job, which its script starts, keeps and ends: executed by the shell of this host,
+for a workflow whose head is another."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from relays import CLIENT, Gate, all_ended, connect, says_again
+from support import wait_until
+
+from motoko.batch import registry
+from motoko.host.proc_files import boot_id, variable
+from motoko.runs import job_relay, job_script
+from motoko.runs.earlier_layout import make_own_folder
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A run directory, and beside it what all jobs share."""
+    directory = tmp_path / "run 1"
+    make_own_folder(directory)
+    (tmp_path / "spool" / "mult").mkdir(parents=True)
+    return directory
+
+
+@pytest.fixture
+def gate(tmp_path):
+    sockets = Path(os.environ["TMPDIR"]) / f"motoko-{os.getuid()}" / "0123456789abcdef"
+    gate = Gate(tmp_path / "chan nel", sockets)
+    yield gate
+    gate.close()
+    all_ended(gate)
+
+
+def launch(place, text):
+    (place / "client.py").write_text(CLIENT)
+    path = place / "launch.sh"
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o700)
+
+
+def start(place, gate, number="17"):
+    script = job_script.write(place.parent, gate.directory, registry.named("slurm"))
+    spool = place.parent / "spool" / "mult"
+    arguments = job_script.arguments(place, 1, ("r.o1", "r.e1"), spool, 1, "name")
+    environment = {**os.environ, "SLURM_JOB_ID": number, "SLURM_JOB_NODELIST": "n1"}
+    return subprocess.Popen(
+        ["/bin/bash", str(script), *arguments], env=environment, cwd="/", start_new_session=True
+    )
+
+
+def relay_pid(gate):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if os.fsencode(gate.directory) in words and b"-I" in words:
+                return int(path.parent.name)
+    return None
+
+
+def connects(gate):
+    with connect(gate) as client:
+        return says_again(client)
+
+
+def test_a_job(place, gate):
+    launch(place, f"{sys.executable} client.py {gate.sockets}/zeo-mult < /dev/null")
+    assert start(place, gate).wait(30) == 0
+    assert (place / "r.o1").read_text() == "word\n"
+    (greeting,) = gate.greeted
+    assert greeting[:4] == (1, "mult", 1, "17")
+    assert relay_pid(gate) is None and not gate.sockets.parent.exists()
+    assert not (place / ".motoko" / "relay.log").exists()
+
+
+@pytest.mark.parametrize("why", ["the head", "no channel"])
+def test_where_there_is_no_need_of_it(place, gate, why):
+    launch(place, 'echo "${MOTOKO_RELAY-none}"')
+    if why == "the head":
+        gate.record(boot_id())
+    else:
+        (gate.directory / "gate.json").unlink()
+    assert start(place, gate).wait(30) == 0
+    assert (place / "r.o1").read_text() == "none\n" and not gate.sockets.exists()
+
+
+def test_it_is_replaced_when_it_is_killed(place, gate):
+    launch(place, "touch ready\nuntil [ -e go ]; do sleep 0.05; done\n"
+           f"{sys.executable} client.py {gate.sockets}/zeo-mult < /dev/null")  # fmt: skip
+    job = start(place, gate)
+    wait_until((place / "ready").exists, "it runs")
+    pid = wait_until(lambda: relay_pid(gate), "a relay is there")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: relay_pid(gate) not in (None, pid), "another one is")
+    wait_until(lambda: connects(gate), "it serves")
+    (place / "go").touch()
+    assert job.wait(30) == 0
+    assert (place / "r.o1").read_text() == "word\n" and gate.greeted[-1].job == "17"
+
+
+def test_saving_something_at_the_end(place, gate):
+    """What a job is asked with to end goes to launch.sh, which still needs the server."""
+    launch(place, f"trap '{sys.executable} client.py {gate.sockets}/zeo-mult < /dev/null; exit 3' "
+           "TERM\ntouch ready\nwhile :; do sleep 0.05; done")  # fmt: skip
+    job = start(place, gate)
+    wait_until((place / "ready").exists, "it runs")
+    os.killpg(job.pid, signal.SIGTERM)
+    assert job.wait(30) == 3
+    assert (place / "r.o1").read_text().startswith("word\n")
+
+
+def test_a_killed_script(place, gate):
+    """Not even what launch.sh has left behind keeps the relay."""
+    launch(place, "echo $$ > pid\nsetsid sleep 1000 & echo $! > left; wait")
+    job = start(place, gate)
+    pids = [
+        wait_until(lambda n=n: int((place / n).read_text()), "it runs") for n in ("pid", "left")
+    ]
+    wait_until(lambda: relay_pid(gate), "a relay is there")
+    job.kill()
+    job.wait()
+    wait_until(lambda: relay_pid(gate) is None, "the relay has ended")
+    wait_until(lambda: not gate.sockets.parent.exists(), "nothing is left")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_what_launch_sh_inherits(place, gate):
+    launch(place, "ls -l /proc/$$/fd > fds")
+    assert start(place, gate).wait(30) == 0
+    assert "pipe:" not in (place / "fds").read_text()
+
+
+def test_whose_it_is(place, gate):
+    launch(place, "echo $$ > pid; until [ -e go ]; do sleep 0.05; done")
+    job = start(place, gate)
+    pid = wait_until(lambda: int((place / "pid").read_text()), "it runs")
+    name = variable(pid, "MOTOKO_RELAY")
+    assert name.endswith("-17") and (gate.sockets / "relays" / name).is_socket()
+    (place / "go").touch()
+    assert job.wait(30) == 0
+
+
+def test_what_is_wrong_on_the_node(place, gate):
+    launch(place, "touch started")
+    gate.sockets.mkdir(parents=True)
+    assert start(place, gate).wait(30) == job_relay.UNRELAYED
+    evidence = job_script.read(place, 1)
+    assert evidence.code == job_relay.UNRELAYED
+    assert f"{gate.sockets} can be entered by others" in evidence.problem
+    assert not (place / "started").exists()
+    subprocess.run(["rm", "-r", gate.sockets.parent], check=True)
+
+
+def test_a_node_without_the_python(place, gate, monkeypatch):
+    launch(place, "touch started")
+    monkeypatch.setattr(sys, "executable", '/no where/it\'s "python"')
+    assert start(place, gate).wait(30) == job_relay.UNRELAYED
+    problem = job_script.read(place, 1).problem
+    assert 'Python of this workflow is not there: /no where/it\'s "python"' in problem
+
+
+def test_a_python_that_does_not_start(place, gate, monkeypatch, tmp_path):
+    launch(place, "touch started")
+    broken = tmp_path / "python"
+    broken.write_text('#!/bin/sh\necho "lib\\"python\\" is missing" >&2; exit 127\n')
+    broken.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    monkeypatch.setattr(job_relay, "START_S", 1)
+    assert start(place, gate).wait(30) == job_relay.UNRELAYED
+    assert "1 of 1 nodes have no relay to the head node: lib" in job_script.read(place, 1).problem
+
+
+def test_jobs_that_begin_and_end_together(place, gate, tmp_path):
+    """On one node, in the same moment."""
+    jobs = []
+    for number in range(6):
+        directory = tmp_path / f"run {number + 10}"
+        make_own_folder(directory)
+        launch(directory, f"{sys.executable} client.py {gate.sockets}/zeo-mult 5 < /dev/null")
+        jobs.append((directory, start(directory, gate, str(number))))
+    for directory, job in jobs:
+        assert job.wait(60) == 0
+        assert (directory / "r.o1").read_text() == "word\n" * 5
+    assert sorted(greeting.job for greeting in gate.greeted) == sorted("012345" * 5)
+    assert not gate.sockets.parent.exists()
