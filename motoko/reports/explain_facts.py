@@ -23,6 +23,7 @@ from motoko.reports import slot_use
 from motoko.reports.batch_jobs import job_facts, submitted
 from motoko.reports.run_facts import (
     WAITING,
+    DeadAttempt,
     Execution,
     Facts,
     Slots,
@@ -82,6 +83,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
             daemons=daemons,
             server_answers=answers,
             execution=_execution(study, entries),
+            dead=tuple(_dead_attempts(config, study, entries)),
             changed=changed,
             last_line=_last_line(outputs),
             stderr=tail(stderr_path(entries), STDERR_LINES),
@@ -154,6 +156,20 @@ def _execution(study: StudyConfig, entries: Mapping[str, Any]) -> Execution:
         code=code,
         ended=recorded_at(directory, attempt) if code is not None else None,
     )
+
+
+def _dead_attempts(
+    config: WorkflowConfig, study: StudyConfig, entries: Mapping[str, Any]
+) -> Iterator[DeadAttempt]:
+    from motoko.runs.claims import read_exit, recorded_at
+    from motoko.runs.fences import fences
+    from motoko.runs.processes import directory_of
+
+    directory = directory_of(study, entries)
+    for (_, attempt), fence in sorted(fences(config.directory, study.name, entries["id"]).items()):
+        code = None if directory is None else read_exit(directory, attempt)
+        ended = None if directory is None or code is None else recorded_at(directory, attempt)
+        yield DeadAttempt(attempt, fence.since, fence.reason, ended, code)
 
 
 def _changed(of: Callable[..., Path], directory: Path, *names: int) -> float | None:

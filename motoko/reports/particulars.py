@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from motoko.host.durations import counted, duration, since
-from motoko.reports.run_facts import WAITING, Facts
+from motoko.reports.run_facts import WAITING, DeadAttempt, Facts
 from motoko.runs.states import FAILED_STATES, FINISHED
 
 
@@ -19,6 +19,8 @@ def common(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "attempt", f"{attempt} of {allowed}" if attempt <= allowed else str(attempt)
     if (reason := facts.own.last_failure) and facts.status != WAITING:
         yield "failed before", reason
+    for dead in facts.dead:
+        yield f"attempt {dead.attempt}", _how_it_died(dead, facts.now)
     if facts.job is not None:
         yield "job", f"{facts.job.described} ({facts.job.system})"
     if facts.not_taken:
@@ -28,6 +30,14 @@ def common(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "awaited by", who
     if path := entries.get("run_path"):
         yield "directory", str(path)
+
+
+def _how_it_died(dead: DeadAttempt, now: float) -> str:
+    declared = f"declared dead {since(dead.since, now)}: {dead.reason}"
+    if dead.ended is None or dead.ended < dead.since:
+        return declared
+    end = since(dead.ended, now)
+    return f"{declared}; it came back, was refused, and ended {end}, with exit code {dead.code}"
 
 
 def waiting(facts: Facts) -> Iterator[tuple[str, str]]:

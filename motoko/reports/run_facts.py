@@ -77,6 +77,23 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class DeadAttempt:
+    """An attempt that was declared dead: it is fenced.
+
+    Attributes:
+        attempt: which one.
+        since, reason: when (seconds since 1970), and why.
+        ended, code: when it ended all the same, and how, if it has recorded that.
+    """
+
+    attempt: int
+    since: float
+    reason: str
+    ended: float | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is known of a run, and of those who are to execute it.
 
@@ -88,6 +105,7 @@ class Facts:
         supervisor: its state, pid and host, as ``motoko ps`` has them.
         daemons: by name, likewise.
         server_answers: whether the study's server does, or is not asked to.
+        dead: the attempts that were declared dead.
         changed: when the run's record was changed last (seconds since 1970).
         last_line: of its output; ``stderr``: the end of that.
         outputs: the output files of all attempts.
@@ -109,6 +127,7 @@ class Facts:
     server_answers: bool = True
     execution: Execution = field(default_factory=Execution)
     slots: Slots | None = None
+    dead: tuple[DeadAttempt, ...] = ()
     changed: float | None = None
     last_line: str = ""
     stderr: str = ""

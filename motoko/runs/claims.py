@@ -11,13 +11,13 @@ import json
 import os
 import socket
 import stat
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from motoko.errors import MotokoError
+from motoko.host.file_clock import age
 from motoko.host.files import contents, write_atomically
 from motoko.host.identity import Identity
 from motoko.host.proc_files import boot_id
@@ -149,12 +149,15 @@ def parse_claim(text: str) -> Claim:
     return Claim(wrapper, Where.ELSEWHERE if wrapper.is_elsewhere else Where.REBOOTED)
 
 
-def claimed_at(directory: Path, attempt: int) -> float:
-    """When an attempt was started (seconds since 1970); now, if that is not known."""
+def begun_for(directory: Path, attempt: int) -> float | None:
+    """How long ago an attempt was started, in seconds; ``None`` if that is not known.
+
+    Whatever the clocks of the hosts say: by that of the file system.
+    """
     try:
-        return claim_path(directory, attempt).stat().st_mtime
+        return age(claim_path(directory, attempt))
     except OSError:
-        return time.time()
+        return None
 
 
 def read_exit(directory: Path, attempt: int) -> int | None:

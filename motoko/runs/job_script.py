@@ -190,14 +190,6 @@ def _read(directory: Path, attempt: int) -> Evidence:
     return Evidence(last, job, nodes)
 
 
-def started_at(directory: Path, attempt: int) -> float | None:
-    """When an attempt was started (seconds since 1970), if it was."""
-    try:
-        return claim_path(directory, attempt).stat().st_mtime
-    except OSError:
-        return None
-
-
 def close(directory: Path, attempt: int, name: str) -> bool:
     """See to it that a submission starts nothing any more; whether it had started nothing yet.
 

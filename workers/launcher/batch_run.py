@@ -12,6 +12,7 @@ from typing import Any
 from motoko.batch.batch_system import Job, Phase
 from motoko.config.policy import Policy
 from motoko.runs import job_script
+from motoko.runs.claims import begun_for
 from motoko.runs.ends import End
 from motoko.runs.entries import OwnEntries
 from motoko.runs.job_script import Evidence
@@ -27,7 +28,7 @@ class BatchRun:
 
     Attributes:
         recorded: what its entries say of the job by now.
-        deadline: when its time is over (seconds since 1970), if that is limited and it runs.
+        deadline: when its time is over (``time.monotonic``), if that is limited and it runs.
         reason: why it is being ended, if it is; ``final``: it gets no other attempt.
         is_cancelled: whether the scheduler was asked to do so.
         unreadable: why its directory cannot be read, if it cannot.
@@ -44,6 +45,7 @@ class BatchRun:
     final: bool = False
     is_cancelled: bool = False
     unreadable: str = ""
+    _timed: int | None = None  # the attempt that the deadline is of
 
     @classmethod
     def of(cls, entries: Mapping[str, Any], policy: Policy) -> BatchRun:
@@ -104,10 +106,20 @@ class BatchRun:
                 )
                 now["attempt"] = evidence.attempt
                 now["last_failure"] = f"job {self.followed.job} was requeued by the scheduler"
-            if self.policy.timeout is not None and not evidence.ended:
-                began = job_script.started_at(self.directory, evidence.attempt)
-                self.deadline = None if began is None else began + self.policy.timeout
+            self._limit(evidence, job)
         return now
+
+    def _limit(self, evidence: Evidence, job: Job | None) -> None:
+        """Note when an attempt's time is over, once it has begun. One that waits again has none."""
+        if self.policy.timeout is None or evidence.attempt is None:
+            return
+        if job is not None and job.phase is Phase.PENDING:
+            self.deadline = self._timed = None
+        elif self._timed != evidence.attempt and not evidence.ended:
+            passed = begun_for(self.directory, evidence.attempt)
+            if passed is not None:
+                self.deadline = time.monotonic() + self.policy.timeout - passed
+                self._timed = evidence.attempt
 
     def end(self, verdict: Verdict, last_words: str) -> End:
         """How it has ended, after a verdict. ``last_words``: what its job has said, if anything."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from motoko.batch.batch_system import BatchSystem, Job, Scheduler, Unanswered
 from motoko.batch.polling import SharedPoll, View
+from motoko.host.directory_changes import DirectoryChanges
 from motoko.host.machine_troubles import described
 from motoko.host.pauses import Pauses
 from motoko.runs.claims import may_go_on
@@ -80,7 +81,7 @@ class BatchRuns:
         self._patience = patience
         self._news = asyncio.Event()
         self._expected = 0.0  # since when there is something to ask the scheduler about
-        self._spool_seen = -1.0
+        self._spooled = DirectoryChanges(spool)
         self._view = View()
         self._silent = ""
 
@@ -135,7 +136,7 @@ class BatchRuns:
         self._read_spool()
         if self.runs and self._poll.due(self._expected) <= time.monotonic():
             await self._ask()
-        now = time.time()
+        now = time.monotonic()
         for run in list(self.runs.values()):
             if run.deadline is not None and run.deadline <= now:
                 run.cancel(f"it took longer than its time limit of {run.policy.timeout:g} s")
@@ -214,11 +215,8 @@ class BatchRuns:
 
     def _read_spool(self) -> None:
         """Look after the runs of which the nodes say that something has happened."""
-        changed = self._spool.stat().st_mtime
-        if changed == self._spool_seen:
+        if not self._spooled.are_due():
             return
-        # A file system's clock ticks slowly: within the same tick, more may come.
-        self._spool_seen = changed if changed < time.time() - SPOOL_S else -1.0
         runs = set()
         for path in self._spool.iterdir():
             first = path.name.partition(".")[0]

@@ -30,7 +30,7 @@ from motoko.host.clock import HEARTBEAT_S, until_next
 from motoko.host.cpus import usable_cpus
 from motoko.operations.relocating import relocate
 from motoko.runs.claims import LOOK_AGAIN_S
-from motoko.runs.ends import STOPPED, cancelled_reason
+from motoko.runs.ends import RETRY_PAUSE_MAX_S, STOPPED, cancelled_reason
 from motoko.runs.entries import OwnEntries
 from motoko.runs.foreign_processes import ForeignProcesses
 from motoko.runs.paths import runs_directory
@@ -242,7 +242,9 @@ class Launcher:
                 continue
             self._unknown.pop(number, None)
             if situation.retry_at is not None:
-                self._agenda.waiting.add(number, situation.retry_at)
+                # Whoever wrote that down may have had another clock.
+                at = min(situation.retry_at, time.time() + RETRY_PAUSE_MAX_S)
+                self._agenda.waiting.add(number, at)
             elif situation.end is not None:
                 self._agenda.note_end(number, situation.end)
             elif situation.is_unstarted:

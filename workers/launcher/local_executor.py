@@ -177,7 +177,7 @@ class LocalExecutor:
 
     def _limit(self, run: LocalRun) -> None:
         if run.timeout is not None:
-            left = run.started + run.timeout - time.time()
+            left = run.started + run.timeout - time.monotonic()
             text = f"it took longer than its time limit of {run.timeout:g} s"
             loop = asyncio.get_running_loop()
             run.timers.append(loop.call_later(max(0.0, left), self.end, run.run_id, text))
@@ -281,7 +281,7 @@ class LocalExecutor:
         if run.unstarted and not run.reason:
             self._report(Unstarted(run.run_id, run.unstarted))
             return
-        self.ahead.has_taken(time.time() - run.started)
+        self.ahead.has_taken(time.monotonic() - run.started)
         stderr = tail(run.directory / run.stderr)
         end = End(code, reason, stderr, final=run.final, interrupted=run.interrupted)
         self._report(Ended(run.run_id, end))

@@ -47,7 +47,7 @@ class LocalRun:
         wrapper: the process that has begun the session of all its processes.
         pidfd: readable when its wrapper has ended, or whoever of the session has outlived it;
             ``None`` if it had ended before.
-        started: when (seconds since 1970).
+        started: when (``time.monotonic``).
         timeout: how many seconds it may take, if that is limited.
         reason: why it is being ended, if it is; ``final``: it gets no other attempt;
             ``interrupted``: it is the workflow that ends.
@@ -112,7 +112,7 @@ class LocalRun:
             stderr,
             wrapper,
             pidfd,
-            time.time(),
+            time.monotonic(),
             prepared.policy.timeout,
             may_hand_over=prepared.policy.finish == LATER,
             _process=process,
@@ -121,7 +121,7 @@ class LocalRun:
     def go(self) -> None:
         """Let it begin: what is committed says ``launched`` now."""
         assert self._process is not None and self._process.stdin is not None
-        self.started = time.time()
+        self.started = time.monotonic()
         self._oom_kills = oom_kills()
         # If the wrapper was killed, its end tells.
         with contextlib.suppress(BrokenPipeError):
@@ -149,7 +149,7 @@ class LocalRun:
             stderr_name(situation.stem, situation.run_id),
             situation.wrapper,
             None if process is None else process.open_pidfd(),
-            claims.claimed_at(situation.directory, situation.attempt),
+            time.monotonic() - (claims.begun_for(situation.directory, situation.attempt) or 0.0),
             situation.policy.timeout,
             may_hand_over=situation.policy.finish == LATER,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -75,6 +76,7 @@ def _as_object(facts: Facts, explanation: Explanation) -> dict[str, Any]:
         "changed": facts.changed,
         "started": execution.claimed,
         "ended": execution.ended,
+        "dead_attempts": [dataclasses.asdict(dead) for dead in facts.dead],
         "pid": execution.wrapper,
         "processes": execution.processes,
         "host": facts.host if execution.processes else None,

@@ -9,7 +9,7 @@ from motoko.config.policy import Policy
 from motoko.control.protocol import SupervisorInfo
 from motoko.reports.causes import Cause
 from motoko.reports.explanation import explain
-from motoko.reports.run_facts import Execution, Facts, Holder, Slots
+from motoko.reports.run_facts import DeadAttempt, Execution, Facts, Holder, Slots
 from motoko.reports.status import Daemon
 
 NOW = 1_900_000_000.0
@@ -305,3 +305,11 @@ class TestEnded:
     def test_awaited(self):
         found = explain(facts(awaited_by=("orchestrator first, pid 9 on head",)))
         assert ("awaited by", "orchestrator first, pid 9 on head") in found.details
+
+    def test_attempts_that_were_declared_dead(self):
+        lost = DeadAttempt(1, NOW - 90, "its node failed (NODE_FAIL)")
+        back = DeadAttempt(2, NOW - 60, "it is lost", ended=NOW - 30, code=143)
+        details = dict(explain(facts("FINISHED", dead=(lost, back))).details)
+        assert details["attempt 1"].endswith("(1m 30s ago): its node failed (NODE_FAIL)")
+        assert "it came back, was refused, and ended" in details["attempt 2"]
+        assert details["attempt 2"].endswith("(30.0s ago), with exit code 143")

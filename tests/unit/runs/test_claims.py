@@ -204,9 +204,16 @@ class TestRecovery:
         assert situation.again and situation.end is None and situation.process is None
         assert read(directory, 1).unreadable
 
-    def test_claimed_at(self, attempt):
+    @pytest.mark.parametrize("wrong", [-3600.0, 0.0, 3600.0])
+    def test_how_long_ago_it_was_begun(self, attempt, own, monkeypatch, wrong):
+        """By the clock of the file system, whatever this host's says."""
         directory = Path(attempt["run_path"])
-        assert abs(claims.claimed_at(directory, 1) - time.time()) < 60
+        now = time.time()
+        os.utime(own / "attempt-1", (now, now - 100))
+        monkeypatch.setattr(time, "time", lambda: now + wrong)
+        assert claims.begun_for(directory, 1) == pytest.approx(100, abs=60)
+        assert claims.begun_for(directory, 2) is None
+        assert [path.name for path in own.iterdir()] == ["attempt-1"]
 
 
 class TestRunning:

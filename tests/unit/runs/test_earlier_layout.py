@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from motoko.runs.claims import claimed_at, read_claim, read_exit
+from motoko.runs.claims import read_claim, read_exit
 from motoko.runs.earlier_layout import make_own_folder
 from motoko.runs.job_script import close
-from motoko.runs.paths import EARLIER_ENVIRONMENT, own_folder
+from motoko.runs.paths import EARLIER_ENVIRONMENT, claim_path, own_folder
 
 CLAIM = "11111111-2222-3333-4444-555555555555\n10 (sh) S 1\nlogin1\n\n"
 RECORD = '{"attempt": 2, "code": 3}\n'
@@ -37,7 +37,7 @@ def earlier(request, tmp_path):
 def read_all(directory):
     """What is known of the run's attempts."""
     claims = [read_claim(directory, attempt) is not None for attempt in (1, 2, 4)]
-    return claims, claimed_at(directory, 2), read_exit(directory, 2)
+    return claims, claim_path(directory, 2).stat().st_mtime, read_exit(directory, 2)
 
 
 KNOWN = ([True, True, False], 1000.5, 3)
