@@ -65,6 +65,7 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
 
     Attributes:
         note: what cannot be seen from this host, and why.
+        warnings: what endangers it, a line each.
     """
 
     workflow: str
@@ -73,6 +74,7 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
     orchestrators: list[Orchestrator]
     supervisor_use: ResourceUse = ResourceUse()
     note: str = ""
+    warnings: list[str] = []
 
 
 def collect(config: WorkflowConfig) -> WorkflowStatus:
@@ -88,6 +90,12 @@ def collect(config: WorkflowConfig) -> WorkflowStatus:
         orchestrators=_orchestrators(config, status.orchestrators),
         supervisor_use=use(status.supervisor.pid),
         note="" if is_here or answer else _why_unseen(config),
+        warnings=[
+            f"{study.name}: whoever reaches {study.host} can run code in your processes: drop "
+            "`host:` and `insecure_tcp:`, nodes need neither"
+            for study in config.studies.values()
+            if study.tcp_address is not None and study.is_local
+        ],
     )
 
 

@@ -1,8 +1,10 @@
 """A study with a TCP ``host:`` of this host: its server listens there, for compute nodes."""
 
 import socket
+from pathlib import Path
 
 import pytest
+from support import wait_until
 
 from motoko.config import load
 from motoko.layout import locate
@@ -17,6 +19,12 @@ def taken():
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield listener
+
+
+def timers(port):
+    """What the kernel waits for on the established connections of a port, on its side of them."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row[5] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
 
 
 def at_port(flow, port, more="insecure_tcp: true"):
@@ -38,7 +46,14 @@ def test_it_listens_there(workflow, taken):
     with socket.create_connection(("127.0.0.1", port), 5) as client:
         length = int.from_bytes(client.recv(4), "big")
         assert client.recv(length).startswith((b"Z", b"M"))  # as a ZEO server greets
+        # The server asks whether the other host is still there.
+        wait_until(
+            lambda: any(timer.startswith("02:") for timer in timers(port)),
+            "the connection is kept alive",
+        )
     assert "can run code" in flow.log("zeo:mult")
+    warning = f"mult: whoever reaches zeo://127.0.0.1:{port} can run code"
+    assert warning in flow.motoko("ps").stderr and warning in flow.ps()["warnings"][0]
     done = flow.motoko("orchestrator", "start", "--run_name", "first")
     assert done.returncode == 0, done.stderr
     runs = flow.directory / "mult" / "BD-mult-runs"

@@ -54,6 +54,8 @@ def show(status: WorkflowStatus) -> None:
     )
     if status.note:
         click.echo(status.note)
+    for warning in status.warnings:
+        click.echo(f"motoko: warning: {warning}", err=True)
     for daemon in status.daemons:
         if daemon.state == "failed":
             click.echo(f"\n{daemon.name} was given up; the end of {daemon.log}:")

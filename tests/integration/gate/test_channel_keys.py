@@ -8,7 +8,7 @@ from arrivals import AS_NOBODY, answers, bare, come_in, contexts, is_serving, le
 from support import motoko_command, wait_until
 
 from motoko.channel import keys
-from motoko.channel.connecting import Unreachable
+from motoko.channel.key_file import UnsafeKey
 from motoko.layout import channel_directory
 
 
@@ -87,9 +87,13 @@ def test_by_another_account(flow):
 def test_what_others_could_read(flow):
     """Said at the next start; a renewed key mends it."""
     path = channel_directory(flow.directory) / "key.pem"
+    known = contexts(flow)
+    name, context = known.server_name("zeo-mult"), known.current()
     path.chmod(0o644)
-    with pytest.raises(Unreachable):
+    with pytest.raises(UnsafeKey, match="others may read"):
         come_in(flow)
+    with bare(flow) as raw, pytest.raises((OSError, ConnectionError)):
+        context.wrap_socket(raw, server_hostname=name)
     wait_until(lambda: "others may read" in flow.log("gate"), "the gate says why")
     assert flow.motoko("kill", "--wait").returncode == 0
     done = flow.motoko("supervise", "--detach")
