@@ -21,8 +21,8 @@ from motoko.config import StudyConfig
 from motoko.errors import MotokoError, NotCreated, StudyUnavailable
 from motoko.host.locks import check_locks
 from motoko.layout import Runtime
-from motoko.runs.fences import reason_of
 from motoko.store.entry_merges import EntryMerges
+from motoko.store.fenced_clients import FencedClients
 from motoko.store.internals import self_check, zeo_messages
 from motoko.store.internals.zeo_arrivals import Arrivals
 from motoko.store.internals.zeo_servers import (
@@ -59,6 +59,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         unix = runtime.zeo(study.name)
         self._runtime = runtime
         self._arrivals: Arrivals | None = None
+        self._fences: FencedClients | None = None
         self._study = study
         self._conf = ServerConfig(study.database, study.tcp_address or unix)
         self._evict = evict
@@ -79,6 +80,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         when_called(self._count)
         replace_stores(self, concerned, replacement, EntryMerges)
         when_registering(self._refused)
+        self._fences = FencedClients(self, self._runtime.directory, self._study.name)
         contexts = Contexts(self._runtime.channel, server=True)
         accepted = self._runtime.accepted(self._study.name)
         self._arrivals = Arrivals(self, accepted, contexts, self._fenced)
@@ -90,6 +92,8 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
     def _answer(self) -> dict[str, Any]:
         self._look_at_files()
         self._take_over_arrivals()
+        if self._fences is not None:
+            self._fences.cut()
         return {"motoko": {"calls": self._calls}}
 
     def _take_over_arrivals(self) -> None:
@@ -102,12 +106,8 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
             log.error("nobody is taken over from the gate: %s", error)
 
     def _fenced(self, greeting: Greeting) -> tuple[str, bool] | None:
-        """Why a client of another host is not served, and whether its attempt is fenced."""
-        if greeting.run is None or greeting.attempt is None:
-            return None
-        reason = reason_of(
-            self._runtime.directory, self._study.name, greeting.run, greeting.attempt
-        )
+        """Why a client of another host is not served, and that its attempt is fenced."""
+        reason = None if self._fences is None else self._fences.refusal(greeting)
         return None if reason is None else (reason, True)
 
     def _look_at_files(self) -> None:
