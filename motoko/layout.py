@@ -90,6 +90,10 @@ class Runtime:
         """The file in which the supervisor counts its daemons' deaths."""
         return self.wf / "restarts.json"
 
+    def mirror(self, study: str) -> Path:
+        """The copy of a study's runs and jobs that is made for questions."""
+        return self.wf / "mirror" / f"{file_name(study)}.sqlite"
+
     def record(self, daemon: str) -> Path:
         """The file in which a daemon notes its identity."""
         return self.wf / "daemons" / f"{_daemon_file_name(daemon)}.json"

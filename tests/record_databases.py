@@ -4,14 +4,18 @@ from pathlib import Path
 
 import transaction
 import ZODB
+from mirrors import values_of
 from ZODB.MappingStorage import MappingStorage
 from ZODB.POSException import POSKeyError
 from ZODB.utils import p64, u64
 
 from motoko.config import load
+from motoko.mirror.mirror_file import Mirror
+from motoko.mirror.mirror_tables import JOBS, RUNS
+from motoko.mirror.mirrored_rows import rows
+from motoko.mirror.run_index import RunIndex
 from motoko.store.base import StudyBase
 from motoko.store.task_creator import TaskCreator
-from motoko.workers.watcher.run_index import RunIndex
 
 OLD = 30  # items a leaf of an OOBTree holds before it splits
 
@@ -45,6 +49,30 @@ class Loader:
         return found
 
 
+def difference(mirrored, true):
+    """Where two tables differ, for people."""
+    for number in mirrored.keys() | true.keys():
+        one, other = mirrored.get(number, {}), true.get(number, {})
+        for name in one.keys() | other.keys():
+            if one.get(name) != other.get(name):
+                return f"{number}: {name}: {one.get(name)!r} mirrored, {other.get(name)!r} true"
+    return None
+
+
+def records_of(index):
+    """What an index knows of the database's records."""
+    query = (
+        "SELECT oid, owner, name_sets.names, below "
+        "FROM records JOIN name_sets ON name_sets.id = records.names"
+    )
+    return sorted(index.tables.connection.execute(query))
+
+
+def index_of(storage, name="mult"):
+    """An index of a study that nothing is known of yet."""
+    return RunIndex(name, Loader(storage), Mirror.in_memory().tables)
+
+
 class Study:
     """A study in memory, written by BlackDynamite's classes, and an index that follows it."""
 
@@ -69,7 +97,7 @@ class Study:
         self.index = self.fresh()
 
     def fresh(self):
-        index = RunIndex("mult", Loader(self.storage))
+        index = index_of(self.storage)
         index.walk(self.storage.lastTransaction())
         return index
 
@@ -92,10 +120,18 @@ class Study:
         return changes
 
     def states(self, index=None):
-        return {number: run.state for number, run in (index or self.index).runs.items()}
+        return {number: run.state for number, run in (index or self.index).tables.runs()}
 
     def check(self):
         """The index knows what the database holds, as a new walk does."""
-        truth = {number: run.entries.get("state") for number, run in self.base.runs.entries.items()}
+        states = {n: run.entries.get("state") for n, run in self.base.runs.entries.items()}
+        truth = {number: state if state is None else str(state) for number, state in states.items()}
         assert self.states() == truth
-        assert self.states(self.fresh()) == truth
+        fresh = self.fresh()
+        assert self.states(fresh) == truth
+        for index in (self.index, fresh):
+            for table, objects in ((RUNS, self.base.runs), (JOBS, self.base.jobs)):
+                true = {number: values_of(each) for number, each in objects.entries.items()}
+                mirrored = dict(rows(index.tables, table))
+                assert mirrored == true, difference(mirrored, true)
+        assert records_of(self.index) == records_of(fresh)

@@ -31,7 +31,7 @@ ROUND = ("START", "FINISHED", "FORWARDED")
 DEADLINE_S = 30.0
 
 OTHER = '''
-import json, sys, traceback
+import json, random, sys, traceback
 from pathlib import Path
 import transaction
 from motoko.store.session import session
@@ -103,6 +103,40 @@ def delete(study, numbers):
     for number in numbers:
         runs(study)[number].delete()
         session().commit()
+
+
+def churn(study, seed, path):
+    """Create, change and delete runs at random, until there is a file."""
+    rng = random.Random(seed)
+    numbers = create(study, [1000.0 * seed + x for x in range(10)])
+    step = 0
+    while not Path(path).exists():
+        step += 1
+        patiently(lambda: one_change(study, rng, numbers, seed, step))
+
+
+def one_change(study, rng, numbers, seed, step):
+    kind = rng.randrange(12)
+    if kind == 0:
+        numbers += create(study, [1000.0 * seed + 10 + step])
+        return
+    session().refresh(getattr(workflow, study).base)
+    if kind == 1 and len(numbers) > 5:
+        number = numbers.pop(rng.randrange(len(numbers)))
+        if number in runs(study):
+            runs(study)[number].delete()
+    else:
+        entries = runs(study)[rng.choice(numbers)].entries
+        name = f"v{rng.randrange(60)}"
+        if kind == 2:
+            entries.pop(name, None)
+        elif kind == 3:
+            entries[name] = rng.choice([None, True, [1, 2], "x" * 5000, "y" * 70_000, 2**80])
+        elif kind < 8:
+            entries[name] = rng.choice([step, step / 3, str(step)])
+        else:
+            entries["state"] = f"STEP {step}"
+    session().commit()
 
 
 def pack(study):

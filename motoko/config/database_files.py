@@ -57,11 +57,6 @@ class DatabaseFiles:
         return self.directory / "declared.json"
 
     @property
-    def watcher_checkpoint(self) -> Path:
-        """Up to where the watcher has published the database's transactions."""
-        return self.directory / "watcher.json"
-
-    @property
     def place(self) -> Path:
         """Which directory the study's records were right for last: see ``relocating``."""
         return self.directory / "place.json"

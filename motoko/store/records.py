@@ -1,8 +1,8 @@
 """Reading BlackDynamite's database records without BlackDynamite.
 
-Only the shape of a record is needed here (a BTree's keys, an object's references), so classes are
-stand-ins that keep nothing, and objects in other records are just their oids. No code of the
-pickled classes runs.
+Only the shape of a record is needed here (a BTree's keys, an object's references) and its scalars,
+so classes are stand-ins that keep nothing, and objects in other records are just their oids. No
+code of the pickled classes runs, but that of dates.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from motoko.store.foreign_scalars import makers
 from motoko.store.internals.pickles import MAKERS, class_and_state
 
 
@@ -46,19 +47,26 @@ class _StandIn:
     def extend(self, items: Any) -> None: ...
 
 
-_GENUINE: dict[tuple[str, str], Any] = {
-    **MAKERS,
-    ("builtins", "object"): object,
-}
-_stand_ins: dict[tuple[str, str], type] = {}
+_stand_ins: dict[tuple[str, str], type[_StandIn]] = {}
 
 
-def _find_global(module: str, name: str) -> Any:
-    cls = _GENUINE.get((module, name)) or _stand_ins.get((module, name))
+def _stand_in(module: str, name: str) -> type[_StandIn]:
+    cls = _stand_ins.get((module, name))
     if cls is None:
         cls = type(name, (_StandIn,), {"class_name": f"{module}.{name}"})
         _stand_ins[module, name] = cls
     return cls
+
+
+_GENUINE: dict[tuple[str, str], Any] = {
+    **MAKERS,
+    **makers(_stand_in),
+    ("builtins", "object"): object,
+}
+
+
+def _find_global(module: str, name: str) -> Any:
+    return _GENUINE.get((module, name)) or _stand_in(module, name)
 
 
 def _persistent_load(reference: Any) -> Ref:
@@ -107,7 +115,11 @@ class Node:
 
 def node(data: bytes) -> Node:
     """A BTree's or bucket's record."""
-    cls, state = decode(data)
+    return node_of(*decode(data))
+
+
+def node_of(cls: str, state: Any) -> Node:
+    """A BTree's or bucket's record, as :func:`decode` has given it."""
     below, items = parts(state, is_leaf=cls.endswith("Bucket"))
     return Node(tuple(child.oid for child in below), tuple(items))
 

@@ -11,14 +11,16 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from mirrors import path_of
 from oracle import first_difference, transitions
 from support import kill9, wait_until
-from watching import ROUND, Listener, Other, awaited, database
+from watching import ROUND, Listener, Other, awaited
 from ZEO.Exceptions import ClientDisconnected
 
 from motoko import Workflow
 from motoko.config import load
 from motoko.layout import locate
+from motoko.mirror.mirror_file import remove
 from motoko.store import watch_storage
 from motoko.store.internals.zeo_clients import AT_ONCE
 from motoko.store.server_address import address
@@ -86,9 +88,9 @@ def scene(workflow):
         numbers = other.create("mult", [float(i) for i in range(RUNS)])
         other.close()
         assert flow.motoko("kill").returncode == 0
-        if name == "SIGSTOP":
-            # Else it begins with publishing again what came after its checkpoint.
-            database(flow, "mult").with_name("watcher.json").unlink(missing_ok=True)
+        if name == "SIGSTOP" or point == "walk":
+            # Else it reads nothing, and begins with publishing again what its mirror did not have.
+            remove(path_of(flow))
         hit = flow.directory / "hit"
         environment = {**os.environ, **inject(point, number, name, hit)}
         started = flow.begin("supervise", "--detach", "--no-launchers", env=environment)

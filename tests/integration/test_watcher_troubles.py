@@ -14,7 +14,7 @@ import zmq
 from support import kill9, wait_until
 from watching import ROUND, Listener, Other, database
 
-from motoko.bus.messages import Beat, Resync, decode
+from motoko.bus.messages import Beat, decode
 from motoko.config import load
 from motoko.layout import Runtime, locate
 from motoko.store import watch_storage
@@ -43,48 +43,6 @@ def listener(flow):
     listener = Listener(flow)
     yield listener
     listener.close()
-
-
-def test_a_checkpoint_that_cannot_be_written(flow, other, listener):
-    """Nothing is published twice, the log says so once, and it is written when it can be."""
-    numbers = other.create("mult", [1.0, 2.0])
-    listener.up_to(other, "mult")
-    file = database(flow, "mult").with_name("watcher.json")
-    pid = flow.pids()["watcher"]
-    wait_until(file.exists, "it is written")
-    file.unlink()
-    (file / "in the way").mkdir(parents=True)
-    resyncs, heard = len(listener.of_type(Resync, "mult")), len(listener.of_type(Beat, "mult"))
-    for turn in range(3):
-        other.play("mult", numbers, *ROUND)
-        listener.up_to(other, "mult")
-        wait_until(
-            lambda turn=turn: len(listener.of_type(Beat, "mult")) >= heard + 2 * (turn + 1),
-            "time passes",
-        )
-    assert flow.log("watcher").count("watcher.json cannot be written") == 1
-    assert "not watched" not in flow.log("watcher")
-    told = listener.told["mult"]
-    assert len({(each.tid, each.run_id) for each in told}) == len(told) == 2 + 3 * 6
-    assert len({each.epoch for each in listener.of_type(Beat, "mult")}) == 1
-    assert len(listener.of_type(Resync, "mult")) == resyncs
-
-    (file / "in the way").rmdir()
-    file.rmdir()
-    wait_until(lambda: file.exists() and other.tid("mult") in file.read_text(), "it is written")
-    assert flow.pids()["watcher"] == pid
-
-
-def test_a_checkpoint_that_cannot_be_read(flow, other, listener):
-    numbers = other.create("mult", [1.0])
-    file = database(flow, "mult").with_name("watcher.json")
-    wait_until(file.exists, "it is written")
-    file.unlink()
-    file.mkdir()
-    kill9(flow.pids()["watcher"])
-    other.play("mult", numbers, *ROUND)
-    listener.up_to(other, "mult")
-    assert "watcher.json cannot be read" in flow.log("watcher")
 
 
 def test_a_database_file_that_cannot_be_read(flow, other, monkeypatch):
@@ -138,7 +96,6 @@ def lonely(tmp_path, monkeypatch):
     study = SimpleNamespace(
         name="away", is_local=False, tcp_address=None, host_path=tmp_path / "nowhere"
     )
-    study.database = SimpleNamespace(watcher_checkpoint=tmp_path / "watcher.json")
     runtime = Runtime(tmp_path, tmp_path)
     context = zmq.Context()
     bus = context.socket(zmq.XSUB)

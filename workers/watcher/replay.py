@@ -17,10 +17,11 @@ from motoko.bus.publisher import Publisher
 from motoko.config import StudyConfig
 from motoko.errors import NotCreated, StudyUnavailable
 from motoko.layout import Runtime
+from motoko.mirror.mirror_file import Mirror
+from motoko.mirror.run_index import Change, HistoryGone, RunIndex
 from motoko.store.server_address import address
 from motoko.store.tids import following
 from motoko.store.watch_storage import CONNECTION_ERRORS, WatchStorage
-from motoko.workers.watcher.run_index import Change, HistoryGone, Run, RunIndex
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +85,9 @@ class Answer:
         return replace(self, part=self.part + max(1, len(parts)))
 
 
-def transition(
-    study: str, change: Change, run: Run | None, tid: bytes, epoch: str = "", seq: int = 0
-) -> Transition:
+def transition(study: str, change: Change, tid: bytes, epoch: str = "", seq: int = 0) -> Transition:
     """The message that tells of a change."""
+    run = change.run
     return Transition(
         study=study,
         run_id=change.run_id,
@@ -147,11 +147,8 @@ class LogReplay(threading.Thread):
         waiting: list[Transition] = []
         newest = storage.lastTransaction()
         try:
-            for tid, changes, index in self._history(storage, bytes.fromhex(answer.after), newest):
-                waiting += [
-                    transition(self._study.name, change, index.runs.get(change.run_id), tid)
-                    for change in changes
-                ]
+            for tid, changes in self._history(storage, bytes.fromhex(answer.after), newest):
+                waiting += [transition(self._study.name, change, tid) for change in changes]
                 if len(waiting) >= PART:
                     answer = answer.send(publisher, waiting)
                     waiting = []
@@ -167,9 +164,10 @@ class LogReplay(threading.Thread):
 
     def _history(
         self, storage: WatchStorage, after: bytes, newest: bytes
-    ) -> Iterator[tuple[bytes, list[Change], RunIndex]]:
-        """Each transaction after ``after`` and its changes, with the runs as they were then."""
-        index = RunIndex(self._study.name, storage, self._study.bd_name)
+    ) -> Iterator[tuple[bytes, list[Change]]]:
+        """Each transaction after ``after`` and its changes."""
+        tables = Mirror.in_memory(with_values=False).tables
+        index = RunIndex(self._study.name, storage, tables, self._study.bd_name)
         known = _walk(index, after)
         path = self._study.database.transactions if self._study.is_local else None
         for source in _sources(path):
@@ -186,10 +184,9 @@ class LogReplay(threading.Thread):
                         raise HistoryGone
                     known = _walk(index, committed.tid)
                     changes = [
-                        Change(number, None, run.state)
-                        for number, run in sorted(index.runs.items())
+                        Change(number, None, run.state, run) for number, run in index.tables.runs()
                     ]
-                yield committed.tid, changes, index
+                yield committed.tid, changes
             if index.tid >= newest:
                 return
         # What the server tells is all there is, whatever it calls the newest: after a kill that

@@ -1,7 +1,7 @@
 """The watcher: detects every run-state change from the ZEO servers' commits and publishes it.
 
 One thread a study, so that a slow study delays no other. Transitions are published first and
-checkpointed after: whatever dies, each is published at least once.
+written into the study's mirror after: whatever dies, each is published at least once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import secrets
+import sqlite3
 import threading
 import time
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from motoko.errors import MotokoError, StudyUnavailable
 from motoko.host.clock import HEARTBEAT_S, until_next
 from motoko.host.pauses import Pauses
 from motoko.layout import Runtime
+from motoko.mirror.run_index import Change, HistoryGone, RunIndex
 from motoko.store.server_address import address
 from motoko.store.watch_storage import (
     CONNECTION_ERRORS,
@@ -37,9 +39,8 @@ from motoko.store.watch_storage import (
     WatchStorage,
 )
 from motoko.workers.daemon import Daemon
-from motoko.workers.watcher.checkpoint import Checkpoint
+from motoko.workers.watcher.mirror_keeping import MirrorKeeping
 from motoko.workers.watcher.replay import Answer, LogReplay, Recent, transition
-from motoko.workers.watcher.run_index import Change, HistoryGone, RunIndex
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,9 @@ DISCONNECTED_MAX_S = 10.0
 # How long a new publisher waits for the bus; what is published before that is lost (and the new
 # epoch makes every subscriber ask for it).
 BUS_DEADLINE_S = 5.0
+PENDING_S = 0.05  # between attempts to commit to the mirror, while it makes a checkpoint
+SILENT_S = 5.0  # at most, also at the start
+REPLACED = "the database was replaced by another"
 OIDS_MAX = 24  # of a transaction that makes a single run, or few
 REPLAYS_MAX = 2  # at a time, from a study's log; who gets none asks again
 
@@ -78,7 +82,7 @@ class StudyWatcher(threading.Thread):
         self.events: queue.SimpleQueue[Event | ReplayRequest | Answer] = queue.SimpleQueue()
         self._study = study
         self._runtime = runtime
-        self._checkpoint = Checkpoint(study.database.watcher_checkpoint)
+        self._kept = MirrorKeeping(study.name, runtime.mirror(study.name))
         self._epoch = secrets.token_hex(8)
         self._seq = 0
         self._next_beat = 0.0
@@ -95,10 +99,13 @@ class StudyWatcher(threading.Thread):
         while True:
             try:
                 self._watch()
+            except sqlite3.Error as error:
+                self._kept.recover(error)
             except (*CONNECTION_ERRORS, HistoryGone, MotokoError, OSError) as error:
                 self._say(f"{type(error).__name__} {error}")
             except Exception as error:  # noqa: BLE001 (not to take the other studies along)
                 self._say(f"watching failed, starting again: {error!r}", traceback=True)
+            self._kept.rollback()
             self._not_watched()
             self.tried.set()
             time.sleep(self._pauses.next())
@@ -127,12 +134,11 @@ class StudyWatcher(threading.Thread):
         self.events = queue.SimpleQueue()
         storage = WatchStorage(address(self._study, self._runtime), self.events)
         try:
-            index = RunIndex(self._study.name, storage, self._study.bd_name)
-            self._start(index, storage)
+            index = self._start(storage)
             self.watching.set()
             self.tried.set()
             self._trouble = ""
-            log.info("%s: watching %d runs", self._study.name, len(index.runs))
+            log.info("%s: watching %d runs", self._study.name, index.tables.count())
             connected_at: float | None = time.monotonic()
             self._watching_since, self._next_beat = connected_at, 0.0
             while True:
@@ -156,6 +162,7 @@ class StudyWatcher(threading.Thread):
                     case None if storage.overflowed:
                         storage.overflowed = False
                         self._catch_up(index, storage)
+                self._kept.commit_if_due(idle=self.events.empty())
                 if connected_at is None and time.monotonic() > disconnected_at + DISCONNECTED_MAX_S:
                     raise TimeoutError("the server has not come back")
                 self._beat_if_due(index, storage, connected_at is not None)
@@ -164,28 +171,30 @@ class StudyWatcher(threading.Thread):
 
     def _next_event(self, storage: WatchStorage) -> Event | ReplayRequest | Answer | None:
         patience = 0.0 if storage.overflowed else max(0.0, self._next_beat - time.monotonic())
+        if self._kept.is_pending:
+            patience = min(patience, PENDING_S)
         try:
             return self.events.get(timeout=patience)
         except queue.Empty:
             return None
 
-    def _start(self, index: RunIndex, storage: WatchStorage) -> None:
-        """Know the runs as of the checkpoint, if there is one, and publish what came after."""
+    def _start(self, storage: WatchStorage) -> RunIndex:
+        """Know the runs as of the mirror, if there is one, and publish what came after."""
         newest = storage.lastTransaction()
-        self._witness = storage.witness()
-        checkpoint = self._checkpoint.read(self._witness)
-        if checkpoint is not None and checkpoint <= newest:
-            try:
-                index.walk(checkpoint)
-                self._recent = Recent(checkpoint)
-                self._catch_up(index, storage)
-                return
-            except HistoryGone:
-                log.warning("%s: the checkpoint's history is gone", self._study.name)
-        self._start_over(index, storage, "the watcher knows no earlier state of this database")
+        known, self._witness = self._witness, storage.witness()
+        mirror = self._kept.mirror(self._witness, newest)
+        index = RunIndex(self._study.name, storage, mirror.tables, self._study.bd_name)
+        if index.tid:
+            self._recent = Recent(index.tid)
+        elif known and known != self._witness:
+            self._start_over(index, storage, REPLACED)
+        else:
+            self._start_over(index, storage, "the watcher knows no earlier state of this database")
         self._catch_up(index, storage)
+        return index
 
     def _follow(self, index: RunIndex, event: Pushed) -> None:
+        self._kept.begin()
         try:
             self._publish(index, event.tid, index.apply(event.tid, event.oids), event.oids)
             self.slowest = max(self.slowest, time.monotonic() - event.at)
@@ -197,7 +206,7 @@ class StudyWatcher(threading.Thread):
         """Publish what was committed since the index's tid, from the transaction log."""
         newest = storage.lastTransaction()
         if storage.witness() != self._witness or newest < index.tid:
-            self._start_over(index, storage, "the database was replaced by another")
+            self._start_over(index, storage, REPLACED)
             return
         log_file = self._study.database.transactions if self._study.is_local else None
         # Reading the file beside its writer may end early: the server then tells the rest. What it
@@ -212,15 +221,21 @@ class StudyWatcher(threading.Thread):
                     if not continues:
                         break
                     records = {record.oid: record.data for record in committed}
+                    self._kept.begin()
                     changes = index.apply(committed.tid, records, records)
                     self._publish(index, committed.tid, changes)
+                    self._kept.commit_if_due(idle=False)
         if not continues:
             # It was packed, or an older one was restored and then written to.
             self._start_over(index, storage, "the log does not continue what is known")
 
     def _start_over(self, index: RunIndex, storage: WatchStorage, reason: str) -> None:
         self._witness = storage.witness()
+        index.tables = self._kept.anew().tables
+        self._kept.begin()
         index.walk(storage.lastTransaction())
+        index.tables.note(witness=self._witness.hex())
+        self._kept.commit_if_due(idle=True)
         self._recent = Recent(index.tid)
         log.warning("%s: read anew: %s", self._study.name, reason)
         self._publisher.send(Resync(self._study.name, index.tid.hex(), self._epoch, reason))
@@ -233,8 +248,7 @@ class StudyWatcher(threading.Thread):
         for change in changes:
             self._seq += 1
             self.seen += 1
-            run = index.runs.get(change.run_id)
-            message = transition(self._study.name, change, run, tid, self._epoch, self._seq)
+            message = transition(self._study.name, change, tid, self._epoch, self._seq)
             if change.old is None and len(oids) <= OIDS_MAX:
                 message = msgspec.structs.replace(message, oids=[oid.hex() for oid in oids])
             self._publisher.send(message)
@@ -272,7 +286,8 @@ class StudyWatcher(threading.Thread):
                 connected,
             )
         )
-        self._checkpoint.save(index.tid, self._witness)
+        if (mirror := self._kept.look_after()) is not None:
+            index.tables = mirror.tables
         if not storage.hears:
             raise StudyUnavailable("the thread that hears its server has ended")
 
@@ -319,15 +334,17 @@ def watch(daemon: Daemon) -> None:
             watcher.start()
         publisher.connected(BUS_DEADLINE_S)
         # A study whose server is away (stopped, given up, on another host) holds up no other.
+        # One with a million runs to read takes longer than a daemon may be silent.
         for watcher in watchers:
-            watcher.tried.wait()
+            while not watcher.tried.wait(SILENT_S):
+                publisher.send(_status(watchers, state="starting"))
         log.info("ready")
         while True:
             publisher.send(_status(watchers))
             time.sleep(until_next(HEARTBEAT_S))
 
 
-def _status(watchers: Sequence[StudyWatcher]) -> DaemonStatus:
+def _status(watchers: Sequence[StudyWatcher], state: str = "ready") -> DaemonStatus:
     slowest = max(watcher.slowest for watcher in watchers)
     counts = {
         "studies": sum(watcher.watching.is_set() for watcher in watchers),
@@ -340,4 +357,4 @@ def _status(watchers: Sequence[StudyWatcher]) -> DaemonStatus:
     for watcher in watchers:
         watcher.slowest = 0.0
     detail = f"{counts['studies']} of {len(watchers)} studies, {counts['transitions']} transitions"
-    return DaemonStatus("watcher", pid=os.getpid(), detail=detail, counts=counts)
+    return DaemonStatus("watcher", pid=os.getpid(), state=state, detail=detail, counts=counts)

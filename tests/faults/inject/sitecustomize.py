@@ -86,7 +86,7 @@ def hit(point, number, name, file):
 def faulty_watcher(here):
     from motoko.bus import publisher
     from motoko.bus.messages import Transition
-    from motoko.workers.watcher import run_index
+    from motoko.mirror import run_index
 
     send = publisher.Publisher.send
     note = run_index.RunIndex._note

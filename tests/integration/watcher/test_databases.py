@@ -5,7 +5,6 @@ written, or with the database's own log.
 """
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -13,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from oracle import first_difference
 from support import kill9, wait_until
 from watched_studies import true
 from watching import ROUND, Events, Listener, Other, awaited, database, steps, told_of
@@ -175,61 +173,6 @@ class TestDatabases:
         replace_database(flow, "mult", kept)
         kill9(flow.pids()["zeo:mult"])
         self.works(flow, listener)
-
-
-CHECKPOINTS = {
-    "missing": None,
-    "empty": "",
-    "cut short": '{"tid": "03',
-    "no object": "[1, 2]",
-    "no tid": '{"database": "DATABASE"}',
-    "no tid but text": '{"tid": "x", "database": "DATABASE"}',
-    "a short tid": '{"tid": "00", "database": "DATABASE"}',
-    "a number": '{"tid": 3, "database": "DATABASE"}',
-    "before all": '{"tid": "0000000000000001", "database": "DATABASE"}',
-    "in between": '{"tid": "BETWEEN", "database": "DATABASE"}',
-    "in the future": '{"tid": "7fffffffffffffff", "database": "DATABASE"}',
-    "another database": '{"tid": "NEWEST", "database": "0123456789abcdef"}',
-    "no text": b"\xff\xfe\x00",
-}
-
-
-AT_ONCE = 5
-
-
-CHECKED = tuple(f"study{number}" for number in range(AT_ONCE))
-
-
-@pytest.mark.parametrize("flow", [CHECKED], indirect=True)
-def test_checkpoints(flow, other, listener):
-    """A watcher that cannot use its predecessor's checkpoint: nothing is missing all the same."""
-    files = {study: database(flow, study).with_name("watcher.json") for study in CHECKED}
-    numbers = {study: other.create(study, [1.0, 2.0]) for study in CHECKED}
-    rest = list(CHECKPOINTS.values())
-    while rest:
-        newest = {study: other.tid(study) for study in CHECKED}
-        for study, file in files.items():
-            wait_until(lambda n=newest[study], f=file: n in f.read_text(), f"{study} is checked")
-        pid = flow.pids()["watcher"]
-        os.kill(pid, signal.SIGSTOP)
-        for study, file in files.items():
-            other.play(study, numbers[study], *ROUND)
-            known = json.loads(file.read_text())
-            file.unlink()
-            content = rest.pop() if rest else None
-            if isinstance(content, str):
-                between = f"{int(newest[study], 16) + 1:016x}"
-                words = {"DATABASE": known["database"], "NEWEST": newest[study]}
-                for word, value in {**words, "BETWEEN": between}.items():
-                    content = content.replace(word, value)
-                content = content.encode()
-            if content is not None:
-                file.write_bytes(content)
-        kill9(pid)
-        for study in CHECKED:
-            told, truth = listener.up_to(other, study), true(flow, study)
-            assert told == truth, f"{study}, {len(rest)} left: {first_difference(told, truth)}"
-    assert listener.counters["holes"] == 0
 
 
 @pytest.mark.parametrize("flow", [("mult", "old", "away")], indirect=True)

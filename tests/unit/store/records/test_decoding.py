@@ -17,13 +17,13 @@ import ZODB
 from BTrees.OOBTree import OOBTree
 from persistent import Persistent
 from persistent.mapping import PersistentMapping
-from record_databases import OLD, Loader
+from record_databases import OLD, index_of
 from ZODB.MappingStorage import MappingStorage
 from ZODB.utils import p64
 
 from motoko.errors import NotCreated
+from motoko.mirror.run_index import HistoryGone
 from motoko.store.records import Ref, decode, node
-from motoko.workers.watcher.run_index import HistoryGone, RunIndex
 
 
 class Own(Persistent):
@@ -96,19 +96,19 @@ class TestDecode:
 
 class TestWalk:
     def test_empty(self, study):
-        assert study.index.runs == {}
+        assert study.states() == {}
 
     @pytest.mark.parametrize("count", [1, OLD, 200])
     def test_all_runs(self, study, count):
         study.create(range(count))
         transaction.commit()
-        assert study.index.runs == {}  # it was not told
+        assert study.states() == {}  # it was not told
         assert study.states(study.fresh()) == dict.fromkeys(range(1, count + 1), "CREATED")
 
     def test_what_is_kept(self, study):
         (run,) = study.create([1], run_name="é b")
         transaction.commit()
-        (known,) = study.fresh().runs.values()
+        ((_, known),) = study.fresh().tables.runs()
         assert (known.state, known.run_name, known.job_id) == ("CREATED", "é b", 1)
         assert run.entries["job_id"] == 1
 
@@ -119,20 +119,20 @@ class TestWalk:
         study.base.runs.entries[1].entries["state"] = "START"
         study.create(range(3, 60))
         transaction.commit()
-        index = RunIndex("mult", Loader(study.storage))
+        index = index_of(study.storage)
         index.walk(then)
         assert study.states(index) == {1: "CREATED", 2: "CREATED", 3: "CREATED"}
 
     def test_no_study(self):
         db = ZODB.DB(MappingStorage())
         with pytest.raises(NotCreated):
-            RunIndex("mult", Loader(db.storage)).walk(db.storage.lastTransaction())
+            index_of(db.storage).walk(db.storage.lastTransaction())
 
     def test_another_study(self, study):
-        index = RunIndex("norm", Loader(study.storage))
+        index = index_of(study.storage, "norm")
         with pytest.raises(NotCreated, match="me_mult"):
             index.walk(study.storage.lastTransaction())
 
     def test_before_there_was_anything(self, study):
         with pytest.raises((HistoryGone, NotCreated)):
-            RunIndex("mult", Loader(study.storage)).walk(p64(1))
+            index_of(study.storage).walk(p64(1))

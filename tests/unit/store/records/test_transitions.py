@@ -9,7 +9,7 @@ from record_databases import OLD, Study
 from ZODB.DemoStorage import DemoStorage
 from ZODB.utils import p64, u64, z64
 
-from motoko.workers.watcher.run_index import Change, HistoryGone
+from motoko.mirror.run_index import Change, HistoryGone
 
 
 @pytest.fixture(params=[True, False], ids=["log", "push"])
@@ -54,7 +54,7 @@ class TestTransitions:
         study.follow()
         run.entries.update({"state": state, "run_name": ["a"]})
         transaction.commit()
-        ((number, old, told),) = [astuple(change) for change in study.follow()]
+        ((number, old, told, _),) = [astuple(change) for change in study.follow()]
         assert (number, old) == (1, "CREATED") and isinstance(told, str)
         run.entries["note"] = 1
         transaction.commit()

@@ -1,0 +1,1 @@
+"""The mirror: a copy of each study's runs and jobs that is made for questions."""
