@@ -24,7 +24,6 @@ from motoko.host.private_places import is_private
 
 # Linux allows 107 bytes in a Unix socket's path.
 SOCKET_PATH_MAX = 107
-_LONGEST_NAME = len("zeo-0123456789abcdef")
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,13 @@ class Runtime:
     def accepted(self, study: str) -> Path:
         """The socket at which a study's ZEO server takes over connections from the gate."""
         return self.sockets / f"tls-{self.zeo(study).name.removeprefix('zeo-')}"
+
+    def kept(self, study: str) -> Path:
+        """The socket of the relay that keeps a study's clients while its ZEO server is away."""
+        path = self.sockets / f"kept-{study}"
+        if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+            return path
+        return self.sockets / f"kept-{digest(study)}"
 
     def log(self, daemon: str) -> Path:
         """The log file of a daemon, of the supervisor or of an orchestrator."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from motoko.errors import MotokoError
@@ -26,6 +28,7 @@ class Endpoint(NamedTuple):
         boot_id: since when it is up.
         sockets: the directory of the workflow's sockets there.
         names: of the sockets that can be reached.
+        patience: for how many seconds a client is kept without a server, by name of the socket.
     """
 
     hosts: tuple[str, ...]
@@ -34,10 +37,14 @@ class Endpoint(NamedTuple):
     boot_id: str
     sockets: str
     names: tuple[str, ...]
+    patience: Mapping[str, float] = MappingProxyType({})
 
     def write(self, directory: Path) -> None:
         """Record it in the channel's directory."""
-        write_atomically(directory / FILE_NAME, json.dumps(self._asdict()) + "\n")
+        write_atomically(
+            directory / FILE_NAME,
+            json.dumps({**self._asdict(), "patience": {**self.patience}}) + "\n",
+        )
 
 
 def read(directory: Path) -> Endpoint:
@@ -60,6 +67,7 @@ def read(directory: Path) -> Endpoint:
             boot_id=str(data["boot_id"]),
             sockets=str(data["sockets"]),
             names=tuple(str(name) for name in data["names"]),
+            patience={str(name): float(s) for name, s in data["patience"].items()},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise NoChannel(f"{path} is of another version: {error!r}") from error

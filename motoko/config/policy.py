@@ -26,7 +26,9 @@ LATER: Literal["later"] = "later"
 AGAIN: Literal["again"] = "again"
 FAIL: Literal["fail"] = "fail"
 # What only a study says: a run's entry of this name is the user's.
-_OF_STUDIES = frozenset({"interrupted"})
+_OF_STUDIES = frozenset({"interrupted", "patience"})
+# For runs on other hosts, whose ZEO server is away when its host is.
+_PATIENCE_S = 600.0
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@:-]*")
 
 
@@ -77,6 +79,8 @@ class Policy(msgspec.Struct, frozen=True):
             ``"again"``: it is executed again, which is no retry; ``"fail"``: it has failed.
         batch_options: by batch system, the options that its job is submitted with.
         modules: what is loaded before launch.sh, by the command ``module``.
+        patience: for how many seconds runs are kept that have no ZEO server; ``None``: as long as
+            :attr:`patience_elsewhere` says on other hosts, and not at all on this one.
     """
 
     retries: Annotated[int, Meta(ge=0)] = 0
@@ -87,6 +91,17 @@ class Policy(msgspec.Struct, frozen=True):
     interrupted: Literal["again", "fail"] = AGAIN
     batch_options: Mapping[str, Options] = field(default_factory=dict)
     modules: _Modules = ()
+    patience: Annotated[Seconds, Meta(ge=0)] | None = None
+
+    @property
+    def patience_here(self) -> float:
+        """For how many seconds clients on this host are kept that have no ZEO server."""
+        return self.patience or 0.0
+
+    @property
+    def patience_elsewhere(self) -> float:
+        """For how many seconds clients on other hosts are kept that have no ZEO server."""
+        return _PATIENCE_S if self.patience is None else self.patience
 
     @property
     def on_exit(self) -> bool:
@@ -147,7 +162,7 @@ def reading(keys: tuple[str, ...]) -> Reading:
     """What a word is taken for, by the keys that lead to it from where policies stand."""
     if len(keys) == 2 and keys[0] == "environment":
         return Reading.TEXT
-    return Reading.TIME if keys == ("timeout",) else Reading.VALUE
+    return Reading.TIME if keys in (("timeout",), ("patience",)) else Reading.VALUE
 
 
 def _options(name: str, value: Any, system: BatchSystem) -> Options:

@@ -30,7 +30,7 @@ from motoko.layout import (
     recorded_sockets,
 )
 
-_LONGEST_NAME = len("zeo-0123456789abcdef")
+_LONGEST_NAME = len("kept-0123456789abcdef")
 
 
 def _ignore(line: str) -> None:

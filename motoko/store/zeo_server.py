@@ -29,6 +29,7 @@ from motoko.store.internals.zeo_servers import (
     extend_ruok,
     listen_besides,
     replace_stores,
+    skip_promised_oids,
     when_called,
     when_registering,
 )
@@ -69,6 +70,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
 
     def open_storages(self) -> None:
         super().open_storages()
+        skip_promised_oids(self)
         self._inode = self._study.database.transactions.stat().st_ino
         # Not before the database is ours: others may be serving it.
         self._conf.write()

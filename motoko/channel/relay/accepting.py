@@ -63,6 +63,10 @@ class Relay:
         self._listeners: dict[int, Callable[[], None]] = {}
         self._is_away = False
 
+    def patience(self, name: str) -> float:
+        """For how many seconds clients of a socket are kept while its server is away."""
+        return 0.0 if self._gate is None else self._gate.patience.get(name, 0.0)
+
     # Its sockets
 
     def open(self, gate: Endpoint) -> bool:
@@ -91,6 +95,7 @@ class Relay:
         self._loop.later(pause, self.look)
 
     def _settle(self, gate: Endpoint, timeout: float) -> bool:
+        self._gate = gate
         place = self._places.get(gate.sockets)
         if place is None:
             # Those before are kept: clients may still know that place.

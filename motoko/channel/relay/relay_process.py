@@ -20,6 +20,7 @@ from motoko.channel.greeting import Greeting
 from motoko.channel.relay import fenced_job, peer_marks
 from motoko.channel.relay.accepting import Relay
 from motoko.channel.relay.event_loop import READ, EventLoop
+from motoko.channel.relay.patience import PatientSplice
 from motoko.channel.relay.splice import Splice
 from motoko.channel.relay.uplink import GateUplink
 from motoko.errors import MotokoError
@@ -115,7 +116,11 @@ class RelayProcess:
             self._loop.stop()
 
     def _begin_session(self, name: str, client: socket.socket) -> None:
-        Splice(self._loop, client, name, self._uplink)
+        patience = self._relay.patience(name)
+        if patience:
+            PatientSplice(self._loop, client, name, self._uplink, patience, self.log)
+        else:
+            Splice(self._loop, client, name, self._uplink)
 
     def _fenced(self, reason: str) -> None:
         """This attempt was declared dead: nothing of it goes on."""

@@ -7,6 +7,7 @@ that other clients have stored meanwhile.
 from __future__ import annotations
 
 import logging
+import secrets
 import socket
 import struct
 from collections import deque
@@ -30,6 +31,9 @@ relies_on(
     "ZEO",
     Need("ZEO.runzeo:ZEOServer", "create_server", ("self",)),
     Need("ZEO.runzeo:ZEOServer", "server", set_by="create_server"),
+    Need("ZEO.runzeo:ZEOServer", "storages", set_by="open_storages"),
+    Need("ZODB.BaseStorage:BaseStorage", "_oid", set_by="__init__"),
+    Need("ZODB.BaseStorage:BaseStorage", "set_max_oid", ("self", "possible_new_max_oid")),
     Need("ZEO.StorageServer:StorageServer", "ruok", ("self",)),
     Need("ZEO.StorageServer:StorageServer", "acceptor", set_by="__init__"),
     Need("ZEO.StorageServer:StorageServer", "create_client_handler", ("self",)),
@@ -53,6 +57,9 @@ relies_on(
 )
 
 KEEP_ALIVE_MAX = 64  # bytes: longer messages are something else
+# By chance, since what was promised is nowhere: a meeting is as rare as 10^5 oids among 2^40. There
+# is room for millions of starts.
+_SKIPPED_BITS = 40
 _REMEMBERED = 2_000  # of the records that a client has read last
 
 
@@ -101,6 +108,18 @@ def extend_ruok(server: ZEOServer, more: Callable[[], dict[str, Any]]) -> None:
     """Have a server that was created answer ``ruok`` with more."""
     ask = server.server.ruok
     server.server.ruok = lambda: {**ask(), **more()}
+
+
+def skip_promised_oids(server: ZEOServer) -> None:
+    """Have a server whose storages are open give out no oid that one before it has given out.
+
+    A storage gives out those after the last that is stored, and so again what clients were
+    promised that have stored nothing yet: such a client may still be there, and its new object
+    would take another's place.
+    """
+    for storage in server.storages.values():
+        last = int.from_bytes(storage._oid)
+        storage.set_max_oid((last + secrets.randbits(_SKIPPED_BITS)).to_bytes(8))
 
 
 def listen_besides(server: ZEOServer, host: str, port: int) -> None:

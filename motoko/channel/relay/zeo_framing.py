@@ -1,0 +1,114 @@
+"""How ZEO's clients and servers speak: messages with their size before them, pickles inside.
+
+Standard library alone, and nothing is made of what a pickle names: a relay only has to know which
+call a message is, and which answer belongs to it.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+PICKLES = b"Z5"  # the greeting of both sides; the other coding, M, is no pickle
+KEEP_ALIVE = -1
+REPLY = ".reply"
+_PROTOCOL = 3
+_SIZE = struct.Struct(">I")
+
+
+class Unreadable(Exception):
+    """A message that is none of ZEO's."""
+
+
+class Message(NamedTuple):
+    """What a message says.
+
+    Attributes:
+        number: of the call or of the call that it answers: an int, or a pair of bytes.
+        flag: of a call: it wants no answer. Of an answer: the call has failed.
+        name: of the call; ``REPLY`` for an answer.
+        content: the call's arguments, or the answer.
+    """
+
+    number: Any
+    flag: Any
+    name: str
+    content: Any
+
+
+class _Nothing:
+    """In place of all that a pickle names: an error's class in an answer, say."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __setstate__(self, _: Any) -> None: ...
+
+    def __hash__(self) -> int:
+        raise TypeError("no number of a call")
+
+
+class _Reading(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return _Nothing
+
+    def persistent_load(self, pid: Any) -> Any:
+        return None
+
+
+class Stream:
+    """Bytes as they come, in whole messages."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def messages(self, data: bytes) -> Iterator[bytes]:
+        """The messages that are complete with this, as they came: with their sizes."""
+        self._bytes += data
+        start, end = 0, len(self._bytes)
+        try:
+            while end - start >= _SIZE.size:
+                (size,) = _SIZE.unpack_from(self._bytes, start)
+                if end - start < _SIZE.size + size:
+                    return
+                message = bytes(self._bytes[start : start + _SIZE.size + size])
+                start += len(message)
+                yield message
+        finally:
+            del self._bytes[:start]
+
+    def rest(self) -> bytes:
+        """What has come of a message that is not complete; it is forgotten here."""
+        rest = bytes(self._bytes)
+        self._bytes.clear()
+        return rest
+
+
+def content(message: bytes) -> bytes:
+    """A message without its size."""
+    return message[_SIZE.size :]
+
+
+def read(message: bytes) -> Message:
+    """What a message says that is no greeting; ``Unreadable`` if it is none of ZEO's."""
+    try:
+        parts = _Reading(io.BytesIO(content(message)), encoding="bytes").load()
+        number, flag, name, arguments = parts
+        hash(number)
+    except Exception as error:  # a pickle can raise anything
+        raise Unreadable(str(error)) from error
+    if not isinstance(name, str):
+        raise Unreadable(f"a call named {name!r}")
+    return Message(number, flag, name, arguments)
+
+
+def framed(text: bytes) -> bytes:
+    """A message of a text, with its size."""
+    return _SIZE.pack(len(text)) + text
+
+
+def written(number: Any, flag: bool, name: str, arguments: Any) -> bytes:
+    """A message that says this."""
+    return framed(pickle.dumps((number, flag, name, arguments), _PROTOCOL))

@@ -1,0 +1,26 @@
+"""What keeps the runs of this host while their study's ZEO server is away: ``patience:``.
+
+zeo.conf names its socket where a study has patience; Motoko's own processes go to the server itself,
+and find it again by themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from motoko.channel.relay.local_relay import serve
+from motoko.config.daemon_kinds import RELAY, daemon_of
+from motoko.workers.daemon import arguments, running
+
+
+def main() -> None:
+    """Entry point of ``python -m motoko.workers.relay``."""
+    options = arguments("What keeps a study's runs without a ZEO server.", study=True)
+    with running(daemon_of(RELAY, options.study), options.workflow) as daemon:
+        patience = daemon.config.studies[options.study].policy.patience_here
+        runtime, log = daemon.runtime, logging.getLogger(__name__)
+        serve(runtime.kept(options.study), runtime.zeo(options.study), patience, log.warning)
+
+
+if __name__ == "__main__":
+    main()
