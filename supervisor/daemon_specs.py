@@ -58,7 +58,7 @@ def _of_kind(kind: DaemonKind, config: WorkflowConfig, *arguments: str) -> list[
                     _command(kind, config, study, *arguments),
                     study,
                 )
-                for study in config.local_studies
+                for study in config.studies_with(kind)
             ]
         case Scope.WORKFLOW:
             return [Spec(kind.daemon(), kind.name, _command(kind, config, *arguments))]

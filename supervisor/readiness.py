@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from motoko.config.daemon_kinds import BUS, ORCHESTRATOR, ZEO
+from motoko.config.daemon_kinds import BUS, ORCHESTRATOR, RELAY, ZEO
 from motoko.control.daemon_records import recorded_identity
 from motoko.layout import Runtime
 from motoko.supervisor.child import Child
@@ -45,6 +45,7 @@ class Readiness:
             ORCHESTRATOR: self._registered,
             ZEO: self._server_answers,
             BUS: self._bus_answers,
+            RELAY: self._relay_accepts,
         }
 
     def awaited(
@@ -76,6 +77,19 @@ class Readiness:
             else:
                 if member.child is child:
                     member.detail, member.counts = answer
+                    self._ready(member)
+
+    async def _relay_accepts(self, member: Member, child: Child) -> None:
+        assert member.spec.study is not None
+        path = self._runtime.kept(member.spec.study)
+        while member.child is child and member.entry.state is State.STARTING:
+            try:
+                _, writer = await asyncio.open_unix_connection(path)
+            except OSError:
+                await asyncio.sleep(START_POLL_S)
+            else:
+                writer.close()
+                if member.child is child:
                     self._ready(member)
 
     async def _registered(self, member: Member, child: Child) -> None:

@@ -1,14 +1,14 @@
 """What keeps the runs of this host while their study's ZEO server is away: ``patience:``.
 
-zeo.conf names its socket where a study has patience; Motoko's own processes go to the server itself,
-and find it again by themselves.
+zeo.conf names its socket where a study has patience. Motoko's own processes go to the server
+itself, and find it again by themselves.
 """
 
 from __future__ import annotations
 
 import logging
 
-from motoko.channel.relay.local_relay import serve
+from motoko.channel.relay.local_relay import LocalRelay
 from motoko.config.daemon_kinds import RELAY, daemon_of
 from motoko.workers.daemon import arguments, running
 
@@ -19,7 +19,8 @@ def main() -> None:
     with running(daemon_of(RELAY, options.study), options.workflow) as daemon:
         patience = daemon.config.studies[options.study].policy.patience_here
         runtime, log = daemon.runtime, logging.getLogger(__name__)
-        serve(runtime.kept(options.study), runtime.zeo(options.study), patience, log.warning)
+        path, server = runtime.kept(options.study), runtime.zeo(options.study)
+        LocalRelay(path, server, patience, log.warning).serve()
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def changes(before: WorkflowConfig, after: WorkflowConfig) -> list[Change]:
         else:
             if old.is_local != new.is_local:
                 reaching.add(f"task_managers.{name}.host")
-            for key, daemons in _study_changes(old, new):
+            for key, daemons in _study_changes(old, new, _daemons(after, daemon_kinds.GATE)):
                 daemons_of[key].update(daemons)
     if before.remote.wanted != after.remote.wanted:
         reaching.add("remote")
@@ -105,7 +105,9 @@ def pending(snapshot: Snapshot, started: Mapping[str, float]) -> list[Change]:
     return [Change(key, tuple(sorted(daemons))) for key, daemons in sorted(daemons_of.items())]
 
 
-def _study_changes(old: StudyConfig, new: StudyConfig) -> Iterable[tuple[str, list[str]]]:
+def _study_changes(
+    old: StudyConfig, new: StudyConfig, gates: list[str]
+) -> Iterable[tuple[str, list[str]]]:
     name = new.name
     launcher = [daemon_kinds.named(daemon_kinds.LAUNCHER).daemon(name)] if new.is_local else []
     keys = _policy_changes(old.policy, new.policy)
@@ -113,7 +115,8 @@ def _study_changes(old: StudyConfig, new: StudyConfig) -> Iterable[tuple[str, li
         keys.append("generator")
     own = _differing_keys(old.settings, new.settings)
     for key in keys:
-        yield (f"task_managers.{name}.{key}" if key in own else key), launcher
+        takers = _patience_takers(old, new, gates) if key == "patience" else launcher
+        yield (f"task_managers.{name}.{key}" if key in own else key), takers
     if old.host != new.host:
         server = daemon_kinds.named(daemon_kinds.ZEO).daemon(name)
         takers = [server, *launcher] if launcher else [daemon_kinds.WATCHER]
@@ -123,6 +126,14 @@ def _study_changes(old: StudyConfig, new: StudyConfig) -> Iterable[tuple[str, li
     for key in _BD_YAML:
         if plain(getattr(old, key)) != plain(getattr(new, key)):
             yield f"{name}/bd.yaml: {key.removesuffix('s') if key in ('jobs', 'runs') else key}", []
+
+
+def _patience_takers(old: StudyConfig, new: StudyConfig, gates: list[str]) -> list[str]:
+    """Whoever keeps runs; for whether anybody does here, the supervisor has to be another."""
+    if old.is_kept != new.is_kept:
+        return [SUPERVISOR]
+    relay = daemon_kinds.daemon_of(daemon_kinds.RELAY, new.name)
+    return [*gates, *([relay] if new.is_kept else [])]
 
 
 def _policy_changes(old: Policy, new: Policy) -> list[str]:
@@ -158,7 +169,7 @@ def _daemons(config: WorkflowConfig, name: str) -> list[str]:
     kind = daemon_kinds.named(name)
     if kind.for_other_hosts and not config.may_have_gate:
         return []
-    return kind.daemons(config.local_studies)
+    return kind.daemons(config.studies_with(kind))
 
 
 def _differing(before: Any, after: Any) -> list[str]:

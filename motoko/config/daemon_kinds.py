@@ -35,6 +35,7 @@ class DaemonKind:
             a check of its own for its kind.
         optional: whether there is a workflow without them.
         for_other_hosts: whether there are any only where other hosts reach the workflow.
+        for_patience: whether there is one only for each study whose runs here have patience.
         stop_signal: what tells one to end when the workflow ends.
         leave_signal: what tells one to end when it is to come back.
         held_signals: signals that are blocked when it starts, so that none is lost and none kills
@@ -51,6 +52,7 @@ class DaemonKind:
     beats: bool = False
     optional: bool = False
     for_other_hosts: bool = False
+    for_patience: bool = False
     stop_signal: int = signal.SIGTERM
     leave_signal: int = signal.SIGTERM
     held_signals: tuple[int, ...] = ()
@@ -68,11 +70,12 @@ class DaemonKind:
 
 
 ZEO, BUS, WATCHER, LAUNCHER, GATE = "zeo", "bus", "watcher", "launcher", "gate"
-ORCHESTRATOR = "orchestrator"
+ORCHESTRATOR, RELAY = "orchestrator", "relay"
 
 KINDS: list[DaemonKind] = [
     DaemonKind(ZEO, Scope.STUDY, "motoko.workers.zeo", stop_turn=40),
     DaemonKind(BUS, Scope.WORKFLOW, "motoko.workers.bus", stop_turn=50),
+    DaemonKind(RELAY, Scope.STUDY, "motoko.workers.relay", stop_turn=35, for_patience=True),
     DaemonKind(
         WATCHER,
         Scope.WORKFLOW,
@@ -100,7 +103,7 @@ KINDS: list[DaemonKind] = [
         "motoko.workers.launcher",
         stop_turn=20,
         needs=(ZEO, WATCHER),
-        settled=(GATE,),
+        settled=(GATE, RELAY),
         beats=True,
         optional=True,
         stop_signal=signal.SIGUSR1,
@@ -151,12 +154,6 @@ def named(name: str) -> DaemonKind:
 def of_workflow() -> tuple[str, ...]:
     """The names of the kinds that a workflow has by itself, which have settings in motoko.yaml."""
     return tuple(kind.name for kind in KINDS if kind.scope is not Scope.REQUEST)
-
-
-def daemons(studies: Iterable[str]) -> list[str]:
-    """The names of all daemons that a workflow with these local studies can have by itself."""
-    local = list(studies)
-    return [name for kind in KINDS for name in kind.daemons(local)]
 
 
 def in_stop_order() -> list[DaemonKind]:

@@ -135,6 +135,11 @@ class StudyConfig:
         return self.directory.parent / self.host.removeprefix(_SCHEME)
 
     @property
+    def is_kept(self) -> bool:
+        """Whether a relay keeps its clients on this host while its server is away."""
+        return self.is_local and self.tcp_address is None and self.policy.patience_here > 0
+
+    @property
     def created(self) -> bool:
         """Whether the study has a database here. Looked up at each use."""
         return self.database.transactions.exists()

@@ -14,8 +14,10 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from motoko.batch import registry
+from motoko.config import daemon_kinds
 from motoko.config import policy as policies
 from motoko.config.batch_settings import BatchSettings
+from motoko.config.daemon_kinds import DaemonKind
 from motoko.config.decoding import Hint, Written, nearest
 from motoko.config.policy import Policy
 from motoko.config.remote import Remote, written_remote
@@ -113,6 +115,18 @@ class WorkflowConfig:
     def local_studies(self) -> list[str]:
         """The names of the studies whose databases are here."""
         return [study.name for study in self.studies.values() if study.is_local]
+
+    @property
+    def daemons(self) -> list[str]:
+        """The names of all daemons that it can have by itself."""
+        kinds = daemon_kinds.KINDS
+        return [name for kind in kinds for name in kind.daemons(self.studies_with(kind))]
+
+    def studies_with(self, kind: DaemonKind) -> list[str]:
+        """The names of the studies that have a daemon of a kind, which is one of studies."""
+        if not kind.for_patience:
+            return self.local_studies
+        return [name for name in self.local_studies if self.studies[name].is_kept]
 
 
 def find(where: str | os.PathLike[str] | None = None) -> Path:

@@ -193,6 +193,7 @@ def leave_to_blackdynamite(config: WorkflowConfig, runtime: Runtime) -> None:
             if address is None or not address.startswith("/"):
                 continue
             # Of an earlier boot, perhaps.
-            is_gone = Path(address) == runtime.zeo(study.name) or not Path(address).exists()
+            ours = (runtime.zeo(study.name), runtime.kept(study.name))
+            is_gone = Path(address) in ours or not Path(address).exists()
             if study.is_local and study.generator == LOCAL and is_gone:
                 conf.unlink()

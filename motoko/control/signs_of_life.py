@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from motoko.config import WorkflowConfig, daemon_kinds
+from motoko.config import WorkflowConfig
 from motoko.control import client
 from motoko.control.daemon_records import (
     SUPERVISOR,
@@ -108,7 +108,7 @@ def _locked(config: WorkflowConfig, runtime: Runtime, supervisor: Identity) -> t
     """
     if is_locked(runtime.lock(SUPERVISOR)):
         return (SUPERVISOR,)
-    names = daemon_kinds.daemons(config.local_studies)
+    names = config.daemons
     locked = [name for name in names if is_locked(runtime.lock(name))]
     locked += [
         f"orchestrator {name}"

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from motoko.config import WorkflowConfig, daemon_kinds
+from motoko.config import WorkflowConfig
 from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.protocol import (
     AnswerT,
@@ -24,7 +24,7 @@ ANSWER_S = 5.0
 
 def daemon_names(config: WorkflowConfig) -> list[str]:
     """The daemons that a workflow can have; the supervisor's own name is not among them."""
-    return daemon_kinds.daemons(config.local_studies)
+    return config.daemons
 
 
 def start(config: WorkflowConfig, names: Sequence[str], announce: starting.Announce) -> None:

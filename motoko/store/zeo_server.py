@@ -57,12 +57,12 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         refusal: Callable[[int], str],
     ) -> None:
         super().__init__(options)
-        unix = runtime.zeo(study.name)
+        place = runtime.kept if study.is_kept else runtime.zeo
         self._runtime = runtime
         self._arrivals: Arrivals | None = None
         self._fences: FencedClients | None = None
         self._study = study
-        self._conf = ServerConfig(study.database, study.tcp_address or unix)
+        self._conf = ServerConfig(study.database, study.tcp_address or place(study.name))
         self._evict = evict
         self._refusal = refusal
         self._calls = 0

@@ -62,10 +62,16 @@ class Gate:
         bus = (runtime.bus_publish, runtime.bus_subscribe)
         paths = [runtime.control, *(Path(address.removeprefix("ipc://")) for address in bus)]
         self._spliced = {path.name: path for path in paths}
-        self._handed = {
-            runtime.zeo(study).name: Handover(runtime.accepted(study))
-            for study in daemon.config.local_studies
-        }
+        self._handed: dict[str, Handover] = {}
+        self._patience: dict[str, float] = {}
+        for name in daemon.config.local_studies:
+            study, handover = daemon.config.studies[name], Handover(runtime.accepted(name))
+            # zeo.conf may name the socket at which a relay of this host keeps clients. Those of
+            # other hosts have relays of their own.
+            places = (runtime.zeo(name), *([runtime.kept(name)] if study.is_kept else []))
+            for place in places:
+                self._handed[place.name] = handover
+                self._patience[place.name] = study.policy.patience_elsewhere
         self._contexts = Contexts(runtime.channel, server=True)
         self._strangers = Strangers()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,6 +132,7 @@ class Gate:
             boot_id=boot_id(),
             sockets=str(self._sockets),
             names=(*self._spliced, *self._handed),
+            patience=self._patience,
         ).write(self._channel)
         return sockets
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from motoko.channel.relay.patience import PatientSplice
 from motoko.channel.relay.uplink import Connected
 
 BACKLOG = 128
+LOOK_S = 2.0  # the socket is looked after this often
 FULL_S = 0.2  # until the next connection is accepted, if there is no descriptor for it
 
 
@@ -35,8 +35,8 @@ class NearUplink:
             self._loop.later(0.0, lambda: call(connection))
 
 
-def serve(path: Path, server: Path, patience: float, log: Callable[[str], None]) -> None:
-    """Serve clients at a socket until the process ends; what lay there is replaced.
+class LocalRelay:
+    """Keeps clients that connect to a socket; what lay there is replaced.
 
     Args:
         path: of the socket, in a directory of the account's own.
@@ -44,32 +44,68 @@ def serve(path: Path, server: Path, patience: float, log: Callable[[str], None])
         patience: for so many seconds a client is kept without a server.
         log: gets a line for each client that is cut.
     """
-    loop = EventLoop()
-    uplink = NearUplink(loop, server)
-    with socket.socket(socket.AF_UNIX) as listener:
-        path.unlink(missing_ok=True)
-        listener.bind(str(path))
+
+    def __init__(
+        self, path: Path, server: Path, patience: float, log: Callable[[str], None]
+    ) -> None:
+        self._loop = EventLoop()
+        self._uplink = NearUplink(self._loop, server)
+        self._path = path
+        self._patience = patience
+        self._log = log
+        self._listener: socket.socket | None = None
+        self._is_ours: Callable[[], bool] = lambda: False
+
+    def serve(self) -> None:
+        """Serve until the process ends."""
+        self._look()
+        try:
+            self._loop.run()
+        finally:
+            if self._is_ours():
+                self._path.unlink(missing_ok=True)
+
+    def _look(self) -> None:
+        """Listen; again, where the socket's file was removed. Who is connected stays so."""
+        if not self._is_ours():
+            try:
+                self._listen()
+            except OSError as error:
+                self._log(f"nobody is accepted: {error}")
+        self._loop.later(LOOK_S, self._look)
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            self._loop.forget(self._listener.fileno())
+            self._listener.close()
+        self._listener = listener = socket.socket(socket.AF_UNIX)
+        self._path.unlink(missing_ok=True)
+        listener.bind(str(self._path))
         listener.listen(BACKLOG)
         listener.setblocking(False)
-        descriptor = listener.fileno()
+        own = self._path.stat()
+        self._is_ours = lambda: _is_there(self._path, own)
+        self._loop.watch(listener.fileno(), READ, lambda events: self._accept(listener))
 
-        def accept(events: int) -> None:
-            try:
-                client, _ = listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                log(f"no connection can be accepted now: {error.strerror}")
-                loop.change(descriptor, 0)
-                loop.later(FULL_S, lambda: loop.change(descriptor, READ))
-                return
-            PatientSplice(loop, client, path.name, uplink, patience, log)
-
-        loop.watch(descriptor, READ, accept)
-        own = os.stat(path)
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            loop.run()
-        finally:
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.stat(path), own):
-                    path.unlink()
+            client, _ = listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._log(f"no connection can be accepted now: {error.strerror}")
+            self._loop.change(listener.fileno(), 0)
+            self._loop.later(FULL_S, lambda: self._go_on(listener))
+            return
+        PatientSplice(self._loop, client, self._path.name, self._uplink, self._patience, self._log)
+
+    def _go_on(self, listener: socket.socket) -> None:
+        if listener is self._listener:
+            self._loop.change(listener.fileno(), READ)
+
+
+def _is_there(path: Path, own: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), own)
+    except OSError:
+        return False

@@ -57,6 +57,7 @@ def test_what_amounts_to_the_same(flow, text):
         ("supervisor: {nice: {bus: 3}}", "supervisor.nice", ("bus",)),
         ("supervisor: {nice: {zeo: 3}}", "supervisor.nice", ("zeo:add", "zeo:mult")),
         ("supervisor: {log_files: 9}", "supervisor.log_files", tuple(sorted(ALL))),
+        ("patience: 1m", "patience", (SUPERVISOR,)),
         ("supervisor: {max_rss: 1GB}", "supervisor.max_rss", (SUPERVISOR,)),
         ("supervisor: {restart: never}", "supervisor.restart", ()),
         ("aliases: {first: mult}", "aliases", ()),

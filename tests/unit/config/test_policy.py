@@ -47,6 +47,14 @@ def test_finish():
     assert not Policy().changed({"finish": "self"}).on_exit
 
 
+def test_patience():
+    kept = Policy().changed({"patience": "10:00"})
+    assert (kept.patience_here, kept.patience_elsewhere) == (600, 600)
+    assert (Policy().patience_here, Policy().patience_elsewhere) == (0, 600)
+    never = Policy().changed({"patience": 0})
+    assert (never.patience_here, never.patience_elsewhere) == (0, 0)
+
+
 def test_environment_values_are_texts():
     given = {"OMP_NUM_THREADS": 4, "FLAG": True, "X": 1.5, "TEXT": "a b"}
     found = Policy().changed({"environment": given}).environment
@@ -58,6 +66,7 @@ def test_environment_values_are_texts():
     [
         ("retries", -1), ("retries", "2"), ("retries", True), ("nproc", 0), ("nproc", 1.5),
         ("timeout", 0), ("timeout", "soon"), ("timeout", float("inf")), ("timeout", -5),
+        ("patience", -1), ("patience", "long"),
         ("environment", ["A=1"]), ("environment", {"A B": 1}), ("environment", {"A": None}),
         ("environment", {"A": [1]}), ("environment", {"": 1}),
         ("environment", {"MOTOKO_RUN": "1"}), ("finish", "on_exit"), ("finish", 3),
