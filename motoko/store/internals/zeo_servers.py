@@ -342,10 +342,11 @@ class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
         restored = {kept: load_current(self.storage, kept)[0] for kept in beside}
         records = {**restored, **merge.records}
         self._merged |= merge.sent
+        # What the client has of these is not what is stored; what it only relied on may be.
+        self.serials.extend({*records} | (merge.sent & self._oids))
         self._oids.update(records)
         for stored, record in records.items():
             self._store_good(stored, self._serial(stored), record, None)
-        self.serials.extend(merge.sent | {*records})
         return True
 
     def _sent(self) -> dict[bytes, Sent]:

@@ -128,6 +128,20 @@ def test_odd_values(run, doit, other):
     assert str(found["odd"]) == "[array([0., 0., 0.]), nan]"
 
 
+def test_a_large_value(run, doit, other):
+    """It gets a leaf of its own, while another leaf of the run is split."""
+    code = f"for n in range({3 * MANY}): run[f'k{{n:03}}'] = n\n"
+    assert not doit.do(f"{code}transaction.commit()")
+    other.do(f"for n in range({MANY}): run({run.id})[f'z{{n:02}}'] = n")
+    assert not doit.do("run['k005'] = bytes(100_000); transaction.commit()")
+    found = content(run)
+    assert found["k005"] == bytes(100_000)
+    expected = {f"k{n:03}": n for n in range(3 * MANY) if n != 5}
+    expected |= {f"z{n:02}": n for n in range(MANY)}
+    assert {key: other.see(run.id, key) for key in expected} == expected
+    assert not doit.do(f"import datetime; assert dict(run.entries) == {found!r}")
+
+
 def test_attributes(run, doit, other):
     """``run.name = value`` writes the run's own record, too."""
     assert not doit.do("run.mine = run.state = 1")
