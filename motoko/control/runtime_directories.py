@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from motoko.channel.relay.shared_sockets import FOLDER
 from motoko.config import WorkflowConfig
 from motoko.errors import MotokoError
 from motoko.host.digests import digest
@@ -56,6 +57,8 @@ def prepare(config: WorkflowConfig, say: Callable[[str], None] = _ignore) -> Run
         with locked(wf / "locks" / "place"):
             _settle(config.directory, say)
             runtime = locate(config)
+            if runtime is not None and _is_relays(runtime.sockets):
+                runtime = None
             if runtime is None or wanted not in (None, runtime.sockets, runtime.sockets.parent):
                 runtime = _make_socket_directory(config)
             for name in ("log", "daemons", "orchestrators"):
@@ -209,8 +212,15 @@ def _made(path: Path) -> Path:
     return path
 
 
+def _is_relays(sockets: Path) -> bool:
+    """Whether relays serve a place for sockets: here stand those of another host's servers."""
+    return (sockets / FOLDER).is_dir()
+
+
 def _can_be_owned(runtime: Runtime) -> bool:
     """Whether nobody else has a place for sockets; whose directory is gone has it no more."""
+    if _is_relays(runtime.sockets):
+        return False
     owner = DirectoryIdentity.from_dict(read_json(runtime.owner))
     if owner is None or owner.is_at(runtime.directory):
         return True

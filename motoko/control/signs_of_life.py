@@ -22,6 +22,7 @@ from motoko.control.other_hosts import NoWay, connect_control
 from motoko.control.protocol import StatusRequest
 from motoko.host.identity import Identity
 from motoko.host.locks import is_locked
+from motoko.host.proc_files import boot_id
 from motoko.layout import Runtime
 from motoko.runs.boots import has_rebooted, note_boot
 
@@ -66,6 +67,11 @@ class Signs:
         return Life.NONE
 
     @property
+    def is_of_this_machine(self) -> bool:
+        """Whether it was in another container of this machine: then its locks are seen for sure."""
+        return self.supervisor.boot_id == boot_id()
+
+    @property
     def who(self) -> str:
         """The supervisor, in words."""
         return f"{self.supervisor.host} (pid {self.supervisor.pid})"
@@ -83,11 +89,11 @@ def signs(config: WorkflowConfig, *, watching: bool = False) -> Signs | None:
         return None
     note_boot(config.directory)
     runtime = records(config)
-    if client.ask(runtime, StatusRequest(), ANSWER_S) is not None:
-        return Signs(supervisor, answers=True)
     no_way: NoWay | None = None
     try:
         connect_control(config.directory, ANSWER_S).close()
+        if client.ask(runtime, StatusRequest(), ANSWER_S) is not None:
+            return Signs(supervisor, answers=True)
     except NoWay as error:
         no_way = error
     seen = Signs(

@@ -62,8 +62,18 @@ def refuse_elsewhere(config: WorkflowConfig) -> None:
     ``SupervisorLost`` that he does not live any more, as far as that can be known at once.
     """
     seen = signs(config)
-    if seen is not None:
+    if seen is not None and not may_take_over(seen):
         raise supervised_elsewhere(config, seen)
+
+
+def may_take_over(seen: Signs, *, asked: bool = False) -> bool:
+    """Whether this host may supervise in the place of the one that has last.
+
+    Args:
+        seen: what can be seen of that.
+        asked: whether somebody has said that it is to.
+    """
+    return seen.life is Life.NONE and (asked or seen.is_of_this_machine)
 
 
 def supervised_elsewhere(config: WorkflowConfig, seen: Signs) -> MotokoError:

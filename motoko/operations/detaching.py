@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from motoko.channel.relay.peer_marks import VARIABLE
 from motoko.config import WorkflowConfig
 from motoko.config.daemon_kinds import ORCHESTRATOR
 from motoko.control import client, daemon_records, detached_requests
@@ -53,7 +54,8 @@ def start(
         run_name=run_name,
         arguments=tuple(arguments),
         directory=str(Path.cwd()),
-        environment=dict(os.environ),
+        # The relay is this process's, or its job's, and no business of the supervisor's host.
+        environment={k: v for k, v in os.environ.items() if k != VARIABLE},
         restart=restart or config.supervision.restart,
     )
     file = detached_requests.propose(runtime, request)

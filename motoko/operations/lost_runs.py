@@ -18,7 +18,7 @@ from motoko.control.daemon_records import supervisor_elsewhere
 from motoko.errors import MotokoError
 from motoko.host.identity import Identity
 from motoko.operations.choosing import Choice, no_such_run
-from motoko.runs.ends import End, settle
+from motoko.runs.ends import End, cancelled_reason, settle
 from motoko.runs.entries import OwnEntries
 from motoko.runs.fences import fence
 from motoko.runs.processes import attempt_of, claim_of, is_elsewhere
@@ -120,7 +120,10 @@ def _give_up(
             renew(base)  # what it has committed before that counts
             run = base.runs.entries[number]
         if _lost_host(study, run.entries, supervisor) is not None:
+            who = OwnEntries(run.entries).cancelled_by
             end = End(reason=reason, interrupted=True)
+            if who:
+                end = End(reason=cancelled_reason(who), final=True)
             policy = policy_of(study, dict(run.entries.items()))
             OwnEntries(run.entries).update(settle(run.entries, end, policy=policy, now=time.time()))
         return state_of(run.entries)

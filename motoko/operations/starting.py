@@ -25,8 +25,8 @@ from motoko.control.daemon_records import (
 )
 from motoko.control.protocol import AddLaunchersRequest, DaemonInfo, Status, SupervisorInfo
 from motoko.control.runtime_directories import prepare
-from motoko.control.signs_of_life import Life, signs
-from motoko.control.supervisor_lock import supervised_elsewhere, supervisor_lock
+from motoko.control.signs_of_life import signs
+from motoko.control.supervisor_lock import may_take_over, supervised_elsewhere, supervisor_lock
 from motoko.errors import ConfigError, MotokoError, NoSupervisor, NotCreated
 from motoko.host.accounts import own_name
 from motoko.host.identity import check_kernel, gone
@@ -71,7 +71,7 @@ def check_startable(
     for directory in (config.directory, *local):
         check_locks(directory)
     seen = signs(config, watching=watching)
-    if seen is not None and not (takeover and seen.life is Life.NONE):
+    if seen is not None and not may_take_over(seen, asked=takeover):
         raise supervised_elsewhere(config, seen)
     if launchers:
         check_generators(config, generator)

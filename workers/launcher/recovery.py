@@ -13,7 +13,7 @@ from motoko.config.run_files import LAUNCH
 from motoko.host.files import contents
 from motoko.host.identity import Identity
 from motoko.runs import claims
-from motoko.runs.ends import REBOOTED, End
+from motoko.runs.ends import REBOOTED, End, cancelled_reason
 from motoko.runs.entries import OwnEntries
 from motoko.runs.foreign_processes import ForeignProcesses
 from motoko.runs.outputs import output_stem, stderr_path, tail
@@ -130,6 +130,8 @@ def examine(
     lost = _COPIED if claim.where is claims.Where.COPIED else claims.KILLED
     reason = REBOOTED if rebooted else lost if code is None else ""
     end = End(code=code, reason=reason, stderr=tail(stderr_path(run)), interrupted=rebooted)
+    if rebooted and own.cancelled_by:  # nobody there could end it
+        end = replace(end, reason=cancelled_reason(own.cancelled_by), interrupted=False, final=True)
     return replace(known, end=end, wrapper=wrapper if claim.is_here else None)
 
 

@@ -132,6 +132,18 @@ class TestRefused:
         error = supervised_elsewhere(config, Signs(Identity.mine(), answers=True))
         assert "motoko kill" in error.hint
 
+    def test_another_container_of_this_machine(self, config, runtime):
+        """Its locks are this kernel's: one that is free is nobody's."""
+        me = Identity.mine()
+        who = replace(me, host="box", namespace="pid:[1]", pid=42)
+        runtime.record(SUPERVISOR).write_text(json.dumps(who.to_dict()))
+        with locked(runtime.lock(SUPERVISOR)), pytest.raises(AlreadySupervised, match="box"):
+            check_startable(config, launchers=False)
+        with locked(runtime.lock("zeo:mult")), pytest.raises(SupervisorLost):
+            check_startable(config, launchers=False)
+        check_startable(config, launchers=False)
+        refuse_elsewhere(config)
+
     @pytest.mark.parametrize("takeover", [False, True])
     def test_starting_here(self, config, there, takeover):
         """Only over a dead one, and only if that is asked for."""
