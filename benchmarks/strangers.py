@@ -1,10 +1,10 @@
 """What strangers cost: 100,000 connections to the gate without its key, beside commits.
 
-A script commits small changes of a run, one after the other; measured is how long each takes: alone,
-while strangers flood the gate, and, since the flood itself takes one of this machine's processors,
-while the same flood goes to a process that accepts and closes, and has nothing to do with Motoko.
-The strangers send random bytes, HTTP, and beginnings of TLS of several kinds. Meanwhile somebody who
-has the key comes in again and again. All of them come from this host.
+A script commits small changes of a run, one after the other; measured is how long each takes:
+alone, while strangers flood the gate, and, since the flood itself takes one of this machine's
+processors, while the same flood goes to a process that accepts and closes, and has nothing to do
+with Motoko. The strangers send random bytes, HTTP, and beginnings of TLS of several kinds.
+Meanwhile somebody who has the key comes in again and again. All of them come from this host.
 """
 
 from __future__ import annotations

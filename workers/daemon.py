@@ -15,7 +15,7 @@ from types import FrameType
 
 from motoko.config import WorkflowConfig, load, snapshot
 from motoko.config.daemon_kinds import kind_of
-from motoko.control.daemon_records import EXIT_LOCKED, record_text
+from motoko.control.daemon_records import EXIT_LOCKED, is_elsewhere, record_text
 from motoko.errors import MotokoError
 from motoko.host.files import kept_file
 from motoko.host.locks import locked_if_free
@@ -85,6 +85,10 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
             raise MotokoError(
                 f"no runtime directory is recorded for {config.directory}",
                 hint="daemons are started by `motoko supervise`",
+            )
+        if is_elsewhere(runtime):
+            raise MotokoError(
+                f"{config.directory} is supervised on another host now", hint="see `motoko ps`"
             )
         with _locked(runtime, name):
             daemon = Daemon(name, config, runtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -18,7 +19,10 @@ from motoko.channel.greeting import Greeting
 from motoko.channel.key_file import key_path
 from motoko.channel.tls import Contexts
 from motoko.config import StudyConfig
+from motoko.config.daemon_kinds import ZEO, daemon_of
 from motoko.errors import MotokoError, NotCreated, StudyUnavailable
+from motoko.host.files import read_json
+from motoko.host.identity import Identity
 from motoko.host.locks import check_locks
 from motoko.layout import Runtime
 from motoko.store.entry_merges import EntryMerges
@@ -120,11 +124,21 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         if inode != self._inode:
             log.error("the files of the database have been removed or replaced: it ends here")
             os.kill(os.getpid(), signal.SIGTERM)
+        elif self._is_replaced():
+            log.error("another process serves the database, on another host perhaps: it ends here")
+            os.kill(os.getpid(), signal.SIGTERM)
         elif not self._conf.is_ours:
             log.warning("zeo.conf has been changed: it is written anew")
             self._conf.write()
             # Whoever has written it may wait for the database. That may take a while.
             threading.Thread(target=self._evict, name="evict", daemon=True).start()
+
+    def _is_replaced(self) -> bool:
+        """Whether the workflow was taken over: then the record of this daemon is another one's."""
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            record = read_json(self._runtime.record(daemon_of(ZEO, self._study.name)))
+            return record is not None and Identity.from_dict(record) != Identity.mine()
+        return False
 
     def _refused(self, pid: int) -> str:
         reason = forget_copied_conf(pid, self._study.database) or self._refusal(pid)
