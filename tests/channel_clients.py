@@ -9,34 +9,27 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from arrivals import PATIENCE_S, come_in
 from support import Flow
 
-from motoko.channel.connecting import connect
-from motoko.channel.endpoint import read
 from motoko.channel.greeting import Greeting
-from motoko.channel.tls import Contexts
 from motoko.errors import MotokoError
-from motoko.layout import channel_directory
-
-CONNECT_S = 20.0
 
 
 @contextlib.contextmanager
 def way_in(flow: Flow, name: str, greeting: Greeting) -> Iterator[str]:
     """A Unix socket whose clients are led to one of the workflow's, greeted for like that."""
-    directory = channel_directory(flow.directory)
-    contexts = Contexts(directory, server=False)
 
     def serve(client: socket.socket) -> None:
         with (
             client,
             contextlib.suppress(OSError, MotokoError),
-            connect(read(directory), contexts, name, greeting, CONNECT_S) as server,
+            come_in(flow, name, **greeting._asdict()) as server,
         ):
             back = threading.Thread(target=_copy, args=(server, client), daemon=True)
             back.start()
             _copy(client, server)
-            back.join(CONNECT_S)
+            back.join(PATIENCE_S)
 
     def accept(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):

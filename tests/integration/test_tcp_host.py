@@ -9,6 +9,7 @@ from support import wait_until
 from motoko.config import load
 from motoko.layout import locate
 from motoko.store.server_address import address
+from motoko.store.storage import open_storage
 from motoko.store.zeo_conf import read_address
 
 
@@ -21,10 +22,13 @@ def taken():
         yield listener
 
 
-def timers(port):
-    """What the kernel waits for on the established connections of a port, on its side of them."""
+def timers(port, side=1):
+    """What the kernel waits for on the established connections of a port, on its side of them.
+
+    On the other one with ``side=2``.
+    """
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [row[5] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+    return [row[5] for row in rows if row[side].endswith(f":{port:04X}") and row[3] == "01"]
 
 
 def at_port(flow, port, more="insecure_tcp: true"):
@@ -33,7 +37,7 @@ def at_port(flow, port, more="insecure_tcp: true"):
     flow.create()
 
 
-def test_it_listens_there(workflow, taken):
+def test_it_listens_there(workflow, taken, tmp_path):
     """BlackDynamite's clients find it by zeo.conf; on this host there is the socket as well."""
     port = taken.getsockname()[1]
     taken.close()
@@ -51,6 +55,12 @@ def test_it_listens_there(workflow, taken):
             lambda: any(timer.startswith("02:") for timer in timers(port)),
             "the connection is kept alive",
         )
+    storage = open_storage(("127.0.0.1", port), tmp_path / "blobs", read_only=True)
+    wait_until(
+        lambda: any(timer.startswith("02:") for timer in timers(port, side=2)),
+        "a client of ours asks as well",
+    )
+    storage.close()
     assert "can run code" in flow.log("zeo:mult")
     warning = f"mult: whoever reaches zeo://127.0.0.1:{port} can run code"
     assert warning in flow.motoko("ps").stderr and warning in flow.ps()["warnings"][0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from ZEO.ClientStorage import ClientStorage
 from ZEO.Exceptions import ClientDisconnected
 from ZODB.POSException import POSKeyError
 
+from motoko.channel.tls import keep_alive
 from motoko.errors import StudyUnavailable
 from motoko.store.internals import zeo_messages
 from motoko.store.internals.self_check import Need, relies_on
@@ -34,6 +36,7 @@ relies_on(
     Need(_RUNNER, "io_call", set_by="setup_delegation"),
     Need(_IO, "cache", set_by="__init__"),
     Need(_IO, "protocol"),
+    Need("ZEO.asyncio.base:ZEOBaseProtocol", "sm_protocol", set_by="connection_made"),
     Need(_IO, "prefetch_co", ("self", "oids", "tid")),
     Need("ZEO.asyncio.client:Protocol", "server_call", ("self", "method")),
 )
@@ -81,6 +84,13 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         """Disconnect; a forked child's copy is left as it is, since its parent goes on."""
         if not self._is_copy:
             super().close()
+
+    def notify_connected(self, conn: Any, info: Any) -> None:
+        """ZEO has connected: over TCP, its kernel asks whether the server's host is still there."""
+        super().notify_connected(conn, info)
+        connection = conn.protocol.sm_protocol.transport.get_extra_info("socket")
+        if connection is not None and connection.family != socket.AF_UNIX:
+            keep_alive(connection)
 
     def call_server(self, method: str, *args: Any, **options: Any) -> Any:
         """What all calls that wait for an answer go through, once the storage is open."""

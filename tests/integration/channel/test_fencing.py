@@ -3,21 +3,17 @@
 import contextlib
 import os
 import signal
-import ssl
 
 import pytest
 import transaction
 import ZODB
-from channel_clients import CONNECT_S, way_in
+from arrivals import PATIENCE_S, come_in, let_in
+from channel_clients import way_in
 from support import wait_until
 from ZEO.ClientStorage import ClientStorage
 from ZODB.POSException import StorageError
 
-from motoko.channel.connecting import connect
-from motoko.channel.endpoint import read
 from motoko.channel.greeting import Greeting, NotWelcome
-from motoko.channel.tls import Contexts
-from motoko.layout import channel_directory
 from motoko.runs.fences import fence
 
 FIRST = Greeting(7, "mult", 1, "17", "n1")
@@ -27,16 +23,14 @@ SECOND = Greeting(7, "mult", 2, "18", "n2")
 @pytest.fixture
 def flow(workflow):
     flow = workflow(studies=("mult",), created=False)
-    flow.path.write_text(f"remote: {{address: 127.0.0.1}}\n{flow.path.read_text()}")
+    let_in(flow)
     flow.create()
     flow.supervise()
     return flow
 
 
-def greet(flow, greeting) -> ssl.SSLSocket:
-    directory = channel_directory(flow.directory)
-    contexts = Contexts(directory, server=False)
-    return connect(read(directory), contexts, "zeo-mult", greeting, CONNECT_S)
+def greet(flow, greeting):
+    return come_in(flow, **greeting._asdict())
 
 
 @contextlib.contextmanager
@@ -44,7 +38,7 @@ def client(flow, greeting):
     """A connection to the database of a client of another host, and its storage."""
     manager = transaction.TransactionManager(explicit=False)
     with way_in(flow, "zeo-mult", greeting) as address:
-        storage = ClientStorage(address, wait_timeout=CONNECT_S)
+        storage = ClientStorage(address, wait_timeout=PATIENCE_S)
         db = ZODB.DB(storage)
         try:
             yield db.open(manager), storage
