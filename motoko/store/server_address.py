@@ -7,12 +7,15 @@ from motoko.config.database_files import DatabaseFiles
 from motoko.errors import StudyUnavailable
 from motoko.layout import Runtime
 from motoko.store import zeo_conf
+from motoko.store.foreign_servers import reach
 
 
 def address(study: StudyConfig, runtime: Runtime | None) -> str | tuple[str, int]:
     """The address of a study's server: a socket's path, or a TCP host and port.
 
-    Raises ``StudyUnavailable`` for a study whose server nobody has started yet.
+    The socket of a study that another host serves is a relay's, which lives as long as this
+    process. Raises ``StudyUnavailable`` for a study whose server nobody has started yet, or that
+    cannot be reached.
     """
     if study.is_local:
         if runtime is None:
@@ -30,4 +33,6 @@ def address(study: StudyConfig, runtime: Runtime | None) -> str | tuple[str, int
             f"study {study.name}: {conf} names no server",
             hint="supervise the workflow that the study belongs to",
         )
+    if address.startswith("/"):
+        reach(study.name, study.host_path.parent)
     return address

@@ -149,12 +149,25 @@ def test_one_job_ends_as_the_next_begins(batch, lab, slurm):
     once(flow, [first, *later])
 
 
-def test_the_head_has_another_name_and_address(batch, lab, slurm):
+def test_the_head_has_another_address(batch, lab, slurm):
     """After a reboot, while a run computes."""
     flow, session = batch(yaml="patience: 10m\n")
     (number,), _ = computing(flow, session, slurm)
-    lab.reboot(lab.head, name="login7", address="10.231.7.77")
+    lab.reboot(lab.head, address="10.231.7.77")
     flow.supervise()
+    let_go(flow, number)
+    assert session.finished([number])[number]["by"] == 1
+    once(flow, [number])
+
+
+def test_the_head_has_another_name(batch, lab, slurm):
+    """After a reboot nothing says that it is the same one: somebody has to."""
+    flow, session = batch(yaml="patience: 10m\n")
+    (number,), _ = computing(flow, session, slurm)
+    lab.reboot(lab.head, name="login7", address="10.231.7.77")
+    refused = flow.motoko("supervise", "--detach")
+    assert refused.returncode == 3 and "--takeover" in refused.stderr, refused
+    flow.supervise("--takeover")
     let_go(flow, number)
     assert session.finished([number])[number]["by"] == 1
     once(flow, [number])
