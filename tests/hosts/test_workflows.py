@@ -6,7 +6,7 @@ from batch import executions
 LOOK = """\
 each() { srun --overlap --nodes=2 --ntasks=2 sh -c "$1"; }
 each 'cd ../.. && canYouDigIt runs info > seen-$SLURMD_NODENAME'
-each 'motoko ps --json > ps-$SLURMD_NODENAME'
+each 'cd ../../.. && motoko ps --json > ps-$SLURMD_NODENAME'
 python doIt.py
 """
 
@@ -28,4 +28,4 @@ def test_a_job_of_two_nodes(batch, lab):
     session.finished([number])
     for name in ("n1", "n2"):
         assert "job info" in (flow.directory / "mult" / f"seen-{name}").read_text(), name
-        assert '"ready"' in (flow.place(number) / f"ps-{name}").read_text(), name
+        assert '"ready"' in (flow.directory / f"ps-{name}").read_text(), name
