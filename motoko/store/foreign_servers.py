@@ -12,7 +12,7 @@ from pathlib import Path
 
 from motoko.channel import endpoint
 from motoko.errors import StudyUnavailable
-from motoko.host.identity import boot_id
+from motoko.host.proc_files import boot_id
 from motoko.layout import channel_directory
 
 _lock = threading.Lock()
