@@ -104,8 +104,11 @@ def _settle(directory: Path, say: Callable[[str], None]) -> None:
 
 
 def _forget(wf: Path, *, copied: bool) -> None:
-    """Remove what is true of another place only; in a copy, of other processes as well."""
-    for name in ("detached", *(("daemons", "orchestrators") if copied else ())):
+    """Remove what is true of another place only; in a copy, of other processes as well.
+
+    A copy gets a key of its own, too: with the original's it would reach the original's studies.
+    """
+    for name in ("detached", *(("daemons", "orchestrators", "channel") if copied else ())):
         shutil.rmtree(wf / name, ignore_errors=True)
     for name in ("config.json", "restarts.json", "paused.json", *(("runtime",) if copied else ())):
         (wf / name).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from motoko.config.daemon_kinds import GATE
 from motoko.control.daemon_records import living_daemons, records
 from motoko.control.runtime_directories import unwritable
 from motoko.host.addresses import is_loopback, own_addresses
-from motoko.layout import Runtime, channel_directory
+from motoko.layout import Runtime, channel_directory, owns_wf
 
 
 def is_on(config: WorkflowConfig, *, launchers: bool = True, generator: str | None = None) -> bool:
@@ -28,7 +28,8 @@ def is_on(config: WorkflowConfig, *, launchers: bool = True, generator: str | No
         return config.remote.wanted
     if _gate_lives(config):
         return True
-    was_on = key_path(channel_directory(config.directory)).exists()
+    key = key_path(channel_directory(config.directory))
+    was_on = key.exists() and owns_wf(config.directory)
     if not launchers:
         return was_on
     local = (s for s in config.studies.values() if s.is_local)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -15,16 +16,18 @@ from arrivals import (
     answers,
     bare,
     come_in,
+    contexts,
     gate,
     is_serving,
     let_in,
     message,
     wait_until_serving,
 )
-from support import kill9, wait_until
+from support import Flow, kill9, wait_until
 
-from motoko.channel.connecting import Unreachable
-from motoko.channel.greeting import NotWelcome
+from motoko.channel import keys
+from motoko.channel.connecting import Unreachable, connect
+from motoko.channel.greeting import Greeting, NotWelcome
 from motoko.config import load
 from motoko.layout import channel_directory, locate
 from motoko.runs.fences import fence
@@ -214,6 +217,27 @@ def test_at_all_addresses(workflow):
         with socket.socket(family) as connection:
             connection.connect((address, port))
     assert not any(host.startswith(("127.", "::1")) for host in gate(flow).hosts)
+
+
+def test_by_ipv6(workflow):
+    flow = let_in(workflow(), "remote: {address: '::1'}\n")
+    assert "listens at [::1]:" in flow.supervise()
+    assert gate(flow).hosts == ("::1",) and is_serving(flow)
+
+
+def test_a_copy_comes_in_nowhere(flow, tmp_path):
+    """It has a key and a gate of its own, and none of the original's."""
+    copy = shutil.copytree(flow.directory, tmp_path / "copy", ignore=lambda *_: ["locks"])
+    other = Flow(copy, flow.studies)
+    other.supervise()
+    try:
+        assert keys.read(channel_directory(copy)) != keys.read(channel_directory(flow.directory))
+        assert gate(other).port != gate(flow).port
+        assert is_serving(other) and is_serving(flow)
+        with pytest.raises(Unreachable):
+            connect(gate(flow), contexts(other), "zeo-mult", Greeting(), 10)
+    finally:
+        assert other.motoko("kill", "--now").returncode == 0
 
 
 def test_a_killed_server(flow):

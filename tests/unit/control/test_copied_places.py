@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from motoko.channel import keys
 from motoko.config.database_files import DatabaseFiles
 from motoko.control.daemon_records import read_record, record_text
 from motoko.control.runtime_directories import keep_record, prepare
@@ -63,6 +64,16 @@ def as_before(config, runtime):
     sockets = runtime.sockets.rename(runtime.sockets.with_name(name))
     (runtime.wf / "runtime").write_text(f"{sockets}\n")
     return Runtime(config.directory, sockets)
+
+
+def test_a_copy_has_not_the_original_s_key(original, runtime, tmp_path):
+    """It would reach the original's studies with it."""
+    made = keys.ensure(runtime.channel)
+    copy = prepare(copied(original, tmp_path / "copy"))
+    assert not copy.channel.exists()
+    assert keys.read(runtime.channel) == made
+    moved = original.directory.rename(tmp_path / "moved")
+    assert keys.read(prepare(config_in(moved)).channel) == made
 
 
 def test_identity(tmp_path):
