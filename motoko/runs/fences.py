@@ -19,6 +19,7 @@ from pathlib import Path
 from motoko.host.files import contents, write_durably
 from motoko.layout import channel_directory, file_name
 
+FENCED = "fenced"  # in the channel's directory, with a folder for each study
 _NAME = re.compile(r"(\d+)-(\d+)")
 
 
@@ -88,7 +89,7 @@ def remove_fences(directory: Path, study: str, gone: Collection[int]) -> None:
 
 def fences_directory(directory: Path, study: str) -> Path:
     """Where the fences of a study are."""
-    return channel_directory(directory) / "fenced" / file_name(study)
+    return channel_directory(directory) / FENCED / file_name(study)
 
 
 def _path(directory: Path, study: str, run_id: int, attempt: int) -> Path:

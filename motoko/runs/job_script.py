@@ -8,6 +8,7 @@ node.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from motoko.batch.batch_system import BatchSystem
 from motoko.host.files import write_atomically
 from motoko.runs import job_relay
 from motoko.runs.claims import BATCH, Unreadable, claim_text, read_record
+from motoko.runs.fences import FENCED
 from motoko.runs.launch_script import BECOME
 from motoko.runs.paths import CLAIM, CLOSED, EXIT, claim_path, closed_path, own_folder
 from motoko.runs.run_programs import first_on_path
@@ -27,7 +29,8 @@ from motoko.runs.run_programs import first_on_path
 # The claim is made with O_EXCL (set -C), whoever comes second leaves: a job that was submitted
 # twice starts once. A job that the scheduler starts again (a requeue) is the next attempt, unless
 # the submission has been closed: settled without it. The claim comes before that look, as closing
-# does it the other way round.
+# does it the other way round. The attempt before may still be executed, on a node that was cut off:
+# if it has not recorded its end, it is fenced.
 #
 # The shell is the one that is signalled before the time limit; signals go on to launch.sh, and
 # what launch.sh makes of them is waited for. It is bash, since others lose functions that the
@@ -54,6 +57,12 @@ if [ "$_attempt" -gt "$2" ]; then
     for _each in "$_out" "$_err"; do
         [ -n "$_each" ] && [ -e "$_each" ] && mv -f "$_each" "$_each.$((_attempt - 1))"
     done
+    _before=$((_attempt - 1)) _fences={fences}/${{_spool##*/}}
+    if [ -d {channel} ] && [ ! -e "$_own/{exit}$_before.json" ] && mkdir -p "$_fences"; then
+        set -C
+        printf 'the scheduler has started job %s again\n' "$_job" > "$_fences/$_run-$_before"
+        set +C
+    fi 2> /dev/null
 fi
 [ -n "$_out" ] && exec > "$_out"
 [ -n "$_err" ] && exec 2> "$_err"
@@ -113,6 +122,8 @@ def write(directory: Path, channel: Path, system: BatchSystem) -> Path:
         restarts=variables.restarts,
         nodes=variables.nodes,
         batch=BATCH,
+        channel=shlex.quote(str(channel)),
+        fences=shlex.quote(str(channel / FENCED)),
         claim=CLAIM,
         closed=CLOSED,
         exit=EXIT,

@@ -10,45 +10,50 @@ from ZEO.runzeo import ZEOServer
 from motoko.channel.greeting import Greeting
 from motoko.host.directory_changes import DirectoryChanges
 from motoko.runs.fences import fences_directory, reason_of
-from motoko.store.internals.zeo_votes import cut, when_voting
+from motoko.store.internals.zeo_votes import cut, greetings, when_voting
 
 log = logging.getLogger(__name__)
 
 
 class FencedClients:
-    """Keeps them from committing, and from staying.
+    """Keeps them from committing, and from staying. They may be of any study of the workflow.
 
     Args:
         server: one that was created.
         directory: the workflow's.
-        study: the server's study, by name.
     """
 
-    def __init__(self, server: ZEOServer, directory: Path, study: str) -> None:
+    def __init__(self, server: ZEOServer, directory: Path) -> None:
         self._server = server
         self._directory = directory
-        self._study = study
-        self._changes = DirectoryChanges(fences_directory(directory, study))
+        self._changes: dict[str, DirectoryChanges] = {}  # of the fences, by study
         when_voting(self.refusal)
 
     def refusal(self, greeting: Greeting) -> str | None:
         """Why a client is not served any more; ``None`` if it is. Raises ``OSError``."""
         if greeting.run is None or greeting.attempt is None:
             return None
-        reason = reason_of(self._directory, self._study, greeting.run, greeting.attempt)
+        reason = reason_of(self._directory, greeting.study, greeting.run, greeting.attempt)
         if reason is None:
             return None
-        run = f"{self._study}.{greeting.run}"
+        run = f"{greeting.study}.{greeting.run}"
         return f"attempt {greeting.attempt} of run {run} was declared dead: {reason}"
 
     def cut(self) -> None:
         """Cut those that are connected: they come again, and are told. Cheap if nothing is new."""
         try:
-            if not self._changes.are_due():
+            studies = {greeting.study for greeting in greetings(self._server)}
+            if not any([self._are_due(study) for study in studies]):
                 return
             for greeting, reason in cut(self._server, self.refusal):
                 log.warning("job %s on %s is not served: %s", greeting.job, greeting.host, reason)
-        except FileNotFoundError:
-            return
         except OSError as error:
             log.warning("fences cannot be read now: %s", error)
+
+    def _are_due(self, study: str) -> bool:
+        if study not in self._changes:
+            self._changes[study] = DirectoryChanges(fences_directory(self._directory, study))
+        try:
+            return self._changes[study].are_due()
+        except FileNotFoundError:
+            return False

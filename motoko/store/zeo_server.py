@@ -86,7 +86,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         when_called(self._count)
         replace_stores(self, concerned, replacement, EntryMerges)
         when_registering(self._refused)
-        self._fences = FencedClients(self, self._runtime.directory, self._study.name)
+        self._fences = FencedClients(self, self._runtime.directory)
         contexts = Contexts(self._runtime.channel, server=True)
         accepted = self._runtime.accepted(self._study.name)
         self._arrivals = Arrivals(self, accepted, contexts, self._fenced)

@@ -85,6 +85,22 @@ def test_a_requeue_is_the_next_attempt(place):
     assert len(set(outputs)) == 3
 
 
+def test_a_requeue_fences_an_attempt_that_may_go_on(place):
+    """Before launch.sh starts: also while no launcher looks."""
+    launch(place, "true")
+    (place / ".motoko" / "attempt-1").write_text("batch 17 n1\nn1\n")
+    assert execute(place, restarts="1") == 0
+    assert not (place.parent / "channel").exists(), "without a channel there is nobody to be fenced"
+    (place.parent / "channel").mkdir()
+    fences = place.parent / "channel" / "fenced" / "spool"
+    launch(place, f"cp '{fences}/1-3' seen")
+    (place / ".motoko" / "attempt-3").write_text("batch 17 n1\nn1\n")
+    assert execute(place, restarts="2") == 0
+    assert (place / "seen").read_text() == "the scheduler has started job 17 again\n"
+    assert execute(place, restarts="3") == 0
+    assert [path.name for path in fences.iterdir()] == ["1-3"], "attempt 4 has recorded its end"
+
+
 def test_a_requeue_before_it_has_started_is_not(place):
     launch(place, "true")
     assert execute(place, restarts="1") == 0

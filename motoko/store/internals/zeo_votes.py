@@ -49,14 +49,23 @@ def when_voting(refusal: Refusal) -> None:
     ZEOStorage._vote = asking
 
 
+def greetings(server: ZEOServer) -> list[Greeting]:
+    """Those of the clients of other hosts that a server has at present."""
+    return [greeting for _, greeting in _clients(server)]
+
+
 def cut(server: ZEOServer, refusal: Refusal) -> list[tuple[Greeting, str]]:
     """Cut the clients that a server is not to serve any more; who they are, and why."""
     refused = []
-    connected = server.server.zeo_storages_by_storage_id.values()
-    for storage in list(itertools.chain.from_iterable(connected)):
-        greeting = greeting_of(storage)
-        if greeting is not None and (reason := refusal(greeting)) is not None:
+    for storage, greeting in _clients(server):
+        if (reason := refusal(greeting)) is not None:
             refused.append((greeting, reason))
             # Not by ZEO's close(): that keeps what the client has locked.
             storage.connection.sm_protocol.transport.abort()
     return refused
+
+
+def _clients(server: ZEOServer) -> list[tuple[Any, Greeting]]:
+    connected = server.server.zeo_storages_by_storage_id.values()
+    storages = itertools.chain.from_iterable(connected)
+    return [(storage, greeting) for storage in storages if (greeting := greeting_of(storage))]

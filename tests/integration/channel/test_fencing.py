@@ -64,13 +64,25 @@ def test_it_is_not_welcome_any_more(flow):
     with pytest.raises(NotWelcome, match=r"attempt 1 of run .*its node failed") as refused:
         greet(flow, FIRST)
     assert refused.value.fenced
-    for greeting in (SECOND, FIRST._replace(run=8), Greeting(None, "", None, "17", "n1")):
+    others = (FIRST._replace(run=8), FIRST._replace(study="add"))
+    for greeting in (SECOND, *others, Greeting(None, "", None, "17", "n1")):
         greet(flow, greeting).close()
     # What the server said is in its log once, however often it is asked.
     for _ in range(3):
         with pytest.raises(NotWelcome):
             greet(flow, FIRST)
     assert flow.log("zeo:mult").count("its node failed") == 1
+
+
+def test_it_is_not_welcome_at_other_studies_either(flow):
+    """A run may write into all studies of its workflow."""
+    fence(flow.directory, "add", 7, 1, "its node failed")
+    with pytest.raises(NotWelcome, match="its node failed"):
+        greet(flow, FIRST._replace(study="add"))
+    greet(flow, FIRST).close()
+    with client(flow, FIRST._replace(study="add", run=8)) as (_, storage):
+        fence(flow.directory, "add", 8, 1, "it is lost")
+        wait_until(lambda: not storage.is_connected(), "it is cut")
 
 
 def test_it_commits_nothing_any_more(flow):
