@@ -33,24 +33,33 @@ def connect(
         timeout: for all of it, in seconds.
     """
     deadline = time.monotonic() + timeout
-    try:
-        with contextlib.ExitStack() as opened:
-            raw = opened.enter_context(reach(endpoint, deadline))
-            raw.settimeout(max(deadline - time.monotonic(), 0.1))
-            wrapped = contexts.current().wrap_socket(
-                raw, server_hostname=contexts.server_name(name)
-            )
-            connection = opened.enter_context(wrapped)
-            connection.sendall(greeting.line())
-            greetings.check_answer(_line(connection, deadline))
-            connection.settimeout(None)
-            opened.pop_all()
-            return connection
-    except (OSError, greetings.BadGreeting) as error:
-        raise Unreachable(
-            f"the gate at {endpoint.hosts[0]}:{endpoint.port} gives no way to {name}: {error}",
-            hint="`motoko ps` where the workflow is supervised tells whether it works",
-        ) from error
+    while True:
+        server_name = contexts.server_name(name)
+        try:
+            return _connected(endpoint, contexts, server_name, greeting, deadline)
+        except (OSError, greetings.BadGreeting) as error:
+            if contexts.server_name(name) != server_name:
+                continue  # the key was renewed meanwhile
+            raise Unreachable(
+                f"the gate at {endpoint.hosts[0]}:{endpoint.port} gives no way to {name}: {error}",
+                hint="`motoko ps` where the workflow is supervised tells whether it works",
+            ) from error
+
+
+def _connected(
+    endpoint: Endpoint, contexts: Contexts, server_name: str, greeting: Greeting, deadline: float
+) -> ssl.SSLSocket:
+    with contextlib.ExitStack() as opened:
+        raw = opened.enter_context(reach(endpoint, deadline))
+        raw.settimeout(max(deadline - time.monotonic(), 0.1))
+        connection = opened.enter_context(
+            contexts.current().wrap_socket(raw, server_hostname=server_name)
+        )
+        connection.sendall(greeting.line())
+        greetings.check_answer(_line(connection, deadline))
+        connection.settimeout(None)
+        opened.pop_all()
+        return connection
 
 
 def reach(endpoint: Endpoint, deadline: float) -> socket.socket:

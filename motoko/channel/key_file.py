@@ -20,7 +20,7 @@ def key_path(directory: Path) -> Path:
     return directory / FILE_NAME
 
 
-def check_private(path: Path) -> None:
+def check_private(path: Path) -> os.stat_result:
     """Raise ``UnsafeKey`` unless a key's file is this account's, and nobody else may read it."""
     try:
         info = path.stat()
@@ -35,3 +35,4 @@ def check_private(path: Path) -> None:
             f"others may read {path} (mode {stat.S_IMODE(info.st_mode):o})",
             hint="`motoko keys renew` makes another key, and that one worthless",
         )
+    return info

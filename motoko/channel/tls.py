@@ -65,8 +65,7 @@ class Contexts:
         return hmac.digest(self._secret, f"motoko {socket_name}".encode(), "sha256").hex()[:32]
 
     def _stat(self) -> tuple[int, ...]:
-        check_private(self._path)
-        info = self._path.stat()
+        info = check_private(self._path)
         return info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size
 
     def _made(self) -> ssl.SSLContext:

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +74,8 @@ class Gate:
                 self._handed[place.name] = handover
                 self._patience[place.name] = study.policy.patience_elsewhere
         self._contexts = Contexts(runtime.channel, server=True)
+        self._known: dict[str, str] = {}
+        self._named_by: ssl.SSLContext | None = None  # the key that they are of
         self._strangers = Strangers()
         self._tasks: set[asyncio.Task[None]] = set()
         self._trouble = ""
@@ -139,14 +142,13 @@ class Gate:
     def _wanted(self, connection: socket.socket, address: str, name: str) -> None:
         """Somebody has said which server it wants."""
         try:
-            names = {self._contexts.server_name(n): n for n in (*self._handed, *self._spliced)}
+            wanted = self._names().get(name, "")
         except UnsafeKey as error:
             self._trouble = str(error)
             self._strangers.note(address, str(error))
             connection.close()
             return
         self._trouble = ""
-        wanted = names.get(name, "")
         if wanted in self._handed:
             self._background(self._hand_on(connection, wanted))
         elif wanted:
@@ -154,6 +156,15 @@ class Gate:
         else:
             connection.close()
             self._strangers.note(address, "it has no key, or one of before `motoko keys renew`")
+
+    def _names(self) -> dict[str, str]:
+        """The sockets' names by those that clients ask for, which change with the key."""
+        context = self._contexts.current()
+        if context is not self._named_by:
+            every = (*self._handed, *self._spliced)
+            self._known = {self._contexts.server_name(name): name for name in every}
+            self._named_by = context
+        return self._known
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

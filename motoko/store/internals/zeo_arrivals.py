@@ -182,10 +182,10 @@ class _Arrival(asyncio.Protocol):
         assert transport is not None
         try:
             greeting = read_greeting(line)
-        except BadGreeting:
-            self._end("it does not greet")
+            refused = self._refusal(greeting)
+        except (BadGreeting, OSError) as error:  # whether it is fenced cannot be known now
+            self._end(why_not(error) if isinstance(error, BadGreeting) else str(error))
             return
-        refused = self._refusal(greeting)
         if refused is not None:
             reason, fenced = refused
             transport.write(refusal(reason, fenced=fenced))
