@@ -98,7 +98,7 @@ class Runtime:
 
     def mirror(self, study: str) -> Path:
         """The copy of a study's runs and jobs that is made for questions."""
-        return self.wf / "mirror" / f"{file_name(study)}.sqlite"
+        return mirror_path(self.directory, study)
 
     def record(self, daemon: str) -> Path:
         """The file in which a daemon notes its identity."""
@@ -106,7 +106,7 @@ class Runtime:
 
     def lock(self, name: str) -> Path:
         """The file whose lock says that its holder is alive."""
-        return self.wf / "locks" / _daemon_file_name(name)
+        return lock_path(self.directory, name)
 
 
 def snapshot_path(directory: Path) -> Path:
@@ -117,6 +117,16 @@ def snapshot_path(directory: Path) -> Path:
 def channel_directory(directory: Path) -> Path:
     """Where a workflow's keys are, and what else those on other hosts need; if it has a channel."""
     return directory / ".wf" / "channel"
+
+
+def mirror_path(directory: Path, study: str) -> Path:
+    """Where a study's mirror is, whether anybody supervises the workflow or not."""
+    return directory / ".wf" / "mirror" / f"{file_name(study)}.sqlite"
+
+
+def lock_path(directory: Path, name: str) -> Path:
+    """Where a daemon's lock is, likewise."""
+    return directory / ".wf" / "locks" / _daemon_file_name(name)
 
 
 def file_name(name: str) -> str:

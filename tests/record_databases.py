@@ -88,7 +88,7 @@ class Study:
         }.items():
             (directory / "mult" / name).write_text(text)
         self.config = load(directory).studies["mult"]
-        self.storage = storage or MappingStorage()
+        self.storage = MappingStorage() if storage is None else storage
         self.base = StudyBase(self.config, ZODB.DB(self.storage), "me_mult")
         job, run = self.base.Job(), self.base.Run()
         job.types["x"] = float

@@ -46,6 +46,11 @@ def study_option(text: str, *names: str) -> Callable[[F], F]:
     )
 
 
+def study_argument() -> Callable[[F], F]:
+    """``STUDY``: a study's name, or an alias."""
+    return click.argument("bd_study", type=TEXT, metavar="STUDY", shell_complete=_study_names)
+
+
 def constraints_option(text: str) -> Callable[[F], F]:
     """``--constraints``, which may be given several times."""
     return click.option("--constraints", multiple=True, type=TEXT, metavar="CONSTRAINTS", help=text)

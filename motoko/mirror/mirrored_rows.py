@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from motoko.mirror.mirror_tables import (
@@ -13,7 +13,7 @@ from motoko.mirror.mirror_tables import (
     Name,
     more_values,
 )
-from motoko.mirror.scalars import PLAIN, restored
+from motoko.mirror.scalars import IN_SQL, PLAIN, restored
 
 
 def names(tables: MirrorTables, table: int) -> list[Name]:
@@ -35,14 +35,22 @@ def rows(tables: MirrorTables, table: int) -> Iterator[tuple[int, dict[Name, Any
         yield number, {name: value for name, value in held if value is not None}
 
 
+Order = tuple[int, Sequence[Name], bool]
+
+
 def selected(
-    tables: MirrorTables, wanted: dict[int, Sequence[Name]], of: int = RUNS
+    tables: MirrorTables,
+    wanted: Mapping[int, Sequence[Name]],
+    of: int = RUNS,
+    order: Order | None = None,
 ) -> Iterator[list[Any]]:
     """For all runs, by number in order: the number, and the values of some names.
 
     Args:
         wanted: names of values of the runs, and of their jobs: values are given in this order.
         of: ``JOBS``: for all jobs.
+        order: another order, by the first of some names that has a value, and whether the largest
+            comes first. Numbers are before texts; rows without a value come last.
     """
     columns, parts = [f"{TABLES[of]}.id"], list[Callable[[Sequence[Any]], Any]]()
     for table, names_of in wanted.items():
@@ -55,10 +63,27 @@ def selected(
                 places.append((len(columns), column.kind))
                 columns.append(f"{TABLES[table]}.{column.column}")
             parts.append(_value_of(name, places, more))
-    join = " LEFT JOIN jobs ON jobs.id = runs.job_id" if of == RUNS and JOBS in wanted else ""
-    query = f"SELECT {', '.join(columns)} FROM {TABLES[of]}{join} ORDER BY {TABLES[of]}.id"
+    joined = of == RUNS and (JOBS in wanted or (order is not None and order[0] == JOBS))
+    join = " LEFT JOIN jobs ON jobs.id = runs.job_id" if joined else ""
+    key = _sort_key(tables, order) if order is not None else ""
+    query = f"SELECT {', '.join(columns)} FROM {TABLES[of]}{join} ORDER BY {key}{TABLES[of]}.id"
     for row in tables.connection.execute(query):
         yield [row[0], *(part(row) for part in parts)]
+
+
+def _sort_key(tables: MirrorTables, order: Order) -> str:
+    table, names_of, is_reverse = order
+    fields = tables.fields(table)
+    places = [
+        f"{TABLES[table]}.{column.column}"
+        for name in names_of
+        for column in fields.get(name, [])
+        if column.kind in IN_SQL
+    ]
+    if not places:
+        return ""
+    value = f"coalesce({', '.join([*places, 'NULL'])})"
+    return f"{value} IS NULL, {value}{' DESC' if is_reverse else ''}, "
 
 
 def _value_of(

@@ -1,0 +1,195 @@
+"""Results as tables on the screen, and as CSV, JSON, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import itertools
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from motoko.cli.render import parquet_files
+from motoko.cli.render.tables import show_table
+from motoko.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+Rows = Iterable[Sequence[Any]]
+# Whatever would move the cursor is a blank.
+_UNPRINTABLE = {code: " " for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+Write = Callable[[Sequence[str], Rows, TextIO], None]
+AT_ONCE = 1_000  # rows of a table on the screen; more than that, and the next part is aligned anew
+
+
+def format_option() -> Callable[[F], F]:
+    """``--format``."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice([*FORMATS, PARQUET]),
+        help="How it is written; the default is a table, or what the file's name ends with.",
+    )
+
+
+def output_option() -> Callable[[F], F]:
+    """``-o``."""
+    return click.option(
+        *("output", "-o", "--output"),
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Write it into a file.",
+    )
+
+
+def tell_of(study: str, without: str | None) -> None:
+    """Say that a study's mirror could not tell all, if so."""
+    if without is not None:
+        click.echo(
+            f"{study}: read from the database, which takes longer: its mirror cannot tell all of "
+            f"this: {without}",
+            err=True,
+        )
+
+
+def tell_when(study: str, tid: str) -> None:
+    """Say of which moment the rows are."""
+    click.echo(f"{study}: as of transaction {tid}", err=True)
+
+
+def form_of(form: str | None, output: Path | None) -> str:
+    """How results are to be written: as was said, or as the file's name says."""
+    if form is None and output is None:
+        return "table"
+    form = form or output.suffix.removeprefix(".").lower()  # type: ignore[union-attr]
+    if form == PARQUET:
+        parquet_files.check()
+        if output is None:
+            raise ConfigError("Parquet is written into a file", hint="add -o results.parquet")
+    if form in (*FORMATS, PARQUET):
+        return form
+    raise ConfigError(
+        f"{output}: its name does not say how it is to be written",
+        hint=f"call it *.csv, or give --format: {', '.join((*FORMATS, PARQUET))}",
+    )
+
+
+def write(
+    columns: Sequence[str], rows: Rows, form: str, output: Path | None, tids: Mapping[str, str]
+) -> None:
+    """Write rows to standard output, or into a file, which is there when all is in it.
+
+    Args:
+        columns: what they are called.
+        rows: the values.
+        form: how, as :func:`form_of` gives it.
+        output: the file.
+        tids: after which transaction of each study they were so; kept in Parquet's metadata.
+    """
+    if output is None:
+        FORMATS[form](columns, rows, sys.stdout)
+        return
+    with _replaced(output) as path:
+        if form == PARQUET:
+            metadata = {f"motoko.tid.{study}": tid for study, tid in tids.items()}
+            parquet_files.write(columns, rows, path, _text, metadata)
+            return
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            FORMATS[form](columns, rows, file)
+
+
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A new file that takes the place of another once the block has ended well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_table(columns: Sequence[str], rows: Rows, file: TextIO) -> None:
+    remaining = iter(rows)
+    is_first = True
+    while (part := list(itertools.islice(remaining, AT_ONCE))) or is_first:
+        is_first = False
+        right = [
+            column
+            for place, column in enumerate(columns)
+            if all(isinstance(row[place], (int, float, type(None))) for row in part)
+        ]
+        cells = [["-" if value is None else _one_line(value) for value in row] for row in part]
+        with contextlib.redirect_stdout(file):
+            show_table(columns, cells, right=right)
+
+
+def _write_csv(columns: Sequence[str], rows: Rows, file: TextIO) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_text(value) for value in row] for row in rows)
+
+
+def _write_json(columns: Sequence[str], rows: Rows, file: TextIO) -> None:
+    separator = "["
+    for row in rows:
+        file.write(f"{separator}\n{_json_row(columns, row)}")
+        separator = ","
+    file.write("[]\n" if separator == "[" else "\n]\n")
+
+
+def _write_json_lines(columns: Sequence[str], rows: Rows, file: TextIO) -> None:
+    for row in rows:
+        file.write(_json_row(columns, row) + "\n")
+
+
+def _json_row(columns: Sequence[str], row: Sequence[Any]) -> str:
+    values = dict(zip(columns, row, strict=True))
+    try:
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        return json.dumps({name: _plain(value) for name, value in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; what is not finite is null, and what it does not know a text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    return value if value is None or isinstance(value, (bool, int, str)) else _text(value)
+
+
+def _text(value: Any) -> Any:
+    """A value as CSV has it: numbers and texts as they are."""
+    if value is None or isinstance(value, (int, float, str)):
+        return value
+    if isinstance(value, (list, dict)):
+        with contextlib.suppress(TypeError, ValueError):
+            return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, date):
+        return value.isoformat(*([" "] if hasattr(value, "hour") else []))
+    return str(value)
+
+
+def _one_line(value: Any) -> str:
+    text = str(_text(value))
+    return text if text.isprintable() else text.translate(_UNPRINTABLE)
+
+
+PARQUET = "parquet"
+FORMATS: dict[str, Write] = {
+    "table": _write_table,
+    "csv": _write_csv,
+    "json": _write_json,
+    "jsonl": _write_json_lines,
+}

@@ -1,0 +1,41 @@
+"""``motoko sql``: SQL over parameters and results of all studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from motoko.cli.render import written_tables
+from motoko.cli.texts import TEXT
+from motoko.config import load
+
+
+@click.command(short_help="Ask the results of all studies by SQL.")
+@click.argument("query", type=TEXT)
+@written_tables.format_option()
+@written_tables.output_option()
+def command(query: str, form: str | None, output: Path | None) -> None:
+    """Ask parameters and results by a SELECT of SQLite's; nothing can be changed.
+
+    Each study is a table, with a row for each run and a column for each parameter and each entry
+    that any run carries: state, run_name, job_id and so on, too. Names with other signs than
+    letters, digits and _ stand in double quotes. Bools are 1 and 0, dates are texts that sort as
+    dates do, lists and dicts are JSON; what is too large for a table, or not a number, is NULL.
+
+    \b
+    Examples:
+      motoko sql "SELECT mesh, avg(energy) FROM solve WHERE state = 'FINISHED' GROUP BY mesh"
+      motoko sql "SELECT s.id, r.error FROM solve s JOIN refine r USING (mesh)" -o errors.csv
+    """
+    from motoko.reports.sql_answers import answer
+
+    config = load()
+    form = written_tables.form_of(form, output)
+    with answer(config, query) as given:
+        for study, moment in given.moments.items():
+            written_tables.tell_of(study, moment.without)
+        tids = {study: moment.tid for study, moment in given.moments.items()}
+        written_tables.write(given.columns, given.rows, form, output, tids)
+        for study, moment in given.moments.items():
+            written_tables.tell_when(study, moment.tid)

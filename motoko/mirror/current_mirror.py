@@ -1,0 +1,173 @@
+"""What all runs and jobs of a study are now, whoever has written it down.
+
+The mirror tells it if it stands where the database does. What the mirror does not know yet is read
+from the database, into a copy of the mirror; without one, everything is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from motoko.config import StudyConfig, WorkflowConfig
+from motoko.errors import StudyUnavailable
+from motoko.host.locks import is_locked
+from motoko.host.pauses import Pauses
+from motoko.layout import Runtime, locate, lock_path, mirror_path, owns_wf
+from motoko.mirror.mirror_file import MIRROR_ERRORS, Mirror, NotUsable, check_readable
+from motoko.mirror.mirror_reading import reading
+from motoko.mirror.mirror_tables import MirrorTables
+from motoko.mirror.run_index import HistoryGone, RunIndex
+from motoko.store.log_end import NoEnd, last_tids
+from motoko.store.study_records import StudyRecords, study_records
+
+PATIENCE_S = 2.0  # for a watcher that is about to write what was just committed
+PAUSE_S, PAUSE_MAX_S = 0.005, 0.1
+KNOWN = 10_000  # of the last transactions, among which a mirror's is looked for
+TRIES = 20  # to read the end of a log that is being written
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All runs and jobs of a study just after one transaction.
+
+    Attributes:
+        tables: what they hold.
+        tid: the transaction.
+        without: why the mirror could not tell all of it; ``None`` if it did.
+    """
+
+    tables: MirrorTables
+    tid: str
+    without: str | None = None
+
+
+class _Study:
+    """A study, and what is known of it beside its database."""
+
+    def __init__(self, config: WorkflowConfig, study: StudyConfig) -> None:
+        self.config = study
+        self.runtime: Runtime | None = locate(config)
+        self.mirror = mirror_path(config.directory, study.name)
+        # What came with a copy of a directory says nothing of this one.
+        self.is_own = owns_wf(config.directory)
+        self.is_watched = is_locked(lock_path(config.directory, "watcher"))
+
+    def check_readable(self) -> None:
+        if not self.is_own:
+            raise NotUsable("it came with a copy of another workflow")
+        check_readable(self.mirror, self.is_watched)
+
+
+@contextlib.contextmanager
+def current(config: WorkflowConfig, of: StudyConfig) -> Iterator[Moment]:
+    """All that was committed when this was called, or somewhat more, while the block runs.
+
+    Raises ``StudyUnavailable`` if neither mirror nor database can be read, ``NotCreated`` if there
+    is no database. While the block reads the tables, ``sqlite3.Error`` is a damaged mirror.
+    """
+    study = _Study(config, of)
+    with contextlib.ExitStack() as stack:
+        try:
+            moment = stack.enter_context(_mirrored(study))
+        except NotUsable as error:
+            reason = str(error)
+        except MIRROR_ERRORS as error:
+            reason = repr(error)
+        else:
+            yield moment
+            return
+        records = stack.enter_context(study_records(of, study.runtime))
+        try:
+            moment = _from_database(study, records, reason)
+        except HistoryGone as error:
+            raise StudyUnavailable(
+                f"study {of.name} is being packed, or replaced: {error}", hint="try again"
+            ) from error
+        yield moment
+
+
+@contextlib.contextmanager
+def _mirrored(study: _Study) -> Iterator[Moment]:
+    """What the mirror tells, if that is all; raises ``NotUsable`` or of ``MIRROR_ERRORS``."""
+    study.check_readable()
+    wanted = _newest(study)
+    deadline = time.monotonic() + PATIENCE_S
+    pauses = Pauses(PAUSE_S, PAUSE_MAX_S)
+    while True:
+        with reading(study.mirror) as tables:
+            tid = tables.meta().get("tid")
+            if tid is not None and tid >= wanted and _is_known(study, tid):
+                yield Moment(tables, tid)
+                return
+        if not study.is_watched or time.monotonic() > deadline:
+            raise NotUsable("it is not as new as the database")
+        time.sleep(pauses.next())
+
+
+def _newest(study: _Study) -> str:
+    """The newest transaction of a study's database."""
+    for _ in range(TRIES if study.config.is_local else 0):
+        try:
+            return next(last_tids(study.config.database.transactions)).hex()
+        except (NoEnd, StopIteration):
+            time.sleep(PAUSE_S)
+    with study_records(study.config, study.runtime) as records:
+        return records.lastTransaction().hex()
+
+
+def _is_known(study: _Study, tid: str) -> bool:
+    """Whether a transaction is one of a study's database; it is none of the oldest."""
+    for _ in range(TRIES if study.config.is_local else 0):
+        try:
+            newer = last_tids(study.config.database.transactions)
+            tids = itertools.takewhile(lambda other: other.hex() >= tid, newer)
+            return any(other.hex() == tid for other in itertools.islice(tids, KNOWN))
+        except NoEnd:
+            time.sleep(PAUSE_S)
+    with study_records(study.config, study.runtime) as records:
+        committed = next(records.transactions(bytes.fromhex(tid), None), None)
+        return committed is not None and committed.tid.hex() == tid
+
+
+def _from_database(study: _Study, records: StudyRecords, reason: str) -> Moment:
+    """What the database tells, beginning with what the mirror knows, if there is one."""
+    name, bd_name = study.config.name, study.config.bd_name
+    newest = records.lastTransaction()
+    mirror = _copied(study)
+    if mirror is not None:
+        index = RunIndex(name, records, mirror.tables, bd_name)
+        is_its = mirror.tables.meta().get("witness") == records.witness().hex()
+        if is_its and _caught_up(index, records, newest):
+            return Moment(mirror.tables, index.tid.hex(), reason)
+    index = RunIndex(name, records, Mirror.in_memory().tables, bd_name)
+    index.walk(newest)
+    return Moment(index.tables, index.tid.hex(), reason)
+
+
+def _copied(study: _Study) -> Mirror | None:
+    """A copy of a mirror; ``None`` if it cannot be used."""
+    try:
+        study.check_readable()
+        with reading(study.mirror) as tables:
+            return Mirror.copy_of(tables)
+    except (*MIRROR_ERRORS, NotUsable):
+        return None
+
+
+def _caught_up(index: RunIndex, records: StudyRecords, newest: bytes) -> bool:
+    """Whether the database continues what an index knows, which then knows all of it."""
+    known = index.tid
+    if not known or known > newest:
+        return False
+    continues = False
+    for committed in records.transactions(known, None):
+        continues = continues or committed.tid == known
+        if not continues or committed.tid > newest:
+            break
+        written = {record.oid: record.data for record in committed}
+        index.apply(committed.tid, written, written)
+    return continues
