@@ -66,6 +66,7 @@ def _absent(facts: Facts) -> Iterator[Cause]:
     launcher, server = daemon_of(LAUNCHER, facts.study), daemon_of(ZEO, facts.study)
     if state == ELSEWHERE:
         text = f"the workflow's supervisor is on {host}, and nothing can be seen of it from here"
+        text = facts.unseen or text
         yield Cause("other-supervisor", text, f"ssh {host} motoko explain {facts.name}")
         return
     if state == OF_OTHERS:

@@ -80,6 +80,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
             policy_error=problem,
             not_taken=not_taken,
             supervisor=processes.supervisor,
+            unseen=processes.note,
             daemons=daemons,
             server_answers=answers,
             execution=_execution(study, entries),

@@ -102,7 +102,8 @@ class Facts:
         host: this host's name.
         policy: how it is executed; ``policy_error`` if what it says of that is wrong.
         not_taken: the keys of motoko.yaml that have changed since its launcher was started.
-        supervisor: its state, pid and host, as ``motoko ps`` has them.
+        supervisor: its state, pid and host, as ``motoko ps`` has them; ``unseen`` if it is on
+            another host and cannot be reached: why.
         daemons: by name, likewise.
         server_answers: whether the study's server does, or is not asked to.
         dead: the attempts that were declared dead.
@@ -123,6 +124,7 @@ class Facts:
     policy_error: str = ""
     not_taken: tuple[str, ...] = ()
     supervisor: SupervisorInfo = _NO_SUPERVISOR
+    unseen: str = ""
     daemons: Mapping[str, Daemon] = field(default_factory=dict)
     server_answers: bool = True
     execution: Execution = field(default_factory=Execution)

@@ -236,3 +236,14 @@ def test_living_orchestrators(tmp_path):
         (place / f"{name}.json").write_text(json.dumps(record))
     (place / "f.json").write_text("{")
     assert [run_name for run_name, _ in living_orchestrators(runtime)] == ["a", "c"]
+
+
+def test_where_relays_stand_nobody_else_does(tmp, config):
+    """They serve the sockets of another host, from which this one takes over now."""
+    before = prepare(config)
+    (before.sockets / "relays").mkdir()
+    before.owner.unlink()
+    after = prepare(config)
+    assert after.sockets != before.sockets and mode(after.sockets) == 0o700
+    assert locate(config) == after == prepare(config)
+    assert (before.sockets / "relays").is_dir() and not before.owner.exists()
