@@ -139,7 +139,7 @@ class TestPs:
         done = supervised.motoko("ps", "--json")
         state = supervised.ps()
         assert done.returncode == 0
-        assert set(state) == {"workflow", "supervisor", "daemons", "orchestrators"}
+        assert set(state) == {"workflow", "supervisor", "daemons", "orchestrators", "warnings"}
         assert state["workflow"] == str(supervised.path) and state["orchestrators"] == []
         assert set(state["supervisor"]) == {"pid", "host", "state", "uptime_s"}
         assert state["supervisor"]["host"] == socket.gethostname()
