@@ -14,6 +14,10 @@ import pytest
 import transaction
 from launched_scripts import Session, change
 from support import kill9, wait_until
+from ZEO.ClientStorage import ClientStorage
+
+from motoko.config import load
+from motoko.layout import locate
 
 SCRIPT = """\
 import json, os, time
@@ -180,3 +184,23 @@ def test_the_relays_socket_is_made_again(runs):
     wait_until(lambda: pathlib.Path(path).exists(), "it is there again")
     runs.go_on("later")
     runs.end()
+
+
+def promised(flow):
+    """Oids that a client is given, and does not use."""
+    storage = ClientStorage(str(locate(load(flow.path)).zeo("mult")))
+    try:
+        return {storage.new_oid() for _ in range(250)}
+    finally:
+        storage.close()
+
+
+def test_no_oid_is_given_out_twice(workflow):
+    flow = workflow()
+    flow.supervise("--no-launchers")
+    seen = promised(flow)
+    for _ in range(2):
+        killed(flow)
+        now = promised(flow)
+        assert not seen & now
+        seen |= now
