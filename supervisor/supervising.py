@@ -7,6 +7,7 @@ import logging
 import time
 from functools import partial
 
+from motoko.channel.relaying import send_away
 from motoko.config import WorkflowConfig, snapshot
 from motoko.control.daemon_records import SUPERVISOR, record_text, remove_leftovers, remove_sockets
 from motoko.control.heartbeat import Heartbeat
@@ -71,6 +72,7 @@ def supervise(
             )
             make_way(config, takeover, partial(_say, listener))
             forget_other_host(config, runtime, partial(_say, listener))
+            send_away(runtime.sockets)
             note_boot(config.directory, new=True)
             write_atomically(runtime.record(SUPERVISOR), record_text(runtime, name=SUPERVISOR))
             _keep_snapshot(config, runtime)

@@ -152,10 +152,10 @@ def says_again(client: socket.socket, data: bytes = b"a word") -> bool:
 
 
 def received(client: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size and (part := client.recv(size - len(data))):
+    data = bytearray()
+    while len(data) < size and (part := client.recv(min(size - len(data), 1 << 20))):
         data += part
-    return data
+    return bytes(data)
 
 
 CLIENT = """\

@@ -14,10 +14,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from motoko.channel import relay
+from motoko.channel.relay import descriptor_messages
+from motoko.channel.relay.shared_sockets import FOLDER, open_directory
 from motoko.errors import MotokoError
 
 START_S = 20.0
 _END_S = 5.0
+_LEAVE_S = 5.0  # relays that are asked to leave their places
 _AGAIN_S = 0.5  # between the ends of two that do not live long
 
 PROGRAM = Path(relay.__file__).parent / "__main__.py"
@@ -44,6 +47,29 @@ def relayed(directory: Path, options: Mapping[str, str] | None = None) -> Iterat
         yield is_needed
     finally:
         keeper.end()
+
+
+def send_away(sockets: Path) -> None:
+    """Have the relays of this host leave the workflow's sockets to its own servers.
+
+    For the host that is to be the head from now on. Who is connected stays so. It waits for them,
+    some seconds at most.
+    """
+    folder = sockets / FOLDER
+    try:
+        relays = [path for path in folder.iterdir() if path.is_socket()]
+    except OSError:
+        return
+    deadline = time.monotonic() + _LEAVE_S
+    for path in relays:
+        with (
+            contextlib.suppress(OSError),
+            open_directory(folder) as descriptor,
+            descriptor_messages.connect(descriptor, path.name) as connection,
+        ):
+            descriptor_messages.send(connection, {"leave": True}, [])
+            # It closes the connection when it has left.
+            select.select([connection], [], [], max(deadline - time.monotonic(), 0.0))
 
 
 class _Keeper:

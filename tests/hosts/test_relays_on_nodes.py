@@ -4,6 +4,7 @@ import os
 import signal
 
 from batch import executions
+from lab_flow import wait_for
 from support import wait_until
 
 from motoko.host.proc_files import fields_of
@@ -17,7 +18,7 @@ TWO_NODES = "slurm_options: [nodes=2, ntasks=2]\n"
 LOOK = """\
 from motoko import Workflow
 
-print("seen", len(list(Workflow("../../../motoko.yaml").mult.select("id > 0"))))
+print("seen", len(list(Workflow("../../../motoko.yaml").mult.select("runs.id = 1"))))
 """
 
 
@@ -91,7 +92,7 @@ def test_a_relay_is_killed(batch, lab):
 
 
 def test_relays_end_with_their_jobs(batch, lab, slurm):
-    """Whatever ends those: somebody, or kill -9 of all that the node has of it."""
+    """Whatever ends those: somebody, or kill -9. Files that are left then, the next job removes."""
     flow, session = batch(yaml=ON_N1)
     numbers = session.create(WAITING, count=2)
     for number in numbers:
@@ -103,6 +104,9 @@ def test_relays_end_with_their_jobs(batch, lab, slurm):
     for process in scripts:
         process.identity.signal(signal.SIGKILL)
     session.until(numbers, state="FAILED")
+    wait_for(lambda: not lab.nodes[0].processes("channel/relay"), "no relay is left")
+    (again,) = session.create("python doIt.py")
+    session.finished([again])
     nothing_left(lab.nodes[0])
 
 

@@ -101,7 +101,16 @@ class Relay:
             # Those before are kept: clients may still know that place.
             place = SharedSockets(Path(gate.sockets), self._name, self._replaced_in(gate.sockets))
             self._places[gate.sockets] = place
-        return all(here.settle(gate.names, timeout) for here in self._places.values())
+        return all([self._kept(place, gate, timeout) for place in self._places.values()])
+
+    def _kept(self, place: SharedSockets, gate: Endpoint, timeout: float) -> bool:
+        if str(place.directory) == gate.sockets:
+            return place.settle(gate.names, timeout)
+        try:
+            return place.settle(gate.names, timeout)
+        except (MotokoError, OSError) as error:
+            self._log(f"the sockets of before: {error}")  # by now another has that place
+            return True
 
     def _replaced_in(
         self, directory: str
@@ -196,9 +205,11 @@ class Relay:
         def answer(events: int) -> None:
             try:
                 message = messages.receive(other)
-                if message is not None:
+                if message is not None and "leave" not in message.words:
                     self._answer(place, other, message)
                     return
+                if message is not None:
+                    self._give_way()
             except BlockingIOError:
                 return
             except OSError:
@@ -218,7 +229,5 @@ class Relay:
             place.take(message)
         elif "serve" in words and len(message.descriptors) == 1:
             self._begin(str(words["serve"]), socket.socket(fileno=message.descriptors[0]))
-        elif "leave" in words:
-            self._give_way()
         else:
             message.drop()

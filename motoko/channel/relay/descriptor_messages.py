@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 # Linux passes 253 descriptors with a message.
 DESCRIPTORS_MAX = 200
 _SIZE_MAX = 1 << 17
-ANSWER_S = 2.0
 
 
 class Mark(NamedTuple):

@@ -29,6 +29,8 @@ FOLDER = "relays"
 _LOCK = "lock"
 _RECORD = "sockets.json"  # which files the relays have made
 _BACKLOG = 256
+FIRST_ANSWER_S = 0.2
+ANSWER_S = 1.0
 _TRY_S = 0.02
 
 
@@ -87,13 +89,14 @@ class SharedSockets:
         with self._alone(timeout) as is_alone, contextlib.ExitStack() as opened:
             if not is_alone:
                 return False
-            folder = opened.enter_context(_opened(self._folder))
+            folder = opened.enter_context(open_directory(self._folder))
             self._bind_own(folder)
             others = [opened.enter_context(other) for other in self._others(folder)]
             missing = [name for name in names if not self._holds(name)]
-            for other in others:
+            # Those of suspended jobs are many, perhaps, and do not answer.
+            for other, patience in [(o, t) for t in (FIRST_ANSWER_S, ANSWER_S) for o in others]:
                 if missing:
-                    self._ask(other)
+                    self._ask(other, patience)
                     missing = [name for name in missing if not self._holds(name)]
             made = [name for name in missing if self._make(name)]
             if made:
@@ -180,11 +183,11 @@ class SharedSockets:
             except OSError:
                 continue  # it is stopped, and too many wait for it
 
-    def _ask(self, other: socket.socket) -> None:
-        """Take over what another relay holds, if it answers."""
+    def _ask(self, other: socket.socket, patience: float) -> None:
+        """Take over what another relay holds, if it answers in time."""
         with contextlib.suppress(OSError):
             messages.send(other, {"give": True}, [])
-            while select.select([other], [], [], messages.ANSWER_S)[0]:
+            while select.select([other], [], [], patience)[0]:
                 answer = messages.receive(other)
                 if answer is None:
                     return
@@ -278,7 +281,7 @@ class SharedSockets:
     def hand_over(self, name: str, socket_name: str, client: socket.socket) -> bool:
         """Give another relay a connection that is its to serve; whether it is its now."""
         try:
-            with _opened(self._folder) as folder, messages.connect(folder, name) as other:
+            with open_directory(self._folder) as folder, messages.connect(folder, name) as other:
                 messages.send(other, {"serve": socket_name}, [client.fileno()])
         except OSError:
             return False
@@ -292,7 +295,7 @@ class SharedSockets:
             if Mark.of(self._folder / self.name) == self._own_mark:
                 (self._folder / self.name).unlink()
             if is_alone:
-                with _opened(self._folder) as folder:
+                with open_directory(self._folder) as folder:
                     others = list(self._others(folder))
                 for other in others:
                     other.close()
@@ -325,7 +328,8 @@ class SharedSockets:
 
 
 @contextlib.contextmanager
-def _opened(directory: Path) -> Iterator[int]:
+def open_directory(directory: Path) -> Iterator[int]:
+    """The descriptor of a directory, in which files have short paths."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor

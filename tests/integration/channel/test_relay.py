@@ -24,7 +24,7 @@ from relays import (
 from support import wait_until
 
 from motoko.channel import greeting as greetings
-from motoko.channel.relaying import NoRelay, relayed
+from motoko.channel.relaying import NoRelay, relayed, send_away
 from motoko.host.proc_files import boot_id
 
 
@@ -56,6 +56,7 @@ def test_much_of_it(gate):
     """60 MB, which nobody keeps in memory: who does not receive has the other wait."""
     size = 60 << 20
     with relay(gate) as started, connect(gate) as client:
+        client.settimeout(120)
         sender = threading.Thread(target=client.sendall, args=(b"x" * size,))
         sender.start()
         assert received(client, size) == b"x" * size
@@ -198,6 +199,19 @@ def test_the_workflow_comes_to_this_host(gate):
         wait_until(lambda: not (gate.sockets / "zeo-mult").exists(), "they are left")
         assert says_again(client)
         assert started.process.poll() is None
+
+
+def test_relays_are_sent_away(gate):
+    """By the supervisor that begins here; before, this host was not the head."""
+    with relay(gate, "7"), relay(gate, "8"), connect(gate) as client:
+        assert says_again(client)
+        send_away(gate.sockets)
+        assert not (gate.sockets / "zeo-mult").exists()
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(gate.sockets / "zeo-mult"))
+        assert says_again(client)
+    assert (gate.sockets / "zeo-mult").exists() and not (gate.sockets / "relays").exists()
+    subprocess.run(["rm", "-r", gate.sockets.parent], check=True)
 
 
 def test_each_job_is_served_by_its_own(gate):
