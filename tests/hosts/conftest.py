@@ -13,12 +13,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from batch import no_attempt_twice, note_executions
-from lab import Lab, everything_ended
+from lab import Lab
 from lab_flow import LabFlow, LabSession
 from lab_slurm import Slurm
 from launching import deadline, scripted
 from slurm_programs import Unavailable
-from support import FAILED, TEST_LOGS, Flow, keep_logs, write_workflow
+from support import FAILED, TEST_LOGS, Flow, keep_logs, processes_in, write_workflow
 
 LIMIT_S = 300
 
@@ -33,13 +33,12 @@ def running_lab() -> Iterator[Lab]:
     lab = Lab()
     try:
         lab.up()
-        namespaces = [host.namespace for host in lab.hosts.values()]
         yield lab
     except Unavailable as error:
         pytest.skip(f"no hosts: {error}")
     finally:
         lab.down()
-    assert everything_ended(namespaces)
+    assert not list(processes_in(lab.top))
 
 
 @pytest.fixture(scope="session")

@@ -243,11 +243,12 @@ class Host:
     def power_off(self) -> None:
         """Power cut: all of its processes are gone."""
         assert self._first is not None and self._parent is not None
-        before = self.namespace
+        before = self.processes()
         self._first.signal(signal.SIGKILL)
         self._parent.communicate()
         self._first = self._parent = None
-        wait_until(lambda: not list(living(before)), f"nothing lives of {self.name}")
+        # Numbers of namespaces are used again: what lived is known by who it was.
+        wait_until(lambda: not any(p.identity.alive for p in before), f"{self.name} is off")
         for process in [*self.started, *self.services]:
             process.kill()
         self.started.clear()

@@ -14,10 +14,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from host import HERE, Host, in_network, living
+from host import HERE, Host, in_network
 from slurm_programs import Unavailable, install
 from support import sockets_in, wait_until
 
@@ -218,8 +218,3 @@ def sweep() -> None:
             owner = Identity.from_dict(json.loads((place / "owner.json").read_text()))
             if not owner.alive:
                 shutil.rmtree(place, ignore_errors=True)
-
-
-def everything_ended(namespaces: Sequence[str]) -> bool:
-    """Whether nothing lives of hosts that are off, by what their pids counted in."""
-    return not [process for namespace in namespaces for process in living(namespace)]
