@@ -155,6 +155,8 @@ class Lab:
                 host.started.remove(process)
             found = self._left_on(host)
             left += found
+            for path in host.path("/tmp").glob("motoko-*"):
+                shutil.rmtree(path)  # what is left by right: it is empty
             renamed = (host.hostname, host.address) != (name, self._addresses[name])
             if found or renamed:
                 self.reboot(host, name=name, address=self._addresses[name])
