@@ -15,6 +15,7 @@ from ZODB.POSException import POSError
 
 from motoko.config import StudyConfig
 from motoko.errors import StudyUnavailable
+from motoko.runs.fences import fences_directory
 from motoko.runs.paths import runs_directory
 from motoko.store.base import StudyBase, open_file
 from motoko.store.declarations import Difference, differences, make_known
@@ -39,6 +40,9 @@ def create_study(study: StudyConfig) -> None:
     bd_dir = study.database.directory
     shutil.rmtree(bd_dir, ignore_errors=True)
     shutil.rmtree(runs_directory(study), ignore_errors=True)
+    # The next runs have the same numbers.
+    fences = fences_directory(study.directory.parent, study.name)
+    shutil.rmtree(fences, ignore_errors=True)
     bd_dir.mkdir()
     base = open_file(study, schema=schema_of(study.bd_name))
     try:

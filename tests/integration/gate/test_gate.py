@@ -30,7 +30,7 @@ from motoko.channel.connecting import Unreachable, connect
 from motoko.channel.greeting import Greeting, NotWelcome
 from motoko.config import load
 from motoko.layout import channel_directory, locate
-from motoko.runs.fences import fence
+from motoko.runs.fences import fence, fences
 
 
 @pytest.fixture
@@ -268,6 +268,16 @@ def test_a_fenced_attempt(flow):
         assert caught.value.fenced
     with come_in(flow, run=1, study="mult", attempt=2) as connection:
         assert answers(connection)
+
+
+def test_a_study_that_is_made_again(workflow):
+    """Its next runs have the same numbers, and are not those that were declared dead."""
+    flow = workflow()
+    channel_directory(flow.directory).mkdir(parents=True)
+    fence(flow.directory, "mult", 1, 1, "lost: node n1 is gone")
+    assert fences(flow.directory, "mult")
+    flow.create()
+    assert not fences(flow.directory, "mult")
 
 
 def test_launchers_for_nodes_elsewhere(workflow, tmp_path, monkeypatch):
