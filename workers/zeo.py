@@ -13,15 +13,11 @@ import logging
 from functools import partial
 
 from motoko.config import StudyConfig, WorkflowConfig
-from motoko.config.daemon_kinds import LAUNCHER, daemon_of
-from motoko.control.daemon_records import living_daemons
-from motoko.host.identity import Identity
-from motoko.host.living_processes import command_line
-from motoko.layout import Runtime
 from motoko.operations.stopping import end_foreign
-from motoko.store.blackdynamite_daemons import SERVER, foreign_daemons, is_launcher
+from motoko.store.blackdynamite_daemons import SERVER, foreign_daemons
 from motoko.store.zeo_server import serve
 from motoko.workers.daemon import arguments, running
+from motoko.workers.unserved import rival
 
 
 def main() -> None:
@@ -34,7 +30,7 @@ def main() -> None:
             daemon.runtime,
             daemon.log,
             partial(_evict, daemon.config, study),
-            partial(_refusal, daemon.runtime, study),
+            partial(rival, daemon.runtime, study),
         )
 
 
@@ -42,20 +38,6 @@ def _evict(config: WorkflowConfig, study: StudyConfig) -> None:
     """End the servers of a study that BlackDynamite's commands have started."""
     servers = [d for d in foreign_daemons(config, [study]) if d.kind == SERVER]
     end_foreign(servers, logging.getLogger(__name__).warning)
-
-
-def _refusal(runtime: Runtime, study: StudyConfig, pid: int) -> str:
-    """Why a process is not served: BlackDynamite's launchers, beside one of Motoko."""
-    identity = Identity.of(pid)
-    if identity is None or not is_launcher(command_line(identity)):
-        return ""
-    launcher = daemon_of(LAUNCHER, study.name)
-    if not any(daemon.name == launcher for daemon in living_daemons(runtime)):
-        return ""
-    return (
-        "Motoko starts the runs of this study, and two launchers would each start the same ones:"
-        f" `motoko stop {launcher}` first"
-    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ and no commit is lost or done twice.
 import json
 import os
 import pathlib
+import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 import transaction
@@ -184,6 +187,23 @@ def test_the_relays_socket_is_made_again(runs):
     wait_until(lambda: pathlib.Path(path).exists(), "it is there again")
     runs.go_on("later")
     runs.end()
+
+
+def test_what_comes_by_a_copy_is_not_served(workflow, tmp_path):
+    flow = workflow()
+    change(flow, yaml="patience: 2m\n")
+    flow.supervise("--no-launchers")
+    copy = tmp_path / "copy" / "mult"
+    shutil.copytree(flow.directory / "mult", copy)
+    path = (copy / ".bd" / "zeo.conf").read_text().split()[2]
+    assert "/kept-mult" in path
+    code = f"import socket; s = socket.socket(1); s.connect({path!r}); print(len(s.recv(9)))"
+    command = [sys.executable, "-c", code]
+    here = subprocess.run(command, cwd=flow.directory / "mult", capture_output=True, timeout=60)
+    there = subprocess.run(command, cwd=copy, capture_output=True, timeout=60)
+    assert (here.stdout, there.stdout) == (b"6\n", b"0\n")
+    assert "was copied from" in flow.log("relay:mult")
+    assert not (copy / ".bd" / "zeo.conf").exists()
 
 
 def promised(flow):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from motoko.channel.relay.event_loop import READ, EventLoop
 from motoko.channel.relay.patience import PatientSplice
+from motoko.channel.relay.peer_marks import peer_of
 from motoko.channel.relay.uplink import Connected
 
 BACKLOG = 128
@@ -42,16 +43,23 @@ class LocalRelay:
         path: of the socket, in a directory of the account's own.
         server: the ZEO server's socket.
         patience: for so many seconds a client is kept without a server.
+        refusal: why a process is not served, by its pid; empty if it is. The server sees ours.
         log: gets a line for each client that is cut.
     """
 
     def __init__(
-        self, path: Path, server: Path, patience: float, log: Callable[[str], None]
+        self,
+        path: Path,
+        server: Path,
+        patience: float,
+        refusal: Callable[[int], str],
+        log: Callable[[str], None],
     ) -> None:
         self._loop = EventLoop()
         self._uplink = NearUplink(self._loop, server)
         self._path = path
         self._patience = patience
+        self._refusal = refusal
         self._log = log
         self._listener: socket.socket | None = None
         self._is_ours: Callable[[], bool] = lambda: False
@@ -96,6 +104,11 @@ class LocalRelay:
             self._log(f"no connection can be accepted now: {error.strerror}")
             self._loop.change(listener.fileno(), 0)
             self._loop.later(FULL_S, lambda: self._go_on(listener))
+            return
+        pid = peer_of(client)
+        if reason := self._refusal(pid):
+            self._log(f"pid {pid} is not served: {reason}")
+            client.close()
             return
         PatientSplice(self._loop, client, self._path.name, self._uplink, self._patience, self._log)
 

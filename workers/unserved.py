@@ -1,0 +1,25 @@
+"""Clients of this host that a study's server does not serve, by what process they are."""
+
+from __future__ import annotations
+
+from motoko.config import StudyConfig
+from motoko.config.daemon_kinds import LAUNCHER, daemon_of
+from motoko.control.daemon_records import living_daemons
+from motoko.host.identity import Identity
+from motoko.host.living_processes import command_line
+from motoko.layout import Runtime
+from motoko.store.blackdynamite_daemons import is_launcher
+
+
+def rival(runtime: Runtime, study: StudyConfig, pid: int) -> str:
+    """Why a process is not served: BlackDynamite's launchers, beside one of Motoko."""
+    identity = Identity.of(pid)
+    if identity is None or not is_launcher(command_line(identity)):
+        return ""
+    launcher = daemon_of(LAUNCHER, study.name)
+    if not any(daemon.name == launcher for daemon in living_daemons(runtime)):
+        return ""
+    return (
+        "Motoko starts the runs of this study, and two launchers would each start the same ones:"
+        f" `motoko stop {launcher}` first"
+    )
