@@ -181,6 +181,7 @@ class Mirror:
         """Commit, and make a checkpoint now. Raises of ``MIRROR_ERRORS``."""
         self._wait()
         self.commit()
+        self._wait()  # that may have begun one
         self._make_checkpoint()
 
     def _make_checkpoint(self) -> None:

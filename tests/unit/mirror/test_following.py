@@ -9,7 +9,7 @@ from BTrees.OOBTree import OOBTree
 from record_databases import OLD, index_of
 
 from motoko.mirror.mirror_file import Mirror
-from motoko.mirror.mirror_tables import COLUMNS_MAX, RUNS, Name
+from motoko.mirror.mirror_tables import COLUMNS_MAX, RUNS, Name, Owner
 from motoko.mirror.mirrored_rows import names, rows
 
 VALUES = [
@@ -159,3 +159,17 @@ def test_without_values(study):
     study.index = index
     run.entries["state"] = "START"
     assert [change.new for change in study.follow()] == ["START"]
+
+
+def test_a_checkpoint_after_much(tmp_path):
+    """The commit before it begins one, too: one is made after the other."""
+    mirror = Mirror.new(tmp_path / "mult.sqlite")
+    mirror.begin()
+    for number in range(3_000):
+        mirror.tables.add(Owner(RUNS, number), number)
+    mirror.tables.note(tid="01", witness="02")
+    mirror.checkpoint()
+    mirror.close()
+    again = Mirror.existing(tmp_path / "mult.sqlite", b"\x02", b"\x01")
+    assert again.tables.count() == 3_000
+    again.close()
