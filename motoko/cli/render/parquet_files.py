@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from motoko.errors import ConfigError
 
-AT_ONCE = 50_000  # rows
-_INTERVALS = (int, float, type(None))
+AT_ONCE = 10_000  # rows
+_AS_THEY_ARE = {int, float, bool, str, datetime, date, type(None)}
 
 
 def check() -> Any:
@@ -62,10 +62,11 @@ def _of(columns: Sequence[str]) -> range:
 
 
 def _array(arrow: Any, values: list[Any], text_of: Callable[[Any], Any]) -> Any:
-    values = [
-        value if isinstance(value, (*_INTERVALS, str, date)) else text_of(value) for value in values
-    ]
-    kinds = set(map(type, values)) - {type(None)}
+    kinds = set(map(type, values))
+    if not kinds <= _AS_THEY_ARE:
+        values = [value if type(value) in _AS_THEY_ARE else text_of(value) for value in values]
+        kinds = set(map(type, values))
+    kinds.discard(type(None))
     if kinds == {int, float}:
         return arrow.array(values, arrow.float64())
     if len(kinds) < 2:
