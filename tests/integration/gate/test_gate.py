@@ -241,11 +241,12 @@ def test_a_copy_comes_in_nowhere(flow, tmp_path):
 
 
 def test_a_killed_server(flow):
-    """Who comes while there is none waits for the next, which takes two seconds."""
-    pid = flow.pids()["zeo:mult"]
-    kill9(pid)
-    assert is_serving(flow)
-    assert flow.pids()["zeo:mult"] != pid
+    """The next one takes connections over as well, without another gate."""
+    pids = flow.pids()
+    kill9(pids["zeo:mult"])
+    wait_until_serving(flow)
+    assert flow.pids()["zeo:mult"] != pids["zeo:mult"]
+    assert flow.pids()["gate"] == pids["gate"]
 
 
 def test_a_removed_socket(flow):
