@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class Gate:
     names: tuple[str, ...] = NAMES
     answer: bytes = greetings.WELCOME
     serve: Callable[[ssl.SSLSocket], None] = echo
+    patience: Mapping[str, float] = field(default_factory=dict)
     greeted: list[greetings.Greeting] = field(default_factory=list)
     ends: list[threading.Event] = field(default_factory=list)
 
@@ -58,7 +59,8 @@ class Gate:
     def record(self, boot_id: str = "another-boot") -> None:
         port = self._listener.getsockname()[1]
         hosts, sockets = ("127.0.0.1",), str(self.sockets)
-        Endpoint(hosts, port, "head", boot_id, sockets, self.names).write(self.directory)
+        gate = Endpoint(hosts, port, "head", boot_id, sockets, self.names, self.patience)
+        gate.write(self.directory)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)

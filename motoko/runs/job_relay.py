@@ -17,7 +17,8 @@ from motoko.channel.relaying import PROGRAM
 
 # What a job exits with whose relays have not come up.
 UNRELAYED = 119
-# How long a node that is busy may take to start one.
+# How long a node that is busy may take to start one. One that waits for the study's server says so
+# more often than that.
 START_S = 30
 
 # On the head itself, and where the workflow listens for no other hosts, nothing of it is executed.
@@ -71,6 +72,7 @@ if [ -e {record} ]; then
             ready) export MOTOKO_RELAY=$_rest; _left=$((_left - 1)) ;;
             head) _left=$((_left - 1)) ;;
             failed) _problem=$_rest ;;
+            waiting) _last=$_rest _until=$((SECONDS + {patience})) ;;
             *) _last="$_word $_rest" ;; # what Python or the scheduler say of a trouble
             esac
         done

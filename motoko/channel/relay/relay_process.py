@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from motoko.channel import endpoint as endpoints
-from motoko.channel.greeting import Greeting
+from motoko.channel.greeting import Greeting, NotWelcome
 from motoko.channel.relay import fenced_job, peer_marks
 from motoko.channel.relay.accepting import Relay
 from motoko.channel.relay.event_loop import READ, EventLoop
@@ -27,8 +28,11 @@ from motoko.errors import MotokoError
 from motoko.host.digests import digest
 from motoko.host.proc_files import boot_id
 
-# What it says on its standard output, in one line: then it serves, is not needed, or cannot.
+# What it says on its standard output, in one line: then it serves, is not needed, or cannot. Before
+# that, again and again: it waits, and for what.
 READY, HEAD, FAILED = "ready", "head", "failed"
+WAITING = "waiting"
+_TRY_AGAIN_S = 2.0
 # The same words are logged once in so many seconds.
 _AGAIN_S = 60.0
 # A job's end is for launch.sh to handle, which may still want to save something: a relay ends with
@@ -52,6 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     sys.excepthook = process.crashed
     try:
         answer = process.begin()
+        if answer.startswith(READY):
+            process.wait_for_server()
     except (MotokoError, OSError) as error:
         hint = f" ({error.hint})" if isinstance(error, MotokoError) and error.hint else ""
         _say(f"{FAILED} {json.dumps(f'{socket.gethostname()}: {error}{hint}')}")
@@ -80,6 +86,7 @@ class RelayProcess:
     def __init__(self, directory: Path, options: dict[str, str]) -> None:
         self._loop = EventLoop()
         self._directory = directory
+        self._study = options.get("study", "")
         self._log_path = options.get("log", "")
         self._logged: dict[str, float] = {}
         # Names of another workflow's relays begin otherwise.
@@ -100,6 +107,29 @@ class RelayProcess:
             self._relay.close()
             return f"{FAILED} " + json.dumps("the relays of this host block each other")
         return f"{READY} {self.name}"
+
+    def wait_for_server(self) -> None:
+        """Wait until the server of the run's study is there, as long as its patience allows.
+
+        A client that comes anew gives it five seconds, whatever the patience. But before that
+        nothing of the run has been started. Ends with standard input; raises ``NotWelcome`` for an
+        attempt that was declared dead.
+        """
+        name = f"zeo-{self._study}"
+        end = time.monotonic() + self._relay.patience(name)
+        while time.monotonic() < end:
+            try:
+                self._uplink.connection(name).close()
+                return
+            except NotWelcome as error:
+                if error.fenced:
+                    self._relay.close()
+                    raise
+                return  # the client is told
+            except (MotokoError, OSError) as error:
+                _say(f"{WAITING} {' '.join(str(error).split())}")
+            if select.select([0], [], [], _TRY_AGAIN_S)[0] and not os.read(0, 4096):
+                return
 
     def serve(self) -> None:
         """Serve until standard input ends."""

@@ -66,7 +66,7 @@ class GateUplink:
     def _connect(self, name: str, call: Connected) -> None:
         connection: socket.socket | None = None
         try:
-            connection = self._connection(name)
+            connection = self.connection(name)
         except NotWelcome as error:
             self._log(f"{name}: {error}")
             if error.fenced:
@@ -77,10 +77,11 @@ class GateUplink:
         finally:
             self._loop.soon(lambda: call(connection))
 
-    def _connection(self, name: str) -> socket.socket:
-        """By the first of the gate's addresses behind which the workflow is.
+    def connection(self, name: str) -> socket.socket:
+        """Connect now, by the first of the gate's addresses behind which the workflow is.
 
-        The record is read each time: the head may be another, or elsewhere, since.
+        The record is read each time: the head may be another, or elsewhere, since. Raises
+        ``Unreachable``, ``NotWelcome``, or what else is wrong with the channel.
         """
         gate = endpoints.read(self._directory)
         deadline = time.monotonic() + CONNECT_S

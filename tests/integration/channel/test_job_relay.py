@@ -13,6 +13,7 @@ from relays import CLIENT, Gate, all_ended, connect, says_again
 from support import wait_until
 
 from motoko.batch import registry
+from motoko.channel.greeting import refusal
 from motoko.host.proc_files import boot_id, variable
 from motoko.runs import job_relay, job_script
 from motoko.runs.earlier_layout import make_own_folder
@@ -86,6 +87,42 @@ def test_where_there_is_no_need_of_it(place, gate, why):
         (gate.directory / "gate.json").unlink()
     assert start(place, gate).wait(30) == 0
     assert (place / "r.o1").read_text() == "none\n" and not gate.sockets.exists()
+
+
+def away(gate, patience):
+    """Nobody is at the gate; clients of the study's server are patient."""
+    gate.patience = {"zeo-mult": patience}
+    gate.record()
+    gate.close()
+
+
+def test_it_starts_when_the_head_is_there(place, gate):
+    """launch.sh would have five seconds for that."""
+    launch(place, "echo started")
+    away(gate, 600.0)
+    job = start(place, gate)
+    wait_until(lambda: relay_pid(gate) and gate.sockets.exists(), "a relay waits")
+    assert not gate.greeted and not (place / "r.o1").read_text()
+    gate.listen()
+    assert job.wait(30) == 0
+    assert (place / "r.o1").read_text() == "started\n"
+
+
+def test_it_starts_when_patience_is_over(place, gate):
+    launch(place, "echo started")
+    away(gate, 0.5)
+    assert start(place, gate).wait(30) == 0
+    assert (place / "r.o1").read_text() == "started\n"
+    gate.listen()
+
+
+def test_it_does_not_start_what_is_fenced(place, gate):
+    launch(place, "echo started")
+    gate.patience, gate.answer = {"zeo-mult": 600.0}, refusal("its node was lost", fenced=True)
+    gate.record()
+    assert start(place, gate).wait(30) == job_relay.UNRELAYED
+    assert not (place / "r.o1").read_text()
+    assert "its node was lost" in job_script.read(place, 1).problem
 
 
 def test_it_is_replaced_when_it_is_killed(place, gate):
