@@ -6,7 +6,7 @@ import socket
 from support import wait_until
 
 from motoko.config import load
-from motoko.control import client, daemon_records
+from motoko.control import client
 from motoko.layout import locate
 from motoko.operations import starting
 
@@ -52,10 +52,10 @@ class TestControlSocket:
 
     def test_client_functions(self, supervised):
         config = load(supervised.path)
-        assert daemon_records.is_running(config)
+        assert client.is_supervised(config)
         assert client.supervisor_status(config).supervisor.state == "ready"
         assert supervised.ask("nonsense") == {"error": "unknown command: nonsense"}
         starting.start_detached(supervised.path)  # is content with the one that runs
         assert supervised.ask("stop") == {"stopping": True}
-        wait_until(lambda: not daemon_records.is_running(config), "the supervisor has gone")
+        wait_until(lambda: not client.is_supervised(config), "the supervisor has gone")
         assert client.supervisor_status(config) is None
