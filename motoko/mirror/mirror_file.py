@@ -70,7 +70,7 @@ class Mirror:
     @classmethod
     def new(cls, path: Path) -> Mirror:
         """An empty one in place of what there is; of ``MIRROR_ERRORS`` where it cannot be."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)  # and nothing above: that may have been moved
         remove(path)
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         return cls._opened(path, file, is_new=True)
