@@ -64,10 +64,11 @@ test-slurm: $(VENV)/.test
 
 # Needs root, namespaces, and Slurm as above; else all of it is skipped with the reason. Each of the
 # JOBS makes hosts of its own. FAULTS is how many the campaign has; CI has a short one.
+HOSTS ?= tests/hosts
 test-hosts: FAULTS = 100
 test-hosts: $(VENV)/.test
 	MOTOKO_HOST_FAULTS=$(FAULTS) MOTOKO_CAMPAIGN_SEED=$(SEED) \
-	    $(BIN)/pytest -n $(JOBS) --dist worksteal tests/hosts $(PYTEST_ARGS)
+	    $(BIN)/pytest -n $(JOBS) --dist worksteal $(HOSTS) $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test
