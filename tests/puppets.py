@@ -108,20 +108,3 @@ class Puppet:
     def close(self):
         self._process.stdin.close()
         assert self._process.wait(20) == 0
-
-
-def script(wf, main):
-    """Run a coroutine without ``execute``, as a user's own script does."""
-
-    async def whole():
-        try:
-            return await main()
-        finally:
-            wf.motoko_engine.detach()
-
-    return asyncio.run(whole())
-
-
-def execute(wf, main, **params):
-    wf.orchestrator_function = main
-    wf.execute(**params)

@@ -94,23 +94,6 @@ class Other:
         assert self._process.wait(20) == 0
 
 
-def script(wf, main):
-    """Run a coroutine without ``execute``, as a user's own script does."""
-
-    async def whole():
-        try:
-            return await main()
-        finally:
-            wf.motoko_engine.detach()
-
-    return asyncio.run(whole())
-
-
-def execute(wf, main):
-    wf.orchestrator_function = main
-    wf.execute()
-
-
 async def turns(count=2):
     for _ in range(count):
         await asyncio.sleep(0)

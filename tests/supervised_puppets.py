@@ -114,23 +114,6 @@ def opened(flow, request):
     workflow.close()
 
 
-def script(wf, main):
-    """Run a coroutine without ``execute``, as a user's own script does."""
-
-    async def whole():
-        try:
-            return await main()
-        finally:
-            wf.motoko_engine.detach()
-
-    return asyncio.run(whole())
-
-
-def execute(wf, main, **params):
-    wf.orchestrator_function = main
-    wf.execute(**params)
-
-
 class Ticks:
     """An action that fires at every tick, and a condition for tests to wait for."""
 

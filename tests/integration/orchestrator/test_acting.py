@@ -7,7 +7,7 @@ import asyncio
 import itertools
 
 import pytest
-from puppets import execute
+from executing import execute
 
 from motoko import (
     MotokoError,

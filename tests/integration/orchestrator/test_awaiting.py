@@ -6,7 +6,7 @@ No launcher runs in most of these tests: a second process, the puppet, plays the
 import asyncio
 
 import pytest
-from puppets import script
+from executing import script
 
 from motoko import (
     RunFailed,

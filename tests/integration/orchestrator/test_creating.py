@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from puppets import script
+from executing import script
 from support import wait_until
 
 from motoko import (

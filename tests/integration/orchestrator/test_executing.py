@@ -7,7 +7,7 @@ import asyncio
 import sys
 
 import pytest
-from puppets import execute
+from executing import execute
 
 from motoko import (
     MotokoError,

@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from puppets import execute, script, write
+from executing import execute, script
+from puppets import write
 
 from motoko import (
     MotokoError,

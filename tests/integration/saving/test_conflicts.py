@@ -7,7 +7,8 @@ import sys
 
 import pytest
 import transaction
-from savers import MANY, execute, script, turns
+from executing import execute, script
+from savers import MANY, turns
 
 from motoko import ChangeConflict
 from motoko.store.session import session

@@ -2,7 +2,8 @@
 
 import pytest
 import transaction
-from savers import MANY, script, turns
+from executing import script
+from savers import MANY, turns
 
 from motoko.store.session import session
 

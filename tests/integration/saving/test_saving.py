@@ -7,7 +7,8 @@ import sys
 
 import pytest
 import transaction
-from savers import execute, script, turns
+from executing import execute, script
+from savers import turns
 from support import kill9, wait_until
 
 from motoko.store.session import session

@@ -7,14 +7,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from supervised_puppets import (
-    awaited,
-    execute,
-    opened,
-    script,
-    until,
-    write,
-)
+from executing import execute, script
+from supervised_puppets import awaited, opened, until, write
 from support import supervised
 
 from motoko import LauncherGivenUp, RunFailed, RunList

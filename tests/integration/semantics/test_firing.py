@@ -7,12 +7,8 @@ import asyncio
 
 import pytest
 import transaction
-from supervised_puppets import (
-    STUDIES,
-    Ticks,
-    execute,
-    until,
-)
+from executing import execute
+from supervised_puppets import STUDIES, Ticks, until
 
 from motoko.workflow import event
 

@@ -10,15 +10,8 @@ import subprocess
 import sys
 
 import pytest
-from supervised_puppets import (
-    ORCHESTRATOR,
-    Puppet,
-    Ticks,
-    awaited,
-    count,
-    execute,
-    script,
-)
+from executing import execute, script
+from supervised_puppets import ORCHESTRATOR, Puppet, Ticks, awaited, count
 from support import kill9, wait_until
 
 from motoko import Workflow
