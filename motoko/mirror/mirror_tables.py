@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from motoko.mirror.scalars import PLAIN, can_be_stored, kept, restored
 
-LAYOUT = 1  # raised whenever tables or kinds change: mirrors of another one are made anew
+LAYOUT = 2  # raised whenever tables or kinds change: mirrors of another one are made anew
 COLUMNS_MAX = 400  # of a table; more names are kept as JSON
 RUNS, JOBS = 0, 1
 TABLES = ("runs", "jobs")

@@ -19,9 +19,11 @@ LONG = 4_096  # characters; what is longer is left out
 DEEP = 20  # lists in lists; deeper ones are left out
 
 PLAIN, BOOL, TIME, DAY = "plain", "bool", "datetime", "date"
+# The second of two equal hours, when clocks are put back: ISO 8601 has no word for it.
+SECOND_TIME = "second datetime"
 JSON, LITERAL, NAN, ABSENT = "json", "literal", "nan", "absent"
 # Kinds that SQL is shown: not a number would be 0 in a sum, and what is left out is no value.
-IN_SQL = (PLAIN, BOOL, TIME, DAY, JSON)
+IN_SQL = (PLAIN, BOOL, TIME, SECOND_TIME, DAY, JSON)
 
 Stored = int | float | str | None
 
@@ -64,7 +66,7 @@ def kept(value: Any) -> tuple[str, Stored]:
     if kind is bool:
         return BOOL, int(value)
     if kind is datetime:
-        return TIME, value.isoformat(" ")
+        return SECOND_TIME if value.fold else TIME, value.isoformat(" ")
     if kind is date:
         return DAY, value.isoformat()
     try:
@@ -85,6 +87,7 @@ _RESTORED: dict[str, Callable[[Any], Any]] = {
     PLAIN: lambda stored: stored,
     BOOL: bool,
     TIME: datetime.fromisoformat,
+    SECOND_TIME: lambda stored: datetime.fromisoformat(stored).replace(fold=1),
     DAY: date.fromisoformat,
     JSON: json.loads,
     LITERAL: ast.literal_eval,

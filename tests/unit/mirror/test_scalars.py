@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from BTrees.OOBTree import OOBucket
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ZODB.serialize import ObjectWriter
 
@@ -46,6 +46,8 @@ def same(one, other):
 
 
 @given(VALUES)
+@example(datetime.datetime(2030, 10, 27, 2, 30, fold=1))
+@example(datetime.datetime(2030, 10, 27, 2, 30, tzinfo=datetime.UTC, fold=1))
 def test_it_comes_back(value):
     """With its type and all of it; or it is said that it was left out."""
     kind, stored = kept(value)
