@@ -96,7 +96,7 @@ typecheck: $(VENV)/.dev
 	    "$(CURDIR)/pyproject.toml"
 
 bench: $(VENV)/.test
-	@failed=; for name in idle chain select create wake watcher fan_out plain waiting supervisor orchestrators awaits strangers channel; do \
+	@failed=; for name in idle chain select create wake watcher fan_out plain waiting supervisor orchestrators awaits strangers channel million; do \
 	    $(BIN)/python benchmarks/$$name.py || failed="$$failed $$name"; echo; \
 	done; [ -z "$$failed" ] || { echo "not as promised:$$failed" >&2; exit 1; }
 

@@ -11,6 +11,7 @@ from motoko.mirror.mirror_reading import reading
 from motoko.mirror.mirror_tables import JOBS, RUNS, Name
 from motoko.mirror.mirrored_rows import rows
 from motoko.mirror.scalars import LeftOut
+from motoko.store.tids import following
 
 # What BlackDynamite keeps of a run or job beside its entries.
 OF_OBJECTS = ["entries", "key_string", "optional", "operators", "base"]
@@ -55,12 +56,15 @@ def mirrored(flow, study="mult"):
         return tables.meta().get("tid"), dict(rows(tables, RUNS)), dict(rows(tables, JOBS))
 
 
-def stored(flow, study="mult"):
-    """The newest tid, runs and jobs of a study's database, of which nobody else is asked."""
+def stored(flow, study="mult", at=None):
+    """The newest tid, runs and jobs of a study's database, of which nobody else is asked.
+
+    ``at``: as they were just after this tid.
+    """
     file = flow.directory / study / ".bd" / "bd.zeo"
     storage = ZODB.FileStorage.FileStorage(str(file), read_only=True)
     database = DB(storage)
-    connection = database.open()
+    connection = database.open(before=at and following(bytes.fromhex(at)))
     try:
         schemas = connection.root()["schemas"].entries
         (content,) = [each for name, each in schemas.items() if name.endswith(f"_{study}")]
@@ -68,7 +72,7 @@ def stored(flow, study="mult"):
             {number: values_of(each) for number, each in content[kind].entries.items()}
             for kind in ("Runs", "Jobs")
         )
-        return storage.lastTransaction().hex(), runs, jobs
+        return at or storage.lastTransaction().hex(), runs, jobs
     finally:
         connection.close()
         database.close()

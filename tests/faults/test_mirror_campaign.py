@@ -1,14 +1,16 @@
-"""The mirror under writers, while its watcher and the server are killed: equal, row by row.
+"""The mirror under writers, while watcher, server and readers are killed: equal, row by row.
 
 ``MOTOKO_MIRROR_KILLS`` is how many are killed, ``MOTOKO_CAMPAIGN_SEED`` the campaign's seed.
 """
 
 import os
 import random
+import subprocess
+import sys
 import time
 
 import pytest
-from mirrors import check, mirrored
+from mirrors import check, mirrored, stored
 from support import kill9, wait_until
 from watching import Other
 
@@ -18,9 +20,30 @@ KILLS = int(os.environ.get("MOTOKO_MIRROR_KILLS", "16"))
 SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
 WRITERS = 4
 CHECK_EVERY = 8  # kills: then the writers pause
-VICTIMS = ("watcher", "watcher", "zeo:mult")
+VICTIMS = ("watcher", "watcher", "zeo:mult", "reader")
 PAUSE_MAX_S = 2.5
 PATIENCE_S = 60.0
+
+# Reads for ever what all runs are, and says how often the mirror could not tell.
+READER = """
+import sys
+
+from motoko.config import load
+from motoko.errors import StudyUnavailable
+from motoko.mirror.current_mirror import current
+from motoko.mirror.mirror_file import MIRROR_ERRORS
+from motoko.mirror.mirror_tables import RUNS
+from motoko.mirror.mirrored_rows import rows
+
+config = load(sys.argv[1])
+while True:
+    try:
+        with current(config, config.studies["mult"]) as moment:
+            for _ in rows(moment.tables, RUNS):
+                pass
+    except (StudyUnavailable, *MIRROR_ERRORS) as error:
+        print(repr(error), flush=True)
+"""
 
 
 @pytest.fixture
@@ -42,7 +65,42 @@ def others(flow):
         other.close()
 
 
-def test_campaign(flow, others, tmp_path):
+class Reader:
+    """A process that reads the study again and again."""
+
+    def __init__(self, flow):
+        self._flow = flow
+        self._start()
+
+    def _start(self):
+        with open(self._flow.directory / "reader.log", "ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", READER, str(self._flow.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def replace(self):
+        """Kill it, in the middle of whatever, and have another one."""
+        assert self._process.poll() is None, "it has ended: see reader.log"
+        self.close()
+        self._start()
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def reader(flow):
+    reader = Reader(flow)
+    yield reader
+    reader.close()
+    assert "Traceback" not in (flow.directory / "reader.log").read_text()
+
+
+def test_campaign(flow, others, reader, tmp_path):
     rng = random.Random(SEED)
     left, turn = KILLS, 0
     while left > 0:
@@ -55,8 +113,11 @@ def test_campaign(flow, others, tmp_path):
             moment = time.monotonic() + rng.random() * PAUSE_MAX_S
             wait_until(lambda m=moment: time.monotonic() > m, "time passes")
             victim = rng.choice(VICTIMS)
-            pid = wait_until(lambda v=victim: flow.pids().get(v), f"{victim} is there", PATIENCE_S)
-            kill9(pid)
+            if victim == "reader":
+                reader.replace()
+            else:
+                is_there = f"{victim} is there"
+                kill9(wait_until(lambda v=victim: flow.pids().get(v), is_there, PATIENCE_S))
             read(flow)
         enough.touch()
         for other in others:
@@ -65,9 +126,11 @@ def test_campaign(flow, others, tmp_path):
 
 
 def read(flow):
-    """Whatever is read meanwhile is whole, or cannot be read."""
+    """Whatever is read meanwhile is what the database was at that transaction, or nothing."""
     try:
-        tid, runs, _ = mirrored(flow)
+        tid, runs, jobs = mirrored(flow)
     except MIRROR_ERRORS:
         return
-    assert tid is None or all(len(values) > 3 for values in runs.values())
+    if tid is not None:
+        _, stored_runs, stored_jobs = stored(flow, at=tid)
+        assert (runs, jobs) == (stored_runs, stored_jobs)
