@@ -12,7 +12,6 @@ import ZODB
 import ZODB.FileStorage
 from BlackDynamite import conffile_zeo
 from BlackDynamite.base_zeo import BaseZEO
-from BlackDynamite.constraints_zeo import ZEOconstraints
 from BlackDynamite.job import JobZEO
 from BlackDynamite.run_zeo import RunZEO
 
@@ -53,7 +52,6 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.user = own_name()
         self.setHostsConfig()
         self.ConfFile = conffile_zeo.ConfFile
-        self.BDconstraints = ZEOconstraints
         # Where a server listens is in the study's zeo.conf, which nodes see as well.
         listens = study.is_local and study.tcp_address is not None
         self.host = study.host if study.host and not listens else f"zeo://{study.directory}"
@@ -67,6 +65,13 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self._types_in: bytes | None = None
         singleton.register(self)
         self.schema = schema or find_schema(self.connection.root(), study)
+
+    @property
+    def BDconstraints(self) -> Any:
+        # Only BlackDynamite's own selectors ask for it, and its parser takes long to import.
+        from BlackDynamite.constraints_zeo import ZEOconstraints
+
+        return ZEOconstraints
 
     # New objects belong to the base that was asked for their class.
     @property

@@ -15,7 +15,7 @@ from motoko.store.internals.tree_records import is_tree_record
 from motoko.store.internals.zeo_servers import ClientStores, Store
 from motoko.store.large_values import LARGE, largest, separated
 from motoko.store.records import class_of, classes_in, node
-from motoko.store.storable import HINT, MAIN, SIZE_MAX, not_readable, too_large
+from motoko.store.value_limits import HINT, MAIN, SIZE_MAX, not_readable, too_large
 
 _MAINS = f"c{MAIN}\n".encode()  # as pickles name a class of it
 _RUN = b"cBlackDynamite.run_zeo\nRunZEO\n"

@@ -12,29 +12,12 @@ from ZODB.broken import Broken
 
 from motoko.errors import MotokoError
 from motoko.store.changes import MISSING, Change, Pending
+from motoko.store.value_limits import HINT, MAIN, SIZE_MAX, not_readable, too_large
 
 CANNOT_BE_STORED = (
     *(pickle.PicklingError, zodbpickle.pickle.PicklingError),
     *(TypeError, AttributeError, RecursionError),
 )
-# A script's own: no other process has its classes.
-MAIN = "__main__"
-# Bytes of a record, and so of a value: whoever reads or writes one holds up all others.
-SIZE_MAX = 100 * 10**6
-HINT = "runs and jobs hold what any process can read: numbers, texts, dates, lists, dicts, arrays"
-
-
-def not_readable(name: str) -> str:
-    """What is wrong with a value of a script's class."""
-    return f"no other process has the class {name} of this script to read it with"
-
-
-def too_large(size: int) -> str:
-    """What is wrong with a value of so many bytes."""
-    return (
-        f"it has {size / 1e6:.0f} MB, the most is {SIZE_MAX / 1e6:.0f} MB "
-        "(write it into a file of the run's directory, and store the file's name)"
-    )
 
 
 def may_be_unreadable(pending: Iterable[Pending]) -> bool:

@@ -15,7 +15,7 @@ from motoko.errors import StudyUnavailable
 from motoko.host.pauses import Pauses
 from motoko.store.internals import self_check
 from motoko.store.internals.zeo_clients import ServerClient
-from motoko.store.storable import SIZE_MAX
+from motoko.store.value_limits import SIZE_MAX
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from motoko.runs.fences import fences_directory
 from motoko.runs.paths import runs_directory
 from motoko.store.base import StudyBase, open_file
 from motoko.store.declarations import Difference, differences, make_known
-from motoko.store.schemas import is_schema, schema_of
+from motoko.store.schemas import schema_of
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +57,9 @@ def create_study(study: StudyConfig) -> None:
 def rename_schema(study: StudyConfig) -> None:
     """Have a study that Motoko has named otherwise before be where BlackDynamite looks for it.
 
-    The study must not be served by anybody.
+    The study must not be served by anybody. Its name is one that BlackDynamite takes for a schema.
     """
     name = study.bd_name.lower()
-    if not is_schema(name):
-        return
     base = open_file(study)
     try:
         schemas = base.root.schemas.entries

@@ -39,7 +39,7 @@ from motoko.store.internals.zeo_servers import (
 )
 from motoko.store.misled_clients import forget_copied_conf
 from motoko.store.received_records import concerned, replacement
-from motoko.store.study_database import rename_schema
+from motoko.store.schemas import is_schema
 from motoko.store.zeo_conf import ServerConfig, render
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,11 @@ def serve(
         log.warning("somebody else has the database open")
         evict()
     try:
-        rename_schema(study)
+        if is_schema(study.bd_name):
+            # Here, since it imports BlackDynamite, which servers of other studies do without.
+            from motoko.store.study_database import rename_schema
+
+            rename_schema(study)
         StudyServer(options, study, runtime, evict, refusal).main()
     except LockError as error:
         raise StudyUnavailable(
