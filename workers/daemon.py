@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -73,6 +74,8 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
     SIGTERM and SIGINT end the block with ``SystemExit(0)``. Leaves with ``EXIT_LOCKED`` at once if
     another process is this daemon already, and with a message for any ``MotokoError``.
     """
+    gc.freeze()  # what was imported stays
+    gc.enable()
     raise_soft_limits()
     log_to(logging.StreamHandler(), name)
     signal.signal(signal.SIGTERM, _leave)
