@@ -14,16 +14,17 @@ from motoko.mirror.scalars import LeftOut
 from motoko.store.tids import following
 
 # What BlackDynamite keeps of a run or job beside its entries.
-OF_OBJECTS = ["entries", "key_string", "optional", "operators", "base"]
+OF_OBJECTS = [
+    *("entries", "key_string", "optional", "operators", "base"),
+    *("types", "configfiles", "quantities", "runs"),
+]
 
 
 def values_of(each):
     """What a run or job holds, as BlackDynamite itself reads it; ``None`` is nothing."""
     entries = {Name(False, name): value for name, value in each.entries.items()}
     attributes = {
-        Name(True, name): value
-        for name, value in vars(each).items()
-        if name not in OF_OBJECTS and not isinstance(value, Persistent)
+        Name(True, name): value for name, value in vars(each).items() if name not in OF_OBJECTS
     }
     values = {**entries, **attributes}
     return {name: seen(value) for name, value in values.items() if value is not None}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from motoko.mirror.scalars import PLAIN, can_be_stored, kept, restored
 
-LAYOUT = 2  # raised whenever tables or kinds change: mirrors of another one are made anew
+LAYOUT = 3  # raised whenever tables or kinds change: mirrors of another one are made anew
 COLUMNS_MAX = 400  # of a table; more names are kept as JSON
 RUNS, JOBS = 0, 1
 TABLES = ("runs", "jobs")
@@ -32,6 +32,7 @@ CREATE TABLE runs (
     state TEXT, run_name TEXT, job_id INTEGER, event_name TEXT, more TEXT
 );
 CREATE TABLE jobs (id INTEGER PRIMARY KEY, record INTEGER, more TEXT);
+CREATE INDEX runs_of_jobs ON runs (job_id);
 """
 # Entries of runs that are asked for at each transition have columns of these types.
 _OWN_COLUMNS: Mapping[str, type] = {
@@ -268,11 +269,11 @@ class MirrorTables:
         known = self._columns[owner.table].get(name, {})
         if kind and kind not in known and stored is not None:
             if self._fields >= COLUMNS_MAX:
-                more[_key(name)] = [kind, stored]
+                more[key_in_more(name)] = [kind, stored]
             else:
                 known = self._new_column(owner.table, name, kind)
         elif self._fields >= COLUMNS_MAX:
-            more[_key(name)] = None
+            more[key_in_more(name)] = None
         for other, column in known.items():
             columns[column] = stored if other == kind else None
 
@@ -307,6 +308,11 @@ class MirrorTables:
                 fields.setdefault(Name(False, own), []).append(Column(own, PLAIN))
         return fields
 
+    @property
+    def has_more(self) -> bool:
+        """Whether some values may have no column."""
+        return self._fields >= COLUMNS_MAX
+
     def _set_id(self, names: frozenset[Name]) -> int:
         number = self._sets.get(names)
         if number is None:
@@ -335,7 +341,7 @@ def _bounded(cache: dict[Any, Any]) -> dict[Any, Any]:
     return cache
 
 
-def _key(name: Name) -> str:
+def key_in_more(name: Name) -> str:
     """A name in the JSON of those that have no column."""
     return f"{int(name.is_attribute)}{name.name}"
 

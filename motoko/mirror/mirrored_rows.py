@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from motoko.mirror.constraint_sql import ALL, Where
 from motoko.mirror.mirror_tables import (
     JOBS,
     RUNS,
@@ -43,6 +44,7 @@ def selected(
     wanted: Mapping[int, Sequence[Name]],
     of: int = RUNS,
     order: Order | None = None,
+    where: Where | None = None,
 ) -> Iterator[list[Any]]:
     """For all runs, by number in order: the number, and the values of some names.
 
@@ -51,6 +53,7 @@ def selected(
         of: ``JOBS``: for all jobs.
         order: another order, by the first of some names that has a value, and whether the largest
             comes first. Numbers are before texts; rows without a value come last.
+        where: not all runs, but those for which it holds.
     """
     columns, parts = [f"{TABLES[of]}.id"], list[Callable[[Sequence[Any]], Any]]()
     for table, names_of in wanted.items():
@@ -66,8 +69,11 @@ def selected(
     joined = of == RUNS and (JOBS in wanted or (order is not None and order[0] == JOBS))
     join = " LEFT JOIN jobs ON jobs.id = runs.job_id" if joined else ""
     key = _sort_key(tables, order) if order is not None else ""
-    query = f"SELECT {', '.join(columns)} FROM {TABLES[of]}{join} ORDER BY {key}{TABLES[of]}.id"
-    for row in tables.connection.execute(query):
+    query = (
+        f"SELECT {', '.join(columns)} FROM {TABLES[of]}{join} "
+        f"WHERE {where.sql if where is not None else ALL} ORDER BY {key}{TABLES[of]}.id"
+    )
+    for row in tables.connection.execute(query, where.parameters if where is not None else {}):
         yield [row[0], *(part(row) for part in parts)]
 
 

@@ -41,8 +41,11 @@ class Loader(Protocol):
 FEW = 64  # records of a transaction that are read at once, whatever they are
 TOGETHER = 1_000  # runs that are read at once
 NODES_TOGETHER = 32  # records of all runs that are read at once
-# What BlackDynamite keeps of each run and job beside its entries, and other objects.
-_NO_VALUES = frozenset({"entries", "key_string", "optional", "operators", "base"})
+# What BlackDynamite keeps of each run and job beside its entries.
+_NO_VALUES = frozenset(
+    {"entries", "key_string", "optional", "operators", "base"}
+    | {"types", "configfiles", "quantities", "runs"}
+)
 
 
 class HistoryGone(Exception):
@@ -353,7 +356,7 @@ def _content(data: bytes) -> tuple[dict[Name, Any], tuple[int, ...]]:
         values = {
             Name(True, name): value
             for name, value in state.items()
-            if _is_name(name) and name not in _NO_VALUES and not isinstance(value, Ref)
+            if _is_name(name) and name not in _NO_VALUES
         }
         entries = state.get("entries")
         if isinstance(entries, Ref):

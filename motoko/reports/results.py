@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import ConstraintError, StudyUnavailable
+from motoko.mirror.constraint_sql import where
 from motoko.mirror.current_mirror import Moment, current
 from motoko.mirror.mirror_tables import JOBS, RUNS
 from motoko.mirror.mirrored_rows import selected
@@ -115,14 +116,16 @@ def _rows(
     ]
     order = (key.table, key.names, wanted.is_reverse) if key is not None else None
     try:
-        for row in selected(moment.tables, stored, order=order):
-            entries: dict[int, dict[str, Any]] = {RUNS: {"id": row[0]}, JOBS: {}}
+        candidates = where(moment.tables, predicate)
+        for row in selected(moment.tables, stored, order=order, where=candidates):
+            entries = {table: _Read(f"{study.name}.{row[0]}") for table in (RUNS, JOBS)}
+            entries[RUNS]["id"] = row[0]
             for table, name, found_at in fields:
                 entries[table][name] = _first(row, found_at)
             run = entries[RUNS]
             if wanted.run_name is not None and run["run_name"] != wanted.run_name:
                 continue
-            if predicate.text and not _meets(study, predicate, run, entries[JOBS]):
+            if not predicate(run, entries[JOBS]):
                 continue
             yield [_first(row, found_at) for found_at in outputs]
     except sqlite3.Error as error:
@@ -139,13 +142,18 @@ def _first(row: Sequence[Any], places: Sequence[int]) -> Any:
     return None
 
 
-def _meets(
-    study: StudyConfig, predicate: Predicate, run: Mapping[str, Any], job: Mapping[str, Any]
-) -> bool:
-    for name, value in (*run.items(), *job.items()):
+class _Read(dict[str, Any]):
+    """Entries of a run or its job, by name. ``ConstraintError`` for one that was left out."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self._run = run
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = super().get(name, default)
         if isinstance(value, LeftOut):
             raise ConstraintError(
-                f"run {study.name}.{run['id']}: {name} ({value.what}) is too large to be compared",
+                f"run {self._run}: {name} ({value.what}) is too large to be compared",
                 hint="select by another entry, or in Python: `workflow.study.select(...)`",
             )
-    return predicate(run, job)
+        return value

@@ -25,6 +25,8 @@ from motoko.store.predicates import (
     against,
     by_own_type,
     finds,
+    own_literals,
+    simple_literals,
 )
 
 _NAME = re.compile(r"\s*(\w+)(?:\s*\.\s*(\w+))?\s*")
@@ -97,7 +99,7 @@ def _compile(
         reads=frozenset(map(".".join, fields)),
         undeclared=frozenset(name for side, name in fields if name not in types[side]),
         run_ids=frozenset.intersection(*pins) if pins else None,
-        _tests=tuple(tests),
+        tests=tuple(tests),
     )
 
 
@@ -203,7 +205,7 @@ class _Reader:
         if not quoted and value == "None":
             if op not in ("=", "!="):
                 raise self._error("None has no order", at, "use = or !=")
-            return FieldTest(where, op, value, kind, lambda x, _: x is None)
+            return FieldTest(where, op, value, kind, lambda x, _: x is None, literals={})
         reference = None if quoted else _REFERENCE.fullmatch(value)
         if reference:
             other = (reference[1].lower(), reference[2].lower())
@@ -211,13 +213,14 @@ class _Reader:
                 return FieldTest(where, op, ".".join(other), kind, compare, other)
         if kind is None:
             literal, matches = literal_or_none(value, int), by_own_type(compare, value)
+            literals: Mapping[type, Any] | None = own_literals(value)
         else:
             literal = self._literal(where, value, kind, at)
-            matches = against(compare, literal)
+            matches, literals = against(compare, literal), simple_literals(literal)
         run_ids = None
         if where == ("runs", "id") and op == "=" and isinstance(literal, int | float):
             run_ids = frozenset([int(literal)] if literal % 1 == 0 else [])  # not 2.5, inf, nan
-        return FieldTest(where, op, quote(value), kind, matches, None, run_ids)
+        return FieldTest(where, op, quote(value), kind, matches, None, run_ids, literals)
 
     def _literal(self, where: Field, value: str, kind: type, at: int) -> Any:
         try:

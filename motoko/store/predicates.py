@@ -32,7 +32,12 @@ class Unordered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldTest:
-    """One constraint. ``matches`` follows from the other attributes."""
+    """One constraint. ``matches`` follows from the other attributes.
+
+    Attributes:
+        literals: what values of Python's own simple types are compared with, by type; one of a
+            simple type that is not there meets nothing. ``None``: only ``matches`` can tell.
+    """
 
     where: Field
     op: str
@@ -41,6 +46,12 @@ class FieldTest:
     matches: Compare = field(compare=False, repr=False)
     other: Field | None = None
     run_ids: frozenset[int] | None = None
+    literals: Mapping[type, Any] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_negated(self) -> bool:
+        """Whether it holds exactly where ``matches`` does not."""
+        return self.op.startswith("!")
 
     def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
         left = (job if self.where[0] == "jobs" else run).get(self.where[1])
@@ -64,7 +75,7 @@ class FieldTest:
                 f"compare {self.operand} by: {self.where[1]} {self.op} {self.operand}",
                 hint="select by another entry, a number say, or by = and !=",
             ) from None
-        return holds != self.op.startswith("!")
+        return holds != self.is_negated
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +88,14 @@ class Predicate:
         undeclared: the names among them that are no declared parameters of what they are looked up
             in, which is always the run.
         run_ids: the only ids that a matching run may have, or ``None`` if ids are not pinned.
+        tests: its constraints, in the order in which they are looked at.
     """
 
     text: str
     reads: frozenset[str]
     undeclared: frozenset[str]
     run_ids: frozenset[int] | None
-    _tests: tuple[FieldTest, ...] = field(repr=False)
+    tests: tuple[FieldTest, ...] = field(repr=False)
 
     def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
         """Whether all constraints hold for these entries (lower-case keys; missing is ``None``).
@@ -92,13 +104,13 @@ class Predicate:
         exactly where ``=`` and ``~`` do not. Raises ``ConstraintError``
         where an order is asked for that a value does not have, and what the mappings raise.
         """
-        return all(test(run, job) for test in self._tests)
+        return all(test(run, job) for test in self.tests)
 
     def admits(self, known: Mapping[str, Any]) -> bool:
         """Whether a run may match of which only these entries are known (lower-case keys)."""
         return all(
             test(known, {})
-            for test in self._tests
+            for test in self.tests
             if test.other is None and test.where[0] == "runs" and test.where[1] in known
         )
 
@@ -109,6 +121,21 @@ def finds(pattern: re.Pattern[str]) -> Compare:
 
 def against(compare: Compare, literal: Any) -> Compare:
     return lambda value, _: compare(value, literal)
+
+
+def simple_literals(literal: Any) -> dict[type, Any] | None:
+    """What values of simple types are compared with, if all are compared with the same."""
+    if isinstance(literal, (bool, int, float)):
+        return dict.fromkeys((bool, int, float), literal)
+    if isinstance(literal, str):
+        return {str: literal}
+    return {} if isinstance(literal, (date, list, tuple, dict, set)) else None
+
+
+def own_literals(text: str) -> dict[type, Any]:
+    """What values of simple types are compared with, if the text is read as what each is."""
+    literals = {kind: literal_or_none(text, kind) for kind in (bool, int, float)}
+    return {str: text} | {kind: value for kind, value in literals.items() if value is not None}
 
 
 def by_own_type(compare: Compare, text: str) -> Compare:

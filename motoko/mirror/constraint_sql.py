@@ -1,0 +1,324 @@
+"""Constraints as SQL over a mirror's tables: which runs may meet a predicate.
+
+Whatever SQL cannot compare as Python does, Python's own comparison is called for, value by value.
+What the mirror has no value of may meet the predicate. So no run is lost, and whoever looks at the
+runs that are found, in the order of their numbers, meets the same errors as one who looks at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from motoko.mirror.mirror_tables import (
+    JOBS,
+    RUNS,
+    TABLES,
+    Column,
+    MirrorTables,
+    Name,
+    key_in_more,
+)
+from motoko.mirror.scalars import ABSENT, BOOL, LITERAL, NAN, PLAIN, can_be_stored, restored
+from motoko.runs.entries import OWN, PREFIX
+from motoko.store.literals import INCOMPARABLE, plain
+from motoko.store.predicates import Field, FieldTest, Predicate, Unordered
+
+# Attributes of runs that are no values, and that the mirror does not have.
+OF_OBJECTS = frozenset(
+    {"entries", "key_string", "optional", "operators", "base"}
+    | {"types", "configfiles", "quantities"}
+)
+TESTS_MAX = 20  # SQLite nests so deep; what comes behind is left to the predicate
+ALL, NONE = "1", "0"
+_INTEGERS = range(-(1 << 63), 1 << 63)
+_functions = itertools.count()
+
+
+@dataclass(frozen=True)
+class Where:
+    """A condition on rows of ``runs``.
+
+    Attributes:
+        sql: holds for all runs that meet the predicate, or that it raises an error for.
+        parameters: its values.
+        is_exact: it holds for no others, so that runs need not be looked at again; but for those
+            whose job is not there, or is named by no plain number.
+    """
+
+    sql: str
+    parameters: Mapping[str, Any]
+    is_exact: bool
+
+
+def candidates(tables: MirrorTables, predicate: Predicate) -> Iterator[int]:
+    """The runs that may meet a predicate, in order: all that do, and that it raises an error for.
+
+    Raises ``sqlite3.Error``.
+    """
+    condition = where(tables, predicate)
+    query = f"SELECT id FROM runs WHERE {condition.sql} ORDER BY id"
+    for (number,) in tables.connection.execute(query, condition.parameters):
+        yield number
+
+
+def where(tables: MirrorTables, predicate: Predicate) -> Where:
+    """A predicate as a condition; functions that it calls are made known to the tables."""
+    return _Compiler(tables).where(predicate)
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """When a test may hold, and when only Python can tell: it may hold then, or raise."""
+
+    holds: str
+    untold: str = NONE
+    is_exact: bool = True
+
+    @property
+    def may_hold(self) -> str:
+        return _or(self.untold, self.holds)
+
+
+class _Compiler:
+    def __init__(self, tables: MirrorTables) -> None:
+        self._tables = tables
+        self._parameters: dict[str, Any] = {}
+
+    def where(self, predicate: Predicate) -> Where:
+        tests = predicate.tests[:TESTS_MAX]
+        conditions = [self._condition(test) for test in tests]
+        sql = ALL
+        for condition in reversed(conditions):
+            # What comes behind a test is not looked at where that fails, and is where it raises.
+            sql = _or(condition.untold, _and(condition.holds, sql))
+        is_exact = len(tests) == len(predicate.tests) and all(
+            condition.is_exact and condition.untold == NONE for condition in conditions
+        )
+        return Where(sql, self._parameters, is_exact)
+
+    def _condition(self, test: FieldTest) -> _Condition:
+        if test.other is not None:
+            return self._of_two(test, test.where, test.other)
+        table = JOBS if test.where[0] == "jobs" else RUNS
+        if table == RUNS and test.where[1] in OF_OBJECTS:
+            return _Condition(ALL, ALL, is_exact=False)
+        condition = self._of_field(test, table)
+        return condition if table == RUNS else _of_jobs(condition, _meets(test, None))
+
+    def _of_field(self, test: FieldTest, table: int) -> _Condition:
+        """Of one field, on rows of its table."""
+        names = self._names(table, test.where[1])
+        if not names:
+            return _Condition(ALL if _meets(test, None) else NONE)
+        conditions = []
+        for name in names:
+            columns = self._tables.fields(table).get(name, [])
+            parts = [self._of_column(test, column, table) for column in columns]
+            if _meets(test, None):
+                all_null = _and(*(f"{_of(table, column)} IS NULL" for column in columns))
+                parts.append(_Condition(all_null, is_exact=not self._tables.has_more))
+            if self._tables.has_more:
+                key = self._parameter(f"{json.dumps(key_in_more(name))}:")
+                more = f"coalesce(instr({TABLES[table]}.more, {key}), 0)"
+                parts.append(_Condition(NONE, more, is_exact=False))
+            conditions.append(_any(parts, is_exact=not _is_kept_twice(name, columns)))
+        return _any(conditions, is_exact=len(names) == 1)
+
+    def _names(self, table: int, name: str) -> list[Name]:
+        """Where a field's value may be stored; the first one that there is counts."""
+        fields = self._tables.fields(table)
+        own = [Name(False, PREFIX + name)] if table == RUNS and name in OWN else []
+        possible = [*own, Name(False, name), Name(True, name)]
+        return [stored for stored in possible if stored in fields or self._tables.has_more]
+
+    def _of_column(self, test: FieldTest, column: Column, table: int) -> _Condition:
+        """Of a value that is in a column, if it is there."""
+        place = _of(table, column)
+        if column.kind == ABSENT:
+            return _Condition(NONE, f"{place} IS NOT NULL")
+        if test.literals is not None and column.kind == NAN:
+            holds: str | None = NONE
+        elif test.literals is not None and column.kind in (PLAIN, BOOL):
+            holds = self._compared(test, test.literals, place, column.kind)
+        else:
+            holds = None
+        if holds is not None:
+            holds = f"NOT ({holds})" if test.is_negated else holds
+            return _Condition(_and(f"{place} IS NOT NULL", holds))
+        kind = column.kind
+
+        def meets(stored: Any) -> bool | None:
+            return _meets_stored(test, (kind, stored), None)
+
+        called = f"{self._function(meets, 1)}({place})"
+        holds = _and(f"{place} IS NOT NULL", called)
+        if kind in (PLAIN, BOOL):
+            return _Condition(holds)
+        return _Condition(holds, _and(f"{place} IS NOT NULL", f"{called} IS NULL"))
+
+    def _compared(
+        self, test: FieldTest, literals: Mapping[type, Any], place: str, kind: str
+    ) -> str | None:
+        """Where a value that is there is met by the comparison, by SQL; ``None``: by Python."""
+        op = test.op.removeprefix("!")
+        whole, real, text = (literals.get(kind_of) for kind_of in (int, float, str))
+        if kind == BOOL:
+            return self._than(op, f"+{place}", literals.get(bool))
+        place = f"+{place}"  # which has no affinity: nothing is converted
+        numbers: str | None
+        if whole == real:
+            numbers = self._than(op, place, whole)
+            if numbers not in (None, NONE) and op != "=":
+                numbers = _and(f"typeof({place}) <> 'text'", numbers)
+        else:
+            parts = []
+            for sql_type, literal in (("integer", whole), ("real", real)):
+                part = self._than(op, place, literal)
+                if part is None:
+                    return None
+                parts.append(_and(f"typeof({place}) = '{sql_type}'", part))
+            numbers = _or(*parts)
+        texts = self._than(op, place, text)
+        if numbers is None or texts is None:
+            return None
+        if texts != NONE and op != "=":
+            texts = _and(f"typeof({place}) = 'text'", texts)
+        return _or(numbers, texts)
+
+    def _than(self, op: str, place: str, literal: Any) -> str | None:
+        """A comparison with a literal, among values of its type; ``None`` if SQL has none."""
+        if literal is None or literal != literal:
+            return NONE
+        if isinstance(literal, int):
+            literal = int(literal)
+            if literal not in _INTEGERS:
+                return None
+        elif isinstance(literal, str) and not can_be_stored(literal):
+            return None
+        return f"{place} {op} {self._parameter(literal)}"
+
+    def _of_two(self, test: FieldTest, *fields: Field) -> _Condition:
+        """Of two fields that are compared with each other."""
+        if any(side == "runs" and name in OF_OBJECTS for side, name in fields):
+            return _Condition(ALL, ALL, is_exact=False)
+        values, is_exact = [], not self._tables.has_more
+        for side, name in fields:
+            table = JOBS if side == "jobs" else RUNS
+            columns = [
+                (name_of, column)
+                for name_of in self._names(table, name)
+                for column in self._tables.fields(table).get(name_of, [])
+            ]
+            is_exact = is_exact and len({name_of for name_of, _ in columns}) <= 1
+            values.append([(_of(table, column), column.kind) for _, column in columns])
+
+        def meets(*stored: Any) -> bool | None:
+            left, right = (
+                next(((kind, value) for (_, kind), value in held if value is not None), None)
+                for held in (
+                    list(zip(values[0], stored, strict=False)),
+                    list(zip(values[1], stored[len(values[0]) :], strict=True)),
+                )
+            )
+            return _meets_stored(test, left, right)
+
+        places = [place for side in values for place, _ in side]
+        called = f"{self._function(meets, len(places))}({', '.join(places)})"
+        # A value that is stored in two places may be any of them.
+        condition = _Condition(called, f"{called} IS NULL") if is_exact else _Condition(ALL, ALL)
+        if not any(side == "jobs" for side, _ in fields):
+            return condition
+        of_job = f"(SELECT {condition.may_hold} FROM jobs WHERE jobs.id = runs.job_id)"
+        return _Condition(NONE, f"coalesce({of_job}, {ALL})", is_exact=False)
+
+    def _function(self, meets: Callable[..., bool | None], arguments: int) -> str:
+        name = f"meets_{next(_functions)}"
+        self._tables.connection.create_function(name, arguments, meets, deterministic=True)
+        return name
+
+    def _parameter(self, value: Any) -> str:
+        name = f"p{len(self._parameters)}"
+        self._parameters[name] = value
+        return f":{name}"
+
+
+def _meets(test: FieldTest, value: Any, other: Any = None) -> bool:
+    """Whether a value meets a test; raises ``Unordered``."""
+    holds = False
+    with contextlib.suppress(*INCOMPARABLE):
+        holds = bool(test.matches(plain(value), plain(other)))
+    return holds != test.is_negated
+
+
+Kept = tuple[str, Any] | None
+
+
+def _meets_stored(test: FieldTest, value: Kept, other: Kept) -> bool | None:
+    """Whether values as they are kept meet a test; ``None`` if that cannot be told."""
+    parts = []
+    for kept in (value, other):
+        if kept is not None and (kept[0] == ABSENT or _is_another(*kept)):
+            return None
+        parts.append(None if kept is None else restored(*kept))
+    try:
+        return _meets(test, *parts)
+    except Unordered:
+        return None
+
+
+def _is_another(kind: str, stored: Any) -> bool:
+    """Whether a value's text may be another one after it was kept: that of complex numbers, sets"""
+    return kind == LITERAL and ("j" in stored or "{" in stored)
+
+
+def _is_kept_twice(name: Name, columns: list[Column]) -> bool:
+    """Whether a value may be in two columns: what is no text may be, as a text, in its own."""
+    return len(columns) > 1 and any(column.column == name.name for column in columns)
+
+
+def _of_jobs(condition: _Condition, meets_none: bool) -> _Condition:
+    """A condition on jobs, as one on their runs."""
+    holds, untold = condition.holds, condition.untold
+    # A number that is no plain one, such as True, may name a job, too.
+    if meets_none:
+        absent = "NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = runs.job_id)"
+    else:
+        absent = "runs.job_id IS NULL"
+    return _Condition(_or(_whose_jobs(holds), absent), _whose_jobs(untold), condition.is_exact)
+
+
+def _whose_jobs(sql: str) -> str:
+    if sql in (ALL, NONE):
+        return sql
+    return f"runs.job_id IN (SELECT jobs.id FROM jobs WHERE {sql})"
+
+
+def _any(conditions: list[_Condition], *, is_exact: bool) -> _Condition:
+    return _Condition(
+        _or(*(condition.holds for condition in conditions)),
+        _or(*(condition.untold for condition in conditions)),
+        is_exact and all(condition.is_exact for condition in conditions),
+    )
+
+
+def _of(table: int, column: Column) -> str:
+    return f"{TABLES[table]}.{column.column}"
+
+
+def _or(*parts: str) -> str:
+    if ALL in parts:
+        return ALL
+    wanted = [part for part in parts if part != NONE]
+    return NONE if not wanted else wanted[0] if len(wanted) == 1 else f"({' OR '.join(wanted)})"
+
+
+def _and(*parts: str) -> str:
+    if NONE in parts:
+        return NONE
+    wanted = [part for part in parts if part != ALL]
+    return ALL if not wanted else wanted[0] if len(wanted) == 1 else f"({' AND '.join(wanted)})"
