@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
+import forked_motoko
 import pytest
 
 from motoko.config import load
@@ -145,12 +146,10 @@ class Flow:
 
     def create(self) -> None:
         """Make the studies' databases."""
-        code = (
-            "from motoko.store.study_database import create_study; from motoko.config import load\n"
-            "for study in load('.').studies.values(): create_study(study)"
-        )
-        command = [sys.executable, "-P", "-c", code]
-        subprocess.run(command, cwd=self.directory, check=True, timeout=60)
+        from motoko.store.study_database import create_study  # imports all that users do
+
+        for study in load(self.path).studies.values():
+            create_study(study)
 
 
 def motoko_command(*arguments: str) -> list[str]:
@@ -164,7 +163,34 @@ def run_motoko(
     timeout: float = 90.0,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. Its pipes have to be closed by then: nobody may inherit them."""
+    """Run a command to its end. Its pipes have to be closed by then: nobody may inherit them.
+
+    It is forked from a process that has imported what commands need (:mod:`forked_motoko`), but
+    for what :func:`start_motoko` is for.
+    """
+    if any(name.startswith("PYTHON") for name in environment or {}):
+        return start_motoko(*arguments, cwd=cwd, timeout=timeout, environment=environment)
+    values = forked_motoko.run(
+        arguments, cwd or Path.cwd(), {**os.environ, **(environment or {})}, timeout
+    )
+    return subprocess.CompletedProcess(motoko_command(*arguments), *values)
+
+
+def run_script(
+    code: str, *arguments: str, cwd: Path, timeout: float = 60.0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a user's script to its end, as ``python -P -c CODE`` does: forked, as commands are."""
+    values = forked_motoko.run(arguments, cwd, {**os.environ, **environment}, timeout, code)
+    return subprocess.CompletedProcess([sys.executable, "-P", "-c", code, *arguments], *values)
+
+
+def start_motoko(
+    *arguments: str,
+    cwd: Path | None = None,
+    timeout: float = 90.0,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """The same as users do it: Python starts, and the command imports what it needs."""
     return subprocess.run(
         motoko_command(*arguments),
         cwd=cwd,

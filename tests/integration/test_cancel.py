@@ -4,8 +4,6 @@ import asyncio
 import getpass
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -20,7 +18,7 @@ from runs import (
     study_base,
     with_waiting_runs,
 )
-from support import Flow, kill9, processes_in, wait_until
+from support import Flow, kill9, processes_in, run_script, wait_until
 
 from motoko import RunFailed, Workflow
 from motoko.operations import cancelling
@@ -66,8 +64,8 @@ def set_state(flow, number, state):
         "    base.runs.entries[int(sys.argv[1])].entries['state'] = sys.argv[2]\n"
         "    transaction.commit()\n"
     )
-    command = [sys.executable, "-P", "-c", code, str(number), state]
-    subprocess.run(command, cwd=flow.directory, check=True, timeout=60)
+    done = run_script(code, str(number), state, cwd=flow.directory)
+    assert done.returncode == 0, done.stderr
 
 
 def work_of(flow, study="mult"):

@@ -1,7 +1,7 @@
 """Every command explains itself, without a workflow and without its databases."""
 
 import pytest
-from support import run_motoko
+from support import run_motoko, start_motoko
 
 from motoko.cli.main import COMMANDS
 
@@ -14,7 +14,8 @@ OURS = (
 @pytest.mark.parametrize("command", list(COMMANDS))
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help(tmp_path, command, option):
-    done = run_motoko(command, option, cwd=tmp_path)
+    call = start_motoko if option == "--help" else run_motoko  # each starts by itself
+    done = call(command, option, cwd=tmp_path)
     assert done.returncode == 0 and not done.stderr
     assert done.stdout.lower().startswith("usage: motoko ")
     if command in OURS:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from support import motoko_command, run_motoko, write_workflow
+from support import motoko_command, start_motoko, write_workflow
 
 from motoko.cli import kill
 from motoko.config import load
@@ -66,31 +66,31 @@ def test_import_motoko_is_light(tmp_path):
 
 def test_help_lists_all_commands(tmp_path):
     for option in ("--help", "-h"):
-        done = run_motoko(option, cwd=tmp_path)
+        done = start_motoko(option, cwd=tmp_path)
         assert done.returncode == 0
         assert all(f"\n  {name} " in done.stdout for name in (*OTHER_COMMANDS, "ps"))
 
 
 def test_version(tmp_path):
-    done = run_motoko("--version", cwd=tmp_path)
+    done = start_motoko("--version", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith("motoko ")
 
 
 def test_unknown_command(tmp_path):
-    done = run_motoko("launch", cwd=tmp_path)
+    done = start_motoko("launch", cwd=tmp_path)
     assert done.returncode == 2 and "launch" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["ps", "supervise", "kill"])
 def test_no_workflow(tmp_path, command):
-    done = run_motoko(command, cwd=tmp_path)
+    done = start_motoko(command, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("motoko: error: ") and "\nhint: " in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_verbose_shows_the_traceback(tmp_path):
-    done = run_motoko("--verbose", "ps", cwd=tmp_path)
+    done = start_motoko("--verbose", "ps", cwd=tmp_path)
     assert done.returncode == 2 and "Traceback" in done.stderr and "motoko: error: " in done.stderr
 
 
@@ -106,7 +106,7 @@ def test_closed_output_is_no_error(tmp_path):
 
 
 def test_ps_without_supervisor(wf):
-    done = run_motoko("ps", "--json", cwd=wf.directory)
+    done = start_motoko("ps", "--json", cwd=wf.directory)
     assert done.returncode == 3 and '"pid": null' in done.stdout
     assert not (wf.directory / ".wf").exists()  # it changes nothing
 

@@ -53,7 +53,7 @@ class TestWaiting:
         assert "zeo-stopped" in causes(flow, "mult.1")
         assert flow.motoko("supervise").returncode == 0
         wait_until(lambda: states(flow)[1] == "FINISHED", "it is executed")
-        assert causes(flow, "mult.1") == []
+        wait_until(lambda: causes(flow, "mult.1") == [], "its processes have ended")
 
     def test_for_slots(self, workflow):
         flow = workflow(studies=("add", "mult"))
@@ -89,8 +89,12 @@ class TestWaiting:
         assert found["status"] in ("waiting", "running")
         assert "no convergence" in found["last_failure"] and found["attempts_allowed"] == 10
         wait_until(lambda: causes(flow, "mult.1") == ["retry"], "it waits")
-        text = flow.motoko("explain", "mult.1").stdout
-        assert "no convergence" in text and "it is tried again at" in text
+
+        def text():
+            return flow.motoko("explain", "mult.1").stdout
+
+        wait_until(lambda: "it is tried again at" in text(), "it waits for another attempt")
+        assert "no convergence" in text()
         assert flow.motoko("cancel", "mult.1").returncode == 0
         found = explained(flow, "mult.1")
         assert found["failure_reason"].startswith("cancelled by ")

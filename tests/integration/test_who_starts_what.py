@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import kill9, processes_in, sockets_in, wait_until
+from support import kill9, processes_in, run_script, sockets_in, wait_until
 
 INSIDE = {"BLACKDYNAMITE_RUN_ID": "1"}
 
@@ -51,15 +51,7 @@ run.finish()
 
 def script(flow, code, **environment):
     """Run a user's script in the workflow's directory, to its end."""
-    return subprocess.run(
-        [sys.executable, "-P", "-c", HEAD + code],
-        cwd=flow.directory,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run_script(HEAD + code, cwd=flow.directory, **environment)
 
 
 def kinds(flow):
