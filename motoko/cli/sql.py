@@ -36,6 +36,7 @@ def command(query: str, form: str | None, output: Path | None) -> None:
         for study, moment in given.moments.items():
             written_tables.tell_of(study, moment.without)
         tids = {study: moment.tid for study, moment in given.moments.items()}
-        written_tables.write(given.columns, given.rows, form, output, tids)
+        rows = written_tables.in_parts(given.rows)
+        written_tables.write(given.columns, rows, form, output, tids)
         for study, moment in given.moments.items():
             written_tables.tell_when(study, moment.tid)

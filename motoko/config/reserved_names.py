@@ -21,7 +21,7 @@ OF_BLACKDYNAMITE = frozenset(
 # Motoko's own entries, by their documented names.
 OF_MOTOKO = frozenset(
     [
-        *("attempt", "interruptions", "retry_at", "ended_state", "failure_reason"),
+        *("attempt", "interruptions", "retry_at", "ended_state", "attempt_ended", "failure_reason"),
         *("last_failure", "exit_code"),
         *("cancelled_by", "batch_system", "batch_name", "batch_attempt", "batch_job_id"),
         *("batch_state", "batch_nodes", "files_checksum", "files_wanted", "created_nproc"),

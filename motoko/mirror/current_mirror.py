@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def current(config: WorkflowConfig, of: StudyConfig) -> Iterator[Moment]:
     """All that was committed when this was called, or somewhat more, while the block runs.
 
     Raises ``StudyUnavailable`` if neither mirror nor database can be read, ``NotCreated`` if there
-    is no database. While the block reads the tables, ``sqlite3.Error`` is a damaged mirror.
+    is no database. ``sqlite3.Error`` that leaves the block becomes the former: a damaged mirror.
     """
     study = _Study(config, of)
     with contextlib.ExitStack() as stack:
@@ -78,7 +79,13 @@ def current(config: WorkflowConfig, of: StudyConfig) -> Iterator[Moment]:
         except MIRROR_ERRORS as error:
             reason = repr(error)
         else:
-            yield moment
+            try:
+                yield moment
+            except sqlite3.Error as error:
+                raise StudyUnavailable(
+                    f"the mirror of study {of.name} cannot be read: {error}",
+                    hint="remove it from .wf/mirror: the watcher makes it anew",
+                ) from error
             return
         records = stack.enter_context(study_records(of, study.runtime))
         try:

@@ -40,7 +40,7 @@ from motoko.runs.processes import (
     members,
     take_claim,
 )
-from motoko.runs.run_times import in_utc
+from motoko.runs.run_times import times_of
 from motoko.runs.states import (
     FAILED,
     FAILED_STATES,
@@ -229,7 +229,7 @@ class Cancellation:
             own.update({"batch_name": None, "batch_state": "CANCELLED"})
         end = End(code, self._reason, tail(stderr_path(entries, self.base.study)), final=True)
         own.drop("cancelled_by")
-        own.update(in_utc(entries, self.base.study.policy.environment))
+        own.update(times_of(entries, self.base.study.policy.environment))
         own.update(settle(entries, end, policy=Policy(), now=time.time()))
 
     def results(self) -> list[CancelledRun]:

@@ -209,7 +209,9 @@ def _retry(study: StudyConfig, entries: Any) -> int:
         attempt += 1
     if reason := own.failure_reason:
         own.update({"last_failure": reason})
-    own.drop("ended_state", "failure_reason", "exit_code", "retry_at", "cancelled_by")
+    own.drop(
+        "ended_state", "attempt_ended", "failure_reason", "exit_code", "retry_at", "cancelled_by"
+    )
     own.update({"state": CREATED, "attempt": attempt})
     return attempt
 

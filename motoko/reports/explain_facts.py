@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from motoko.batch.registry import LOCAL
 from motoko.config import StudyConfig, WorkflowConfig, snapshot
 from motoko.config.config_changes import changes
 from motoko.config.daemon_kinds import LAUNCHER, daemon_of
 from motoko.control.daemon_records import records
-from motoko.errors import ConfigError, StudyUnavailable
+from motoko.errors import ConfigError
 from motoko.host.durations import since
 from motoko.reports import slot_use
+from motoko.reports.base_reading import reading_base
 from motoko.reports.batch_jobs import job_facts, submitted
 from motoko.reports.run_facts import (
     WAITING,
@@ -39,10 +40,6 @@ from motoko.runs.states import (
     state_of,
 )
 
-if TYPE_CHECKING:
-    from motoko.store.base import StudyBase
-
-
 STDERR_LINES = 20
 
 
@@ -51,7 +48,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
     from motoko.store.history import changed_at
 
     processes = collect(config)
-    with _reading(config, study) as (base, answers):
+    with reading_base(config, study) as (base, answers):
         run = base.runs.entries.get(number)
         if run is None:
             raise ConfigError(
@@ -100,7 +97,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
                 facts, becomes_job=True, submitted=submitted(config), max_submitted=limit
             )
         elif facts.status == WAITING and facts.has_slots_here and launcher is not None:
-            facts = replace(facts, slots=_slots(config, base, facts, launcher))
+            facts = replace(facts, slots=_slots(config, study, facts, launcher))
     return facts
 
 
@@ -114,24 +111,6 @@ def _followed(
     before = taken.config_at(time.time() + snapshot.LOADING_S - launcher.uptime_s)
     keys = [change.key for change in changes(before, config) if launcher.name in change.daemons]
     return before.studies.get(study.name, study), tuple(keys)
-
-
-@contextlib.contextmanager
-def _reading(config: WorkflowConfig, study: StudyConfig) -> Iterator[tuple[StudyBase, bool]]:
-    """A study's base, and whether its server answers; if it does not, from the file."""
-    from motoko.control.study_access import opened
-    from motoko.store.base import open_file
-
-    with contextlib.ExitStack() as stack:
-        try:
-            base = stack.enter_context(opened(config, study, read_only=True))
-            answers = True
-        except StudyUnavailable:
-            if not study.is_local:
-                raise
-            base, answers = open_file(study, read_only=True), False
-            stack.callback(base.close)
-        yield base, answers
 
 
 def _execution(study: StudyConfig, entries: Mapping[str, Any]) -> Execution:
@@ -206,24 +185,34 @@ def _last_line(outputs: list[Path]) -> str:
     return ""
 
 
-def _slots(config: WorkflowConfig, base: StudyBase, facts: Facts, launcher: Daemon) -> Slots:
+def _slots(config: WorkflowConfig, study: StudyConfig, facts: Facts, launcher: Daemon) -> Slots:
     from motoko.host.cpus import usable_cpus
 
-    before = []
-    for run in base.all_runs():
-        entries = run.entries
-        if entries["id"] >= facts.run_id:
-            break
-        due = OwnEntries(entries).retry_at <= facts.now
-        here = entries.get("machine_name") in ("localhost", facts.host)
-        if state_of(entries) == CREATED and due and here:
-            before.append(f"{facts.study}.{entries['id']}")
     return Slots(
         count=launcher.counts.get("slots") or config.slots or usable_cpus(),
         holders=tuple(slot_use.holders(config)),
         queue=tuple(slot_use.queue(config)),
-        before=tuple(before),
+        before=tuple(_before(config, study, facts)),
     )
+
+
+def _before(config: WorkflowConfig, study: StudyConfig, facts: Facts) -> Iterator[str]:
+    """The runs that are started before one that waits."""
+    from motoko.mirror.current_mirror import current
+    from motoko.mirror.mirror_tables import RUNS, Name
+    from motoko.mirror.mirrored_rows import parts
+
+    names = ("state", "machine_name", "run_path", "motoko.attempt", "motoko.retry_at", "retry_at")
+    wanted = [(RUNS, [Name(False, name)]) for name in names]
+    where = f"runs.state = '{CREATED}' AND runs.id < ?"
+    with current(config, study) as moment:
+        for part in parts(moment.tables, wanted, where, (facts.run_id,)):
+            for number, *values in zip(*part, strict=True):
+                known = zip(names, values, strict=True)
+                entries = {name: value for name, value in known if value is not None}
+                due = OwnEntries(entries).retry_at <= facts.now
+                if due and entries.get("machine_name") in ("localhost", facts.host):
+                    yield f"{facts.study}.{number}"
 
 
 def _awaiting(orchestrators: list[Orchestrator], name: str) -> Iterator[str]:

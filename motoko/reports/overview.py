@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,25 +67,25 @@ class Overview:
 
     Attributes:
         states: how many runs are in which state.
-        jobs: the ids of the jobs of the runs that were added.
         job_count: how many jobs the study has, or these runs have.
         rows: the runs that were to be kept.
         failures: those that have failed, or have a reason why they had.
         batch: those that are jobs of a batch system now.
         outdated: those finished ones that were made with other files than the present ones.
         environment: the variables that are set for the study's runs.
+        longest: the longest time in seconds of a run that has ended well, and whose it is.
     """
 
     study: str
     states: Counter[str] = field(default_factory=Counter)
-    jobs: set[int] = field(default_factory=set)
     job_count: int = 0
     rows: list[RunRow] = field(default_factory=list)
     failures: list[RunRow] = field(default_factory=list)
     batch: list[RunRow] = field(default_factory=list)
     outdated: Outdated | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    _times: list[tuple[float, int]] = field(default_factory=list)
+    longest: tuple[float, int] | None = None
+    _times: array[float] = field(default_factory=lambda: array("d"))
 
     def add(
         self,
@@ -95,7 +96,7 @@ class Overview:
         *,
         keep: bool,
     ) -> None:
-        """Count a run.
+        """Note a run, which is counted already: how long it took, and whether it has failed.
 
         Args:
             entries: its entries.
@@ -105,9 +106,6 @@ class Overview:
             keep: whether to keep it among :attr:`rows`.
         """
         state = state_of(entries)
-        self.states[state] += 1
-        if isinstance(job := entries.get("job_id"), int):
-            self.jobs.add(job)
         where = column(state)
         moment = started(entries, self.environment)
         start = None if moment is None else moment.timestamp()
@@ -116,7 +114,7 @@ class Overview:
             until = now if where == "running" else ended
             seconds = until - start if until is not None and until >= start else None
         if seconds is not None and where not in ("running", "failed"):
-            self._times.append((seconds, entries["id"]))
+            self.add_times((seconds,), entries["id"])
         own = OwnEntries(entries)
         # A reason may have been left by an attempt before, or by another version.
         failed = where == "failed" or (where != "finished" and bool(own.failure_reason))
@@ -129,9 +127,15 @@ class Overview:
             if own.is_job:
                 self.batch.append(row)
 
+    def add_times(self, times: Collection[float], longest: int | None) -> None:
+        """Note how long runs that have ended well took in seconds, and which one took longest."""
+        self._times.extend(times)
+        if longest is not None:
+            self.longest = max(self.longest or (-1.0, 0), (max(times), longest))
+
     @property
     def runs(self) -> int:
-        """How many runs were added."""
+        """How many runs there are."""
         return self.states.total()
 
     @property
@@ -150,12 +154,7 @@ class Overview:
     @property
     def median(self) -> float | None:
         """The median of their times in seconds."""
-        return statistics.median(time for time, _ in self._times) if self._times else None
-
-    @property
-    def longest(self) -> tuple[float, int] | None:
-        """The longest of their times in seconds, and whose it is."""
-        return max(self._times, default=None)
+        return statistics.median(self._times) if self._times else None
 
 
 def _row(

@@ -114,7 +114,7 @@ class ResultColumns:
         for name in (text, text.lower()):
             if name in stored or name in self._declared[table]:
                 return name
-            if table == RUNS and name in OWN:
+            if table == RUNS and (name in OWN or name in FIRST):
                 return name
         return None
 

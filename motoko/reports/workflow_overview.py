@@ -62,7 +62,6 @@ def collect(
     With ``keep`` every run is kept, and not only those that have failed, and the daemons are
     asked for. A study that cannot be read becomes one of the ``errors``.
     """
-    from motoko.control.study_access import opened
     from motoko.reports.run_counts import overview_of
 
     studies, not_created, errors = [], [], []
@@ -71,8 +70,7 @@ def collect(
             not_created.append(study.name)
             continue
         try:
-            with opened(config, study, read_only=True) as base:
-                studies.append(overview_of(base, run_name, keep=keep))
+            studies.append(overview_of(config, study, run_name, keep=keep))
         except MotokoError as error:
             errors.append(error)
     answers, silence = last_answers(config)

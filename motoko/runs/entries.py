@@ -65,6 +65,12 @@ _TABLE = (
     Entry("interruptions", int, "launcher", "how many attempts were interrupted: no retries"),
     Entry("retry_at", float, "launcher", "not to be started before (seconds since 1970)"),
     Entry("ended_state", str, "launcher, cancel", "how the last attempt ended, whatever came then"),
+    Entry(
+        "attempt_ended",
+        float,
+        "launcher, cancel",
+        "when its last attempt ended (seconds since 1970)",
+    ),
     Entry("failure_reason", str, "launcher, cancel", "why it has failed"),
     Entry("last_failure", str, "launcher, retry", "why an attempt before has failed"),
     Entry("exit_code", int, "launcher, cancel", "launch.sh's exit code"),
@@ -132,6 +138,12 @@ class OwnEntries:
     def ended_state(self) -> str | None:
         """How the last attempt ended, once that is recorded."""
         return self._text("ended_state")
+
+    @property
+    def attempt_ended(self) -> float | None:
+        """When the last attempt ended (seconds since 1970), of a run that notes when it starts."""
+        at: float | None = self._read("attempt_ended")
+        return at
 
     @property
     def failure_reason(self) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from motoko.runs.claims import recorded_at
 from motoko.runs.entries import OwnEntries
 from motoko.runs.paths import claim_path, recorded_directory
 
@@ -47,6 +48,15 @@ def in_utc(entries: Mapping[str, Any], environment: Mapping[str, str]) -> dict[s
         for name in _NAMES
         if isinstance(at := entries.get(name), datetime) and at.tzinfo is None
     }
+
+
+def times_of(entries: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """What is to be noted at its end of a run that notes when it starts: its times, and that."""
+    if not isinstance(entries.get("start_time"), datetime):
+        return in_utc(entries, environment)
+    directory = recorded_directory(entries)
+    ended = None if directory is None else recorded_at(directory, OwnEntries(entries).attempt)
+    return {**in_utc(entries, environment), "attempt_ended": ended}
 
 
 def zone_of(environment: Mapping[str, str]) -> tzinfo | None:

@@ -37,14 +37,14 @@ class FileChanges:
         self._examples: dict[str, Any] = {}
         self._checksums: dict[frozenset[str], str] = {}  # of runs that earlier versions have made
 
-    def add(self, run: Any) -> bool:
-        """Count a run; whether it has finished, and was made with other files."""
+    def add(self, run: Any, count: int = 1) -> bool:
+        """Count a run, and those like it; whether it has finished, made with other files."""
         if not is_finished(run.entries):
             return False
         checksum = self._checksum(run)
         if checksum == self._present.checksum:
             return False
-        self._runs[checksum] += 1
+        self._runs[checksum] += count
         self._examples.setdefault(checksum, run)
         return True
 

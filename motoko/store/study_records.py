@@ -88,9 +88,14 @@ def study_records(study: StudyConfig, runtime: Runtime | None) -> Iterator[Study
                 )
             records = _FileRecords(study.database.transactions)
         else:
-            if runtime is None:
-                raise StudyUnavailable(f"nothing says where study {study.name} is served")
-            records = WatchStorage(address(study, runtime), SimpleQueue())
+            server = address(study, runtime)
+            try:
+                records = WatchStorage(server, SimpleQueue())
+            except CONNECTION_ERRORS as error:
+                raise StudyUnavailable(
+                    f"the ZEO server at {server} does not answer",
+                    hint="`motoko ps` shows the state of the workflow's servers",
+                ) from error
     except (*CONNECTION_ERRORS, OSError, POSError, TimeoutError) as error:
         raise StudyUnavailable(
             f"the database of study {study.name} cannot be read: {error!r}",

@@ -154,6 +154,53 @@ def test_json(workflow):
     assert 0 <= runs[5]["seconds"] < 60
 
 
+def of_all_kinds(flow):
+    """Entries as runs may have them, whoever has written them."""
+    start = datetime.datetime(2030, 1, 31, 12, 0, 0, 250_000, tzinfo=datetime.UTC)
+    at = start.timestamp()
+    own = {"motoko.attempt": 1, "run_path": "/nowhere", "start_time": start}
+    return [
+        {"state": "FINISHED", **own, "motoko.attempt_ended": at + 3.5},
+        {"state": "FINISHED", **own, "motoko.attempt_ended": at + 40.0, "run_name": "a 'b' \"c\""},
+        {"state": "FINISHED", **own, "motoko.attempt_ended": at - 1.0},  # of an attempt before
+        {"state": "FINISHED", **own, "motoko.attempt_ended": None},
+        {"state": "FINISHED", "attempt_ended": at + 900.0, "start_time": start},
+        {"state": "FINISHED", **own, "motoko.attempt_ended": at + 1, "motoko.failure_reason": "no"},
+        {"state": "MINE", **own, "motoko.attempt_ended": at + 5.0},
+        {"state": "MINE", **own, "motoko.attempt_ended": at + 6.0, "motoko.failure_reason": "why"},
+        {"state": "MINE", **own, "motoko.attempt_ended": at + 7.0, "motoko.batch_name": "job"},
+        {"state": "TIMEOUT", **own, "motoko.attempt_ended": at + 8.0, "motoko.exit_code": 9},
+        {"state": "START", **own, "motoko.attempt_ended": at + 9.0},
+        {"state": "CREATED", "failure_reason": "a user's", "start_time": start},
+        {"state": "FAILED", "failure_reason": "x" * 5_000},
+        {"state": None},
+        {"state": 3, "job_id": 1.5},
+        executed(flow, 16, 12.0),
+        executed(flow, 17, 13.0, state="it's mine"),
+    ]
+
+
+def test_as_looked_at_one_by_one(flow):
+    """What SQL counts is what is found by looking at the runs, which `--verbose` does."""
+    make_runs(flow, *of_all_kinds(flow))
+    for arguments in (
+        [],
+        ["--run_name", "test"],
+        ["--run_name", "a 'b' \"c\""],
+        ["--run_name", "-"],
+    ):
+        (counted,), (looked_at,) = (
+            as_json(flow, *arguments, *more)["studies"] for more in ([], ["--verbose"])
+        )
+        rows = looked_at.pop("all_runs")
+        assert counted == looked_at
+        assert counted["runs"] == len(rows) == sum(counted["states"].values())
+    whole = as_json(flow)["studies"][0]
+    assert whole["time"] == {"runs": 8, "median_s": 6.5, "longest_s": 40.0, "longest_run": "mult.2"}
+    assert [row["run"] for row in whole["failures"]] == ["mult.8", "mult.10", "mult.13"]
+    assert (whole["states"]["MINE"], whole["states"]["None"], whole["states"]["3"]) == (3, 1, 1)
+
+
 def test_many_failures(flow):
     make_runs(flow, *({"state": "FAILED", "failure_reason": f"no {n}"} for n in range(25)))
     done = flow.motoko("info").stdout

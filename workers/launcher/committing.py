@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from motoko.config.policy import Policy
 from motoko.runs.ends import End, is_undecided, settle
 from motoko.runs.entries import OwnEntries
-from motoko.runs.run_times import in_utc
+from motoko.runs.run_times import times_of
 from motoko.runs.states import (
     CREATED,
     FINISHED,
@@ -81,7 +81,7 @@ class Records:
         own = OwnEntries(run)
         own.convert()
         policy = self.preparer.policy(run)
-        own.update({**end.entries, **in_utc(run, policy.environment)})
+        own.update({**end.entries, **times_of(run, policy.environment)})
         if is_undecided(run, end):
             # The bus may tell too late of a state that was passed through.
             stored = self._base.runs.entries[number]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -10,7 +10,12 @@ from typing import Any
 
 from motoko.errors import ConfigError
 
-AT_ONCE = 10_000  # rows
+AT_ONCE = 50_000  # rows at most
+# A value of each type that is kept as it is.
+_SAMPLES: dict[type | None, Any] = {
+    **{int: 0, float: 0.0, bool: False, str: ""},
+    **{datetime: datetime.min, date: date.min},
+}
 _AS_THEY_ARE = {int, float, bool, str, datetime, date, type(None)}
 
 
@@ -29,36 +34,104 @@ def check() -> Any:
 
 def write(
     columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
+    parts: Iterable[Sequence[Sequence[Any]]],
     path: Path,
     text_of: Callable[[Any], Any],
     metadata: dict[str, str],
+    types: Sequence[type | None] = (),
 ) -> None:
     """Write rows into a file.
 
     Args:
         columns: what they are called.
-        rows: numbers, texts, bools and dates; what else there is becomes a text.
+        parts: some of the rows, a sequence for each column: numbers, texts, bools and dates; what
+            else there is becomes a text.
         path: the file.
         text_of: makes a text of a value.
         metadata: is kept in the file.
+        types: what values there are probably in each column; ``None``: nobody knows.
     """
     arrow = check()
-    remaining = iter(rows)
-    chunks: list[list[Any]] = []
-    while part := list(itertools.islice(remaining, AT_ONCE)):
-        values = zip(*part, strict=True)
-        chunks.append([_array(arrow, list(column), text_of) for column in values])
-    types = [_type_of_all(arrow, [chunk[place].type for chunk in chunks]) for place in _of(columns)]
-    schema = arrow.schema(zip(columns, types, strict=True), metadata=metadata)
-    with arrow.parquet.ParquetWriter(path, schema) as writer:
-        for chunk in chunks:
-            arrays = [_cast(arrow, array, kind) for array, kind in zip(chunk, types, strict=True)]
-            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
+    known = [_array(arrow, [_SAMPLES.get(kind)], text_of).type for kind in types]
+    file = _File(arrow, path, columns, known or [arrow.null()] * len(columns), text_of, metadata)
+    with contextlib.closing(file):
+        for part in parts:
+            file.add(part)
 
 
-def _of(columns: Sequence[str]) -> range:
-    return range(len(columns))
+class _File:
+    """A file whose columns get other types once a value has no place in them."""
+
+    def __init__(
+        self,
+        arrow: Any,
+        path: Path,
+        columns: Sequence[str],
+        types: Sequence[Any],
+        text_of: Callable[[Any], Any],
+        metadata: dict[str, str],
+    ) -> None:
+        self._arrow = arrow
+        self._path = path
+        self._columns = columns
+        self._types = list(types)
+        self._text_of = text_of
+        self._metadata = metadata
+        self._writer = self._opened()
+
+    def _opened(self) -> Any:
+        fields = zip(self._columns, self._types, strict=True)
+        self._schema = self._arrow.schema(fields, metadata=self._metadata)
+        return self._arrow.parquet.ParquetWriter(self._path, self._schema)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def add(self, part: Sequence[Sequence[Any]]) -> None:
+        """Write some rows."""
+        for start in range(0, len(part[0]), AT_ONCE):
+            some = [column[start : start + AT_ONCE] for column in part]
+            arrays = [_array(self._arrow, list(column), self._text_of) for column in some]
+            types = [
+                _type_of_both(self._arrow, *both)
+                for both in zip(self._types, (array.type for array in arrays), strict=True)
+            ]
+            if types != self._types:
+                self._write_anew(types)
+            self._write([self._cast(*each) for each in zip(arrays, some, types, strict=True)])
+
+    def _write(self, arrays: Sequence[Any]) -> None:
+        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+
+    def _write_anew(self, types: list[Any]) -> None:
+        """Write what there is with other types."""
+        self._writer.close()
+        before = self._path.with_name(f"{self._path.name}.before")
+        self._path.rename(before)
+        try:
+            self._types = types
+            self._writer = self._opened()
+            for batch in self._arrow.parquet.ParquetFile(before).iter_batches(AT_ONCE):
+                self._write(
+                    [
+                        self._cast(array, None, kind)
+                        for array, kind in zip(batch.columns, types, strict=True)
+                    ]
+                )
+        finally:
+            before.unlink()
+
+    def _cast(self, array: Any, values: Sequence[Any] | None, kind: Any) -> Any:
+        """Values as a column of some type has them."""
+        arrow = self._arrow
+        if array.type == kind:
+            return array
+        if kind != arrow.string() or arrow.types.is_null(array.type):
+            return array.cast(kind, safe=False)
+        values = array.to_pylist() if values is None else values
+        return arrow.array(
+            [None if value is None else str(self._text_of(value)) for value in values], kind
+        )
 
 
 def _array(arrow: Any, values: list[Any], text_of: Callable[[Any], Any]) -> Any:
@@ -77,17 +150,12 @@ def _array(arrow: Any, values: list[Any], text_of: Callable[[Any], Any]) -> Any:
     return arrow.array([None if value is None else str(text_of(value)) for value in values])
 
 
-def _type_of_all(arrow: Any, types: Sequence[Any]) -> Any:
-    """A type that has a place for the values of all."""
-    some = {kind for kind in types if not arrow.types.is_null(kind)}
-    if len(some) < 2:
-        return some.pop() if some else arrow.null()
-    if some <= {arrow.int64(), arrow.float64()}:
+def _type_of_both(arrow: Any, one: Any, other: Any) -> Any:
+    """A type that has a place for the values of two."""
+    if one == other or arrow.types.is_null(other):
+        return one
+    if arrow.types.is_null(one):
+        return other
+    if {one, other} <= {arrow.int64(), arrow.float64()}:
         return arrow.float64()
     return arrow.string()
-
-
-def _cast(arrow: Any, array: Any, kind: Any) -> Any:
-    if array.type == kind:
-        return array
-    return array.cast(kind, safe=False)

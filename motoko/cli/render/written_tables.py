@@ -22,9 +22,13 @@ from motoko.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Rows = Iterable[Sequence[Any]]
+# Some of the rows, a sequence for each column.
+Parts = Iterable[Sequence[Sequence[Any]]]
 # Whatever would move the cursor is a blank.
 _UNPRINTABLE = {code: " " for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
-Write = Callable[[Sequence[str], Rows, TextIO], None]
+Write = Callable[[Sequence[str], Parts, TextIO], None]
+PART = 10_000  # rows
+_AS_THEY_ARE = frozenset({type(None), int, float, bool, str})  # in CSV
 AT_ONCE = 1_000  # rows of a table on the screen; more than that, and the next part is aligned anew
 
 
@@ -80,28 +84,45 @@ def form_of(form: str | None, output: Path | None) -> str:
     )
 
 
+def in_parts(rows: Rows) -> Parts:
+    """Rows as :func:`write` takes them."""
+    remaining = iter(rows)
+    while part := list(itertools.islice(remaining, PART)):
+        yield list(zip(*part, strict=True))
+
+
 def write(
-    columns: Sequence[str], rows: Rows, form: str, output: Path | None, tids: Mapping[str, str]
+    columns: Sequence[str],
+    parts: Parts,
+    form: str,
+    output: Path | None,
+    tids: Mapping[str, str],
+    types: Sequence[type | None] = (),
 ) -> None:
     """Write rows to standard output, or into a file, which is there when all is in it.
 
     Args:
         columns: what they are called.
-        rows: the values.
+        parts: the values: some of the rows, a sequence for each column.
         form: how, as :func:`form_of` gives it.
         output: the file.
         tids: after which transaction of each study they were so; kept in Parquet's metadata.
+        types: what values there are probably in each column.
     """
     if output is None:
-        FORMATS[form](columns, rows, sys.stdout)
+        FORMATS[form](columns, parts, sys.stdout)
         return
     with _replaced(output) as path:
         if form == PARQUET:
             metadata = {f"motoko.tid.{study}": tid for study, tid in tids.items()}
-            parquet_files.write(columns, rows, path, _text, metadata)
+            parquet_files.write(columns, parts, path, _text, metadata, types)
             return
         with open(path, "w", encoding="utf-8", newline="") as file:
-            FORMATS[form](columns, rows, file)
+            FORMATS[form](columns, parts, file)
+
+
+def _rows(parts: Parts) -> Iterator[Sequence[Any]]:
+    return (row for part in parts for row in zip(*part, strict=True))
 
 
 @contextlib.contextmanager
@@ -116,8 +137,8 @@ def _replaced(path: Path) -> Iterator[Path]:
         raise
 
 
-def _write_table(columns: Sequence[str], rows: Rows, file: TextIO) -> None:
-    remaining = iter(rows)
+def _write_table(columns: Sequence[str], parts: Parts, file: TextIO) -> None:
+    remaining = _rows(parts)
     is_first = True
     while (part := list(itertools.islice(remaining, AT_ONCE))) or is_first:
         is_first = False
@@ -131,22 +152,27 @@ def _write_table(columns: Sequence[str], rows: Rows, file: TextIO) -> None:
             show_table(columns, cells, right=right)
 
 
-def _write_csv(columns: Sequence[str], rows: Rows, file: TextIO) -> None:
+def _write_csv(columns: Sequence[str], parts: Parts, file: TextIO) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_text(value) for value in row] for row in rows)
+    for part in parts:
+        texts = [
+            column if _AS_THEY_ARE.issuperset(map(type, column)) else [*map(_text, column)]
+            for column in part
+        ]
+        writer.writerows(zip(*texts, strict=True))
 
 
-def _write_json(columns: Sequence[str], rows: Rows, file: TextIO) -> None:
+def _write_json(columns: Sequence[str], parts: Parts, file: TextIO) -> None:
     separator = "["
-    for row in rows:
+    for row in _rows(parts):
         file.write(f"{separator}\n{_json_row(columns, row)}")
         separator = ","
     file.write("[]\n" if separator == "[" else "\n]\n")
 
 
-def _write_json_lines(columns: Sequence[str], rows: Rows, file: TextIO) -> None:
-    for row in rows:
+def _write_json_lines(columns: Sequence[str], parts: Parts, file: TextIO) -> None:
+    for row in _rows(parts):
         file.write(_json_row(columns, row) + "\n")
 
 

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 
 import pytest
+import transaction
 from mirrors import check, path_of
+from runs import make_runs, study_base
 from support import kill9, motoko_command
 from watching import Other
 
@@ -130,6 +132,95 @@ def test_what_the_mirror_does_not_know(flow):
     kill9(flow.pids()["zeo:mult"])
     assert {row["id"]: row for row in as_json(flow)} == rows
     other.close()
+
+
+@pytest.fixture
+def quiet(workflow):
+    """A workflow without a supervisor."""
+    return workflow(studies=("mult",))
+
+
+def test_earlier_states(quiet):
+    """What was seen after several transactions is seen there again, until it is packed away."""
+    seen = {}
+
+    def look():
+        tid = table(quiet).stderr.split()[-1]
+        seen[tid] = as_json(quiet)
+
+    make_runs(quiet, *({"energy": float(n)} for n in range(40)))
+    look()
+    with study_base(quiet) as base:
+        base.runs.entries[3].entries["energy"] = "text"
+        base.runs.entries[4].entries["new"] = 1
+        transaction.commit()
+        look()
+        del base.runs.entries[5]
+        del base.runs.entries[6].entries["energy"]
+        transaction.commit()
+        look()
+    make_runs(quiet, {"state": "FAILED"})
+    look()
+    assert len(seen) == 4
+    for tid, rows in seen.items():
+        assert as_json(quiet, "--at", tid) == rows
+        assert table(quiet, "--at", tid).stderr.split()[-1] == tid
+    *_, before, last = seen
+    between = f"{int(last, 16) - 1:016x}"
+    assert as_json(quiet, "--at", between) == seen[before]
+    assert table(quiet, "--at", between).stderr.split()[-1] == before
+    chosen = as_json(quiet, "--at", before, "--constraints", "new = 1", "--columns", "id")
+    assert chosen == [{"id": 4}]
+    assert "still to come" in table(quiet, "--at", "2999-12-31 09:00", code=2).stderr
+    assert "begins after" in table(quiet, "--at", "1999-12-31", code=2).stderr
+    for wrong in ("yesterday", last[1:], "12:00"):
+        assert "neither a transaction nor a time" in table(quiet, "--at", wrong, code=2).stderr
+    with study_base(quiet) as base:
+        base.db.pack()
+    assert "packed" in table(quiet, "--at", before, code=2).stderr
+    assert as_json(quiet, "--at", last) == seen[last]
+
+
+def test_quantities(quiet):
+    """What BlackDynamite's own methods have written, wherever the study is now."""
+    directory = quiet.directory / "mult" / "BD-mult-runs"
+    paths = [directory / f"run-{number}" for number in (1, 2, 3, 4)]
+    make_runs(quiet, *({"run_path": str(path)} for path in paths))
+    assert as_json(quiet, "--quantity", "ekin") == []
+    with study_base(quiet) as base:
+        for number, path in enumerate(paths, 1):
+            path.mkdir(parents=True)
+            run = base.runs.entries[number]
+            if number < 4:
+                for step in range(3):
+                    run.pushQuantity(step * number, step, "ekin")
+        base.runs.entries[1].pushVectorQuantity([1.5, -2.0], 7, "force")
+        base.runs.entries[1].pushQuantity("gas, hot", 0, "phase")
+        transaction.commit()
+    with (paths[0] / "ekin.csv").open("a") as file:
+        file.write("3,1.0")  # is being written
+    (paths[3] / "ekin.csv").write_text((paths[0] / "ekin.csv").read_text())  # nobody's quantity
+    rows = as_json(quiet, "--quantity", "ekin", "--columns", "x,id,state")
+    assert [(row["run"], row["step"], row["value"]) for row in rows] == [
+        (number, step, step * number) for number in (1, 2, 3) for step in range(3)
+    ]
+    assert rows[3] == {
+        **{"run": 2, "step": 0, "component": None, "value": 0},
+        **{"x": 2.0, "id": 2, "state": "CREATED"},
+    }
+    vector = as_json(quiet, "--quantity", "force")
+    assert [[*row.values()] for row in vector] == [[1, 7, 0, 1.5], [1, 7, 1, -2.0]]
+    assert as_json(quiet, "--quantity", "phase")[0]["value"] == "gas, hot"
+    some = ("--quantity", "ekin", "--sort", "-x", "--constraints", "x > 1", "--limit", "4")
+    assert [row["run"] for row in as_json(quiet, *some)] == [3, 3, 3, 2]
+    lines = table(quiet, "--quantity", "ekin", "--format", "csv").stdout.splitlines()
+    assert lines[:2] == ["run,step,component,value", "1,0,,0"] and len(lines) == 10
+    wrong = table(quiet, "--quantity", "ekim", "--format", "csv", code=2)
+    assert "did you mean 'ekin'" in wrong.stderr and wrong.stdout == ""
+    assert "no earlier state" in table(quiet, "--quantity", "ekin", "--at", "2020", code=2).stderr
+    shutil.rmtree(paths[1])
+    gone = table(quiet, "--quantity", "ekin", "--format", "csv")
+    assert len(gone.stdout.splitlines()) == 7 and "are gone: mult.2" in gone.stderr
 
 
 def test_a_broken_pipe(flow):

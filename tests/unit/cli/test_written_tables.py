@@ -22,7 +22,7 @@ TIDS = {"mult": "03f8"}
 
 
 def written(form, path, rows=ROWS):
-    written_tables.write(COLUMNS, rows, form, path, TIDS)
+    written_tables.write(COLUMNS, written_tables.in_parts(rows), form, path, TIDS)
     return path
 
 
@@ -58,6 +58,23 @@ def test_parquet(tmp_path, monkeypatch):
     assert columns["mixed"] == ["1", "x", "2.5"] and columns["list"][0] == "[1, 2]"
     assert columns["nothing"] == [None] * 3 and columns["large"][0] == "<str of 5,000>"
     assert parquet.read_table(written("parquet", tmp_path / "none.parquet", [])).num_rows == 0
+
+
+@pytest.mark.parametrize("types", [[], [float] * 5 + [int] + [str] * 3, [None] * 9])
+def test_types_that_come_later(tmp_path, types):
+    """A column gets a type that has a place for all of its values, whatever was expected."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "r.parquet"
+    rows = [*ROWS[1:], *[ROWS[0]] * 4]
+    parts = [list(zip(row, strict=True)) for row in rows]
+    written_tables.write(COLUMNS, parts, "parquet", path, TIDS, types)
+    table = parquet.read_table(path)
+    columns = table.to_pydict()
+    assert table.num_rows == 6 and [*tmp_path.iterdir()] == [path]
+    assert columns["x"] == [float("inf"), 2.0, *[1.5] * 4]
+    assert columns["mixed"] == ["x", "2.5", *["1"] * 4] and columns["list"][2] == "[1, 2]"
+    if types != [float] * 5 + [int] + [str] * 3:
+        assert columns["n"] == [None, -(2**62), *[1] * 4] and columns["at"] == [None, AT, *[AT] * 4]
 
 
 def test_without_pyarrow(monkeypatch):

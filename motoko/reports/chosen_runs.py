@@ -1,0 +1,129 @@
+"""The runs whose results are wanted: of one moment, with the values of some columns."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from motoko.config import StudyConfig, WorkflowConfig
+from motoko.errors import ConstraintError
+from motoko.mirror.constraint_sql import where
+from motoko.mirror.current_mirror import Moment, current
+from motoko.mirror.earlier_state import earlier
+from motoko.mirror.mirror_tables import JOBS, RUNS
+from motoko.mirror.mirrored_rows import parts
+from motoko.mirror.scalars import LeftOut
+from motoko.reports.result_columns import ResultColumn, ResultColumns
+from motoko.store.constraints import compile_constraints
+from motoko.store.predicates import Predicate
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which results are wanted.
+
+    Attributes:
+        constraints: what runs have to obey.
+        run_name: only those of this one.
+        columns: names, in order; none: all parameters, and what runs carry.
+        sort: a column by which they are sorted; by ids if there is none.
+        is_reverse: from the largest on.
+        limit: the most rows.
+        at: a transaction (hexadecimal): as it was then; ``None``: as it is now.
+    """
+
+    constraints: Sequence[str] = ()
+    run_name: str | None = None
+    columns: Sequence[str] = ()
+    sort: str | None = None
+    is_reverse: bool = False
+    limit: int | None = None
+    at: str | None = None
+
+
+class ChosenRuns:
+    """The runs of a study that are wanted, at one moment.
+
+    Attributes:
+        moment: which one.
+        columns: all that there are.
+    """
+
+    def __init__(
+        self, study: StudyConfig, moment: Moment, wanted: Wanted, predicate: Predicate
+    ) -> None:
+        self.moment = moment
+        self.columns = ResultColumns(study, moment.tables)
+        self._study, self._wanted, self._predicate = study, wanted, predicate
+        self._read = [self.columns.field(*name.split(".")) for name in sorted(predicate.reads)]
+        key = self.columns.named(wanted.sort) if wanted.sort is not None else None
+        self._order = (key.table, key.names, wanted.is_reverse) if key is not None else None
+
+    def named(self) -> list[ResultColumn]:
+        """The columns that are wanted by name; ``ConfigError`` for one that there is not."""
+        return [self.columns.named(name) for name in self._wanted.columns]
+
+    def parts(self, shown: Sequence[ResultColumn]) -> Iterator[list[Sequence[Any]]]:
+        """Their numbers and values: a sequence for each column, some thousand runs at a time.
+
+        Raises ``ConstraintError``.
+        """
+        needed = [(column.table, column.names) for column in (*shown, *self._read)]
+        may = where(self.moment.tables, self._predicate)
+        condition, values = may.sql, dict(may.parameters)
+        if (name := self._wanted.run_name) is not None:
+            condition = f"({condition}) AND runs.run_name = :run_name"
+            values["run_name"] = name
+        is_told = may.is_exact and all(read.table == RUNS for read in self._read)
+        for part in parts(self.moment.tables, needed, condition, values, self._order):
+            wanted = part[: 1 + len(shown)]
+            if not is_told:
+                meet = list(self._meeting(part[0], part[1 + len(shown) :]))
+                wanted = [list(itertools.compress(column, meet)) for column in wanted]
+            yield wanted
+
+    def _meeting(self, numbers: Sequence[int], read: Sequence[Sequence[Any]]) -> Iterator[bool]:
+        """Whether runs meet the predicate, of which the values that it reads are given."""
+        fields = [(column.table, column.names[-1].name) for column in self._read]
+        for row, number in enumerate(numbers):
+            entries = {table: _Read(f"{self._study.name}.{number}") for table in (RUNS, JOBS)}
+            entries[RUNS]["id"] = number
+            for (table, name), column in zip(fields, read, strict=True):
+                entries[table][name] = column[row]
+            yield self._predicate(entries[RUNS], entries[JOBS])
+
+
+@contextlib.contextmanager
+def chosen_runs(config: WorkflowConfig, study: StudyConfig, wanted: Wanted) -> Iterator[ChosenRuns]:
+    """The runs that are wanted, which can be read while the block runs.
+
+    Raises ``ConfigError`` for a column that there is not, ``ConstraintError``, and as
+    :func:`motoko.mirror.current_mirror.current` and :func:`motoko.mirror.earlier_state.earlier`;
+    reading the values, too.
+    """
+    predicate = compile_constraints(
+        wanted.constraints, job_types=study.jobs, run_types=study.runs, study=study.name
+    )
+    at = wanted.at
+    with current(config, study) if at is None else earlier(config, study, at) as moment:
+        yield ChosenRuns(study, moment, wanted, predicate)
+
+
+class _Read(dict[str, Any]):
+    """Entries of a run or its job, by name. ``ConstraintError`` for one that was left out."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self._run = run
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = super().get(name, default)
+        if isinstance(value, LeftOut):
+            raise ConstraintError(
+                f"run {self._run}: {name} ({value.what}) is too large to be compared",
+                hint="select by another entry, or in Python: `workflow.study.select(...)`",
+            )
+        return value
