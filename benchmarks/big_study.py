@@ -178,15 +178,17 @@ def _first(base: StudyBase, runs: int) -> tuple[Any, Any]:
 def end_of(study: StudyConfig, number: int, job: dict[str, Any]) -> dict[str, Any]:
     """The entries that launcher and run write until a run has ended."""
     state = state_of(number)
+    start = FIRST_START + timedelta(seconds=number)
     entries = {
         "attempt": 1,
         "blackdynamite_version": "1.3.9",
         "motoko.attempt": 1,
+        "motoko.attempt_ended": start.timestamp() + number % 997,
         "motoko.ended_state": state,
         "motoko.exit_code": 0 if state == "FINISHED" else 1,
         "motoko.files_checksum": "a4509dec0ad9c41fead7e82ca5c679ba",
         "run_path": str(study.directory / "BD-step-runs" / f"run-{1 + number}"),
-        "start_time": FIRST_START + timedelta(seconds=number),
+        "start_time": start,
         "state": state,
     }
     if state == "FAILED":
