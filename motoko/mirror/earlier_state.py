@@ -53,7 +53,7 @@ def earlier(config: WorkflowConfig, study: StudyConfig, tid: str) -> Iterator[Mo
                 f"study {study.name}: {_named(tid)} is still to come",
                 hint=f"the newest one is {_named(newest.hex())}",
             )
-        first = next((each.tid for each in records.transactions(bytes(LENGTH), None)), newest)
+        first = next((began.tid for began in records.transactions(bytes(LENGTH), None)), newest)
         if wanted < first:
             raise ConfigError(
                 f"study {study.name}: the log of its database begins after {_named(tid)}",
@@ -76,9 +76,9 @@ def _last_until(study: StudyConfig, tid: bytes) -> bytes:
     """The last transaction that is none after ``tid``, where the log can be looked at."""
     if study.is_local:
         with contextlib.suppress(NoEnd, OSError):
-            for each in last_tids(study.database.transactions):
-                if each <= tid:
-                    return each
+            for committed in last_tids(study.database.transactions):
+                if committed <= tid:
+                    return committed
     return tid
 
 

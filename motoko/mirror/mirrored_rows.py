@@ -223,7 +223,7 @@ class _ColumnRead:
             stored = raw[place]
             if stored.count(None) == len(stored):
                 continue
-            here = stored if kind == PLAIN else [restored(kind, each) for each in stored]
+            here = stored if kind == PLAIN else [restored(kind, value) for value in stored]
             values = here if values is None else _first(values, here)
         values = values if values is not None else [None] * len(raw[0])
         if self._more is None or raw[self._more].count(None) == len(raw[0]):

@@ -181,8 +181,10 @@ class _Runs:
         )
         has_result = f"runs.state = '{FINISHED}' OR ({self._has_result} AND {ended} = '{FINISHED}')"
         where = f"({has_result}) AND {noted} IS NOT {_quoted(checksum)}"
-        each = f"coalesce({noted}, runs.id)"
-        yield from self._all("min(runs.id), count(*)", where, f"GROUP BY {each} ORDER BY 1")
+        checksum_or_run = f"coalesce({noted}, runs.id)"
+        yield from self._all(
+            "min(runs.id), count(*)", where, f"GROUP BY {checksum_or_run} ORDER BY 1"
+        )
 
 
 def _outdated(config: WorkflowConfig, study: StudyConfig, runs: _Runs) -> Outdated | None:

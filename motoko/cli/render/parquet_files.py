@@ -98,7 +98,7 @@ class _File:
             ]
             if types != self._types:
                 self._write_anew(types)
-            self._write([self._cast(*each) for each in zip(arrays, some, types, strict=True)])
+            self._write([self._cast(*column) for column in zip(arrays, some, types, strict=True)])
 
     def _write(self, arrays: Sequence[Any]) -> None:
         self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
