@@ -7,9 +7,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-import zc.lockfile
 import ZODB
-import ZODB.FileStorage
 from BlackDynamite import conffile_zeo
 from BlackDynamite.base_zeo import BaseZEO
 from BlackDynamite.job import JobZEO
@@ -237,6 +235,9 @@ def open_file(
 
     For writing, nobody else may have it open: ``StudyUnavailable`` otherwise.
     """
+    import zc.lockfile  # not needed by most who import this file
+    import ZODB.FileStorage
+
     files = study.database
     try:
         storage = ZODB.FileStorage.FileStorage(

@@ -7,7 +7,6 @@ looked at, and looking takes some microseconds.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -124,6 +123,8 @@ _MISSING = object()
 
 
 def _error(package: str, missing: str) -> UnsupportedPackage:
+    import importlib.metadata  # which takes long, and here alone is it needed
+
     try:
         version = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

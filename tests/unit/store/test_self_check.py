@@ -13,7 +13,9 @@ from ZEO.ClientStorage import ClientStorage
 from ZODB.Connection import Connection
 from ZODB.mvccadapter import MVCCAdapterInstance
 
-import motoko.store.zeo_server  # noqa: F401 (so that all that is relied on is registered)
+# So that all that is relied on is registered.
+import motoko.store.task_creator  # noqa: F401
+import motoko.store.zeo_server  # noqa: F401
 from motoko.errors import UnsupportedPackage
 from motoko.store.internals import self_check, tree_nodes
 from motoko.store.internals.self_check import check, imported
