@@ -102,11 +102,13 @@ class Engine:
         """
         connection = self._connections.get(study)
         if connection is None:
+            from motoko.mirror.run_finder import MirrorFinder, WatchedMirror
             from motoko.store.base import connect
             from motoko.store.session import session
 
             base = connect(self.definition.studies[study], self.served())
             base.engine = self
+            base.finder = MirrorFinder(base.study, WatchedMirror(self.definition, base.study))
             connection = _Connection(base, session(), threading.get_ident())
             connection.session.attach(base)
             self._connections[study] = connection

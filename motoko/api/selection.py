@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from motoko.bus.messages import Transition
     from motoko.store.base import StudyBase
     from motoko.store.bd_objects import JobZEO, RunZEO
+    from motoko.store.found_runs import Found
 
 # A condition that may depend on time, files or anything else is asked again this often.
 TICK_S = 2.0
@@ -116,26 +117,29 @@ class TaskSelection:
 
     def exec(self) -> list[Pair]:
         """The matching pairs, as of now."""
+        return self._found().pairs()
+
+    def _found(self) -> Found:
         from motoko.store.session import session
 
         session().look()
-        return self.base.select_pairs(self.base.predicate(self.constraints))
+        return self.base.found(self.base.predicate(self.constraints))
 
     def __call__(self) -> list[Pair]:
         """The same as :meth:`exec`."""
         return self.exec()
 
     def __iter__(self) -> Iterator[Pair]:
-        return iter(self.exec())
+        return iter(self._found())
 
     def __bool__(self) -> bool:
-        return bool(self.exec())
+        return bool(self._found())
 
     def __len__(self) -> int:
-        return len(self.exec())
+        return len(self._found())
 
     def __getitem__(self, index: int | slice) -> Any:
-        return self.exec()[index]
+        return self._found()[index]
 
     def __and__(self, other: Callable[[], Any]) -> TaskSelectionEval:
         return _reading(self.current, self) & other

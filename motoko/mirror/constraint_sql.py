@@ -73,11 +73,16 @@ def where(tables: MirrorTables, predicate: Predicate) -> Where:
 
 @dataclass(frozen=True)
 class _Condition:
-    """When a test may hold, and when only Python can tell: it may hold then, or raise."""
+    """When a test may hold, and when only Python can tell: it may hold then, or raise.
+
+    Attributes:
+        of_jobs: a condition on jobs, if it is no more than that.
+    """
 
     holds: str
     untold: str = NONE
     is_exact: bool = True
+    of_jobs: str | None = None
 
     @property
     def may_hold(self) -> str:
@@ -91,7 +96,7 @@ class _Compiler:
 
     def where(self, predicate: Predicate) -> Where:
         tests = predicate.tests[:TESTS_MAX]
-        conditions = [self._condition(test) for test in tests]
+        conditions = _with_jobs_together([self._condition(test) for test in tests])
         sql = ALL
         for condition in reversed(conditions):
             # What comes behind a test is not looked at where that fails, and is where it raises.
@@ -283,13 +288,31 @@ def _is_kept_twice(name: Name, columns: list[Column]) -> bool:
 
 def _of_jobs(condition: _Condition, meets_none: bool) -> _Condition:
     """A condition on jobs, as one on their runs."""
-    holds, untold = condition.holds, condition.untold
-    # A number that is no plain one, such as True, may name a job, too.
     if meets_none:
         absent = "NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = runs.job_id)"
     else:
-        absent = "runs.job_id IS NULL"
-    return _Condition(_or(_whose_jobs(holds), absent), _whose_jobs(untold), condition.is_exact)
+        absent = "runs.job_id IS NULL"  # a number that is no plain one, such as True, names a job
+    is_all = not meets_none and condition.untold == NONE
+    return _Condition(
+        _or(_whose_jobs(condition.holds), absent),
+        _whose_jobs(condition.untold),
+        condition.is_exact,
+        condition.holds if is_all else None,
+    )
+
+
+def _with_jobs_together(conditions: list[_Condition]) -> list[_Condition]:
+    """The same, with one look at all jobs for what is asked of them in a row."""
+    fewer: list[_Condition] = []
+    for condition in conditions:
+        before = fewer[-1] if fewer else condition
+        if fewer and condition.of_jobs is not None and before.of_jobs is not None:
+            both = _and(before.of_jobs, condition.of_jobs)
+            is_exact = before.is_exact and condition.is_exact
+            fewer[-1] = _of_jobs(_Condition(both, is_exact=is_exact), meets_none=False)
+        else:
+            fewer.append(condition)
+    return fewer
 
 
 def _whose_jobs(sql: str) -> str:

@@ -21,10 +21,12 @@ from motoko.host.locks import check_locks
 from motoko.layout import Runtime
 from motoko.runs.entries import DocumentedEntries
 from motoko.store.constraints import compile_constraints
+from motoko.store.found_runs import Found, Pairs
 from motoko.store.internals import self_check, singleton
 from motoko.store.internals.connections import drop_changes, view_of
 from motoko.store.matches import Matches
 from motoko.store.predicates import Predicate
+from motoko.store.run_finders import RunFinder
 from motoko.store.schemas import schema_among
 from motoko.store.server_address import address
 from motoko.store.storage import open_database, open_storage
@@ -58,6 +60,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.db = db
         self.connection = db.open()
         self.root = self.connection.root
+        self.finder: RunFinder | None = None
         self.matches = Matches(self)
         self._types: dict[str, dict[str, type]] = {}
         self._types_in: bytes | None = None
@@ -132,12 +135,16 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
             study=self.study.name,
         )
 
-    def select_pairs(self, predicate: Predicate) -> list[tuple[Any, Any]]:
+    def select_pairs(self, predicate: Predicate) -> Pairs:
         """The ``(run, job)`` pairs that meet a predicate in the present view, by run number.
 
         Raises ``ConstraintError`` for an undeclared name that no run carries, if there are runs.
         """
-        pairs = self.matches.find(predicate)
+        return self.found(predicate).pairs()
+
+    def found(self, predicate: Predicate) -> Found:
+        """The same, whose objects are made when they are asked for."""
+        pairs = self.matches.found(predicate)
         if not pairs and predicate.undeclared and self.runs.entries:
             for name in self.carried_by_none(predicate.undeclared):
                 known = sorted({*self.types("job"), *self.types("run")})
@@ -149,6 +156,8 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
 
     def carried_by_none(self, names: Collection[str]) -> list[str]:
         """The names that no run of the study carries."""
+        if names and (carried := self.matches.carried(names)) is not None:
+            return sorted(set(names) - carried)
         missing = set(names)
         for run in self.all_runs() if missing else ():
             missing -= DocumentedEntries(run.entries, vars(run)).keys()
@@ -161,6 +170,19 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         """The newest transaction that this process has been told of: no round trip."""
         tid: bytes = self.db.storage.lastTransaction()
         return tid
+
+    def ask_tid(self) -> bytes:
+        """The server's newest transaction."""
+        self.db.storage.ping()
+        return self.tid
+
+    @property
+    def witness(self) -> bytes:
+        """What tells the database from another: when its root was last written."""
+        root = self.connection.root()
+        root._p_activate()
+        serial: bytes = root._p_serial
+        return serial
 
     def all_runs(self) -> Iterator[Any]:
         """Every run, its entries loaded."""
@@ -195,6 +217,8 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
 
     def close(self) -> None:
         """Forget the study's pending changes, and disconnect; those of other studies are kept."""
+        if self.finder is not None:
+            self.finder.close()
         drop_changes(self.connection)
         self.connection.close()
         self.db.close()

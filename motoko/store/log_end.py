@@ -5,12 +5,15 @@ No server is asked, and the log is not read from its beginning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-_HEAD = 17  # bytes: a transaction's id, its length, and whether it is finished
+_HEAD = 23  # bytes: a transaction's id, its length, whether it is finished, lengths of texts
 _LENGTH = 8
+_RECORD = 42  # bytes before a record's data: its oid first, the length of the data last
+_POINTER = 8  # bytes that are there in place of data
 _UNFINISHED = b"c"
 _MAGIC = 4  # bytes at the beginning of the file
 
@@ -24,16 +27,23 @@ def last_tids(log: Path) -> Iterator[bytes]:
 
     Raises ``NoEnd`` where the file cannot be read backwards, ``OSError`` where not at all.
     """
+    for tid, _ in last_transactions(log):
+        yield tid
+
+
+def last_transactions(log: Path) -> Iterator[tuple[bytes, Callable[[], list[bytes]]]]:
+    """Likewise, each with what reads which records it has written, until the next is asked for."""
     with open(log, "rb") as file:
         end = file.seek(0, 2)
         while end > _MAGIC:
-            end, tid, is_finished = _transaction_before(file, end)
-            if is_finished:
-                yield tid
+            behind = end - _LENGTH
+            end, head = _transaction_before(file, end)
+            if head[16:17] != _UNFINISHED:
+                yield head[:8], partial(_records, file, end, head, behind)
 
 
-def _transaction_before(file: BinaryIO, end: int) -> tuple[int, bytes, bool]:
-    """Where the transaction that ends at a place begins, its id, and whether it is finished."""
+def _transaction_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
+    """Where the transaction that ends at a place begins, and what it begins with."""
     length = int.from_bytes(_read(file, end - _LENGTH, _LENGTH), "big")
     start = end - _LENGTH - length
     if length <= _HEAD or start < _MAGIC:
@@ -41,7 +51,19 @@ def _transaction_before(file: BinaryIO, end: int) -> tuple[int, bytes, bool]:
     head = _read(file, start, _HEAD)
     if int.from_bytes(head[8:16], "big") != length:
         raise NoEnd
-    return start, head[:8], head[16:17] != _UNFINISHED
+    return start, head
+
+
+def _records(file: BinaryIO, start: int, head: bytes, end: int) -> list[bytes]:
+    texts = sum(int.from_bytes(head[place : place + 2], "big") for place in (17, 19, 21))
+    place, oids = start + _HEAD + texts, []
+    while place < end:
+        record = _read(file, place, _RECORD)
+        oids.append(record[:8])
+        place += _RECORD + (int.from_bytes(record[-8:], "big") or _POINTER)
+    if place != end:
+        raise NoEnd
+    return oids
 
 
 def _read(file: BinaryIO, place: int, size: int) -> bytes:

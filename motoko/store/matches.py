@@ -4,6 +4,9 @@ So asking again costs what has changed since, and not what the study holds. A ch
 however many predicates there are: each of them looks back as far as it has to. ZODB tells which
 records others have committed, and which the own thread has changed; whoever asks sees exactly what
 a search of all runs in the same view would find.
+
+The first search looks at all runs, unless there is a finder. What it has found are the runs of one
+transaction, which need not be that of the view: those that have changed between are looked at.
 """
 
 from __future__ import annotations
@@ -11,19 +14,26 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from motoko.config import StudyConfig
 from motoko.errors import ConstraintError
 from motoko.runs.entries import DocumentedEntries
+from motoko.store.bd_objects import JobZEO, RunZEO
+from motoko.store.found_runs import Found, Matching, Pair, Pairs, Records
 from motoko.store.internals.connections import (
     changed_objects,
+    object_at,
+    view_of,
     when_changed,
     when_others_committed,
 )
 from motoko.store.jobs_of_runs import NoJob, job_of
 from motoko.store.predicates import Predicate
+from motoko.store.run_finders import CannotFind
+from motoko.store.run_searches import Findable, RunSearches
 from motoko.store.trees import records
 
 log = logging.getLogger(__name__)
@@ -31,18 +41,18 @@ log = logging.getLogger(__name__)
 PREDICATES_MAX = 1000
 NEVER = -1
 CHANGED_MIN = 1000  # so many changed runs are kept, also of a study that has fewer
+UNKNOWN_MAX = 100_000  # changed records that nobody has asked about; then all is searched anew
+MANY = 1000  # runs that were looked at since they could not be found: worth a warning
 
 
-class Searched(Protocol):
+class Searched(Findable, Protocol):
     """What of a study's base is searched."""
 
     study: StudyConfig
-    connection: Any
-    runs: Any
     jobs: Any
 
-    def loaded(self, numbered: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-        """Runs by number (``None``: there is none), their entries loaded."""
+    def load(self, objects: list[Any]) -> None:
+        """Load objects that have ``entries``, and these."""
 
 
 class Matches:
@@ -50,34 +60,77 @@ class Matches:
 
     def __init__(self, base: Searched) -> None:
         self._base = base
-        self._matching: dict[Predicate, _Matching] = {}
+        self._searches = RunSearches(base)
+        self._matching: dict[Predicate, Matching] = {}
         self._container: Any = None  # the study's runs, as they were searched
-        self._numbers: set[int] = set()  # of all runs, when the container was last looked at
-        self._container_changed = True
+        # Of all runs, when the container was last looked at; None: not all were looked at.
+        self._numbers: set[int] | None = None
         self._now = 0  # counts changes
+        self._before = 0  # those up to the last time that somebody has asked
         self._changed_at: OrderedDict[int, int] = OrderedDict()  # runs, the last changed at the end
         self._run_of: dict[bytes, int] = {}  # whose record it is
         self._jobs: set[bytes] = set()  # records of jobs that were looked at
+        self._unknown: set[bytes] = set()  # changed records that may be anybody's
+        self._view = b""  # in which somebody has asked last
         self._left_out: set[int] = set()  # runs that are told to have no job
         self._pending: list[bytes] = []  # changed, but not committed, at the last search
+        self._pending_runs: set[int] = set()  # that were, or were made or deleted
+        self._forgotten = 0  # how often
+        self._trouble = ""  # why a finder could not be asked the last time
+        self._is_told = False  # and whether that is known
         when_others_committed(base.connection, self._changed)
         when_changed(base.connection, lambda obj: self._changed([obj._p_oid] if obj._p_oid else []))
 
-    def find(self, predicate: Predicate) -> list[tuple[Any, Any]]:
+    def find(self, predicate: Predicate) -> Pairs:
         """The matching ``(run, job)`` pairs in the connection's present view, by run number."""
+        return self.found(predicate).pairs()
+
+    def found(self, predicate: Predicate) -> Found:
+        """The same, whose objects are made when they are asked for."""
         if predicate.run_ids is not None:
-            return self._among(predicate.run_ids, predicate)
-        self._catch_up()
+            return Found(self._among(predicate.run_ids, predicate), _nothing, self._base.load)
+        can_search = self._catch_up()
         matching = self._matching.pop(predicate, None)
         if matching is None:
-            matching = _Matching()
+            if can_search:
+                matching = self._searched(predicate)
             while len(self._matching) >= PREDICATES_MAX:
                 del self._matching[
                     next(iter(self._matching))
                 ]  # the one that was not used for longest
-        self._update(predicate, matching)
+        if matching is None:
+            if self._numbers is None:
+                self._forget()  # what a finder has found is followed by other means
+            matching = Matching(NEVER)
+            numbers = set(self._base.runs.entries.keys())
+            self._update(predicate, matching)
+            self._numbers = numbers
+            self._say(len(numbers))
+        else:
+            self._update(predicate, matching)
         self._matching[predicate] = matching
-        return matching.in_order()
+        return Found(matching.in_order(), partial(self._made, matching), self._base.load)
+
+    def _searched(self, predicate: Predicate) -> Matching | None:
+        """What a finder finds; ``None`` if it cannot."""
+        try:
+            if self._numbers is not None:
+                self._searches.check()
+                self._forget()  # what was found by looking at all runs is followed by other means
+                self._unknown.update(self._pending)
+                if not self._note_changes():
+                    return None
+            return self._searches.matching(predicate, self._before)
+        except CannotFind as error:
+            self._trouble = str(error)
+            return None
+
+    def _made(self, matching: Matching, stored: Records) -> Pair:
+        connection = self._base.connection
+        run = object_at(connection, stored.run, RunZEO)
+        pair = run, object_at(connection, stored.job, JobZEO)
+        matching.made(stored, pair)
+        return pair
 
     def meets(self, predicate: Predicate, run: Any, job: Mapping[str, Any]) -> bool:
         """Whether a run, and its job's entries, meet a predicate.
@@ -107,25 +160,83 @@ class Matches:
                     pairs.append((run, job))
         return pairs
 
-    def _catch_up(self) -> None:
-        # What is pending may have been changed again, unnoticed, or aborted.
-        self._changed(self._pending)
-        self._pending = [obj._p_oid for obj in changed_objects(self._base.connection) if obj._p_oid]
-        self._changed(self._pending)
-        if self._container_changed:
-            self._look_at_container()
+    def _catch_up(self) -> bool:
+        """Note what has changed; whether a finder can be asked for what is there beside that."""
         self._compact()
-
-    def _look_at_container(self) -> None:
+        self._before = self._now
         container = self._base.runs.entries
         if container is not self._container:
             self._forget()  # another database has taken its place
             self._container = container
-        numbers = set(container.keys())
-        for number in numbers ^ self._numbers:
+        # What is pending may have been changed again, unnoticed, or aborted.
+        self._changed(self._pending)
+        for number in self._pending_runs:
+            self._note_change(number)
+        self._pending = [obj._p_oid for obj in changed_objects(self._base.connection) if obj._p_oid]
+        times = self._forgotten
+        self._changed(self._pending)
+        if self._forgotten > times:  # in the midst of them
+            self._unknown.update(self._pending)
+        return self._note_changes()
+
+    def _note_changes(self) -> bool:
+        can_search = self._resolve()
+        self._view = view_of(self._base.connection)
+        self._pending_runs = set(self._since(self._before)) if self._pending else set()
+        return can_search
+
+    def _resolve(self) -> bool:
+        """Note the runs whose records have changed, if nothing else tells which these are."""
+        if self._numbers is not None:
+            if self._unknown:
+                self._look_at_container(self._numbers)
+            return True
+        since: bytes | None = self._view
+        if not self._matching:
+            since = None
+            self._unknown.intersection_update(self._pending)
+        if not self._unknown:
+            return True
+        try:
+            owners = self._searches.owners(self._unknown, since)
+        except CannotFind as error:
+            self._forget()
+            self._trouble = str(error)
+            return False
+        if owners is None:
+            self._forget()
+            self._changed(self._pending)
+            return self._resolve()
+        run_of, others = owners
+        self._run_of |= run_of
+        for number in others.union(run_of.values()):
+            self._note_change(number)
+        self._unknown.clear()
+        return True
+
+    def _look_at_container(self, known: set[int]) -> None:
+        numbers = set(self._container.keys())
+        for number in numbers ^ known:
             self._note_change(number)
         self._numbers = numbers
-        self._container_changed = False
+        self._unknown.clear()
+
+    def carried(self, names: Collection[str]) -> set[str] | None:
+        """The names that some run carries; ``None`` if that cannot be told without all runs."""
+        try:
+            return self._searches.carried(names, self._pending_runs) if self._catch_up() else None
+        except CannotFind:
+            return None
+
+    def _say(self, runs: int) -> None:
+        """Say, once, that runs have to be looked at one by one."""
+        if self._base.finder is not None and not self._is_told:
+            self._is_told = True
+            log.log(
+                logging.WARNING if runs >= MANY else logging.INFO,
+                "study %s: its mirror cannot be asked, and %d runs were looked at: %s",
+                *(self._base.study.name, runs, self._trouble),
+            )
 
     def _note_change(self, number: int) -> None:
         self._now += 1
@@ -138,7 +249,7 @@ class Matches:
         That is when more runs have been changed, and deleted, than there are.
         """
         count = len(self._changed_at)
-        if count <= max(CHANGED_MIN, len(self._numbers)):
+        if count <= max(CHANGED_MIN, len(self._numbers or ())):
             return
         half = next(itertools.islice(self._changed_at.values(), count // 2, None))
         self._matching = {
@@ -161,16 +272,24 @@ class Matches:
             elif oid in self._jobs:
                 self._forget()
             else:
-                self._container_changed = True
+                if self._numbers is not None:
+                    self._unknown.clear()  # which they are does not matter
+                self._unknown.add(oid)
+        if len(self._unknown) > UNKNOWN_MAX:
+            self._forget()
 
     def _forget(self) -> None:
+        self._forgotten += 1
         self._matching.clear()
         self._changed_at.clear()
         self._run_of.clear()
         self._jobs.clear()
-        self._container_changed = True
+        self._searches.forget()
+        self._unknown.clear()
+        self._pending_runs.clear()
+        self._numbers = None
 
-    def _update(self, predicate: Predicate, matching: _Matching) -> None:
+    def _update(self, predicate: Predicate, matching: Matching) -> None:
         jobs = self._base.jobs.entries
         unsaved = set()
         for number, run in self._base.loaded(self._stale(matching)):
@@ -187,6 +306,7 @@ class Matches:
                 self._leave_out(number, error)
             matching.remove(number)
         matching.seen, matching.unsaved = self._now, unsaved
+        matching.unsure.clear()
 
     def _leave_out(self, number: int, error: NoJob) -> None:
         if number not in self._left_out:
@@ -197,17 +317,27 @@ class Matches:
                 *(study, number, error, study, number),
             )
 
-    def _stale(self, matching: _Matching) -> Iterable[tuple[int, Any]]:
+    def _stale(self, matching: Matching) -> Iterable[tuple[int, Any]]:
         """The runs that have to be looked at (again), by number; ``None`` for those deleted."""
         runs = self._base.runs.entries
         if matching.seen == NEVER:
             everything: Iterable[tuple[int, Any]] = runs.items()
             return everything
-        newer = itertools.takewhile(
-            lambda change: change[1] > matching.seen, reversed(self._changed_at.items())
+        numbers = matching.unsaved.union(self._since(matching.seen))
+        unsure, connection = matching.unsure, self._base.connection
+        return (
+            (number, runs.get(number))
+            if number in numbers
+            else (number, object_at(connection, unsure[number], RunZEO))
+            for number in sorted(numbers | unsure.keys())
         )
-        numbers = matching.unsaved.union(number for number, _ in newer)
-        return ((number, runs.get(number)) for number in sorted(numbers))
+
+    def _since(self, seen: int) -> Iterator[int]:
+        """The runs that have changed since."""
+        newer = itertools.takewhile(
+            lambda change: change[1] > seen, reversed(self._changed_at.items())
+        )
+        return (number for number, _ in newer)
 
     def _note(self, number: int, run: Any) -> bool:
         """Note whose records these are; whether all of them can be recognised: new ones cannot."""
@@ -216,37 +346,6 @@ class Matches:
             if oid is not None:
                 self._run_of[oid] = number
         return None not in oids
-
-
-class _Matching:
-    """What meets a predicate, and which changes that takes into account.
-
-    Attributes:
-        seen: the last of them, as ``Matches`` counts.
-        unsaved: runs that have to be looked at each time: their records are not known yet.
-    """
-
-    def __init__(self) -> None:
-        self.seen = NEVER
-        self.unsaved: set[int] = set()
-        self._pairs: dict[int, tuple[Any, Any]] = {}
-        self._sorted = True
-
-    def add(self, number: int, pair: tuple[Any, Any]) -> None:
-        self._sorted = self._sorted and (number in self._pairs or self._is_last(number))
-        self._pairs[number] = pair
-
-    def remove(self, number: int) -> None:
-        self._pairs.pop(number, None)
-
-    def in_order(self) -> list[tuple[Any, Any]]:
-        if not self._sorted:
-            self._pairs = dict(sorted(self._pairs.items()))
-            self._sorted = True
-        return list(self._pairs.values())
-
-    def _is_last(self, number: int) -> bool:
-        return not self._pairs or number > next(reversed(self._pairs))
 
 
 class _LateJob(Mapping[str, Any]):
@@ -274,3 +373,7 @@ class _LateJob(Mapping[str, Any]):
 
 def _oids(entries: Any) -> list[bytes | None]:
     return [record._p_oid for record in records(entries)]
+
+
+def _nothing(stored: Records) -> Pair:
+    raise AssertionError(stored)

@@ -53,6 +53,16 @@ def objects_in_memory(connection: Any) -> Iterator[Any]:
         yield obj
 
 
+def object_at(connection: Any, oid: bytes, cls: Any) -> Any:
+    """The object of a class that a record holds; not loaded, unless it is in memory."""
+    cache = connection._cache
+    obj = cache.get(oid)
+    if obj is None:
+        obj = cls.__new__(cls)
+        cache.new_ghost(oid, obj)
+    return obj
+
+
 def renew_view(connection: Any) -> None:
     """See what others have committed, in this connection alone; it must have no changes."""
     connection.newTransaction(None)

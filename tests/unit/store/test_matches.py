@@ -3,6 +3,7 @@
 import contextlib
 import getpass
 import pickle
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import transaction
 from bare_studies import study_with_files
 from BTrees.OOBTree import OOBTree
+from followed_mirrors import FollowedMirror
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ZODB.POSException import ConflictError
@@ -61,9 +63,12 @@ def beside(base):
         connection.close()
 
 
-@pytest.fixture
-def base(tmp_path):
+@pytest.fixture(params=["all runs", "mirror", "old mirror"])
+def base(request, tmp_path):
+    """Runs are found by looking at all, or by a mirror."""
     with made(tmp_path) as base:
+        if request.param != "all runs":
+            base.mirror = FollowedMirror(base, follows=request.param == "mirror")
         yield base
 
 
@@ -154,7 +159,15 @@ def test_whatever_happens(rng):
         whatever_happens(base, other, rng)
 
 
-def whatever_happens(base, other, rng):
+@pytest.mark.parametrize("seed", range(10, 18))
+def test_whatever_becomes_of_the_mirror(tmp_path, seed):
+    """It lags, is ahead, lost, spoilt or made anew, while whatever happens."""
+    with made(tmp_path) as base, beside(base) as other:
+        mirror = FollowedMirror(base, follows=False)
+        whatever_happens(base, other, random.Random(seed), mirror)
+
+
+def whatever_happens(base, other, rng, mirror=None):
     create(base, [0, 1, 2])
     commit()
     for _ in range(150):
@@ -183,6 +196,8 @@ def whatever_happens(base, other, rng):
                 other.transaction_manager.commit()
             case 9:
                 transaction.begin()
+        if mirror is not None and rng.random() < 0.7:
+            mirror.something_happens(rng)
         if rng.random() < 0.7:
             check(base)
     check(base)
