@@ -1,8 +1,13 @@
-"""What 1,000 concurrent awaits of one orchestrator cost while nothing happens: memory and CPU.
+"""What many concurrent awaits of one orchestrator cost: while nothing happens, and a transition.
 
 A script creates 1,000 runs that nobody starts, and awaits each in a task of its own. Memory is what
 the process has grown by from before the awaits; CPU what it takes while they wait. Then half of
 them time out, the others are cancelled: no waiter is left.
+
+Another script awaits 10, 1,000 and 10,000 different selections in a study of very many runs (see
+big_study.py). Another process changes states of runs that nobody awaits, and then of some that are
+awaited. Measured is the CPU of the script's process for each of these, for beginning and ending an
+await, while nothing happens, and its memory.
 """
 
 from __future__ import annotations
@@ -10,20 +15,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from big_study import cached
+from million import BigStudy
 from scratch import PROGRAMS, Scratch, end_cleanly_when_terminated, machine, report
 
 COUNT = 1000
 MOST_MB, MOST_CPU_S_A_MINUTE = 50.0, 0.3
+GROWTH = 2.0  # of a transition's CPU, from the fewest awaits to the most
 
-FILES = {
-    "motoko.yaml": "task_managers:\n  step:\n\norchestrator: orchestrator.main\n",
-    "step/bd.yaml": "study: step\n\njob:\n  x: int\n",
-    "step/launch.sh": "true\n",
-    "step/doIt.py": "",
-    "orchestrator.py": "async def main(workflow, **params): ...\n",
-    "awaits.py": """\
+RUN_LISTS = """\
 import asyncio
 import json
 import sys
@@ -60,41 +64,248 @@ async def main():
     for task in tasks[::2]:
         task.cancel()
     await asyncio.wait(tasks)
-    left = len(dispatcher._waiters) + len(dispatcher._by_run) + len(dispatcher._by_study)
-    print(json.dumps({"bytes": grown, "cpu_s": cpu, "left": left,
+    print(json.dumps({"bytes": grown, "cpu_s": cpu, "left": len(dispatcher.waiters),
                       "reads": dispatcher.counters.wakeups_by_safety_read - reads}))
     workflow.close()
 
 
 asyncio.run(main())
-""",
+"""
+
+SELECTIONS = """\
+import asyncio
+import json
+import sys
+import time
+
+import psutil
+
+from motoko import Workflow
+
+counts, samples, seconds = json.loads(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+
+
+def constraints(number, job):
+    '''One of several kinds, for the run of that number and no other.'''
+    kinds = [
+        [f"x = {job['x']}", "state = FORWARDED"],
+        f"state = FORWARDED and y = {job['y']}, load = {job['load']}, mesh = {job['mesh']}",
+        [f"runs.id = {number}", "state = FORWARDED", "run_name ~ ^sw"],
+        f"state = FORWARDED, energy = {job['energy']}, jobs.id = {job['id']}",
+    ]
+    return kinds[number % len(kinds)]
+
+
+async def written(heard, numbers, state):
+    '''Another process changes the states of these runs, one in a commit.'''
+    before, wanted = len(heard), len(numbers)
+    arguments = ["-P", "writer.py", state, json.dumps(numbers)]
+    writer = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+    assert await writer.wait() == 0
+    while len(heard) < before + wanted:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)  # beats, too
+
+
+async def measured(workflow, count):
+    study = workflow.solve
+    dispatcher = await workflow.motoko_engine.attached()
+    heard = []
+    dispatcher.listeners.append(heard.append)
+    base = study.base
+    found = []
+    for number in range(1, 1 + count):
+        run = base.runs.entries[number]
+        job = base.jobs.entries[run.entries["job_id"]]
+        found.append({**job.entries, "energy": run.entries.get("energy")})
+    wanted = [constraints(*each) for each in enumerate(found, 1)]
+    process = psutil.Process()
+    memory, cpu = process.memory_info().rss, time.process_time()
+
+    async def one(what):
+        return await study.select(what)
+
+    tasks = [asyncio.create_task(one(what)) for what in wanted]
+    before = time.perf_counter()
+    while sum(bool(each.what) for each in dispatcher.waiters) < count:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
+    begun = (time.process_time() - cpu) / count
+    memory = process.memory_info().rss - memory
+    await asyncio.sleep(2)
+    cpu = time.process_time()
+    await asyncio.sleep(seconds)
+    idle = time.process_time() - cpu
+    others = list(range(20_001 - 2 * samples, 20_001 - samples))
+    await written(heard, others[:10], "SEEN")
+    cpu = time.process_time()
+    await written(heard, others, "FORWARDED")
+    transition = (time.process_time() - cpu) / samples
+    assert not any(task.done() for task in tasks)
+    awaited = list(range(1, 1 + min(count, samples)))
+    cpu = time.process_time()
+    await written(heard, awaited, "FORWARDED")
+    ended = (time.process_time() - cpu) / len(awaited)
+    for number, task in enumerate(tasks, 1):
+        assert task.done() == (number in awaited), wanted[number - 1]
+        if task.done():
+            ((run, _),) = task.result()
+            assert run["id"] == number
+    await written(heard, [*awaited, *others], "FINISHED")
+    cpu = time.process_time()
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    cancelled = (time.process_time() - cpu) / count
+    dispatcher.listeners.remove(heard.append)
+    return {"awaits": count, "begun": begun, "bytes": memory, "idle": idle, "ended": ended,
+            "transition": transition, "cancelled": cancelled, "left": len(dispatcher.waiters)}
+
+
+async def main():
+    workflow = Workflow(".")
+    workflow.run_name = "sweep"
+    print(json.dumps([await measured(workflow, count) for count in counts]))
+    workflow.close()
+
+
+asyncio.run(main())
+"""
+
+WRITER = """\
+import json
+import sys
+import time
+
+import transaction
+
+from motoko import Workflow
+
+runs = Workflow(".").solve.connect().runs
+for number in json.loads(sys.argv[2]):
+    runs[number]["state"] = sys.argv[1]
+    transaction.commit()
+    time.sleep(0.01)
+"""
+
+FILES = {
+    "motoko.yaml": "task_managers:\n  step:\n\norchestrator: orchestrator.main\n",
+    "step/bd.yaml": "study: step\n\njob:\n  x: int\n",
+    "step/launch.sh": "true\n",
+    "step/doIt.py": "",
+    "orchestrator.py": "async def main(workflow, **params): ...\n",
+    "awaits.py": RUN_LISTS,
 }
+
+
+@dataclass(frozen=True)
+class Row:
+    """So many pending awaits of selections; CPU in ms."""
+
+    awaits: int
+    begun: float
+    kilobytes: float  # an await
+    idle: float  # a minute
+    transition: float
+    ended: float
+    cancelled: float
+    left: int
+
+    def line(self) -> str:
+        """For people."""
+        figures = (self.begun, self.transition, self.ended, self.cancelled)
+        return (
+            f"  {self.awaits:8,}"
+            + "".join(f"{figure:12.3f}" for figure in figures)
+            + f"{self.kilobytes:10.1f}{self.idle:10.0f}"
+        )
+
+
+def of_run_lists(seconds: float) -> dict[str, Any]:
+    """The first script."""
+    with Scratch(FILES, PROGRAMS) as scratch:
+        scratch.motoko("create", "--validated", "./")
+        scratch.motoko("supervise", "--detach", "--no-launchers")
+        arguments = ["-P", "awaits.py", str(COUNT), str(seconds)]
+        said = scratch.run(Path(sys.executable), *arguments, timeout=120 + 2 * seconds)
+    found = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    size, cpu = found["bytes"] / 1e6, found["cpu_s"] * 60 / seconds
+    passed = (
+        size <= MOST_MB and cpu <= MOST_CPU_S_A_MINUTE and not found["left"] and not found["reads"]
+    )
+    return {"passed": passed, "megabytes": size, "cpu_s_a_minute": cpu, "left": found["left"]}
+
+
+def of_selections(options: argparse.Namespace) -> list[Row]:
+    """The second script."""
+    with BigStudy(cached(options.cache, options.runs)) as study:
+        for name, text in (("selections.py", SELECTIONS), ("writer.py", WRITER)):
+            (study.directory / name).write_text(text)
+        study.serve()
+        arguments = [json.dumps(options.awaits), str(options.samples), str(options.seconds)]
+        said = study.run(
+            Path(sys.executable), "-P", "selections.py", *arguments, timeout=options.patience
+        )
+    found = json.loads(next(line for line in said.splitlines() if line.startswith("[{")))
+    return [
+        Row(
+            each["awaits"],
+            each["begun"] * 1000,
+            each["bytes"] / each["awaits"] / 1000,
+            each["idle"] * 1000 * 60 / options.seconds,
+            each["transition"] * 1000,
+            each["ended"] * 1000,
+            each["cancelled"] * 1000,
+            each["left"],
+        )
+        for each in found
+    ]
 
 
 def main() -> None:
     """Exit code 1 if they cost more than promised, or leave waiters behind."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of doing nothing")
+    parser.add_argument("--runs", type=int, default=100_000, help="(default: 100,000)")
+    parser.add_argument("--awaits", type=int, nargs="+", default=[10, 1000, 10_000], metavar="N")
+    parser.add_argument("--samples", type=int, default=200, help="transitions (default: 200)")
+    parser.add_argument("--patience", type=float, default=1800.0, help="seconds for all of it")
+    default = Path("~/.cache/motoko-benchmarks").expanduser()
+    parser.add_argument("--cache", type=Path, default=default, metavar="DIR")
+    parser.add_argument("--only-selections", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.runs < 20_000 or max(options.awaits) > 19_000 or not 10 <= options.samples <= 400:
+        parser.error("at least 20,000 runs, at most 19,000 awaits, 10 to 400 samples")
     end_cleanly_when_terminated()
-    with Scratch(FILES, PROGRAMS) as scratch:
-        scratch.motoko("create", "--validated", "./")
-        scratch.motoko("supervise", "--detach", "--no-launchers")
-        arguments = ["-P", "awaits.py", str(COUNT), str(options.seconds)]
-        said = scratch.run(Path(sys.executable), *arguments, timeout=120 + 2 * options.seconds)
-    found = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
-    size, cpu = found["bytes"] / 1e6, found["cpu_s"] * 60 / options.seconds
-    passed = (
-        size <= MOST_MB and cpu <= MOST_CPU_S_A_MINUTE and not found["left"] and not found["reads"]
-    )
-    result = {"passed": passed, "megabytes": size, "cpu_s_a_minute": cpu, "left": found["left"]}
-    text = (
-        f"{machine()}\n{COUNT} awaits: {size:.1f} MB (at most {MOST_MB:.0f}), {cpu:.2f} CPU s a "
-        f"minute (at most {MOST_CPU_S_A_MINUTE}), {found['left']} waiters left: "
-        f"{'PASS' if passed else 'FAIL'}"
-    )
-    report(result, text, as_json=options.json)
+    lists = None if options.only_selections else of_run_lists(options.seconds)
+    rows = of_selections(options)
+    growth = rows[-1].transition / rows[0].transition
+    passed = growth <= GROWTH and not any(row.left for row in rows)
+    passed = passed and (lists is None or lists["passed"])
+    result = {
+        "machine": machine(),
+        "passed": passed,
+        "run_lists": lists,
+        "selections": [vars(row) for row in rows],
+        "growth": round(growth, 2),
+    }
+    lines = [machine()]
+    if lists is not None:
+        lines.append(
+            f"{COUNT} awaits of runs: {lists['megabytes']:.1f} MB (at most {MOST_MB:.0f}), "
+            f"{lists['cpu_s_a_minute']:.2f} CPU s a minute (at most {MOST_CPU_S_A_MINUTE}), "
+            f"{lists['left']} waiters left"
+        )
+    lines += [
+        f"awaits of different selections among {options.runs:,} runs; CPU ms",
+        f"  {'awaits':>8}{'to begin':>12}{'transition':>12}{'to end one':>12}{'to cancel':>12}"
+        f"{'kB each':>10}{'a minute':>10}",
+        *(row.line() for row in rows),
+        f"  growth of a transition's: {growth:.2f}   (promised: at most {GROWTH:g})",
+        "PASS" if passed else "FAIL",
+    ]
+    report(result, "\n".join(lines), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from motoko.host.identity import Identity
 from motoko.layout import Runtime
 
 if TYPE_CHECKING:
+    from motoko.api.lookout import Lookout
     from motoko.store.base import StudyBase
     from motoko.store.session import Session
 
@@ -89,6 +90,7 @@ class Engine:
         self._finished = False
         self._stopped = False
         self._leaves_at_exit = False
+        self._lookouts: dict[str, Lookout] = {}
         self._lacking = LackingDaemons()
 
     def served(self) -> Runtime | None:
@@ -189,11 +191,21 @@ class Engine:
             hint="start the orchestrator again afterwards: it goes on where it was",
         )
 
+    def lookout(self, base: StudyBase, dispatcher: Dispatcher) -> Lookout:
+        """What looks at the changes of a study for all who wait for selections there."""
+        lookout = self._lookouts.get(base.study.name)
+        if lookout is None or lookout.base is not base or lookout.dispatcher is not dispatcher:
+            from motoko.api.lookout import Lookout
+
+            lookout = self._lookouts[base.study.name] = Lookout(base, dispatcher)
+        return lookout
+
     def detach(self) -> None:
         """Stop listening to the bus."""
         if self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None
+            self._lookouts.clear()
 
     def close(self) -> None:
         """Disconnect from everything; changes that are not saved are lost."""

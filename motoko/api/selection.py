@@ -14,14 +14,13 @@ from motoko.runs.states import (
     FAILED_STATES,
     state_of,
 )
-from motoko.store.predicates import Predicate
 
 if TYPE_CHECKING:
     from motoko.api.engine import Engine
-    from motoko.bus.messages import Transition
     from motoko.store.base import StudyBase
     from motoko.store.bd_objects import JobZEO, RunZEO
     from motoko.store.found_runs import Found
+    from motoko.store.predicates import Predicate
 
 # A condition that may depend on time, files or anything else is asked again this often.
 TICK_S = 2.0
@@ -30,9 +29,6 @@ log = logging.getLogger(__name__)
 _warned: set[tuple[str, str]] = set()  # studies and names, each warned about once
 
 Pair = tuple["RunZEO", "JobZEO"]
-
-# What changes with a run's state, or never after its creation.
-_TOLD_BY_TRANSITIONS = frozenset({"runs.state", "runs.id", "runs.job_id", "runs.run_name"})
 
 
 class TaskSelectionEval:
@@ -145,33 +141,41 @@ class TaskSelection:
         return _reading(self.current, self) & other
 
     def __await__(self) -> Generator[Any, None, list[Pair]]:
-        waiting = _until_true(
-            self.current,
-            (self.base,),
-            what=f"{self.study}: {', '.join(self.constraints) or 'any run'}",
-            selection=self,
-            engine=self._engine,
-        )
-        return waiting.__await__()
+        return self._until_filled().__await__()
+
+    async def _until_filled(self) -> list[Pair]:
+        import asyncio
+
+        from motoko.store.session import session
+
+        session().commit()
+        engine = self._engine or self.base.engine
+        dispatcher = await engine.attached()
+        what = f"{self.study}: {', '.join(self.constraints) or 'any run'}"
+        lookout = engine.lookout(self.base, dispatcher)
+        with (
+            dispatcher.waiting(self.interest(), what=what) as waiter,
+            lookout.waiting(self.constraints, waiter.event.set) as standing,
+        ):
+            await asyncio.sleep(0)  # others who begin to wait now search together with this one
+            session().refresh(self.base)
+            while not (pairs := standing.found(self.current)):
+                await waiter.wait()
+                waiter.check_stopped("waiting for a selection")
+                session().commit()
+            notice_failures(pairs)
+            return pairs
 
     def interest(self) -> Interest:
-        """Which events may make the selection grow."""
-        predicate = self.base.predicate(self.constraints)
-        if predicate.run_ids is not None and self.reads_states_only:
-            return Interest(runs={(self.study, number) for number in predicate.run_ids})
-
-        def accepts(event: Transition) -> bool:
-            known = {"id": event.run_id, "state": event.new}
-            known |= {"run_name": event.run_name} if event.run_name is not None else {}
-            return event.new is not None and predicate.admits(known)
-
-        return Interest(studies=[self.study], states_only=self.reads_states_only, accepts=accepts)
+        """What is waited for; a lookout looks after it."""
+        numbers = self.base.predicate(self.constraints).run_ids or ()
+        runs = {(self.study, number) for number in numbers}
+        return Interest(runs, [self.study], relayed=True)
 
     @property
     def reads_states_only(self) -> bool:
         """Whether commits that change no run's state cannot change what is selected."""
-        predicate = self.base.predicate(self.constraints)
-        return not predicate.undeclared and predicate.reads <= _TOLD_BY_TRANSITIONS
+        return self.base.predicate(self.constraints).reads_states_only
 
     def current(self) -> list[Pair]:
         """The matching pairs; a name that no run carries matches nothing, instead of an error."""
@@ -238,18 +242,9 @@ def _reading(func: Callable[[], Any], *conditions: Any) -> TaskSelectionEval:
 
 
 async def _until_true(
-    condition: Callable[[], Any],
-    bases: tuple[StudyBase, ...],
-    *,
-    what: str = "",
-    ticks: bool = False,
-    selection: TaskSelection | None = None,
-    engine: Engine | None = None,
+    condition: Callable[[], Any], bases: tuple[StudyBase, ...], *, ticks: bool = False
 ) -> Any:
-    """Ask when something has happened in the studies, and with ``ticks`` at every tick as well.
-
-    If the condition is just a ``selection``, what cannot fill it is slept through.
-    """
+    """Ask when something has happened in the studies, and with ``ticks`` at every tick as well."""
     import asyncio
 
     from motoko.store.session import session
@@ -261,12 +256,11 @@ async def _until_true(
                 return result
             await asyncio.sleep(TICK_S)
     session().commit()
-    owner: Engine = engine or bases[0].engine
+    owner: Engine = bases[0].engine
     by_study = {base.study.name: base for base in bases}
     dispatcher = await owner.attached()
-    what = what or f"a condition on {', '.join(by_study)}"
-    interest = selection.interest() if selection is not None else Interest(studies=by_study)
-    with dispatcher.waiting(interest, what=what) as waiter:
+    what = f"a condition on {', '.join(by_study)}"
+    with dispatcher.waiting(Interest(studies=by_study), what=what) as waiter:
         for base in bases:
             session().refresh(base)
         while True:

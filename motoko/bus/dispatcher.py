@@ -135,9 +135,9 @@ class Dispatcher:
         self._subscriber.subscribe(SUPERVISOR.encode(), VARS.encode(), replay_topic(to), *topics)
         self._status = status
         self._tasks: set[asyncio.Task[None]] = set()
-        self._start(self._safety_net())
+        self.start(self._safety_net())
         if status is not None:
-            self._start(self._publish_status(status))
+            self.start(self._publish_status(status))
 
     async def live(self) -> None:
         """Wait until nothing that is published from now on can be missed unnoticed."""
@@ -167,7 +167,7 @@ class Dispatcher:
     @property
     def awaits(self) -> list[Waiter]:
         """Who waits, the one that has waited longest first; those without ``what`` do not count."""
-        return sorted((w for w in self.waiters if w.what), key=lambda w: w.since)
+        return [waiter for waiter in self.waiters if waiter.what]
 
     def publish(self, message: Message) -> None:
         """Send a message to the bus. Never blocks; while there is no bus, messages are dropped."""
@@ -212,7 +212,8 @@ class Dispatcher:
                     waiter.event.set()
             case VarChanged():
                 for waiter in self.waiters:
-                    if not waiter.interest.states_only and waiter.interest.accepts is None:
+                    interest = waiter.interest
+                    if not (interest.states_only or interest.accepts or interest.relayed):
                         waiter.event.set()  # its condition may be code
             case _ if self._on_other is not None:
                 self._on_other(message)
@@ -258,7 +259,7 @@ class Dispatcher:
         if news.lost:
             self._read_again(study)
         if self._streams[study].wanted and (self._asking is None or self._asking.done()):
-            self._asking = self._start(self._ask())
+            self._asking = self.start(self._ask())
 
     def _call(self, listener: Callable[[Transition], None], message: Transition) -> None:
         try:
@@ -267,8 +268,8 @@ class Dispatcher:
             log.exception("a listener has failed at run %s.%d", message.study, message.run_id)
             self.counters.listener_errors += 1
 
-    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Do something beside all else, whose death is not survived."""
+    def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Do something beside all else until it is closed; whoever waits gets what it raises."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -320,7 +321,7 @@ class Dispatcher:
 
     def _read_again(self, study: str) -> None:
         for waiter in self.waiters:
-            if waiter.concerns(study):
+            if waiter.concerns(study) and not waiter.interest.relayed:
                 waiter.read_again = True
                 waiter.event.set()
 

@@ -30,12 +30,14 @@ class Interest:
         studies: and what happens in these studies:
         states_only: but not by commits there that change no state,
         accepts: and by those transitions only for which this is true.
+        relayed: somebody else looks after all of that, and wakes whoever wants it.
     """
 
     runs: Iterable[RunKey] = ()
     studies: Iterable[str] = ()
     states_only: bool = False
     accepts: Callable[[Transition], bool] | None = None
+    relayed: bool = False
 
 
 @dataclass
@@ -82,7 +84,7 @@ class Waiter:
 
 
 class Waiters:
-    """All who wait. Iterating gives them, and ``len`` their number."""
+    """All who wait. Iterating gives them, the longest first, and ``len`` their number."""
 
     def __init__(self) -> None:
         self._by_run: defaultdict[RunKey, set[int]] = defaultdict(set)
@@ -107,10 +109,11 @@ class Waiters:
         )
         key = id(waiter)
         self._waiters[key] = waiter
-        for run in waiter.runs:
-            self._by_run[run].add(key)
-        for study in waiter.studies:
-            self._by_study[study].add(key)
+        if not interest.relayed:
+            for run in waiter.runs:
+                self._by_run[run].add(key)
+            for study in waiter.studies:
+                self._by_study[study].add(key)
         try:
             yield waiter
         finally:

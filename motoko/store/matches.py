@@ -66,6 +66,7 @@ class Matches:
         # Of all runs, when the container was last looked at; None: not all were looked at.
         self._numbers: set[int] | None = None
         self._now = 0  # counts changes
+        self._oldest = 0  # the last of them that is no longer known
         self._before = 0  # those up to the last time that somebody has asked
         self._changed_at: OrderedDict[int, int] = OrderedDict()  # runs, the last changed at the end
         self._run_of: dict[bytes, int] = {}  # whose record it is
@@ -88,7 +89,7 @@ class Matches:
     def found(self, predicate: Predicate) -> Found:
         """The same, whose objects are made when they are asked for."""
         if predicate.run_ids is not None:
-            return Found(self._among(predicate.run_ids, predicate), _nothing, self._base.load)
+            return Found(self.among(predicate.run_ids, predicate), _nothing, self._base.load)
         can_search = self._catch_up()
         matching = self._matching.pop(predicate, None)
         if matching is None:
@@ -132,6 +133,31 @@ class Matches:
         matching.made(stored, pair)
         return pair
 
+    def changed_since(self, mark: int) -> tuple[set[int] | None, int]:
+        """The runs that have changed since a mark, or whose jobs have, and a new mark.
+
+        ``None`` if that is not known, as it is since ``NEVER``. What was looked at before it was
+        saved has to be looked at afterwards for its changes to be known.
+        """
+        self._catch_up()
+        if mark < self._oldest:
+            return None, self._now
+        return set(self._since(mark)), self._now
+
+    def pair(self, number: int) -> tuple[Any, Any] | None:
+        """A run and its job, whose changes are noted from now on; ``None`` if there are none."""
+        run = self._base.runs.entries.get(number)
+        if run is None:
+            return None
+        self._note(number, run)
+        try:
+            job = job_of(self._base.jobs.entries, run.entries)
+        except NoJob as error:
+            self._leave_out(number, error)
+            return None
+        self._jobs.update(oid for oid in (job._p_oid, *_oids(job.entries)) if oid is not None)
+        return run, job
+
     def meets(self, predicate: Predicate, run: Any, job: Mapping[str, Any]) -> bool:
         """Whether a run, and its job's entries, meet a predicate.
 
@@ -146,19 +172,10 @@ class Matches:
             text = f"study {self._base.study.name}: {error}"
             raise ConstraintError(text, hint=error.hint) from None
 
-    def _among(self, numbers: Iterable[int], predicate: Predicate) -> list[tuple[Any, Any]]:
-        runs, jobs = self._base.runs.entries, self._base.jobs.entries
-        candidates = {number: runs[number] for number in sorted(numbers) if number in runs}
-        pairs = []
-        for number, run in candidates.items():
-            try:
-                job = job_of(jobs, run.entries)
-            except NoJob as error:
-                self._leave_out(number, error)
-            else:
-                if self.meets(predicate, run, job.entries):
-                    pairs.append((run, job))
-        return pairs
+    def among(self, numbers: Iterable[int], predicate: Predicate) -> list[tuple[Any, Any]]:
+        """The matching pairs among the runs of these numbers."""
+        pairs = (pair for number in sorted(numbers) if (pair := self.pair(number)) is not None)
+        return [(run, job) for run, job in pairs if self.meets(predicate, run, job.entries)]
 
     def _catch_up(self) -> bool:
         """Note what has changed; whether a finder can be asked for what is there beside that."""
@@ -259,6 +276,7 @@ class Matches:
         }
         while self._changed_at and next(iter(self._changed_at.values())) <= half:
             self._changed_at.popitem(last=False)
+        self._oldest = half if self._matching else self._now
 
     def _changed(self, oids: Iterable[bytes] | None) -> None:
         """Note changed records; ``None`` if it is not known which."""
@@ -280,6 +298,8 @@ class Matches:
 
     def _forget(self) -> None:
         self._forgotten += 1
+        self._now += 1
+        self._oldest = self._now
         self._matching.clear()
         self._changed_at.clear()
         self._run_of.clear()

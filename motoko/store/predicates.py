@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 import fractions
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import eq, ge, gt, le, lt
@@ -19,6 +19,9 @@ Field = tuple[str, str]  # ("runs" or "jobs", the lower-case name)
 Compare = Callable[[Any, Any], Any]  # of the field's value and the other field's, if any
 
 COMPARISONS: dict[str, Compare] = {"=": eq, "<": lt, ">": gt, "<=": le, ">=": ge}
+SIMPLE = (bool, int, float, str)
+# What changes with a run's state, or never after its creation.
+_TOLD_BY_TRANSITIONS = frozenset({"runs.state", "runs.id", "runs.job_id", "runs.run_name"})
 NO_LITERAL = object()  # equals nothing and has no order
 
 
@@ -52,6 +55,22 @@ class FieldTest:
     def is_negated(self) -> bool:
         """Whether it holds exactly where ``matches`` does not."""
         return self.op.startswith("!")
+
+    @property
+    def values(self) -> frozenset[Any] | None:
+        """Of ``None`` and simple values, the only ones it holds for; ``None``: these are not known.
+
+        Equal ones have equal hashes, whichever two of the types they have.
+        """
+        if self.op != "=" or self.literals is None:
+            return None
+        none = [None] if self.matches(None, None) else []
+        return frozenset([*self.literals.values(), *none])
+
+    @property
+    def always_answers(self) -> bool:
+        """Whether it raises for no value that can be read."""
+        return self.kind is not None or self.op in ("=", "!=") or "~" in self.op
 
     def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
         left = (job if self.where[0] == "jobs" else run).get(self.where[1])
@@ -106,6 +125,11 @@ class Predicate:
         """
         return all(test(run, job) for test in self.tests)
 
+    @property
+    def reads_states_only(self) -> bool:
+        """Whether commits that change no run's state cannot change which runs match."""
+        return not self.undeclared and self.reads <= _TOLD_BY_TRANSITIONS
+
     def admits(self, known: Mapping[str, Any]) -> bool:
         """Whether a run may match of which only these entries are known (lower-case keys)."""
         return all(
@@ -113,6 +137,26 @@ class Predicate:
             for test in self.tests
             if test.other is None and test.where[0] == "runs" and test.where[1] in known
         )
+
+    def asks_of(self, names: Collection[str]) -> tuple[FieldTest, ...]:
+        """What it asks of some of a run's entries: all that counts while only these are known."""
+        return tuple(
+            test
+            for test in self.tests
+            if test.other is None and test.where[0] == "runs" and test.where[1] in names
+        )
+
+    @property
+    def pins(self) -> Iterator[tuple[Field, frozenset[Any]]]:
+        """Fields, and the values that a run must have there for all else to matter.
+
+        That is among ``None`` and values of the ``SIMPLE`` types.
+        """
+        for test in self.tests:
+            if (values := test.values) is not None:
+                yield test.where, values
+            if not test.always_answers:
+                return
 
 
 def finds(pattern: re.Pattern[str]) -> Compare:

@@ -216,12 +216,15 @@ class Session:
             base.db.storage.ping()
         transaction.begin()
 
-    def look(self) -> None:
+    def look(self, base: StudyBase | None = None, tid: bytes = b"") -> None:
         """See what this process has been told of since the last look; costs no round trip.
 
-        Not while changes are pending: they belong to the view in which they were made.
+        Not while changes are pending: they belong to the view in which they were made. The view of
+        ``base`` is at least as new as ``tid``, which may cost a round trip.
         """
         if not self._pending:
+            if base is not None and base.tid < tid:
+                base.db.storage.ping()
             transaction.begin()
 
     def _repeat(

@@ -4,13 +4,12 @@ import contextlib
 import getpass
 import pickle
 import random
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 import transaction
-from bare_studies import study_with_files
+from bare_bases import create, lines_of, made, predicate
 from BTrees.OOBTree import OOBTree
 from followed_mirrors import FollowedMirror
 from hypothesis import given, settings
@@ -20,11 +19,8 @@ from ZODB.POSException import ConflictError
 from motoko.errors import ConstraintError
 from motoko.runs.entries import OwnEntries
 from motoko.store import matches
-from motoko.store.base import StudyBase, open_file
 from motoko.store.changes import capture
-from motoko.store.constraints import compile_constraints
-from motoko.store.study_database import create_study
-from motoko.store.task_creator import TaskCreator
+from motoko.store.standing_predicates import StandingPredicates
 
 CONSTRAINTS = [
     "state = FINISHED",
@@ -36,19 +32,6 @@ CONSTRAINTS = [
     "note = seen",
     "",
 ]
-
-
-@contextlib.contextmanager
-def made(place):
-    """A study's base, made in a directory."""
-    study = study_with_files(place, jobs={"x": int}, runs={"y": int})
-    create_study(study)
-    base = open_file(study)
-    try:
-        yield base
-    finally:
-        transaction.abort()
-        base.close()
 
 
 @contextlib.contextmanager
@@ -78,19 +61,6 @@ def other(base):
         yield connection
 
 
-def create(base: StudyBase, values, y=0):
-    run = {"y": y, "nproc": 1, "run_name": "r", "machine_name": "localhost"}
-    return TaskCreator(base).create(
-        [{"x": value} for value in values],
-        run,
-        identity=[*run],
-    )
-
-
-def predicate(base, text):
-    return compile_constraints(text, job_types=base.types("job"), run_types=base.types("run"))
-
-
 def searched(base, wanted):
     """By looking at everything."""
     jobs = base.jobs.entries
@@ -111,6 +81,33 @@ def check(base):
         for run, job in found:
             assert run is base.runs.entries[run.entries["id"]]
             assert job is base.jobs.entries[run.entries["job_id"]]
+
+
+class Awaits:
+    """Who waits for each of the constraints, and sleeps until told."""
+
+    def __init__(self, base):
+        self.base = base
+        self.standing = StandingPredicates(base)
+        self.waiting = {}  # and has been told
+
+    def check(self):
+        """They are told whatever meets their constraints, and nobody sleeps through it."""
+        self.standing.look()
+        for text in CONSTRAINTS:
+            wanted = predicate(self.base, text)
+            if text not in self.waiting:
+                told = [True]
+                block = self.standing.waiting([text], lambda told=told: told.append(True))
+                self.waiting[text] = block, block.__enter__(), told
+            block, standing, told = self.waiting[text]
+            numbers = searched(self.base, wanted)
+            found = standing.found(lambda wanted=wanted: self.base.matches.find(wanted)) * any(told)
+            assert [run.entries["id"] for run, _ in found] == numbers, text
+            told.clear()
+            if numbers:  # it has what it wants
+                block.__exit__(None, None, None)
+                del self.waiting[text]
 
 
 def content(connection):
@@ -170,6 +167,7 @@ def test_whatever_becomes_of_the_mirror(tmp_path, seed):
 def whatever_happens(base, other, rng, mirror=None):
     create(base, [0, 1, 2])
     commit()
+    awaits = Awaits(base)
     for _ in range(150):
         match rng.randrange(10):
             case 0:
@@ -200,6 +198,9 @@ def whatever_happens(base, other, rng, mirror=None):
             mirror.something_happens(rng)
         if rng.random() < 0.7:
             check(base)
+        if rng.random() < 0.5:
+            commit()
+            awaits.check()
     check(base)
 
 
@@ -245,23 +246,6 @@ def test_many_predicates(base):
     for number in range(1250):
         assert len(base.matches.find(predicate(base, f"x < {number}"))) == min(number, 3)
     assert len(base.matches._matching) <= 1000
-
-
-def lines_of(work):
-    """How many lines of Python ``work`` executes."""
-    count = 0
-
-    def trace(frame, event, arg):
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(None)
-    return count
 
 
 def test_a_change_costs_the_same_whatever_is_cached(base):

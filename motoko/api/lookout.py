@@ -1,0 +1,71 @@
+"""One look at what has changed in a study, for all who await selections of its runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+from motoko.bus.dispatcher import Dispatcher
+from motoko.bus.messages import Transition
+from motoko.bus.waiters import Interest, Waiter
+from motoko.store.base import StudyBase
+from motoko.store.session import session
+from motoko.store.standing_predicates import Standing, StandingPredicates
+
+log = logging.getLogger(__name__)
+
+
+class Lookout:
+    """Tells those who wait for selections of a study; at work as long as somebody does.
+
+    Args:
+        base: the study's.
+        dispatcher: tells it that something has happened there.
+    """
+
+    def __init__(self, base: StudyBase, dispatcher: Dispatcher) -> None:
+        self.base = base
+        self.dispatcher = dispatcher
+        self._standing = StandingPredicates(base)
+        self._interest = Interest(studies=[base.study.name], accepts=self._accepts)
+        self._work = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def waiting(self, constraints: list[str], tell: Callable[[], None]) -> Iterator[Standing]:
+        """Constraints that are waited for, for the time of the block.
+
+        ``tell`` is called when ``found`` of what is given may find something.
+        """
+        if self._standing.is_empty:
+            waiter = self._work.enter_context(self.dispatcher.waiting(self._interest))
+            self._work.callback(self.dispatcher.start(self._look_out(waiter)).cancel)
+        try:
+            with self._standing.waiting(constraints, tell) as standing:
+                self._interest.states_only = self._standing.states_only
+                yield standing
+        finally:
+            self._interest.states_only = self._standing.states_only
+            if self._standing.is_empty:
+                self._work.close()
+
+    def _accepts(self, event: Transition) -> bool:
+        known = {"id": event.run_id, "state": event.new}
+        known |= {"run_name": event.run_name} if event.run_name is not None else {}
+        return event.new is not None and self._standing.admit(known)
+
+    async def _look_out(self, waiter: Waiter) -> None:
+        study = self.base.study.name
+        while True:
+            news = await waiter.wait()
+            waiter.read_again = False  # the connection knows what has changed, whoever told of it
+            while session().pending:  # they are saved at the loop's next turn
+                await asyncio.sleep(0)
+            tids = [bytes.fromhex(change.tid) for change in news]
+            try:
+                session().look(self.base, max(tids, default=self.dispatcher.tid(study)))
+                self._standing.look([change.run_id for change in news])
+            except Exception as error:  # noqa: BLE001 (whoever waits meets it himself)
+                log.info("%s: all who wait search anew, after %r", study, error)
+                self._standing.look_anew()

@@ -1,0 +1,121 @@
+"""Many predicates, found by the values that a run has. Pure logic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from motoko.store.literals import INCOMPARABLE, plain
+from motoko.store.predicates import SIMPLE, Field, Predicate
+
+Place = tuple[Field, bool]  # what is looked at, and whether it is looked up among undeclared names
+
+
+class PredicateIndex:
+    """Predicates, and which of them a run may meet: so not each of them has to be asked.
+
+    A predicate that asks for a value (``x = 17``) is filed under that; if it asks for several
+    (``run_name = fine, x = 17``), under the one that the fewest others ask for.
+    """
+
+    def __init__(self) -> None:
+        self._filed: dict[Place, _Values] = {}
+        self._others: dict[Predicate, None] = {}  # they ask for no value
+        self._where: dict[Predicate, tuple[Place, frozenset[Any]] | None] = {}
+
+    def __contains__(self, predicate: object) -> bool:
+        return predicate in self._where
+
+    def __iter__(self) -> Iterator[Predicate]:
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def add(self, predicate: Predicate) -> None:
+        """File a predicate, once."""
+        if predicate in self._where:
+            return
+        pins = [((where, bool(predicate.undeclared)), values) for where, values in predicate.pins]
+        if not pins:
+            self._where[predicate] = None
+            self._others[predicate] = None
+            return
+        place, values = min(pins, key=lambda pin: self._crowd(*pin))
+        self._where[predicate] = place, values
+        self._filed.setdefault(place, _Values()).add(predicate, values)
+
+    def discard(self, predicate: Predicate) -> None:
+        """Take a predicate out."""
+        if predicate not in self._where:
+            return
+        pin = self._where.pop(predicate)
+        if pin is None:
+            del self._others[predicate]
+            return
+        place, values = pin
+        filed = self._filed[place]
+        filed.remove(predicate, values)
+        if not filed.all:
+            del self._filed[place]
+
+    def candidates(
+        self,
+        run: Mapping[str, Any],
+        documented: Mapping[str, Any],
+        job: Callable[[], Mapping[str, Any]],
+    ) -> list[Predicate]:
+        """The predicates that a run may meet; all others it does not meet.
+
+        Args:
+            run: its entries.
+            documented: its entries and attributes, as undeclared names are looked up.
+            job: gives its job's entries; called if there is anything to be looked up there.
+        """
+        candidates: dict[Predicate, None] = {}
+        for ((side, name), undeclared), filed in self._filed.items():
+            source = job() if side == "jobs" else documented if undeclared else run
+            candidates.update(filed.holding(source.get(name)))
+        candidates.update(self._others)
+        return list(candidates)
+
+    def _crowd(self, place: Place, values: frozenset[Any]) -> int:
+        filed = self._filed.get(place)
+        return filed.crowd(values) if filed else 0
+
+
+class _Values:
+    """The predicates that ask for a value of one field.
+
+    Attributes:
+        all: all of them.
+    """
+
+    def __init__(self) -> None:
+        self.all: dict[Predicate, None] = {}
+        self._by_value: dict[Any, dict[Predicate, None]] = {}
+
+    def add(self, predicate: Predicate, values: Iterable[Any]) -> None:
+        self.all[predicate] = None
+        for value in values:
+            self._by_value.setdefault(value, {})[predicate] = None
+
+    def remove(self, predicate: Predicate, values: Iterable[Any]) -> None:
+        del self.all[predicate]
+        for value in values:
+            asking = self._by_value[value]
+            del asking[predicate]
+            if not asking:
+                del self._by_value[value]
+
+    def crowd(self, values: Iterable[Any]) -> int:
+        return sum(len(self._by_value.get(value, ())) for value in values)
+
+    def holding(self, value: Any) -> dict[Predicate, None]:
+        """Those that may hold for a value."""
+        try:
+            value = plain(value)
+        except INCOMPARABLE:
+            return self.all
+        is_simple = value is None or type(value) in SIMPLE
+        return self._by_value.get(value, {}) if is_simple else self.all

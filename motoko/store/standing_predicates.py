@@ -1,0 +1,259 @@
+"""Predicates that somebody waits for: each run that changes is judged once for all of them.
+
+So what a change costs does not depend on how many wait, nor on how many runs there are. Whoever
+waits is told when a run that has changed meets his predicate, and looks at no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from motoko.errors import ConstraintError
+from motoko.runs.entries import DocumentedEntries
+from motoko.store.matches import NEVER, Matches, Searched
+from motoko.store.predicate_index import PredicateIndex
+from motoko.store.predicates import FieldTest, Predicate
+
+# What is known of a run by a transition alone, and how many ways to ask for it are looked through.
+TOLD = ("id", "state", "run_name")
+QUESTIONS_MAX = 20
+SEARCHES_MAX = 8  # so many search for themselves; more do so together
+AT_ONCE = 500  # runs that are loaded together
+
+
+class Declaring(Searched, Protocol):
+    """A study's base: what is searched, and what its names are declared as."""
+
+    matches: Matches
+
+    def types(self, which: str) -> dict[str, type]:
+        """The parameters of ``"job"`` or ``"run"``."""
+
+    def load_with_jobs(self, numbers: Iterable[int]) -> None:
+        """Load these runs and their jobs."""
+
+    def predicate(self, constraints: Any) -> Predicate:
+        """What constraints are compiled to."""
+
+
+class Standing:
+    """Constraints that somebody waits for.
+
+    Attributes:
+        numbers: runs that have met them since :meth:`found` was called.
+        anew: whether any run may meet them: all have to be searched.
+    """
+
+    def __init__(
+        self, among: StandingPredicates, constraints: list[str], tell: Callable[[], None]
+    ) -> None:
+        self._among = among
+        self.constraints = constraints
+        self.tell = tell
+        self.predicate = among.base.predicate(constraints)
+        self.declared = among.declared  # what that goes by
+        self.numbers: set[int] = set()
+        self.anew = False
+
+    def found(self, search: Callable[[], list[Any]]) -> list[Any]:
+        """The pairs that meet them in the connection's present view.
+
+        It is called again only if there were none, and after ``tell`` was called.
+
+        Args:
+            search: searches all runs.
+        """
+        base = self._among.base
+        self._among.look()
+        if self.declared is not self._among.declared:
+            self._among.refile(self, base.predicate(self.constraints))
+        if self.anew:
+            self._among.search_together(self)
+        numbers, self.numbers = self.numbers, set()
+        if not self.anew:
+            return base.matches.among(numbers, self.predicate) if numbers else []
+        self._among.searched(self)
+        pairs = search()
+        self._among.mark()
+        return pairs
+
+
+class StandingPredicates:
+    """What is waited for in one study's connection."""
+
+    def __init__(self, base: Declaring) -> None:
+        self.base = base
+        self._index = PredicateIndex()
+        self._standing: dict[Predicate, dict[Standing, None]] = {}
+        self._questions: dict[tuple[FieldTest, ...], dict[Predicate, None]] = {}
+        self._searching: dict[tuple[FieldTest, ...], dict[Standing, None]] = {}  # they are to
+        self._reading_more = 0  # those that commits concern which change no state
+        self._mark = NEVER
+        self.declared = self._declarations()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._standing.values()))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody waits."""
+        return not self._standing
+
+    @property
+    def states_only(self) -> bool:
+        """Whether commits that change no run's state concern nobody who waits."""
+        return not self._reading_more
+
+    def admit(self, known: Mapping[str, Any]) -> bool:
+        """Whether a run may meet what somebody waits for.
+
+        Args:
+            known: what a transition tells of the run: those of ``TOLD`` that have a value.
+        """
+        if len(self._questions) > QUESTIONS_MAX:
+            return True  # to look at the run is cheaper
+        return any(next(iter(those)).admits(known) for those in self._questions.values())
+
+    @contextlib.contextmanager
+    def waiting(self, constraints: list[str], tell: Callable[[], None]) -> Iterator[Standing]:
+        """Constraints that are waited for, for the time of the block.
+
+        Args:
+            constraints: all of them must hold.
+            tell: called when :meth:`Standing.found` may find something.
+        """
+        standing = Standing(self, constraints, tell)
+        self._add(standing)
+        try:
+            yield standing
+        finally:
+            self._remove(standing)
+
+    def look(self, numbers: Collection[int] = ()) -> None:
+        """Judge the runs that have changed, in the connection's present view.
+
+        Nothing may be changed there and not be committed. Tells whoever waits for one of them.
+
+        Args:
+            numbers: of runs that are known to have changed.
+        """
+        changed, self._mark = self.base.matches.changed_since(self._mark)
+        declared = self._declarations()
+        if declared != self.declared:
+            self.declared, changed = declared, None
+        if changed is None:
+            self.look_anew()
+            return
+        changed.update(numbers)
+        if not changed:
+            return
+        try:
+            self.base.load_with_jobs(changed)
+            for number in changed:
+                self._judge(number)
+        except BaseException:
+            self._mark = NEVER  # what was not judged now is not forgotten
+            raise
+
+    def look_anew(self) -> None:
+        """Have everybody who waits search all runs."""
+        for standing in self._all():
+            self._search(standing)
+            standing.tell()
+
+    def search_together(self, standing: Standing) -> None:
+        """Judge the runs that may concern those who search as this one does, if they are many.
+
+        That is what all of them ask for: they wait for what is not there yet, so it is little.
+        """
+        question = standing.predicate.asks_of(TOLD)
+        those = [one for one in self._searching[question] if one.declared is self.declared]
+        if len(those) <= SEARCHES_MAX or standing.predicate.run_ids is not None:
+            return
+        for one in those:
+            self.searched(one)
+        common = [f"{'.'.join(test.where)} {test.op} {test.operand}" for test in question]
+        try:
+            pairs = self.base.matches.found(self.base.predicate(common))
+            numbers = iter([run.entries["id"] for run, _ in pairs])
+            while batch := list(itertools.islice(numbers, AT_ONCE)):
+                self.base.load_with_jobs(batch)
+                for number in batch:
+                    self._judge(number)
+        except BaseException:
+            self.look_anew()
+            raise
+        self.mark()
+
+    def searched(self, standing: Standing) -> None:
+        """It has searched all runs, or does so now."""
+        if standing.anew:
+            standing.anew = False
+            question = standing.predicate.asks_of(TOLD)
+            del self._searching[question][standing]
+            if not self._searching[question]:
+                del self._searching[question]
+
+    def _search(self, standing: Standing) -> None:
+        standing.anew = True
+        question = standing.predicate.asks_of(TOLD)
+        self._searching.setdefault(question, {})[standing] = None
+
+    def mark(self) -> None:
+        """Nothing has changed since the last look, in the same view, whatever a search forgets."""
+        _, self._mark = self.base.matches.changed_since(self._mark)
+
+    def refile(self, standing: Standing, predicate: Predicate) -> None:
+        """What is declared has changed, and so what the constraints mean."""
+        self._remove(standing)
+        standing.predicate, standing.declared = predicate, self.declared
+        self._add(standing)
+
+    def _judge(self, number: int) -> None:
+        pair = self.base.matches.pair(number)
+        met: set[Predicate] = set()
+        if pair is not None:
+            run, job = pair
+            documented = DocumentedEntries(run.entries, vars(run))
+            for predicate in self._index.candidates(run.entries, documented, lambda: job.entries):
+                try:
+                    if self.base.matches.meets(predicate, run, job.entries):
+                        met.add(predicate)
+                except ConstraintError:  # whoever waits for it meets it himself, and raises it
+                    for standing in self._standing[predicate]:
+                        self._search(standing)
+                        standing.tell()
+        for predicate in met:
+            for standing in self._standing[predicate]:
+                standing.numbers.add(number)
+                standing.tell()
+
+    def _all(self) -> Iterable[Standing]:
+        return [standing for some in self._standing.values() for standing in some]
+
+    def _declarations(self) -> tuple[dict[str, type], dict[str, type]]:
+        return self.base.types("job"), self.base.types("run")
+
+    def _add(self, standing: Standing) -> None:
+        predicate = standing.predicate
+        self._index.add(predicate)
+        self._standing.setdefault(predicate, {})[standing] = None
+        self._search(standing)
+        self._questions.setdefault(predicate.asks_of(TOLD), {})[predicate] = None
+        self._reading_more += not predicate.reads_states_only
+
+    def _remove(self, standing: Standing) -> None:
+        predicate = standing.predicate
+        self.searched(standing)
+        self._reading_more -= not predicate.reads_states_only
+        del self._standing[predicate][standing]
+        if not self._standing[predicate]:
+            del self._standing[predicate]
+            self._index.discard(predicate)
+            asking = self._questions[question := predicate.asks_of(TOLD)]
+            del asking[predicate]
+            if not asking:
+                del self._questions[question]
