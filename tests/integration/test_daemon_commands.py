@@ -3,12 +3,10 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from support import Flow, kill9, wait_until
+from support import Flow, kill9, run_script, wait_until
 
 from motoko.config import load
 from motoko.operations import starting
@@ -77,14 +75,7 @@ def info(flow):
         "runs = workflow.mult.select([])\n"
         "print(json.dumps(Counter(run.state for run, job in runs)))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code],
-        cwd=flow.directory,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_script(code, cwd=flow.directory)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -95,18 +86,18 @@ def starts(flow):
 
 
 class TestRestart:
-    @pytest.mark.parametrize("name", sorted(ALL))
-    def test_one(self, supervised, name):
-        before = supervised.pids()
-        done = supervised.motoko("restart", name)
-        assert done.returncode == 0, done.stderr
-        daemons = supervised.daemons()
-        assert done.stdout == f"restarted {name} (pid {daemons[name]['pid']})\n"
-        assert daemons[name]["state"] == "ready" and daemons[name]["pid"] != before[name]
-        assert daemons[name]["restarts"] == 1
-        assert daemons[name]["last_exit"] == "restarted by request"
-        others = {n: d["pid"] for n, d in daemons.items() if n != name}
-        assert others == {n: p for n, p in before.items() if n != name}
+    def test_one(self, supervised):
+        for name in sorted(ALL):
+            before = supervised.pids()
+            done = supervised.motoko("restart", name)
+            assert done.returncode == 0, done.stderr
+            daemons = supervised.daemons()
+            assert done.stdout == f"restarted {name} (pid {daemons[name]['pid']})\n"
+            assert daemons[name]["state"] == "ready" and daemons[name]["pid"] != before[name]
+            assert daemons[name]["restarts"] == 1
+            assert daemons[name]["last_exit"] == "restarted by request"
+            others = {n: d["pid"] for n, d in daemons.items() if n != name}
+            assert others == {n: p for n, p in before.items() if n != name}
 
     def test_several_in_the_order_of_need(self, supervised):
         before = supervised.pids()
@@ -197,14 +188,14 @@ class TestStop:
         assert done.stdout == f"launcher:mult was running already (pid {after['launcher:mult']})\n"
         assert supervised.pids() == after
 
-    @pytest.mark.parametrize("option", ["", "--detach"])
-    def test_supervise_starts_it_again(self, supervised, option):
-        assert supervised.motoko("stop", "watcher", "launcher:add", "zeo:add").returncode == 0
-        done = supervised.motoko("supervise", *option.split())
-        assert done.returncode == 0, done.stderr
-        for name in ("watcher", "launcher:add", "zeo:add"):
-            assert f"starting {name}\n" in done.stdout
-        assert set(supervised.pids()) == ALL and supervised.state() == "ready"
+    def test_supervise_starts_it_again(self, supervised):
+        for options in ([], ["--detach"]):
+            assert supervised.motoko("stop", "watcher", "launcher:add", "zeo:add").returncode == 0
+            done = supervised.motoko("supervise", *options)
+            assert done.returncode == 0, done.stderr
+            for name in ("watcher", "launcher:add", "zeo:add"):
+                assert f"starting {name}\n" in done.stdout
+            assert set(supervised.pids()) == ALL and supervised.state() == "ready"
 
     def test_nobody_waits_for_what_was_stopped(self, supervised):
         assert supervised.motoko("stop", "launcher:add", "zeo:add").returncode == 0
@@ -251,15 +242,24 @@ class TestStop:
 
 
 class TestWrongUse:
-    @pytest.mark.parametrize("command", ["start", "stop", "restart"])
-    def test_unknown_names(self, supervised, command):
+    def test_nothing_is_done(self, supervised):
+        """For unknown names, inside a run, or by a supervisor that is asked for half of it."""
         before = supervised.pids()
-        done = supervised.motoko(command, "bus", "launcher:mul", "supervisor")
-        assert done.returncode == 2
-        assert "there is no daemon 'launcher:mul' in" in done.stderr
-        daemons = "zeo:add, zeo:mult, bus, watcher, gate, launcher:add, launcher:mult\n"
-        assert f"hint: the daemons are: {daemons}" in done.stderr
-        assert supervised.pids() == before  # nothing was done to the bus
+        for command in ("start", "stop", "restart"):
+            done = supervised.motoko(command, "bus", "launcher:mul", "supervisor")
+            assert done.returncode == 2
+            assert "there is no daemon 'launcher:mul' in" in done.stderr
+            daemons = "zeo:add, zeo:mult, bus, watcher, gate, launcher:add, launcher:mult\n"
+            assert f"hint: the daemons are: {daemons}" in done.stderr
+            assert supervised.pids() == before  # nothing was done to the bus
+        for command in ("start", "restart"):
+            done = supervised.motoko(command, "bus", BLACKDYNAMITE_RUN_ID="1")
+            assert done.returncode == 3 and "a run starts no daemons" in done.stderr
+            assert supervised.pids() == before
+        for command in ("start_daemons", "stop_daemons", "restart_daemons"):
+            for names in (None, "bus", ["bus", 3], ["bus", "nobody"]):
+                assert set(supervised.ask(command, names=names)) == {"error"}
+        assert supervised.pids() == before
 
     @pytest.mark.parametrize("command", ["start", "stop", "restart"])
     def test_no_names(self, two, command):
@@ -282,17 +282,3 @@ class TestWrongUse:
         finally:
             os.kill(pid, signal.SIGCONT)
         assert done.returncode == 1 and f"(pid {pid}) does not answer" in done.stderr
-
-    @pytest.mark.parametrize("command", ["start", "restart"])
-    def test_never_from_inside_a_run(self, supervised, command):
-        before = supervised.pids()
-        done = supervised.motoko(command, "bus", BLACKDYNAMITE_RUN_ID="1")
-        assert done.returncode == 3 and "a run starts no daemons" in done.stderr
-        assert supervised.pids() == before
-
-    def test_requests_are_checked_as_a_whole(self, supervised):
-        before = supervised.pids()
-        for command in ("start_daemons", "stop_daemons", "restart_daemons"):
-            for names in (None, "bus", ["bus", 3], ["bus", "nobody"]):
-                assert set(supervised.ask(command, names=names)) == {"error"}
-        assert supervised.pids() == before

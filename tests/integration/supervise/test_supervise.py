@@ -150,8 +150,7 @@ class TestPs:
             assert Path(daemon["log"]).exists()
         kinds = {daemon["name"]: daemon["kind"] for daemon in state["daemons"]}
         assert kinds == {name: name.partition(":")[0] for name in ALL}
-
-    def test_plain_lines_are_whole(self, supervised):
+        # Plain lines are whole.
         done = supervised.motoko("ps", COLUMNS="40")
         assert len(done.stdout.splitlines()) == 2 + 1 + len(ALL)
         assert "\x1b" not in done.stdout
@@ -180,35 +179,36 @@ class TestPs:
 
 
 class TestRestarting:
-    @pytest.mark.parametrize("name", sorted(ALL))
-    def test_killed_daemon_is_replaced(self, supervised, name):
-        before = supervised.pids()
-        kill9(before[name])
-        daemon = wait_until(restarted(supervised, name, before[name]), f"{name} is back")
-        assert daemon["restarts"] == 1 and daemon["last_exit"] == "died by SIGKILL"
-        after = supervised.pids()
-        assert {n: p for n, p in after.items() if n != name} == {
-            n: p for n, p in before.items() if n != name
-        }
-        wait_until(lambda: supervised.state() == "ready", "all is ready again")
-
-    def test_bus_killed_many_times(self, supervised):
+    def test_killed_daemon_is_replaced(self, supervised):
+        for name in sorted(ALL):
+            before = supervised.pids()
+            kill9(before[name])
+            daemon = wait_until(restarted(supervised, name, before[name]), f"{name} is back")
+            assert daemon["restarts"] == 1 and daemon["last_exit"] == "died by SIGKILL"
+            after = supervised.pids()
+            assert {n: p for n, p in after.items() if n != name} == {
+                n: p for n, p in before.items() if n != name
+            }
+            wait_until(lambda: supervised.state() == "ready", "all is ready again")
+        # Also one that is killed many times.
         for _ in range(6):
             pid = supervised.pids()["bus"]
             kill9(pid)
             wait_until(restarted(supervised, "bus", pid), "the bus is back")
         wait_until(lambda: supervised.state() == "ready", "all is ready again")
 
-    @pytest.mark.parametrize("name", ["zeo:mult", "bus", "watcher", "launcher:mult"])
-    def test_frozen_daemon_is_replaced(self, supervised, name):
-        before = supervised.pids()
-        os.kill(before[name], signal.SIGSTOP)
-        daemon = wait_until(
-            restarted(supervised, name, before[name]), f"{name} is replaced", timeout=45
-        )
-        assert "for 10 s, killed" in daemon["last_exit"]
-        others = {n: p for n, p in supervised.pids().items() if n != name}
-        assert others == {n: p for n, p in before.items() if n != name}
+    @pytest.mark.parametrize("names", [("zeo:mult", "watcher"), ("bus", "launcher:mult")], ids=str)
+    def test_frozen_daemon_is_replaced(self, supervised, names):
+        for name in names:
+            before = supervised.pids()
+            os.kill(before[name], signal.SIGSTOP)
+            daemon = wait_until(
+                restarted(supervised, name, before[name]), f"{name} is replaced", timeout=45
+            )
+            assert "for 10 s, killed" in daemon["last_exit"]
+            others = {n: p for n, p in supervised.pids().items() if n != name}
+            assert others == {n: p for n, p in before.items() if n != name}
+            wait_until(lambda: supervised.state() == "ready", "all is ready again")
 
     def test_supervisor_that_was_frozen_kills_nobody(self, supervised):
         before = supervised.pids()
