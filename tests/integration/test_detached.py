@@ -150,21 +150,23 @@ class TestStarting:
 
 
 class TestEnds:
-    @pytest.mark.parametrize(("how", "code"), [("", 0), ("exit", 7), ("raise", 1)])
-    def test_are_kept(self, flow, how, code):
-        start(flow, how)
-        found = ended(flow)
-        assert (found["exit_code"], found["pid"], found["restarts"]) == (code, None, 0)
-        shown = flow.motoko("orchestrator", "status").stdout
-        assert f"with exit code {code}" in shown
-        assert ("ValueError: boom" in found["error"]) == (how == "raise")
-        assert ("Traceback" in shown and "orchestrator.py" in shown) == (how == "raise")
-        assert flow.state() == "ready" and len(lives(flow)) == 1
+    def test_are_kept(self, flow):
+        codes = {"none": 0, "exit": 7, "raise": 1}
+        for how, code in codes.items():
+            start(flow, how, run_name=how)
+            found = ended(flow, how)
+            assert (found["exit_code"], found["pid"], found["restarts"]) == (code, None, 0)
+            shown = flow.motoko("orchestrator", "status").stdout
+            assert f"with exit code {code}" in shown
+            assert ("ValueError: boom" in found["error"]) == (how == "raise")
+            assert ("Traceback" in shown and "orchestrator.py" in shown) == (how == "raise")
+        assert flow.state() == "ready" and len(lives(flow)) == len(codes)
         # Also by the next supervisor.
         assert flow.motoko("kill").returncode == 0
-        assert status(flow)["exit_code"] == code
+        assert {how: status(flow, how)["exit_code"] for how in codes} == codes
         flow.supervise("--no-launchers")
-        assert status(flow)["exit_code"] == code and len(lives(flow)) == 1
+        assert {how: status(flow, how)["exit_code"] for how in codes} == codes
+        assert len(lives(flow)) == len(codes)
 
     def test_of_a_users_mistake(self, flow):
         (flow.directory / "mult" / "bd.yaml").write_text("study: mult\njob:\n  z: float\n")
@@ -290,22 +292,23 @@ class TestStopping:
         flow.supervise("--no-launchers")
         assert status(flow)["state"] == "stopped" and len(lives(flow)) == 1
 
-    @pytest.mark.parametrize("how", ["sleep", "await", "hang"])
     @pytest.mark.parametrize("supervised", [True, False])
-    def test_kill_tells_them(self, flow, how, supervised):
-        pid = start(flow, how)
+    def test_kill_tells_them(self, flow, supervised):
+        pids = {how: start(flow, how, run_name=how) for how in ("sleep", "await", "hang")}
         if not supervised:
             supervisor = supervisor_identity(load(flow.path))
             kill9(supervisor.pid)
             wait_until(lambda: not supervisor.alive, "it is dead")
         done = flow.motoko("kill")
-        assert done.returncode == 0 and f"stopped orchestrator:a (pid {pid})" in done.stdout
-        assert Identity.of(pid) is None
-        found = status(flow)
+        assert done.returncode == 0
+        for how, pid in pids.items():
+            assert f"stopped orchestrator:{how} (pid {pid})" in done.stdout
+            assert Identity.of(pid) is None
         # One that does not listen is killed.
-        assert found["exit_code"] == (None if how == "hang" else 4)
+        codes = {how: status(flow, how)["exit_code"] for how in pids}
+        assert codes == {"sleep": 4, "await": 4, "hang": None}
         flow.supervise("--no-launchers")
-        assert flow.ps()["orchestrators"] == [] and len(lives(flow)) == 1
+        assert flow.ps()["orchestrators"] == [] and len(lives(flow)) == len(pids)
 
 
 def test_fresh(flow):

@@ -63,6 +63,9 @@ def following(flow, *arguments):
 
 class TestShowing:
     def test_all_in_the_order_of_time(self, flow):
+        done = flow.motoko("logs")  # before there is any log
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert not (flow.directory / ".wf").exists()  # it changes nothing
         flow.supervise()
         done = flow.motoko("logs", "-n", "1000")
         assert done.returncode == 0 and not done.stderr
@@ -73,8 +76,12 @@ class TestShowing:
         pid = flow.pids()["bus"]
         assert any(line.endswith(f" INFO supervisor bus ready pid={pid}") for line in lines)
 
-    def test_the_last_twenty(self, flow):
-        flow.supervise()
+        # Some.
+        done = flow.motoko("logs", "bus", "launcher:mult", "-n", "1000")
+        assert {LINE.match(line)[1] for line in done.stdout.splitlines()} == {
+            *("bus", "launcher:mult")
+        }
+        # The last twenty.
         for _ in range(3):
             assert flow.motoko("restart", "launcher:mult").returncode == 0
         everything = flow.motoko("logs", "-n", "1000").stdout.splitlines()
@@ -82,19 +89,7 @@ class TestShowing:
         assert flow.motoko("logs").stdout.splitlines() == everything[-20:]
         assert flow.motoko("logs", "-n", "4").stdout.splitlines() == everything[-4:]
         assert flow.motoko("logs", "-n", "0").stdout == ""
-
-    def test_some(self, flow):
-        flow.supervise()
-        done = flow.motoko("logs", "bus", "launcher:mult", "-n", "1000")
-        assert {LINE.match(line)[1] for line in done.stdout.splitlines()} == {
-            *("bus", "launcher:mult")
-        }
-
-    def test_without_a_supervisor_and_before_there_is_any_log(self, flow):
-        done = flow.motoko("logs")
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        assert not (flow.directory / ".wf").exists()  # it changes nothing
-        flow.supervise()
+        # Without a supervisor.
         kill9(flow.ps()["supervisor"]["pid"])
         assert "bus ready" in flow.motoko("logs", "bus").stdout
 
