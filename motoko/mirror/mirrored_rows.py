@@ -149,6 +149,15 @@ def parts(
         yield [raw[0], *(column.values(raw) for column in read)]
 
 
+def has_value(tables: MirrorTables, table: int, names_of: Sequence[Name]) -> bool:
+    """Whether some run or job has a value under one of some names that have columns."""
+    return any(
+        _first_stored(tables, table, column.column) is not None
+        for name in names_of
+        for column in tables.fields(table).get(name, [])
+    )
+
+
 def first_types(
     tables: MirrorTables, wanted: Sequence[tuple[int, Sequence[Name]]]
 ) -> list[type | None]:
@@ -163,13 +172,17 @@ def _first_type(tables: MirrorTables, table: int, names_of: Sequence[Name]) -> t
     types = set()
     for name in names_of:
         for column in tables.fields(table).get(name, []):
-            place = f"{TABLES[table]}.{column.column}"
-            row = tables.connection.execute(
-                f"SELECT {place} FROM {TABLES[table]} WHERE {place} IS NOT NULL LIMIT 1"
-            ).fetchone()
-            if row is not None:
-                types.add(type(restored(column.kind, row[0])))
+            stored = _first_stored(tables, table, column.column)
+            if stored is not None:
+                types.add(type(restored(column.kind, stored)))
     return types.pop() if len(types) == 1 else None
+
+
+def _first_stored(tables: MirrorTables, table: int, column: str) -> Any:
+    row = tables.connection.execute(
+        f"SELECT {column} FROM {TABLES[table]} WHERE {column} IS NOT NULL LIMIT 1"
+    ).fetchone()
+    return row and row[0]
 
 
 @dataclass

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import MotokoError
+from motoko.mirror.constraint_sql import candidates
+from motoko.mirror.current_mirror import current
+from motoko.mirror.mirror_tables import RUNS, MirrorTables, Name
+from motoko.mirror.mirrored_rows import has_value
+from motoko.runs.entries import OWN, PREFIX
 from motoko.runs.processes import running as running_of
 from motoko.runs.states import state_of
-from motoko.store.base import StudyBase
+from motoko.store.base import AT_ONCE, StudyBase
 from motoko.store.transactions import renew
 
 # A run that has just called finish() or fail() ends a moment later.
@@ -52,6 +57,7 @@ class Choice:
         with contextlib.ExitStack() as stack:
             yield [
                 StudyChoice(
+                    config=config,
                     base=open_here(study),
                     named=tuple(self.named.get(study.name, ())),
                     constraints=tuple(self.constraints) if study in self.studies else None,
@@ -69,20 +75,51 @@ class StudyChoice:
         constraints: what the others obey; ``None`` if there are no others.
     """
 
+    config: WorkflowConfig
     base: StudyBase
     named: tuple[int, ...]
     constraints: tuple[str, ...] | None
 
-    def selected(self) -> dict[int, str]:
-        """The states of the runs that obey the constraints, by id."""
-        return {} if self.constraints is None else selected(self.base, self.constraints)
+    def selected(self, states: Collection[str] | None = None) -> dict[int, str]:
+        """The states of the runs that obey the constraints, by id; only runs of some states."""
+        if self.constraints is None:
+            return {}
+        return selected(self.config, self.base, self.constraints, states)
 
 
-def selected(base: StudyBase, constraints: Sequence[str]) -> dict[int, str]:
-    """The states of the runs that obey all constraints, by id."""
+def selected(
+    config: WorkflowConfig,
+    base: StudyBase,
+    constraints: Sequence[str],
+    states: Collection[str] | None = None,
+) -> dict[int, str]:
+    """The states of the runs that obey all constraints, by id; with ``states``, only of those.
+
+    All that was committed before counts. The mirror tells which runs may obey; whether they do is
+    looked at in the base. Raises ``ConstraintError``, also for a name that no run carries.
+    """
+    predicate = base.predicate(list(constraints))
+    with current(config, base.study) as moment:
+        numbers: Iterable[int] = candidates(moment.tables, predicate)
+        if states is not None:
+            query = moment.tables.connection.execute("SELECT id, state FROM runs")
+            of_them = {number for number, state in query if str(state) in states}
+            numbers = (number for number in numbers if number in of_them)
+        chosen = list(numbers)
+        if not chosen and all(_is_carried(moment.tables, name) for name in predicate.undeclared):
+            return {}
     renew(base)
-    pairs = base.select_pairs(base.predicate(list(constraints)))
-    return {run.entries["id"]: state_of(run.entries) for run, _ in pairs}
+    for start in range(0, len(chosen), AT_ONCE):
+        base.load_with_jobs(chosen[start : start + AT_ONCE])
+    pairs = base.select_pairs(replace(predicate, run_ids=frozenset(chosen)))
+    found = {run.entries["id"]: state_of(run.entries) for run, _ in pairs}
+    return {n: state for n, state in found.items() if states is None or state in states}
+
+
+def _is_carried(tables: MirrorTables, name: str) -> bool:
+    """Whether a run has a value under a name, as far as the mirror tells."""
+    own = [Name(False, PREFIX + name)] if name in OWN else []
+    return has_value(tables, RUNS, [*own, Name(False, name), Name(True, name)])
 
 
 def no_such_run(base: StudyBase, number: int) -> MotokoError:

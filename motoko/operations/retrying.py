@@ -67,7 +67,7 @@ def retry_runs(
     with choice.opened(config) as studies:
         work: list[tuple[StudyBase, list[int]]] = []
         for chosen in studies:
-            failed = [n for n, state in chosen.selected().items() if state in FAILED_STATES]
+            failed = chosen.selected(FAILED_STATES)
             numbers = sorted({*chosen.named, *failed}) if failed else list(chosen.named)
             check_retry(chosen.base, numbers, policy)
             work.append((chosen.base, numbers))

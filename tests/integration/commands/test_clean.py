@@ -17,6 +17,7 @@ from runs import (
 )
 from support import wait_until
 
+from motoko.config import load
 from motoko.operations import choosing, cleaning
 from motoko.operations.choosing import selected
 from motoko.operations.cleaning import CLEANING, clean
@@ -136,7 +137,7 @@ class TestClean:
 
         monkeypatch.setattr(cleaning, "_remove", interrupted)
         with study_base(flow) as base, pytest.raises(KeyboardInterrupt):
-            clean(base, selected(base, []))
+            clean(base, selected(load(flow.path), base, []))
         assert states(flow) == {1: CLEANING}
         assert flow.motoko("clean", "--yes").stdout == "mult: reset 1 runs\n"
         assert states(flow) == {1: "CREATED"}
@@ -156,7 +157,9 @@ class TestClean:
             deleted: set[int] = set()
             while len(base.runs.entries) and "FINISHED" not in states(flow).values():
                 busy = choosing.running(base, base.runs.entries)
-                found = {n: s for n, s in selected(base, []).items() if n not in busy}
+                found = {
+                    n: s for n, s in selected(load(flow.path), base, []).items() if n not in busy
+                }
                 deleted |= {*clean(base, found, delete=True).done}
         wait_until(lambda: set(states(flow).values()) <= {"FINISHED"}, "the others have ended")
         assert deleted and deleted | set(states(flow)) == set(range(1, 21))

@@ -131,6 +131,11 @@ def test_what_the_mirror_does_not_know(flow):
     assert set(rows) == {1, 2, number} and rows[1]["energy"] == 7.5 and rows[number]["x"] == 9.0
     kill9(flow.pids()["zeo:mult"])
     assert {row["id"]: row for row in as_json(flow)} == rows
+    for constraints, left in (("energy = 1.5", {1, 2, number}), ("new = 1", {2, number})):
+        assert flow.motoko("clean", "--delete", "--constraints", constraints).returncode == 0
+        assert {row["id"] for row in as_json(flow)} == left
+    refused = flow.motoko("clean", "--delete", "--constraints", "newer = 1")
+    assert refused.returncode == 2 and "no run has 'newer'" in refused.stderr
     other.close()
 
 
