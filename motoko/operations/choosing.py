@@ -112,8 +112,8 @@ def selected(
     for start in range(0, len(chosen), AT_ONCE):
         base.load_with_jobs(chosen[start : start + AT_ONCE])
     pairs = base.select_pairs(replace(predicate, run_ids=frozenset(chosen)))
-    found = {run.entries["id"]: state_of(run.entries) for run, _ in pairs}
-    return {n: state for n, state in found.items() if states is None or state in states}
+    states_of = {run.entries["id"]: state_of(run.entries) for run, _ in pairs}
+    return {n: state for n, state in states_of.items() if states is None or state in states}
 
 
 def _is_carried(tables: MirrorTables, name: str) -> bool:
