@@ -4,7 +4,8 @@
   commit's return to the moment when a subscriber in another process has decoded the transition, by
   the monotonic clock, which all processes share. Each has to come once, and none may be missing.
 - *CPU a transition*: user and system time of the watcher while one writer commits so many, in a
-  study of 100 runs and then in the same study of many more.
+  study of 100 runs and then in the same study of many more. With ``--before DIR``, by turns with
+  the watcher of a version without the mirror: the difference is what the mirror costs.
 - *Memory*: the resident size of a watcher that has followed the filling of some studies.
 - *Idle*: its CPU time and the calls to these studies' servers while nothing happens, as in idle.py.
 
@@ -17,15 +18,18 @@ import argparse
 import json
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
 from create import FILES, Study
 from idle import files, measure
-from scratch import end_cleanly_when_terminated, machine, percentile, report
+from scratch import PROGRAMS, end_cleanly_when_terminated, machine, percentile, report
 
 LAG_P99_MS = 50.0
 CPU_GROWTH = 1.5
+MIRROR_CPU_MS = 0.15  # more a transition than without it
+TURNS = 3
 RSS_MB = 200.0
 IDLE_CPU_S_A_MINUTE = 0.1
 STUDIES = 3
@@ -95,9 +99,11 @@ asyncio.run(main())
 }
 
 
-def workflow(studies: int) -> Study:
+def workflow(studies: int, programs: Path = PROGRAMS) -> Study:
     """A workflow of so many studies."""
-    return Study({**files(studies), **SCRIPTS})
+    study = Study({**files(studies), **SCRIPTS}, programs)
+    study.ours = True  # in whatever version
+    return study
 
 
 def watcher(study: Study) -> psutil.Process:
@@ -153,6 +159,20 @@ def cpu(study: Study, transitions: int) -> float:
     return round(1000 * spent / transitions, 4)
 
 
+def with_and_without(programs: Path, transitions: int) -> tuple[float, float]:
+    """CPU milliseconds a transition, of the present watcher and of a version before: medians."""
+    found: list[list[float]] = [[], []]
+    with workflow(1) as present, workflow(1, programs) as earlier:
+        for study in (present, earlier):
+            study.serve()
+            study.fill(0, FEW, "study1")
+        for _ in range(TURNS):
+            for figures, study in zip(found, (present, earlier), strict=True):
+                figures.append(cpu(study, transitions))
+    with_it, without = map(statistics.median, found)
+    return with_it, without
+
+
 def main() -> None:
     """Measure, print a table, and exit with 1 if a promise is not kept."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -160,6 +180,7 @@ def main() -> None:
     parser.add_argument("--idle-seconds", type=float, default=30.0, help="(default: 30)")
     parser.add_argument("--transitions", type=int, default=3000, help="(default: 3000)")
     parser.add_argument("--runs", type=int, default=20_000, help="the most runs (default: 20000)")
+    parser.add_argument("--before", type=Path, metavar="DIR", help="programs without the mirror")
     parser.add_argument("--full", action="store_true", help="memory of 5 x 20,000, not 2 x 5,000")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
@@ -173,6 +194,9 @@ def main() -> None:
         few = cpu(study, options.transitions)
         study.fill(FEW, options.runs, "study1")
         many = cpu(study, options.transitions)
+    pair = (
+        with_and_without(options.before.absolute(), options.transitions) if options.before else ()
+    )
     studies, runs = (5, 20_000) if options.full else (2, 5_000)
     with workflow(studies) as study:
         study.serve()
@@ -185,10 +209,12 @@ def main() -> None:
     calls = sum(counts["calls"] for counts in idle.calls.values())
 
     growth = round(many / few, 2)
+    more = round(pair[0] - pair[1], 3) if pair else None
     verdicts = {
         "lag": behind["p99"] < LAG_P99_MS,
         "all_seen_once": not behind["missing"] and not behind["seen_twice"],
         "cpu": growth < CPU_GROWTH,
+        "mirror": more is None or more <= MIRROR_CPU_MS,
         "memory": rss < RSS_MB,
         "idle": idle_cpu < IDLE_CPU_S_A_MINUTE and not calls,
     }
@@ -198,6 +224,7 @@ def main() -> None:
         "lag_ms": behind,
         "cpu_ms": {FEW: few, options.runs: many},
         "cpu_growth": growth,
+        "cpu_ms_with_and_without_mirror": pair,
         "memory": {"studies": studies, "runs": runs, "rss_mb": rss},
         "idle": {"cpu_s_a_minute": idle_cpu, "calls": calls, "seconds": idle.seconds},
         "verdicts": verdicts,
@@ -212,6 +239,15 @@ def main() -> None:
         (f"CPU a transition, {FEW} runs, ms", f"{few:.3f}", ""),
         (f"CPU a transition, {options.runs:,} runs, ms", f"{many:.3f}", ""),
         ("CPU a transition: growth", f"{growth:.2f}", f"under {CPU_GROWTH:g}"),
+        *(
+            [
+                ("CPU a transition, by turns: with, ms", f"{pair[0]:.3f}", ""),
+                ("CPU a transition, by turns: before, ms", f"{pair[1]:.3f}", ""),
+                ("CPU a transition: what the mirror adds", f"{more:.3f}", f"{MIRROR_CPU_MS:g}"),
+            ]
+            if pair
+            else []
+        ),
         (f"memory, {studies} studies of {runs:,} runs, MB", f"{rss:.0f}", f"under {RSS_MB:g}"),
         ("idle: CPU s/min", f"{idle_cpu:.3f}", f"under {IDLE_CPU_S_A_MINUTE:g}"),
         ("idle: storage calls", str(calls), "0"),

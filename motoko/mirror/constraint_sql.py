@@ -14,15 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from motoko.mirror.mirror_tables import (
-    JOBS,
-    RUNS,
-    TABLES,
-    Column,
-    MirrorTables,
-    Name,
-    key_in_more,
-)
+from motoko.mirror.columns import JOBS, RUNS, TABLES, Column, Name, key_in_more
+from motoko.mirror.mirror_tables import MirrorTables
 from motoko.mirror.scalars import ABSENT, BOOL, LITERAL, NAN, PLAIN, can_be_stored, restored
 from motoko.runs.entries import OWN, PREFIX
 from motoko.store.literals import INCOMPARABLE, plain

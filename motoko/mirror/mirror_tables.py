@@ -10,14 +10,39 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from motoko.mirror.scalars import PLAIN, can_be_stored, kept, restored
+from motoko.mirror.columns import (
+    COLUMNS_MAX,
+    JOBS,
+    RUNS,
+    TABLES,
+    Column,
+    Columns,
+    Name,
+    Owner,
+    Run,
+    bounded,
+    more_values,
+)
+
+__all__ = [
+    "COLUMNS_MAX",
+    "JOBS",
+    "LAYOUT",
+    "RUNS",
+    "TABLES",
+    "Column",
+    "Holding",
+    "Members",
+    "MirrorTables",
+    "Name",
+    "Owner",
+    "Run",
+    "more_values",
+]
 
 LAYOUT = 3  # raised whenever tables or kinds change: mirrors of another one are made anew
-COLUMNS_MAX = 400  # of a table; more names are kept as JSON
-RUNS, JOBS = 0, 1
-TABLES = ("runs", "jobs")
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -34,35 +59,6 @@ CREATE TABLE runs (
 CREATE TABLE jobs (id INTEGER PRIMARY KEY, record INTEGER, more TEXT);
 CREATE INDEX runs_of_jobs ON runs (job_id);
 """
-# Entries of runs that are asked for at each transition have columns of these types.
-_OWN_COLUMNS: Mapping[str, type] = {
-    "state": str,
-    "run_name": str,
-    "job_id": int,
-    "event_name": str,
-}
-
-
-class Name(NamedTuple):
-    """The name of a value: of an entry, or of an attribute that the run or job has beside them."""
-
-    is_attribute: bool
-    name: str
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column that holds values of one kind."""
-
-    column: str
-    kind: str
-
-
-class Owner(NamedTuple):
-    """Whose record it is: ``RUNS`` or ``JOBS``, and the number."""
-
-    table: int
-    number: int
 
 
 @dataclass(frozen=True)
@@ -79,16 +75,6 @@ class Members:
 
     numbers: tuple[int, ...] = ()
     below: tuple[int, ...] = ()
-
-
-@dataclass
-class Run:
-    """The little of a run that a transition tells."""
-
-    state: str | None = None
-    run_name: str | None = None
-    job_id: int | None = None
-    event_name: str | None = None
 
 
 class MirrorTables:
@@ -113,17 +99,18 @@ class MirrorTables:
 
     def forget(self) -> None:
         """Read anew what is remembered of the tables: a transaction was rolled back."""
-        self._columns: tuple[dict[Name, dict[str, str]], ...] = ({}, {})
+        self._columns = Columns(self.connection, with_values=self.with_values)
         self._sets: dict[frozenset[Name], int] = {}
         self._names_of: dict[int, frozenset[Name]] = {}
-        query = "SELECT number, owner, attribute, name, kind FROM fields ORDER BY number"
-        self._fields = 0
-        for number, table, is_attribute, name, kind in self.connection.execute(query):
-            self._columns[table].setdefault(Name(bool(is_attribute), name), {})[kind] = f"c{number}"
-            self._fields = number + 1
+        self._tid = ""
+        (self._top,) = self.connection.execute(
+            "SELECT max(ifnull((SELECT max(oid) FROM records), -1), "
+            "ifnull((SELECT max(oid) FROM containers), -1))"
+        ).fetchone()
 
     def clear(self) -> None:
         """Remove all rows, and all that is known of the database."""
+        self._tid = ""
         for table in ("meta", "name_sets", "containers", "records", "runs", "jobs"):
             self.connection.execute(f"DELETE FROM {table}")
         self._sets.clear()
@@ -133,16 +120,29 @@ class MirrorTables:
 
     def meta(self) -> dict[str, Any]:
         """What is noted of the mirror as a whole."""
+        self.flush()
         return dict(self.connection.execute("SELECT name, value FROM meta"))
 
     def note(self, **values: Any) -> None:
         """Note something of the mirror as a whole."""
         self.connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
 
+    def stand_at(self, tid: bytes) -> None:
+        """The newest transaction that is known; see :meth:`flush`."""
+        self._tid = tid.hex()
+
+    def flush(self) -> None:
+        """Write the newest transaction: once for many, before they are committed."""
+        if self._tid:
+            self.note(tid=self._tid)
+            self._tid = ""
+
     # Records
 
     def holding(self, oid: int) -> tuple[Owner, Holding] | None:
         """Whose record it is, and what it held; ``None`` if it is no run's or job's."""
+        if oid > self._top:
+            return None
         row = self.connection.execute(
             "SELECT owner, names, below FROM records WHERE oid = ?", (oid,)
         ).fetchone()
@@ -153,6 +153,7 @@ class MirrorTables:
 
     def hold(self, oid: int, owner: Owner, holding: Holding) -> None:
         """Note what a record holds."""
+        self._top = max(self._top, oid)
         self.connection.execute(
             "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)",
             (
@@ -169,6 +170,8 @@ class MirrorTables:
 
     def members(self, oid: int) -> tuple[int, Members] | None:
         """Whether it is a record of all runs or jobs, which, and what it held."""
+        if oid > self._top:
+            return None
         row = self.connection.execute(
             "SELECT owner, members, below FROM containers WHERE oid = ?", (oid,)
         ).fetchone()
@@ -176,6 +179,7 @@ class MirrorTables:
 
     def hold_members(self, oid: int, table: int, members: Members) -> None:
         """Note what a record of all runs or jobs holds."""
+        self._top = max(self._top, oid)
         self.connection.execute(
             "INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?)",
             (oid, table, _packed(members.numbers), _packed(members.below)),
@@ -230,88 +234,24 @@ class MirrorTables:
         (count,) = self.connection.execute("SELECT count(*) FROM runs").fetchone()
         return int(count)
 
-    def write(self, owner: Owner, values: Mapping[Name, Any], lost: Iterable[Name] = ()) -> None:
-        """Set values of a run or job; those lost have none any more."""
-        columns: dict[str, Any] = {}
-        more: dict[str, Any] = {}
-        for name, value in values.items():
-            if owner.table == RUNS and not name.is_attribute and name.name in _OWN_COLUMNS:
-                columns[name.name] = text = _own(name.name, value)
-                if text is not value:
-                    self._place(owner, name, *kept(value), columns, more)
-                else:
-                    self._place(owner, name, "", None, columns, more)
-            elif self.with_values:
-                self._place(owner, name, *kept(value), columns, more)
-        for name in lost:
-            if owner.table == RUNS and not name.is_attribute and name.name in _OWN_COLUMNS:
-                columns[name.name] = None
-            self._place(owner, name, "", None, columns, more)
-        if more:
-            columns["more"] = self._more(owner, more)
-        if columns:
-            places = ", ".join(f"{column} = ?" for column in columns)
-            self.connection.execute(
-                f"UPDATE {TABLES[owner.table]} SET {places} WHERE id = ?",
-                (*columns.values(), owner.number),
-            )
-
-    def _place(
+    def write(
         self,
         owner: Owner,
-        name: Name,
-        kind: str,
-        stored: Any,
-        columns: dict[str, Any],
-        more: dict[str, Any],
-    ) -> None:
-        """Say where a value goes, and that it is nowhere else; kind ``""``: there is none."""
-        known = self._columns[owner.table].get(name, {})
-        if kind and kind not in known and stored is not None:
-            if self._fields >= COLUMNS_MAX:
-                more[key_in_more(name)] = [kind, stored]
-            else:
-                known = self._new_column(owner.table, name, kind)
-        elif self._fields >= COLUMNS_MAX:
-            more[key_in_more(name)] = None
-        for other, column in known.items():
-            columns[column] = stored if other == kind else None
-
-    def _new_column(self, table: int, name: Name, kind: str) -> dict[str, str]:
-        number, self._fields = self._fields, self._fields + 1
-        self.connection.execute(f"ALTER TABLE {TABLES[table]} ADD COLUMN c{number}")
-        self.connection.execute(
-            "INSERT INTO fields VALUES (?, ?, ?, ?, ?)",
-            (number, table, int(name.is_attribute), name.name, kind),
-        )
-        known = self._columns[table].setdefault(name, {})
-        known[kind] = f"c{number}"
-        return known
-
-    def _more(self, owner: Owner, changes: Mapping[str, Any]) -> str | None:
-        row = self.connection.execute(
-            f"SELECT more FROM {TABLES[owner.table]} WHERE id = ?", (owner.number,)
-        ).fetchone()
-        before = json.loads(row[0]) if row and row[0] else {}
-        more = {key: kept for key, kept in {**before, **changes}.items() if kept is not None}
-        return json.dumps(more) if more else None
+        values: Mapping[Name, Any],
+        lost: Iterable[Name] = (),
+        before: Run | None = None,
+    ) -> dict[str, Any]:
+        """Set values of a run or job: see :meth:`Columns.write`."""
+        return self._columns.write(owner, values, lost, before)
 
     def fields(self, table: int) -> dict[Name, list[Column]]:
         """The columns of each name of runs or jobs; a value is in one of them, or in ``more``."""
-        fields = {
-            name: [Column(column, kind) for kind, column in kinds.items()]
-            for name, kinds in self._columns[table].items()
-        }
-        if table == RUNS:
-            for own in _OWN_COLUMNS:
-                # What is no text, or no number, is in another one.
-                fields.setdefault(Name(False, own), []).append(Column(own, PLAIN))
-        return fields
+        return self._columns.fields(table)
 
     @property
     def has_more(self) -> bool:
         """Whether some values may have no column."""
-        return self._fields >= COLUMNS_MAX
+        return self._columns.has_more
 
     def _set_id(self, names: frozenset[Name]) -> int:
         number = self._sets.get(names)
@@ -321,7 +261,7 @@ class MirrorTables:
             (number,) = self.connection.execute(
                 "SELECT id FROM name_sets WHERE names = ?", (text,)
             ).fetchone()
-            _bounded(self._sets)[names] = number
+            bounded(self._sets)[names] = number
         return number
 
     def _name_set(self, number: int) -> frozenset[Name]:
@@ -331,38 +271,8 @@ class MirrorTables:
                 "SELECT names FROM name_sets WHERE id = ?", (number,)
             ).fetchone()
             names = frozenset(Name(bool(attribute), name) for attribute, name in json.loads(text))
-            _bounded(self._names_of)[number] = names
+            bounded(self._names_of)[number] = names
         return names
-
-
-def _bounded(cache: dict[Any, Any]) -> dict[Any, Any]:
-    if len(cache) >= 1_000:
-        cache.clear()
-    return cache
-
-
-def key_in_more(name: Name) -> str:
-    """A name in the JSON of those that have no column."""
-    return f"{int(name.is_attribute)}{name.name}"
-
-
-def more_values(text: str | None) -> dict[Name, Any]:
-    """The values of names that have no column."""
-    return {
-        Name(key[0] == "1", key[1:]): restored(*kind_and_value)
-        for key, kind_and_value in (json.loads(text) if text else {}).items()
-    }
-
-
-def _own(name: str, value: Any) -> Any:
-    """What transitions tell of an entry: the value itself, if it is what it should be."""
-    if type(value) is int and _OWN_COLUMNS[name] is int:
-        return value if kept(value)[0] == PLAIN else None
-    if name == "state" and value is not None and type(value) is not str:
-        value = str(value)
-    if type(value) is not str or _OWN_COLUMNS[name] is not str:
-        return None
-    return value if can_be_stored(value) else ascii(value)
 
 
 def _packed(numbers: Sequence[int]) -> bytes | None:

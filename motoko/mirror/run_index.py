@@ -8,21 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
 from motoko.errors import NotCreated
-from motoko.mirror.mirror_tables import (
-    JOBS,
-    RUNS,
-    Holding,
-    Members,
-    MirrorTables,
-    Name,
-    Owner,
-    Run,
-)
+from motoko.mirror.columns import JOBS, RUNS, Name, Owner, Run
+from motoko.mirror.mirror_tables import Holding, Members, MirrorTables
 from motoko.mirror.scalars import can_be_stored
 from motoko.store.records import Ref, decode, node, node_of
 from motoko.store.schemas import schema_among
@@ -157,7 +149,7 @@ class RunIndex:
 
     def _stand_at(self, tid: bytes) -> None:
         self.tid = tid
-        self.tables.note(tid=tid.hex())
+        self.tables.stand_at(tid)
 
     def _containers(self, tid: bytes) -> tuple[int, int]:
         """The records of all runs, and of all jobs."""
@@ -309,10 +301,18 @@ class RunIndex:
         reading.values.update(values)
         reading.held[oid] = Holding(frozenset(values), children)
 
-    def _write(self, owner: Owner, reading: _Reading) -> None:
+    def _write(
+        self,
+        owner: Owner,
+        reading: _Reading,
+        held: Mapping[int, Holding] | None = None,
+        old: Run | None = None,
+    ) -> dict[str, Any]:
+        """Write what was read; ``held`` and ``old`` are what is written already."""
         for oid, holding in reading.held.items():
-            self.tables.hold(oid, owner, holding)
-        self.tables.write(owner, reading.values, reading.before - reading.values.keys())
+            if held is None or held.get(oid) != holding:
+                self.tables.hold(oid, owner, holding)
+        return self.tables.write(owner, reading.values, reading.before - reading.values.keys(), old)
 
     def _values_changed(
         self, changed: Mapping[Owner, Mapping[int, Holding]], tid: bytes
@@ -330,10 +330,10 @@ class RunIndex:
             for holding in reading.held.values():
                 reading.away.difference_update(holding.below)
             self._drop(reading)
-            self._write(owner, reading)
-            if owner.table == RUNS:
-                run = self.tables.run(owner.number)
-                if old is not None and run is not None and old.state != run.state:
+            own = self._write(owner, reading, held, old)
+            if old is not None:
+                run = replace(old, **own)
+                if old.state != run.state:
                     changes.append(_change(owner.number, old, run))
         return changes
 
@@ -354,9 +354,9 @@ def _content(data: bytes) -> tuple[dict[Name, Any], tuple[int, ...]]:
     cls, state = decode(data)
     if isinstance(state, dict):  # the run or job itself
         values = {
-            Name(True, name): value
+            key: value
             for name, value in state.items()
-            if _is_name(name) and name not in _NO_VALUES
+            if name not in _NO_VALUES and (key := _name(True, name)) is not None
         }
         entries = state.get("entries")
         if isinstance(entries, Ref):
@@ -368,14 +368,17 @@ def _content(data: bytes) -> tuple[dict[Name, Any], tuple[int, ...]]:
 
 
 def _entries(items: Iterable[tuple[Any, Any]]) -> dict[Name, Any]:
-    return {Name(False, name): value for name, value in items if _is_name(name)}
+    return {key: value for name, value in items if (key := _name(False, name)) is not None}
 
 
-def _is_name(name: Any) -> bool:
-    return type(name) is str and _can_be_stored(name)
+def _name(is_attribute: bool, name: Any) -> Name | None:
+    """What the mirror calls a value; ``None`` if it cannot have it."""
+    return _known_name(is_attribute, name) if type(name) is str else None
 
 
-_can_be_stored = lru_cache(maxsize=10_000)(can_be_stored)
+@lru_cache(maxsize=10_000)
+def _known_name(is_attribute: bool, name: str) -> Name | None:
+    return Name(is_attribute, name) if can_be_stored(name) else None
 
 
 def _change(number: int, old: Run | None, run: Run | None) -> Change:

@@ -98,6 +98,8 @@ _RESTORED: dict[str, Callable[[Any], Any]] = {
 
 def can_be_stored(text: str) -> bool:
     """Whether SQLite takes a text: Python's own may hold half a character."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -15,7 +15,10 @@ from motoko.mirror.mirror_file import MIRROR_ERRORS, Mirror, NotUsable
 log = logging.getLogger(__name__)
 
 RETRY_S = 5.0  # between attempts to have a file again
-TOGETHER_S = 0.1  # that commits of the database are kept together for one of the mirror
+# Commits of the database are kept together for one of the mirror: while they follow each other, at
+TOGETHER_S = 0.1  # most for so long,
+IDLE_S = 0.02  # and for so long if nothing follows.
+PENDING_S = 0.05  # between attempts to commit while a checkpoint is made
 
 
 class MirrorKeeping:
@@ -78,11 +81,22 @@ class MirrorKeeping:
         """Whether something was written that others cannot read yet."""
         return self._mirror is not None and self._mirror.is_pending
 
+    @property
+    def due_in(self) -> float:
+        """After how many seconds of nothing what is pending is to be committed."""
+        left = self._begun + IDLE_S - time.monotonic()
+        return left if left > 0 else PENDING_S
+
     def commit_if_due(self, idle: bool) -> None:
-        """Commit what is pending, if nothing more is coming now or it has been for long enough."""
-        if self.is_pending and (idle or time.monotonic() > self._begun + TOGETHER_S):
-            assert self._mirror is not None
-            self._mirror.commit()
+        """Commit what is pending if it is for long enough; ``idle``: nothing more has come yet."""
+        together = IDLE_S if idle else TOGETHER_S
+        if self.is_pending and time.monotonic() >= self._begun + together:
+            self.commit()
+
+    def commit(self) -> None:
+        """Commit what is pending now, if no checkpoint is being made."""
+        assert self._mirror is not None
+        self._mirror.commit()
 
     def rollback(self) -> None:
         """Forget what is pending, after whatever error; what is damaged is left."""

@@ -54,7 +54,6 @@ DISCONNECTED_MAX_S = 10.0
 # How long a new publisher waits for the bus; what is published before that is lost (and the new
 # epoch makes every subscriber ask for it).
 BUS_DEADLINE_S = 5.0
-PENDING_S = 0.05  # between attempts to commit to the mirror, while it makes a checkpoint
 SILENT_S = 5.0  # at most, also at the start
 REPLACED = "the database was replaced by another"
 OIDS_MAX = 24  # of a transaction that makes a single run, or few
@@ -172,7 +171,7 @@ class StudyWatcher(threading.Thread):
     def _next_event(self, storage: WatchStorage) -> Event | ReplayRequest | Answer | None:
         patience = 0.0 if storage.overflowed else max(0.0, self._next_beat - time.monotonic())
         if self._kept.is_pending:
-            patience = min(patience, PENDING_S)
+            patience = min(patience, self._kept.due_in)
         try:
             return self.events.get(timeout=patience)
         except queue.Empty:
@@ -235,7 +234,7 @@ class StudyWatcher(threading.Thread):
         self._kept.begin()
         index.walk(storage.lastTransaction())
         index.tables.note(witness=self._witness.hex())
-        self._kept.commit_if_due(idle=True)
+        self._kept.commit()
         self._recent = Recent(index.tid)
         log.warning("%s: read anew: %s", self._study.name, reason)
         self._publisher.send(Resync(self._study.name, index.tid.hex(), self._epoch, reason))
