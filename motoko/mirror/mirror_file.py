@@ -61,6 +61,7 @@ class Mirror:
         self._connection = connection
         self._checkpoint: threading.Thread | None = None
         self._checked_at = connection.total_changes
+        self._written: list[int] | None = None  # when, and how much, at the last checkpoint
 
     @classmethod
     def in_memory(cls, *, with_values: bool = True) -> Mirror:
@@ -89,7 +90,7 @@ class Mirror:
         try:
             check_meta(mirror.tables.meta(), witness, newest)
             if is_whole:
-                _note_digest(path, **(read_json(_digest(path)) or {}))  # that it is used here
+                mirror.note_digest(read_json(_digest(path)) or {})  # that it is used here
             else:
                 mirror.checkpoint()
         except BaseException:
@@ -164,6 +165,7 @@ class Mirror:
             self._checkpoint is not None and self._checkpoint.is_alive()
         ):
             return
+        self.check_untouched()
         self.tables.flush()
         self._connection.execute("COMMIT")
         if self.path is not None:
@@ -174,6 +176,13 @@ class Mirror:
                     target=self._try_checkpoint, name=f"checkpoint-{self.path.stem}", daemon=True
                 )
                 self._checkpoint.start()
+
+    def check_untouched(self) -> None:
+        """Raise ``sqlite3.DatabaseError`` if somebody else has written into the file."""
+        if self._written is None or (self._checkpoint is not None and self._checkpoint.is_alive()):
+            return
+        if _written(os.fstat(self._file)) != self._written:
+            raise sqlite3.DatabaseError("somebody else has written into its file")
 
     def rollback(self) -> None:
         """What was written since the last commit was not."""
@@ -192,10 +201,19 @@ class Mirror:
         """Have the file hold what its log does, and note its digest; nobody commits meanwhile."""
         if self.path is None:
             return
+        if self._written not in (None, _written(os.fstat(self._file))):
+            return  # what is in it is not given a digest that says that it is right
+        self._written = None
         _note_digest(self.path)
         with contextlib.closing(_connected(self.path, syncs=True)) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            _note_digest(self.path, crc=_crc(self._file), salt=_salt(self.path))
+            self.note_digest({"crc": _crc(self._file), "salt": _salt(self.path)})
+
+    def note_digest(self, digest: Mapping[str, Any]) -> None:
+        """Note the digest, and when the file that it is of was written."""
+        assert self.path is not None
+        self._written = _written(os.fstat(self._file))
+        _note_digest(self.path, **{**digest, "written": self._written})
 
     def _try_checkpoint(self) -> None:
         try:
@@ -263,6 +281,10 @@ def check_readable(path: Path, is_watched: bool) -> None:
     if is_watched:
         if digest.get("boot_id") != boot_id():
             raise NotUsable("its watcher runs on another host, or since another start of this one")
+        # A checkpoint that begins now takes the digest away before it writes into the file.
+        is_other = "crc" in digest and digest.get("written") != _written(path.stat())
+        if is_other and _checked_digest(path) == digest:
+            raise NotUsable("somebody else than its watcher has written into it")
     elif "crc" not in digest:
         raise NotUsable("its watcher has died in the middle of a checkpoint")
     else:
@@ -322,6 +344,11 @@ def _connected(path: Path, *, syncs: bool = False) -> sqlite3.Connection:
 def _note_digest(path: Path, **digest: Any) -> None:
     text = json.dumps({**digest, "layout": LAYOUT, "boot_id": boot_id()})
     write_atomically(_digest(path), text)
+
+
+def _written(status: os.stat_result) -> list[int]:
+    """What changes with whatever is written into a file: when that was, and its size."""
+    return [status.st_mtime_ns, status.st_size]
 
 
 def _digest(path: Path) -> Path:

@@ -127,9 +127,15 @@ class MirrorKeeping:
         self.drop()
 
     def look_after(self) -> Mirror | None:
-        """From time to time: the mirror in a file again, if it was not in its place."""
+        """From time to time: the mirror in a file again, if it was not in its place.
+
+        Raises ``sqlite3.DatabaseError`` if somebody else has written into it.
+        """
         mirror = self._mirror
-        if mirror is None or (mirror.path is not None and mirror.is_in_place):
+        if mirror is None:
+            return None
+        mirror.check_untouched()
+        if mirror.path is not None and mirror.is_in_place:
             return None
         mirror.commit()
         if mirror.is_pending or time.monotonic() < self._retry_at:

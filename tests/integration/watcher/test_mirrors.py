@@ -143,6 +143,21 @@ class TestDamage:
         assert listener.counters["holes"] == 0
 
 
+def test_written_into_meanwhile(flow, other):
+    """By somebody else, under its watcher: it is made anew, by the same process."""
+    numbers = other.create("mult", [float(x) for x in range(50)], tag="x" * 50)
+    check(flow)
+    pid = flow.pids()["watcher"]
+    path = path_of(flow)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + os.urandom(len(data) // 2))
+    for state in ROUND:
+        other.play("mult", numbers[:3], state)
+    check(flow)
+    assert flow.pids()["watcher"] == pid
+    assert "somebody else has written into its file" in flow.log("watcher")
+
+
 def test_removed_meanwhile(flow, other):
     (number,) = other.create("mult", [1.0])
     check(flow)
