@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, overload
 
+from motoko.store.trees import is_tree
+
 Pair = tuple[Any, Any]
 Load = Callable[[list[Any]], None]
 
@@ -117,7 +119,21 @@ def loaded_ahead(pairs: Iterator[Pair], load: Load) -> Iterator[Pair]:
     """Pairs whose objects are loaded before they come."""
     size = FIRST
     while batch := list(islice(pairs, size)):
-        load([run for run, _ in batch])
-        load([job for _, job in batch])
+        _load(load, [run for run, _ in batch])
+        _load(load, [job for _, job in batch])
         yield from batch
         size = AT_ONCE
+
+
+def _load(load: Load, owners: list[Any]) -> None:
+    """Have the content of objects, and of their entries, in memory."""
+    ghosts = [
+        owner
+        for owner in owners
+        if owner._p_changed is None or getattr(owner.entries, "_p_changed", False) is None
+    ]
+    if ghosts:
+        load(ghosts)
+        for owner in ghosts:
+            if is_tree(owner.entries):
+                owner.entries._p_activate()  # else going through them again would load them again

@@ -70,11 +70,14 @@ def test_runs_are_loaded_ahead(base, mirror, monkeypatch):
     monkeypatch.setattr(found_runs, "AT_ONCE", 50)
     trips = []
     load = base.load
+    base.connection.cacheMinimize()
     monkeypatch.setattr(base, "load", lambda objects: trips.append(len(objects)) or load(objects))
     assert sum(job.x for _, job in base.found(base.predicate("x < 60"))) == 59 * 30
     assert trips == [3, 3, 50, 50, 7, 7]
     trips.clear()
     pairs = base.select_pairs(base.predicate("x < 60"))
+    assert len([run for run, _ in pairs]) == 60 and trips == []
+    base.connection.cacheMinimize()
     assert isinstance(pairs, list) and trips == []
     assert len([run for run, _ in pairs]) == 60 and trips == [3, 3, 50, 50, 7, 7]
 
