@@ -146,8 +146,9 @@ class _Compiler:
         else:
             holds = None
         if holds is not None:
-            holds = f"NOT ({holds})" if test.is_negated else holds
-            return _Condition(_and(f"{place} IS NOT NULL", holds))
+            if test.is_negated:
+                holds = _and(f"{place} IS NOT NULL", f"NOT ({holds})")
+            return _Condition(holds)  # what is NULL meets no comparison
         kind = column.kind
 
         def meets(stored: Any) -> bool | None:
@@ -171,8 +172,8 @@ class _Compiler:
         numbers: str | None
         if whole == real:
             numbers = self._than(op, place, whole)
-            if numbers not in (None, NONE) and op != "=":
-                numbers = _and(f"typeof({place}) <> 'text'", numbers)
+            if numbers is not None and numbers != NONE and op in (">", ">="):
+                numbers = _and(numbers, f"{place} < ''")  # to SQLite all texts are larger
         else:
             parts = []
             for sql_type, literal in (("integer", whole), ("real", real)):
@@ -184,8 +185,8 @@ class _Compiler:
         texts = self._than(op, place, text)
         if numbers is None or texts is None:
             return None
-        if texts != NONE and op != "=":
-            texts = _and(f"typeof({place}) = 'text'", texts)
+        if texts != NONE and op in ("<", "<="):
+            texts = _and(texts, f"{place} >= ''")
         return _or(numbers, texts)
 
     def _than(self, op: str, place: str, literal: Any) -> str | None:
