@@ -64,13 +64,16 @@ def run(
             while selector.get_map():
                 ready = selector.select(max(0.0, deadline - time.monotonic()))
                 if not ready:
-                    os.kill(int(texts[status].split()[0]), signal.SIGKILL)
                     raise subprocess.TimeoutExpired(["motoko", *arguments], timeout)
                 for key, _ in ready:
                     data = os.read(key.fd, 1 << 16)
                     texts[key.fd] += data
                     if not data:
                         selector.unregister(key.fd)
+    except BaseException:  # as subprocess.run does it: also for what interrupts a test that hangs
+        with contextlib.suppress(IndexError, ProcessLookupError):
+            os.kill(int(texts[status].split()[0]), signal.SIGKILL)
+        raise
     finally:
         for reading in texts:
             os.close(reading)
@@ -120,9 +123,13 @@ def _asked(requests: socket.socket) -> list[Any]:
     if command := os.fork():
         for file in streams:
             os.close(file)
-        os.write(status, f"{command}\n".encode())
+        try:
+            os.write(status, f"{command}\n".encode())
+        except BrokenPipeError:  # who asked has been interrupted
+            os.kill(command, signal.SIGKILL)
         _, end = os.waitpid(command, 0)
-        os.write(status, str(os.waitstatus_to_exitcode(end)).encode())
+        with contextlib.suppress(BrokenPipeError):
+            os.write(status, str(os.waitstatus_to_exitcode(end)).encode())
         os._exit(0)
     os.close(status)
     for number, file in enumerate(streams, 1):

@@ -169,24 +169,6 @@ def test_past_and_present(flow, other, tmp_path):
         assert events.history() == true, first_difference(events.history(), true)
 
 
-def test_ctrl_c(flow, other):
-    events = Events(flow)
-    (number,) = other.create("mult", [1.0])
-    until_live(events, lambda: other.play("mult", [number], "STEP", "NEXT"))
-    events.process.send_signal(signal.SIGINT)
-    assert events.process.wait(END_S) == 130
-    assert events.said.strip() == ""  # click ends the line in which ^C stands
-
-
-def test_the_workflow_is_stopped(flow, other):
-    other.create("mult", [1.0])
-    events = Events(flow, "--since", "0")
-    events.printed(1)
-    assert flow.motoko("kill").returncode == 0
-    assert events.process.wait(END_S) == 0
-    assert events.said == "motoko: the workflow was stopped\n" and len(events.lines) == 1
-
-
 def test_killed_watcher_and_bus(flow, other, tmp_path):
     """Nothing is lost, doubled or out of order; and nothing is said of it."""
     numbers = other.create("mult", [1.0, 2.0])
@@ -204,8 +186,7 @@ def test_killed_watcher_and_bus(flow, other, tmp_path):
     assert not events.said and events.process.poll() is None
 
 
-@pytest.mark.parametrize("options", [[], ["--json"]], ids=["plain", "json"])
-def test_closed_pipe(flow, other, options):
+def closed_pipe(flow, other, options):
     """As in `motoko events | head -1`: it leaves quietly when it has something more to say."""
     numbers = other.create("mult", [1.0])
     other.play("mult", numbers, *ROUND)
@@ -225,3 +206,24 @@ def test_closed_pipe(flow, other, options):
 
         wait_until(gone, "it leaves")
         assert process.returncode == 1 and process.stderr.read() == ""
+
+
+def test_how_it_ends(flow, other):
+    for options in ([], ["--json"]):
+        closed_pipe(flow, other, options)
+
+    # By Ctrl-C.
+    events = Events(flow)
+    (number,) = other.create("mult", [1.0])
+    until_live(events, lambda: other.play("mult", [number], "STEP", "NEXT"))
+    events.process.send_signal(signal.SIGINT)
+    assert events.process.wait(END_S) == 130
+    assert events.said.strip() == ""  # click ends the line in which ^C stands
+
+    # With the workflow.
+    other.create("mult", [1.0], run_name="alone")
+    events = Events(flow, "--since", "0", "--run_name", "alone")
+    events.printed(1)
+    assert flow.motoko("kill").returncode == 0
+    assert events.process.wait(END_S) == 0
+    assert events.said == "motoko: the workflow was stopped\n" and len(events.lines) == 1

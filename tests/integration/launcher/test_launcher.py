@@ -41,6 +41,19 @@ run.finish()
 """
 
 
+# What launch.sh does, its exit code, and what of it is told.
+ENDS = (
+    ("echo oops >&2; exit 1\n", 1, "exit code 1: oops"),
+    ("set -e\nfalse\npython doIt.py\n", 1, "exit code 1"),
+    ("true\n", 0, "never called finish()"),
+    ("", 0, "never called finish()"),
+    ("kill -9 $$\n", 137, "SIGKILL"),
+    ("no-such-program-here\n", 127, "exit code 127"),
+    ("exec python -c 'raise ValueError(7)'\n", 1, "ValueError: 7"),
+    ("if\n", 2, "exit code 2"),
+)
+
+
 def read(run, name):
     return Path(run.run_path, name).read_text()
 
@@ -141,32 +154,19 @@ class TestRunDirectory:
 
 
 class TestFailures:
-    @pytest.mark.parametrize(
-        ("launch", "code", "words"),
-        [
-            ("echo oops >&2; exit 1\n", 1, "exit code 1: oops"),
-            ("set -e\nfalse\npython doIt.py\n", 1, "exit code 1"),
-            ("true\n", 0, "never called finish()"),
-            ("", 0, "never called finish()"),
-            ("kill -9 $$\n", 137, "SIGKILL"),
-            ("no-such-program-here\n", 127, "exit code 127"),
-            ("exec python -c 'raise ValueError(7)'\n", 1, "ValueError: 7"),
-            ("if\n", 2, "exit code 2"),
-        ],
-        ids=["exit", "set-e", "no-finish", "empty", "killed", "not-found", "exec", "syntax"],
-    )
-    def test_reason_and_code(self, flow, session, launch, code, words):
-        change(flow, launch_sh=launch)
+    def test_reason_and_code(self, flow, session):
         flow.supervise()
-        one = session()
-        runs = one.mult.createTask(x=1.0)
-        error = one.failure(runs)
-        ((run, _),) = runs
-        assert words in error.reason
-        assert (run.state, run.exit_code, run.failure_reason) == ("FAILED", code, error.reason)
-        assert error.run_path == run.run_path and run.run_path in str(error)
-        if "oops" in words:
-            assert "oops" in error.stderr and "end of its stderr" in str(error)
+        for number, (launch, code, words) in enumerate(ENDS):
+            change(flow, launch_sh=launch)
+            one = session()
+            runs = one.mult.createTask(x=float(number))
+            error = one.failure(runs)
+            ((run, _),) = runs
+            assert words in error.reason
+            assert (run.state, run.exit_code, run.failure_reason) == ("FAILED", code, error.reason)
+            assert error.run_path == run.run_path and run.run_path in str(error)
+            if "oops" in words:
+                assert "oops" in error.stderr and "end of its stderr" in str(error)
         assert flow.daemons()["launcher:mult"]["restarts"] == 0
 
     def test_own_failure(self, flow, session):
