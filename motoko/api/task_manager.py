@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from motoko.api.dependencies import record, references
 from motoko.api.engine import Engine
 from motoko.api.file_notices import warn_of_changes, warn_of_scripts
 from motoko.api.parameters import check, expand, merge, refuse_reserved
+from motoko.api.points import on_space, place, points_of
 from motoko.api.run_list import RunList
 from motoko.api.selection import TaskSelection, TaskSelectionEval
 from motoko.config import StudyConfig
@@ -30,6 +33,9 @@ log = logging.getLogger(__name__)
 
 # What BlackDynamite compares besides the declared parameters, when it looks for an equal run.
 _IDENTITY = ("run_name", "nproc", "machine_name")
+
+
+AT_ONCE = 1_000  # runs that are made and saved together
 
 
 class HasEngine(Protocol):
@@ -57,6 +63,7 @@ class TaskManager:
         host: where its database is served: ``zeo://`` and a path or an address.
         selector: BlackDynamite's ``RunSelector`` of the base, once something was selected.
         engine: what it shares with the workflow's other parts.
+        made: how many runs the last creation has made, rather than found.
     """
 
     def __init__(self, workflow: HasEngine, study: str) -> None:
@@ -67,6 +74,7 @@ class TaskManager:
         self.config: dict[str, Any] = dict(self.definition.settings)
         self.host = self.definition.host or f"zeo://{self.study_dir}"
         self.selector: Any = None
+        self.made = 0
         self._creator: TaskCreator | None = None
 
     def connect(self) -> StudyBase:
@@ -118,8 +126,6 @@ class TaskManager:
         self,
         run_params: dict[str, Any] | None = None,
         commit: bool = False,
-        *,
-        after: Any = None,
         **kwargs: Any,
     ) -> RunList:
         """Create runs, or find those that exist, for every point of a parameter space.
@@ -127,7 +133,12 @@ class TaskManager:
         Args:
             run_params: parameters of the runs, added to bd.yaml's ``run_params``.
             commit: save before returning. Otherwise the runs are saved when something is awaited,
-                at the latest at the event loop's next turn; without a running loop, at once.
+                at the latest at the event loop's next turn; without a running loop, at once. More
+                than 1,000 runs are saved in parts, before this returns.
+            points: points that are no product: dicts of job parameters, or a pandas DataFrame, each
+                row a point. What else is given is for all of them; a list there gives one job for
+                each of its elements and each point. (In a study with a job parameter ``points`` it
+                is that: there :meth:`create_runs` takes them.)
             after: runs that these come after, in any study: runs, pairs, ``RunList``, selections,
                 names such as ``"mult.3"``. They are recorded in ``run.dependencies``, and nothing
                 waits for them. (In a study with a job parameter ``after`` it is that.)
@@ -136,7 +147,8 @@ class TaskManager:
                 keyword varying slowest; a parameter declared ``list`` is one value.
 
         Returns:
-            The ``(run, job)`` pairs in that order. A run that exists already is returned instead
+            The ``(run, job)`` pairs in that order, or that of the points; the same pair for points
+            that are the same. A run that exists already is returned instead
             of a new one, whatever its state, if its job, run_name, nproc, machine_name, the
             content of ``launch.sh`` and every declared ``run:`` parameter are equal.
 
@@ -147,8 +159,42 @@ class TaskManager:
                 file of the study asks for a parameter that is not there.
             NotCreated, NoSupervisor, StudyUnavailable: as ``base``.
         """
-        from motoko.store.session import session
+        frame = inspect.currentframe()
+        caller = frame.f_back.f_code.co_name if frame and frame.f_back else ""
+        # Where they are declared, they are parameters as any other.
+        own = [name for name in ("after", "points") if name not in self.definition.jobs]
+        given = {name: kwargs.pop(name, None) for name in own}
+        return self.create_runs(
+            given.get("points"),
+            kwargs,
+            run_params=run_params,
+            commit=commit,
+            after=given.get("after"),
+            caller=caller,
+        )
 
+    def create_runs(
+        self,
+        points: Any,
+        values: Mapping[str, Any],
+        *,
+        run_params: Mapping[str, Any] | None = None,
+        commit: bool = False,
+        after: Any = None,
+        caller: str = "",
+        place: Callable[[int], str] = place,
+    ) -> RunList:
+        """What :meth:`createTask` does, in a study with any parameters.
+
+        Args:
+            points: as there; ``None`` is one point, for which ``values`` has all that is given.
+            values: job parameters by name.
+            run_params: as there.
+            commit: as there.
+            after: as there.
+            caller: what ``run.event_name`` becomes.
+            place: how errors call a point, by its number from 0.
+        """
         self._refuse_other_threads()
         run_name = self.engine.run_name
         if run_name is None:
@@ -156,16 +202,15 @@ class TaskManager:
                 "cannot create tasks: workflow.run_name is not set",
                 hint='set it (workflow.run_name = "..."), or use `motoko orchestrator start`',
             )
-        frame = inspect.currentframe()
-        caller = frame.f_back.f_code.co_name if frame and frame.f_back else ""
         study = self.definition
-        if "after" in study.jobs and after is not None:
-            kwargs, after = {"after": after, **kwargs}, None
         references([] if after is None else after)  # or fail before anything is done
-        jobs = [
-            check(self.study, "job", point, study.jobs)
-            for point in expand(merge(study.job_space, kwargs), study.jobs)
-        ]
+        space = merge(study.job_space, values)
+        if points is None:
+            jobs = [check(self.study, "job", job, study.jobs) for job in expand(space, study.jobs)]
+        else:
+            fixed = [name.lower() for name in values]
+            listed = points_of(self.study, points)
+            jobs = on_space(self.study, space, listed, study.jobs, fixed=fixed, named=place)
         ours = {"workflow": str(self.engine.definition.path), "run_name": run_name}
         refuse_reserved(self.study, run_params or {}, ours)
         run = {
@@ -182,27 +227,38 @@ class TaskManager:
             raise ParameterError(
                 f"study {self.study}: run_params: {error}", hint=error.hint
             ) from None
+        return RunList(self._created(jobs, run, commit, after), engine=self.engine)
 
-        def build() -> list[Any]:
-            pairs = self._creator_in(self.base).create(
-                jobs,
-                run,
-                identity=[*_IDENTITY, *study.runs],
-            )
+    def _created(
+        self, jobs: list[dict[str, Any]], run: dict[str, Any], commit: bool, after: Any
+    ) -> list[Any]:
+        """The pairs of a run for each job's values; many of them are saved in parts."""
+        from motoko.store.session import session
+
+        def build(part: list[dict[str, Any]]) -> list[Any]:
+            identity = [*_IDENTITY, *self.definition.runs]
+            pairs = self._creator_in(self.base).create(part, run, identity=identity)
             if after is not None:
                 names = references(after)  # of runs whose own creation may have been repeated
                 for made, _ in pairs:
                     record(made, names)
             return pairs
 
+        self.made = 0
         runs: list[Any] = []
         if jobs:
-            warn_of_scripts(study)
-            session().create(self.base, build, runs)
-            warn_of_changes(self._creator_in(self.base), run_name)
-            if commit or not loop_is_running():
+            warn_of_scripts(self.definition)
+        in_parts = len(jobs) > AT_ONCE
+        for first in range(0, len(jobs), AT_ONCE):
+            part = runs if not in_parts else []
+            session().create(self.base, partial(build, jobs[first : first + AT_ONCE]), part)
+            warn_of_changes(self._creator_in(self.base), run["run_name"])
+            if in_parts or commit or not loop_is_running():
                 session().commit()
-        return RunList(runs, engine=self.engine)
+            self.made += self._creator_in(self.base).made
+            if in_parts:
+                runs += part
+        return runs
 
     def select(self, constraints: str | list[str] | None = None) -> TaskSelection:
         """The runs that meet constraints, as a live selection.

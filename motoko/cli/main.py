@@ -28,6 +28,7 @@ _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 # name -> (module, one line of help)
 COMMANDS = {
     "create": ("motoko.cli.create", "Initialise the studies' databases."),
+    "create-runs": ("motoko.cli.create_runs", "Create runs at the points of a file."),
     "supervise": ("motoko.cli.supervise", "Start the workflow's daemons and look after them."),
     "ps": ("motoko.cli.ps", "Show the workflow's processes and their health."),
     "kill": ("motoko.cli.kill", "Stop the workflow: daemons, launchers and local runs."),

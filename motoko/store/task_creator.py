@@ -39,6 +39,7 @@ class TaskCreator:
     Attributes:
         changes: of the finished runs that the last creation has found, those that were made with
             other files than the present ones.
+        made: how many runs the last creation has made, rather than found.
     """
 
     def __init__(self, base: StudyBase) -> None:
@@ -46,6 +47,7 @@ class TaskCreator:
         self._files = StudyFiles(base.study, keeping=True, locked=True)
         self._checked: set[tuple[str, frozenset[str]]] = set()  # files, and the names they may use
         self.changes: FileChanges | None = None
+        self.made = 0
         # What each creation reads and changes, so that another's has it loaded again.
         content = base.content
         self._containers = [content["Jobs"].entries, content["Runs"].entries, content["JobsIndex"]]
@@ -89,11 +91,13 @@ class TaskCreator:
         self._load_places(wanted_jobs)
         self._load_known(wanted_jobs)
         pairs = []
+        self.made = 0
         for place in wanted_jobs:
             job = self._job(place)
             known = self._existing(job, wanted, identity, present.launch)
             if known is not None and not self.changes.add(known):
                 self._renew_files(known, present)
+            self.made += known is None
             pairs.append((known or self._new_run(job, wanted, file_ids), job))
         changed = changed_objects(self.base.connection)
         self._changed = [obj for obj in changed if obj._p_serial != z64]
