@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from motoko.bus.waiters import Interest
@@ -19,7 +19,12 @@ from motoko.runs.states import (
 )
 
 if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
     from motoko.api.engine import Engine
+    from motoko.api.frames import RunTable
     from motoko.bus.waiters import RunKey, Waiter
     from motoko.store.base import StudyBase
     from motoko.store.bd_objects import JobZEO, RunZEO
@@ -42,11 +47,19 @@ class RunList:
     Args:
         runs: ``(run, job)`` pairs, as selections give them too; of one study or of several.
         engine: whose waiting this is. The runs know it themselves.
+        study: the study's name, for lists without a run: their tables have its columns.
     """
 
-    def __init__(self, runs: list[tuple[RunZEO, JobZEO]], *, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        runs: list[tuple[RunZEO, JobZEO]],
+        *,
+        engine: Engine | None = None,
+        study: str | None = None,
+    ) -> None:
         self.runs = runs
         self._given = engine
+        self._study = study
 
     @property
     def _engine(self) -> Engine:
@@ -72,6 +85,30 @@ class RunList:
         names = [f"{_study(run)}.{run.entries['id']}" for run, _ in self.runs[:SHOWN]]
         more = len(self.runs) - SHOWN
         return f"RunList({', '.join(names)}{f', and {more} more' if more > 0 else ''})"
+
+    def to_pandas(self, columns: Sequence[str] | str | None = None) -> pandas.DataFrame:
+        """The runs' parameters and results as they are now, a row for each, in their order.
+
+        Otherwise as :meth:`TaskSelection.to_pandas`. Runs that were deleted are left out. Raises
+        ``ConfigError`` for runs of several studies, too.
+        """
+        return self._table(columns).as_pandas()
+
+    def to_arrow(self, columns: Sequence[str] | str | None = None) -> pyarrow.Table:
+        """The same as a table of Arrow's; see :meth:`TaskSelection.to_arrow`."""
+        return self._table(columns).as_arrow()
+
+    def to_polars(self, columns: Sequence[str] | str | None = None) -> polars.DataFrame:
+        """The same as a DataFrame of polars; see :meth:`TaskSelection.to_polars`."""
+        return self._table(columns).as_polars()
+
+    def _table(self, columns: Sequence[str] | str | None) -> RunTable:
+        from motoko.api.run_tables import one_study, table_of_runs
+
+        base = one_study(self.runs)
+        if base is None and self._given is not None and self._study is not None:
+            base = self._given.base(self._study)
+        return table_of_runs(self.runs, base, columns)
 
     def __await__(self) -> Generator[Any, None, list[tuple[RunZEO, JobZEO]]]:
         return self._wait().__await__()

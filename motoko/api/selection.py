@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from motoko.api.failures import notice_failures
@@ -16,7 +16,12 @@ from motoko.runs.states import (
 )
 
 if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
     from motoko.api.engine import Engine
+    from motoko.api.frames import RunTable
     from motoko.store.base import StudyBase
     from motoko.store.bd_objects import JobZEO, RunZEO
     from motoko.store.found_runs import Found
@@ -139,6 +144,46 @@ class TaskSelection:
 
     def __and__(self, other: Callable[[], Any]) -> TaskSelectionEval:
         return _reading(self.current, self) & other
+
+    def to_pandas(self, columns: Sequence[str] | str | None = None) -> pandas.DataFrame:
+        """Parameters and results of the selected runs as they are now, a row for each, by id.
+
+        Own changes that are not saved yet are in it. As long as there are none the study's mirror
+        is read: that takes seconds for 100,000 runs.
+
+        Args:
+            columns: which, in this order, by name as in ``motoko table --columns``; without it,
+                those that ``motoko table`` shows. Arrays, long texts and the like are there if
+                they are named; else a ``<numpy.ndarray>`` stands for them.
+
+        Returns:
+            Ints, floats, bools and times in columns of their type, ints and bools without a value
+            somewhere in those of pandas that know such; all others are Python's objects. Where
+            there is no value it has ``None``, ``NaN``, ``NA`` or ``NaT``, as the column's type. The
+            id is a column; the index counts from 0.
+
+        Raises:
+            ConfigError: there is no such column.
+            ConstraintError, StudyUnavailable: as other uses of a selection.
+        """
+        return self._table(columns).as_pandas()
+
+    def to_arrow(self, columns: Sequence[str] | str | None = None) -> pyarrow.Table:
+        """The same as a table of Arrow's; ``ConfigError`` where pyarrow is missing, too.
+
+        Columns are of one type: what is mixed, and dicts, are texts. Where there is no value there
+        is a null. If the mirror was read, its transaction is in the metadata.
+        """
+        return self._table(columns).as_arrow()
+
+    def to_polars(self, columns: Sequence[str] | str | None = None) -> polars.DataFrame:
+        """As :meth:`to_arrow`, a DataFrame of polars; ``ConfigError`` where that is missing."""
+        return self._table(columns).as_polars()
+
+    def _table(self, columns: Sequence[str] | str | None) -> RunTable:
+        from motoko.api.run_tables import table_of_selected
+
+        return table_of_selected(self.base, self.constraints, self.exec, columns)
 
     def __await__(self) -> Generator[Any, None, list[Pair]]:
         return self._until_filled().__await__()

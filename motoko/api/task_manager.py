@@ -227,7 +227,9 @@ class TaskManager:
             raise ParameterError(
                 f"study {self.study}: run_params: {error}", hint=error.hint
             ) from None
-        return RunList(self._created(jobs, run, commit, after), engine=self.engine)
+        return RunList(
+            self._created(jobs, run, commit, after), engine=self.engine, study=self.study
+        )
 
     def _created(
         self, jobs: list[dict[str, Any]], run: dict[str, Any], commit: bool, after: Any

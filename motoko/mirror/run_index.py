@@ -34,7 +34,7 @@ FEW = 64  # records of a transaction that are read at once, whatever they are
 TOGETHER = 1_000  # runs that are read at once
 NODES_TOGETHER = 32  # records of all runs that are read at once
 # What BlackDynamite keeps of each run and job beside its entries.
-_NO_VALUES = frozenset(
+NO_VALUES = frozenset(
     {"entries", "key_string", "optional", "operators", "base"}
     | {"types", "configfiles", "quantities", "runs"}
 )
@@ -356,7 +356,7 @@ def _content(data: bytes) -> tuple[dict[Name, Any], tuple[int, ...]]:
         values = {
             key: value
             for name, value in state.items()
-            if name not in _NO_VALUES and (key := _name(True, name)) is not None
+            if name not in NO_VALUES and (key := _name(True, name)) is not None
         }
         entries = state.get("entries")
         if isinstance(entries, Ref):

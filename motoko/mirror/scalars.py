@@ -159,7 +159,9 @@ def _check_literal(value: Any, depth: int) -> None:
 
 def _described(value: Any) -> str:
     """What a value is, in few words."""
-    name = class_of(value) or type(value).__name__
+    kind = type(value)
+    is_own = kind.__module__ == "builtins"
+    name = class_of(value) or (kind.__name__ if is_own else f"{kind.__module__}.{kind.__name__}")
     if isinstance(value, Ref):
         return "an object of its own"
     if isinstance(value, (str, bytes, list, tuple, dict, set, frozenset)):

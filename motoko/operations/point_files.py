@@ -15,6 +15,7 @@ from motoko.errors import ConfigError, ParameterError
 from motoko.host.extras import extra
 
 TOLD = 10  # errors of one file
+_NUMBERS = (int, float, complex)
 _OF_JSON = (list, dict, tuple, set, frozenset)
 
 
@@ -70,6 +71,8 @@ def from_text(text: str, kind: type) -> Any:
     """
     if kind is str:
         return text
+    if kind is bytes or (kind in _NUMBERS and "_" in text):
+        raise Unfit(text)
     try:
         if kind is object:
             return _json_or_text(text)
@@ -81,8 +84,6 @@ def from_text(text: str, kind: type) -> Any:
             return text.strip() == "1"
     except ValueError:
         raise Unfit(text) from None
-    if kind is bytes or "_" in text:
-        raise Unfit(text)
     return converted(text.strip(), kind)
 
 

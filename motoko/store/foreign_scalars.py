@@ -31,6 +31,7 @@ def makers(
     genuine["numpy", "dtype"] = _Dtype
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         genuine[module, "scalar"] = _or_else(_numpy_scalar, stand_in("numpy", "scalar"))
+        genuine[module, "_reconstruct"] = stand_in("numpy", "ndarray")
     return genuine
 
 

@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from motoko.errors import ConfigError
+from motoko.host.extras import extra
+from motoko.reports.arrow_columns import arrow_column, pyarrow
+from motoko.reports.result_texts import as_text
 
 AT_ONCE = 50_000  # rows at most
-# A value of each type that is kept as it is.
-_SAMPLES: dict[type | None, Any] = {
-    **{int: 0, float: 0.0, bool: False, str: ""},
-    **{datetime: datetime.min, date: date.min},
-}
-_AS_THEY_ARE = {int, float, bool, str, datetime, date, type(None)}
+# A value of each type that is kept as it is; times may have a zone, or none.
+_SAMPLES: dict[type | None, Any] = {int: 0, float: 0.0, bool: False, str: "", date: date.min}
 
 
 def check() -> Any:
     """pyarrow; ``ConfigError`` where it is missing."""
-    try:
-        import pyarrow
-        import pyarrow.parquet  # noqa: F401 (is found in it)
-    except ImportError as error:
-        raise ConfigError(
-            f"Parquet needs pyarrow, which is not here: {error}",
-            hint="pip install 'motoko[table]', or write CSV",
-        ) from error
-    return pyarrow
+    extra("pyarrow.parquet", "table", "Parquet")
+    return pyarrow("Parquet")
 
 
 def write(
     columns: Sequence[str],
     parts: Iterable[Sequence[Sequence[Any]]],
     path: Path,
-    text_of: Callable[[Any], Any],
     metadata: dict[str, str],
     types: Sequence[type | None] = (),
 ) -> None:
@@ -47,13 +37,12 @@ def write(
         parts: some of the rows, a sequence for each column: numbers, texts, bools and dates; what
             else there is becomes a text.
         path: the file.
-        text_of: makes a text of a value.
         metadata: is kept in the file.
         types: what values there are probably in each column; ``None``: nobody knows.
     """
     arrow = check()
-    known = [_array(arrow, [_SAMPLES.get(kind)], text_of).type for kind in types]
-    file = _File(arrow, path, columns, known or [arrow.null()] * len(columns), text_of, metadata)
+    known = [arrow_column(arrow, [_SAMPLES.get(kind)]).type for kind in types]
+    file = _File(arrow, path, columns, known or [arrow.null()] * len(columns), metadata)
     with contextlib.closing(file):
         for part in parts:
             file.add(part)
@@ -68,14 +57,12 @@ class _File:
         path: Path,
         columns: Sequence[str],
         types: Sequence[Any],
-        text_of: Callable[[Any], Any],
         metadata: dict[str, str],
     ) -> None:
         self._arrow = arrow
         self._path = path
         self._columns = columns
         self._types = list(types)
-        self._text_of = text_of
         self._metadata = metadata
         self._writer = self._opened()
 
@@ -91,7 +78,7 @@ class _File:
         """Write some rows."""
         for start in range(0, len(part[0]), AT_ONCE):
             some = [column[start : start + AT_ONCE] for column in part]
-            arrays = [_array(self._arrow, list(column), self._text_of) for column in some]
+            arrays = [arrow_column(self._arrow, list(column)) for column in some]
             types = [
                 _type_of_both(self._arrow, *both)
                 for both in zip(self._types, (array.type for array in arrays), strict=True)
@@ -130,24 +117,8 @@ class _File:
             return array.cast(kind, safe=False)
         values = array.to_pylist() if values is None else values
         return arrow.array(
-            [None if value is None else str(self._text_of(value)) for value in values], kind
+            [None if value is None else str(as_text(value)) for value in values], kind
         )
-
-
-def _array(arrow: Any, values: list[Any], text_of: Callable[[Any], Any]) -> Any:
-    kinds = set(map(type, values))
-    if not kinds <= _AS_THEY_ARE:
-        values = [value if type(value) in _AS_THEY_ARE else text_of(value) for value in values]
-        kinds = set(map(type, values))
-    kinds.discard(type(None))
-    if kinds == {int, float}:
-        return arrow.array(values, arrow.float64())
-    if len(kinds) < 2:
-        try:
-            return arrow.array(values)
-        except (arrow.ArrowInvalid, OverflowError):  # a number that has no place in 64 bits
-            pass
-    return arrow.array([None if value is None else str(text_of(value)) for value in values])
 
 
 def _type_of_both(arrow: Any, one: Any, other: Any) -> Any:
@@ -158,4 +129,6 @@ def _type_of_both(arrow: Any, one: Any, other: Any) -> Any:
         return other
     if {one, other} <= {arrow.int64(), arrow.float64()}:
         return arrow.float64()
+    if all(arrow.types.is_timestamp(kind) and kind.tz for kind in (one, other)):
+        return arrow.timestamp("us", "UTC")
     return arrow.string()

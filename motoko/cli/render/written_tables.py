@@ -10,7 +10,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -19,6 +18,7 @@ import click
 from motoko.cli.render import parquet_files
 from motoko.cli.render.tables import show_table
 from motoko.errors import ConfigError
+from motoko.reports.result_texts import as_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 Rows = Iterable[Sequence[Any]]
@@ -112,10 +112,10 @@ def write(
     if output is None:
         FORMATS[form](columns, parts, sys.stdout)
         return
-    with _replaced(output) as path:
+    with replaced(output) as path:
         if form == PARQUET:
             metadata = {f"motoko.tid.{study}": tid for study, tid in tids.items()}
-            parquet_files.write(columns, parts, path, _text, metadata, types)
+            parquet_files.write(columns, parts, path, metadata, types)
             return
         with open(path, "w", encoding="utf-8", newline="") as file:
             FORMATS[form](columns, parts, file)
@@ -126,7 +126,7 @@ def _rows(parts: Parts) -> Iterator[Sequence[Any]]:
 
 
 @contextlib.contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path) -> Iterator[Path]:
     """A new file that takes the place of another once the block has ended well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -157,7 +157,7 @@ def _write_csv(columns: Sequence[str], parts: Parts, file: TextIO) -> None:
     writer.writerow(columns)
     for part in parts:
         texts = [
-            column if _AS_THEY_ARE.issuperset(map(type, column)) else [*map(_text, column)]
+            column if _AS_THEY_ARE.issuperset(map(type, column)) else [*map(as_text, column)]
             for column in part
         ]
         writer.writerows(zip(*texts, strict=True))
@@ -192,23 +192,11 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, dict):
         return {str(key): _plain(part) for key, part in value.items()}
-    return value if value is None or isinstance(value, (bool, int, str)) else _text(value)
-
-
-def _text(value: Any) -> Any:
-    """A value as CSV has it: numbers and texts as they are."""
-    if value is None or isinstance(value, (int, float, str)):
-        return value
-    if isinstance(value, (list, dict)):
-        with contextlib.suppress(TypeError, ValueError):
-            return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, date):
-        return value.isoformat(*([" "] if hasattr(value, "hour") else []))
-    return str(value)
+    return value if value is None or isinstance(value, (bool, int, str)) else as_text(value)
 
 
 def _one_line(value: Any) -> str:
-    text = str(_text(value))
+    text = str(as_text(value))
     return text if text.isprintable() else text.translate(_UNPRINTABLE)
 
 

@@ -39,7 +39,7 @@ SIGNATURES = {
         "event": "func",
     },
     "motoko.task_manager": {
-        "RunList": "runs, *, engine=None",
+        "RunList": "runs, *, engine=None, study=None",
         "TaskSelection": "constraints, selector, base, study, *, engine=None",
         "TaskSelection.all": "self, *args",
         "TaskSelection.exec": "self",
@@ -47,7 +47,7 @@ SIGNATURES = {
         "TaskSelectionEval": "func",
         "TaskManager": "workflow, study",
         "TaskManager.connect": "self",
-        "TaskManager.createTask": "self, run_params=None, commit=False, *, after=None, **kwargs",
+        "TaskManager.createTask": "self, run_params=None, commit=False, **kwargs",
         "TaskManager.select": "self, constraints=None",
     },
     "motoko.bd_study": {
