@@ -29,7 +29,7 @@ from motoko.store.predicates import Predicate
 from motoko.store.run_finders import RunFinder
 from motoko.store.schemas import schema_among
 from motoko.store.server_address import address
-from motoko.store.storage import open_database, open_storage
+from motoko.store.storage import CACHE_OBJECTS, open_database, open_storage
 from motoko.store.trees import is_tree
 
 AT_ONCE = 500  # runs that are loaded together
@@ -242,14 +242,21 @@ def find_schema(root: Any, study: StudyConfig) -> str:
     return schema
 
 
-def connect(study: StudyConfig, runtime: Runtime | None) -> StudyBase:
+def connect(
+    study: StudyConfig, runtime: Runtime | None, *, cache_objects: int = CACHE_OBJECTS
+) -> StudyBase:
     """A connection to a study's running ZEO server.
+
+    Args:
+        study: the study.
+        runtime: where its server is.
+        cache_objects: how many objects are kept in memory from one transaction to the next.
 
     Raises ``StudyUnavailable`` if the server does not answer, ``NotCreated`` if the database does
     not hold the study.
     """
     storage = open_storage(address(study, runtime), study.database.blobs)
-    return StudyBase(study, open_database(storage))
+    return StudyBase(study, open_database(storage, cache_objects))
 
 
 def open_file(

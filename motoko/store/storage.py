@@ -118,7 +118,7 @@ def open_storage(
     return storage
 
 
-def open_database(storage: PatientStorage) -> ZODB.DB:
-    """A database on a storage, with a cache large enough for repeated selections."""
+def open_database(storage: PatientStorage, cache_objects: int = CACHE_OBJECTS) -> ZODB.DB:
+    """A database on a storage; with a cache for repeated selections, if nothing else is said."""
     # ZODB warns of large records; the server makes good ones of them, or refuses them.
-    return ZODB.DB(storage, cache_size=CACHE_OBJECTS, large_record_size=2 * SIZE_MAX)
+    return ZODB.DB(storage, cache_size=cache_objects, large_record_size=2 * SIZE_MAX)

@@ -65,6 +65,8 @@ log = logging.getLogger(__name__)
 
 BUS_DEADLINE_S = 5.0
 LOOK_AT = 500  # runs at a time
+# Kept in memory: what a run consists of is wanted a few times, until it has ended, and never again.
+CACHE_OBJECTS = 1_000
 # What it is told by: blocked from its first moment until it can act on them.
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 BEAT_S = 1.0  # while it copies files
@@ -86,7 +88,7 @@ class Launcher:
         self.name = daemon.name
         self._runtime = daemon.runtime
         self._publisher = publisher
-        self._base: StudyBase = connect(self.study, daemon.runtime)
+        self._base: StudyBase = connect(self.study, daemon.runtime, cache_objects=CACHE_OBJECTS)
         relocate(self._base)
         self._slots = Slots(
             daemon.runtime.wf / "locks" / "slots", slots or daemon.config.slots or usable_cpus()
