@@ -25,8 +25,10 @@ SELF: Literal["self"] = "self"
 LATER: Literal["later"] = "later"
 AGAIN: Literal["again"] = "again"
 FAIL: Literal["fail"] = "fail"
+COLD: Literal["cold"] = "cold"
+WARM: Literal["warm"] = "warm"
 # What only a study says: a run's entry of this name is the user's.
-_OF_STUDIES = frozenset({"interrupted", "patience"})
+_OF_STUDIES = frozenset({"interrupted", "patience", "preload"})
 # For runs on other hosts, whose ZEO server is away when its host is.
 _PATIENCE_S = 600.0
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@:-]*")
@@ -47,6 +49,15 @@ def _modules(names: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _imported(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, (list, tuple)):
+        raise ValueError
+    for name in names:
+        if not isinstance(name, str) or not all(map(str.isidentifier, name.split("."))):
+            raise ValueError
+    return tuple(names)
+
+
 _VariableName = Annotated[
     str,
     Meta(pattern=rf"\A(?:{environment.NAME.pattern})\Z"),
@@ -55,6 +66,9 @@ _VariableName = Annotated[
 _Variable = Annotated[str, Written("a text or a number", '"" or "~" in quotes', _variable)]
 _Modules = Annotated[
     tuple[str, ...], Written("a list of modules' names", "such as gcc/12.2", _modules)
+]
+_Imported = Annotated[
+    tuple[str, ...], Written("a list of Python modules", "such as [numpy, scipy.sparse]", _imported)
 ]
 # A generator's options, as they are written.
 OptionTexts = Annotated[
@@ -81,6 +95,9 @@ class Policy(msgspec.Struct, frozen=True):
         modules: what is loaded before launch.sh, by the command ``module``.
         patience: for how many seconds runs are kept that have no ZEO server; ``None``: as long as
             :attr:`patience_elsewhere` says on other hosts, and not at all on this one.
+        python: ``"warm"``: doIt.py is executed by a process that is forked from a Python which has
+            loaded what it imports; ``"cold"``: launch.sh is executed.
+        preload: Python modules that it has loaded beside those.
     """
 
     retries: Annotated[int, Meta(ge=0)] = 0
@@ -92,6 +109,8 @@ class Policy(msgspec.Struct, frozen=True):
     batch_options: Mapping[str, Options] = field(default_factory=dict)
     modules: _Modules = ()
     patience: Annotated[Seconds, Meta(ge=0)] | None = None
+    python: Literal["cold", "warm"] = COLD
+    preload: _Imported = ()
 
     @property
     def patience_here(self) -> float:

@@ -26,6 +26,7 @@ from motoko.workers.launcher.local_run import LocalRun
 from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.recovery import Situation
 from motoko.workers.launcher.slots import Slots, release
+from motoko.workers.launcher.warm_pythons import WarmPythons
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class LocalExecutor:
         self._runs: dict[int, LocalRun] = {}
         self._handed_over: dict[int, LocalRun] = {}
         self._leftovers = Leftovers(slots)
+        self._pythons = WarmPythons()
 
     def __len__(self) -> int:
         return len(self._runs) + len(self._handed_over)
@@ -147,7 +149,7 @@ class LocalExecutor:
                 return
             prepared = self.ahead.first
             try:
-                run = LocalRun.start(prepared, slots)
+                run = LocalRun.start(prepared, slots, self._pythons)
             finally:
                 release(slots)
             run.go()
@@ -155,7 +157,7 @@ class LocalExecutor:
             self.ahead.drop(prepared.run_id)
 
     def start(self, prepared: Prepared, place: Place) -> LocalStart:
-        return LocalStart(self, LocalRun.start(prepared, place))
+        return LocalStart(self, LocalRun.start(prepared, place, self._pythons))
 
     def adopt(self, situation: Situation) -> None:
         """Watch a run whose process lives, or sweep up what it has left."""

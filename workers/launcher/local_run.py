@@ -25,6 +25,8 @@ from motoko.workers.launcher import wrapper as wrappers
 from motoko.workers.launcher.hindrances import Hindered
 from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.recovery import Situation
+from motoko.workers.launcher.warm_process import WarmProcess
+from motoko.workers.launcher.warm_pythons import WarmPythons
 
 KILLED_CODE = 128 + signal.SIGKILL
 
@@ -75,26 +77,34 @@ class LocalRun:
     is_given_up: bool = False
     may_hand_over: bool = False
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
-    _process: subprocess.Popen[bytes] | None = None
+    _process: subprocess.Popen[bytes] | WarmProcess | None = None
     _oom_kills: int | None = None  # of the machine, when it was started
 
     @classmethod
-    def start(cls, prepared: Prepared, slots: list[int]) -> LocalRun:
+    def start(cls, prepared: Prepared, slots: list[int], pythons: WarmPythons) -> LocalRun:
         """Start a prepared run's wrapper, which waits for :meth:`go`.
 
         Raises ``Hindered`` if that cannot be now.
         """
+        process: subprocess.Popen[bytes] | WarmProcess | None = None
         stem = output_stem(prepared.run_name)
         number = prepared.run_id
         stdout, stderr = stdout_name(stem, number), stderr_name(stem, number)
+        directory, attempt = prepared.directory, prepared.attempt
         try:
-            process = wrappers.start(prepared.directory, prepared.attempt, stdout, stderr, slots)
+            if prepared.warm is not None:
+                process = pythons.start(prepared, prepared.warm, stdout, stderr, slots)
+            if process is None:
+                process = wrappers.start(directory, attempt, stdout, stderr, slots)
         except OSError as error:
             why = NO_ROOM if error.errno == errno.EAGAIN else described(error)
             raise Hindered(f"no process can be started: {why}") from error
         restore_for(process.pid)
         try:
-            pidfd = os.pidfd_open(process.pid)
+            if isinstance(process, WarmProcess):
+                pidfd = process.pidfd
+            else:
+                pidfd = os.pidfd_open(process.pid)
         except OSError as error:
             assert process.stdin is not None
             process.stdin.close()

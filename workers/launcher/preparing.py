@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from motoko.config.decoding import WrongValue
-from motoko.config.policy import Policy
+from motoko.config.policy import WARM, Policy
 from motoko.config.run_files import LAUNCH, is_ours
 from motoko.errors import MotokoError
 from motoko.runs import fences, launch_script
@@ -29,10 +29,12 @@ from motoko.runs.states import (
     WAITING_STATES,
     state_of,
 )
+from motoko.runs.warm_start import CannotBeWarm, WarmStart, warm_start
 from motoko.store import config_files
 from motoko.store.base import StudyBase
 from motoko.store.jobs_of_runs import job_of, own_job
 from motoko.store.present_files import LAUNCH_MODE, StudyFiles
+from motoko.workers.launcher import wrapper
 from motoko.workers.launcher.hindrances import hindered
 
 _BYTES = "surrogateescape"  # scripts are bytes: those that are no text stay what they are
@@ -48,6 +50,7 @@ class Prepared:
     attempt: int
     run_name: str
     policy: Policy
+    warm: WarmStart | None = None  # how it is started without a shell, if it is to be
 
 
 def _is_obscure(error: Exception) -> bool:
@@ -156,11 +159,18 @@ class Preparer:
                         f"its state is {entries.get('state')}, but it has no run_path"
                     )
                 directory = Path(entries["run_path"])
-                return Prepared(number, directory, attempt, name, self._policy(entries))
+                policy = self._policy(entries)
+                text = (
+                    (directory / LAUNCH).read_text(errors=_BYTES) if self._is_warm(policy) else ""
+                )
+                script = launch_script.users_part(text)
+                warm = self._warm(number, directory, attempt, policy, script)
+                return Prepared(number, directory, attempt, name, policy, warm)
             attempt = self._next_attempt(number, directory, attempt)
             self._note_width(number)
             policy = self._policy(entries)
-            checksum = self._write(run, directory, attempt, policy)
+            checksum, script = self._write(run, directory, attempt, policy)
+            warm = self._warm(number, directory, attempt, policy, script)
         except (MotokoError, OSError, KeyError, TypeError, ValueError) as error:
             if (hindrance := hindered(error)) is not None:
                 raise hindrance from error
@@ -184,7 +194,30 @@ class Preparer:
                 **({"start_time": datetime.datetime.now(datetime.UTC)} if policy.on_exit else {}),
             }
         )
-        return Prepared(number, directory, attempt, name, policy)
+        return Prepared(number, directory, attempt, name, policy, warm)
+
+    def _is_warm(self, policy: Policy) -> bool:
+        return policy.python == WARM and self._slots is not None
+
+    def _warm(
+        self, number: int, directory: Path, attempt: int, policy: Policy, script: str
+    ) -> WarmStart | None:
+        """How a run is started without a shell, if it is to be."""
+        if not self._is_warm(policy):
+            return None
+        if policy.modules:
+            raise CannotBeWarm(
+                "`modules` are loaded by a shell, which runs of `python: warm` have not",
+                hint="load them before `motoko supervise`, or leave `python: warm` away",
+            )
+        return warm_start(
+            script,
+            directory=directory,
+            attempt=attempt,
+            inherited=wrapper.environment(),
+            policies=policy.environment,
+            client=self._client(number),
+        )
 
     def _next_attempt(self, number: int, directory: Path, attempt: int) -> int:
         """The first attempt from one on that nobody has begun, and nobody is kept from committing.
@@ -209,8 +242,8 @@ class Preparer:
         """The run's directory."""
         return run_directory(self._base.study, number)
 
-    def _write(self, run: Any, directory: Path, attempt: int, policy: Policy) -> str:
-        """Write the files of a run's directory; returns their checksum."""
+    def _write(self, run: Any, directory: Path, attempt: int, policy: Policy) -> tuple[str, str]:
+        """Write the files of a run's directory; returns their checksum, and launch.sh's text."""
         entries = run.entries
         number = entries["id"]
         own = OwnEntries(entries)
@@ -248,7 +281,7 @@ class Preparer:
         keep_output(directory, output_stem(str(entries.get("run_name"))), number, attempt - 1)
         (directory / ENVIRONMENT).unlink(missing_ok=True)  # an earlier attempt's
         write(directory, files, between=self.between)
-        return config_files.checksum_of_files(others)
+        return config_files.checksum_of_files(others), script
 
     def _client(self, number: int) -> dict[str, str]:
         base = self._base

@@ -1,0 +1,209 @@
+"""The templates of a launcher: Pythons that have loaded what warm runs import, and fork them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from motoko.host.identity import pid_namespace
+from motoko.host.process_limits import restore_for
+from motoko.runs.paths import CLAIM, EXIT, own_folder
+from motoko.runs.warm_start import WarmStart, imports_of, is_read_at_start
+from motoko.workers.launcher.preparing import Prepared
+from motoko.workers.launcher.warm_process import WarmProcess
+from motoko.workers.launcher.warm_template import MESSAGE_MAX, SLOTS_MAX
+
+log = logging.getLogger(__name__)
+
+PROGRAM = Path(__file__).parent / "warm_template.py"
+TEMPLATES_MAX = 4
+ANSWER_S = 5.0  # to fork takes milliseconds
+_ENVIRONMENT_MAX = 100_000  # characters, of all variables; a message is limited
+
+_Key = tuple[str, str]
+
+
+class _Unusable(Exception):
+    """A template has ended, does not answer, or has loaded what has changed since."""
+
+
+class WarmPythons:
+    """Starts warm runs. Where no template is ready, they are to be started cold."""
+
+    def __init__(self) -> None:
+        self._templates: dict[_Key, _Template] = {}
+        self._gone: list[_Template] = []
+        self._varying: set[str] = set()  # variables that differ from run to run
+        self._said: set[str] = set()
+
+    def start(
+        self, prepared: Prepared, warm: WarmStart, stdout: str, stderr: str, slots: Sequence[int]
+    ) -> WarmProcess | None:
+        """Start a prepared run's wrapper, as ``wrapper.start`` does; ``None``: not this one.
+
+        Raises ``OSError`` if no process can be started now.
+        """
+        self._gone = [template for template in self._gone if not template.has_ended]
+        interpreter = warm.interpreter
+        size = sum(map(len, [*warm.environment, *warm.environment.values()]))
+        if interpreter is None or len(slots) > SLOTS_MAX or size > _ENVIRONMENT_MAX:
+            return None
+        preload, imports = imports_of(prepared.directory, prepared.policy.preload)
+        modules = json.dumps({"preload": preload, "imports": imports})
+        template = self._template(interpreter, modules, warm)
+        if template.problem:
+            self._say(f"runs start cold, without a template: {template.problem}")
+        if not template.is_ready:
+            return None
+        own = os.path.relpath(own_folder(prepared.directory), prepared.directory)
+        attempt = {
+            "directory": str(prepared.directory),
+            "attempt": prepared.attempt,
+            "claim": f"{own}/{CLAIM}{prepared.attempt}",
+            "exit": f"{own}/{EXIT}{prepared.attempt}.json",
+            "stdout": stdout,
+            "stderr": stderr,
+            "namespace": pid_namespace(),
+            "environment": dict(warm.environment),
+            "python": warm.python,
+            "options": warm.options,
+            "script": warm.script,
+            "arguments": warm.arguments,
+        }
+        try:
+            return template.fork(attempt, slots)
+        except _Unusable as error:
+            log.info("the template of warm runs is replaced: %s", error)
+            self._drop(template)
+            return None
+
+    def close(self) -> None:
+        """End the templates. Runs go on."""
+        for template in list(self._templates.values()):
+            self._drop(template)
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            log.warning("%s", text)
+
+    def _template(self, interpreter: str, modules: str, warm: WarmStart) -> _Template:
+        shared = warm.shared
+        for template in self._templates.values():
+            if template.key == (interpreter, modules):
+                differing = {
+                    name
+                    for name in shared.keys() | template.environment.keys()
+                    if shared.get(name) != template.environment.get(name)
+                } - self._varying
+                if not any(map(is_read_at_start, differing)):
+                    self._varying |= differing
+                    if template.has_gone:
+                        self._drop(template)
+                        break
+                    return template
+        while len(self._templates) >= TEMPLATES_MAX:
+            self._drop(next(iter(self._templates.values())))
+        made = _Template(interpreter, modules, shared)
+        self._templates[interpreter, f"{len(self._said)}{id(made)}"] = made
+        return made
+
+    def _drop(self, template: _Template) -> None:
+        self._templates = {k: t for k, t in self._templates.items() if t is not template}
+        template.close()
+        self._gone.append(template)
+
+
+class _Template:
+    """One of them.
+
+    Attributes:
+        is_ready: it has loaded all, and can fork.
+        problem: why it cannot; empty as long as that is not known.
+        has_gone: it was ready, and has ended since.
+    """
+
+    def __init__(self, interpreter: str, modules: str, environment: Mapping[str, str]) -> None:
+        self.key = (interpreter, modules)
+        self.environment = environment
+        self.is_ready = self.has_gone = False
+        self.problem = ""
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [interpreter, str(PROGRAM), str(theirs.fileno()), modules],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+            )
+        restore_for(self._process.pid)
+        self._socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._socket, self._heard)
+
+    def _heard(self) -> None:
+        """It says that it has loaded all, or has ended."""
+        try:
+            data = self._socket.recv(MESSAGE_MAX)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.problem = json.loads(data)["problem"]
+            self.is_ready = not self.problem
+            if self.problem:
+                self.close()
+            return
+        self.has_gone, self.is_ready = self.is_ready, False
+        if not self.has_gone:
+            self.problem = self.problem or f"{self.key[0]} has ended while it loaded modules"
+        self.close()
+
+    def fork(self, attempt: dict[str, Any], slots: Sequence[int]) -> WarmProcess:
+        """Have it fork a wrapper. Raises ``_Unusable``, ``OSError``."""
+        with contextlib.ExitStack() as stack:
+            word, go = os.pipe()
+            stack.callback(os.close, word)
+            mine = stack.enter_context(contextlib.ExitStack())
+            mine.callback(os.close, go)
+            told, telling = os.pipe()
+            stack.callback(os.close, telling)
+            mine.callback(os.close, told)
+            try:
+                self._socket.settimeout(ANSWER_S)
+                data = json.dumps(attempt).encode()
+                socket.send_fds(self._socket, [data], [word, telling, *slots])
+                answer, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_MAX, 1)
+                self._socket.setblocking(False)
+            except OSError as error:  # the timeout is one
+                raise _Unusable(f"it does not answer: {error}") from error
+            said = json.loads(answer or b"{}")
+            if "error" in said:
+                raise OSError(said["error"], os.strerror(said["error"]))
+            if "pid" not in said:
+                raise _Unusable(f"{said['changed']} has changed" if said else "it has ended")
+            mine.pop_all()
+            return WarmProcess(said["pid"], descriptors[0], go, told)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is no more."""
+        return self._process.poll() is not None
+
+    def close(self) -> None:
+        """Have it end."""
+        self.is_ready = False
+        if self._socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()

@@ -1,0 +1,302 @@
+"""A Python that has loaded what runs import, and forks each of them. It executes nothing else.
+
+Stands alone: it is executed by the Python that launch.sh names, which may know nothing of Motoko.
+Its arguments: the descriptor of a socket, and JSON: the modules to load.
+
+Each message on the socket asks for one attempt, and brings descriptors: one to wait at for the word
+to go, one that is told the exit code, and those that hold the run's slots. The answer is the pid of
+the attempt's wrapper, with a pidfd. This process ends when the socket does.
+
+The wrapper does what the one of shell does (see ``wrapper.py``): it begins a session, claims the
+attempt, and records its exit. What it forks is the run: an interpreter as if just started.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import errno
+import gc
+import importlib
+import importlib.machinery
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+import types
+from collections.abc import Sequence
+from typing import Any
+
+MESSAGE_MAX = 1 << 20
+SLOTS_MAX = 200
+NOT_FORKED, NO_GO, NO_DIRECTORY, CLAIMED, UNCLAIMED, UNOPENED = 125, 122, 120, 121, 123, 124
+
+
+def main() -> dict[str, Any]:
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    wanted = json.loads(sys.argv[2])
+    del sys.path[0]  # this file's directory
+    problem = ""
+    try:
+        load(wanted)
+        problem = why_not_forked()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (a module may raise anything)
+        problem = f"{type(error).__name__}: {error}"
+        traceback.print_exc()
+    files = loaded_files()
+    say(connection, {"problem": problem})
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here waits for wrappers
+    gc.collect()
+    gc.freeze()
+    while True:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_MAX, SLOTS_MAX + 2)
+        except ConnectionError:
+            os._exit(0)
+        if not data:
+            os._exit(0)
+        attempt = json.loads(data)
+        answer: dict[str, Any] = {}
+        own: list[int] = []
+        if changed := [path for path in files if stamp(path) != files[path]]:
+            answer = {"changed": changed[0]}
+        else:
+            # Whoever asks has to know it before it can end.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    connection.close()
+                    return wrapper(attempt, descriptors)
+                own = [os.pidfd_open(pid)]
+                answer = {"pid": pid}
+            except OSError as error:
+                answer = {"error": error.errno}
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        say(connection, answer, own)
+        for descriptor in own:
+            os.close(descriptor)
+        reap()
+
+
+def load(wanted: dict[str, list[str]]) -> None:
+    """Import the modules that runs have to have, and those of doIt.py's own that are there."""
+    for name in wanted["preload"]:
+        importlib.import_module(name)
+    for name in wanted["imports"]:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            # One that doIt.py itself finds, or misses.
+            if not f"{name}.".startswith(f"{error.name}."):
+                raise
+
+
+def why_not_forked() -> str:
+    """Why this process cannot be forked; empty if it can."""
+    if "mpi4py.MPI" in sys.modules:
+        return "mpi4py.MPI is loaded, which has begun MPI for this process alone"
+    if threads := [thread.name for thread in threading.enumerate()][1:]:
+        return f"a module has started threads: {', '.join(threads)}"
+    if len(os.listdir("/proc/self/task")) > 1:
+        # What is made for it ends its threads when the process is forked.
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        if (count := len(os.listdir("/proc/self/task")) - 1) > 0:
+            return f"a module has started {count} threads, and does not end them for a fork"
+    return ""
+
+
+def say(connection: socket.socket, answer: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+    try:
+        socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
+    except OSError:
+        os._exit(0)
+
+
+def reap() -> None:
+    """Forget the wrappers that ended in the moment of a fork."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def loaded_files() -> dict[str, tuple[int, int, int] | None]:
+    """The files of all modules that are loaded, and what they were like."""
+    files: dict[str, tuple[int, int, int] | None] = {}
+    for module in list(sys.modules.values()):
+        for path in (getattr(module, "__file__", None), getattr(module, "__cached__", None)):
+            if isinstance(path, str) and (found := stamp(path)) is not None:
+                files[path] = found
+                break
+    return files
+
+
+def stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+# The wrapper
+
+
+def wrapper(attempt: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+    """In a forked child: what an attempt's wrapper does. Returns in the run itself alone."""
+    for number in (signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    go, told, *slots = descriptors
+    code: int | None = NOT_FORKED
+    run: dict[str, Any] | None = None
+    try:
+        code, run = begun(attempt, go)
+    finally:
+        if run is None:  # whatever has happened, this process goes no further
+            with contextlib.suppress(OSError):
+                os.write(told, str(code).encode())
+            os._exit(code or 0)
+    os.close(told)
+    for slot in slots:
+        os.set_inheritable(slot, True)  # as long as anything of it lives
+    return run
+
+
+def begun(attempt: dict[str, Any], go: int) -> tuple[int | None, dict[str, Any] | None]:
+    """The code that the wrapper ends with; or, in the run, ``None`` and the attempt."""
+    if os.read(go, 1) != b"\n":
+        return NO_GO, None
+    os.close(go)
+    try:
+        os.chdir(attempt["directory"])
+    except OSError:
+        return NO_DIRECTORY, None
+    claim = attempt["claim"]
+    boot, line = text_of("/proc/sys/kernel/random/boot_id"), text_of(f"/proc/{os.getpid()}/stat")
+    host = text_of("/proc/sys/kernel/hostname")
+    try:
+        file = os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return CLAIMED, None
+    except OSError:
+        return (CLAIMED if os.path.exists(claim) else UNCLAIMED), None
+    outputs = []
+    try:
+        os.write(file, "".join(f"{x}\n" for x in (boot, line, host, attempt["namespace"])).encode())
+        os.close(file)
+    except OSError:
+        os.unlink(claim)
+        return UNCLAIMED, None
+    try:
+        for name in (attempt["stdout"], attempt["stderr"]):
+            outputs.append(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
+    except OSError:
+        os.unlink(claim)
+        return UNOPENED, None
+    ticks = line.rpartition(")")[2].split()[19]
+    environment = attempt["environment"]
+    environment["MOTOKO_RUN"] = f"{boot} {os.getpid()} {ticks} {os.getcwd()}/{claim}"
+    try:
+        pid = os.fork()
+    except OSError:
+        return NOT_FORKED, None
+    if pid == 0:
+        for number, descriptor in enumerate([os.open(os.devnull, os.O_RDONLY), *outputs]):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        return None, attempt
+    for descriptor in outputs:
+        os.close(descriptor)
+    code = exit_code(pid)
+    record(attempt, code)
+    return code, None
+
+
+def text_of(path: str) -> str:
+    with open(path) as file:
+        return file.read().rstrip("\n")
+
+
+def exit_code(pid: int) -> int:
+    while True:
+        with contextlib.suppress(InterruptedError):
+            _, status = os.waitpid(pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            return 128 - code if code < 0 else code
+
+
+def record(attempt: dict[str, Any], code: int) -> None:
+    """Write down how it has ended: over the claim where the disk has no room for more."""
+    text = json.dumps({"attempt": attempt["attempt"], "code": code}).encode() + b"\n"
+    for path, flags in ((attempt["exit"], os.O_CREAT | os.O_TRUNC), (attempt["claim"], 0)):
+        try:
+            file = os.open(path, os.O_WRONLY | flags, 0o666)
+            try:
+                os.write(file, text)
+            finally:
+                os.close(file)
+            return
+        except OSError as error:
+            if error.errno == errno.EINTR:
+                continue
+
+
+# The run
+
+
+def as_if_started(attempt: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Make this interpreter one that has just been started for an attempt; returns what to execute.
+
+    That is doIt.py's code, and the namespace of its ``__main__``.
+    """
+    os.environ.clear()
+    os.environ.update(attempt["environment"])
+    time.tzset()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    random.seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    sys.argv[:] = [attempt["script"], *attempt["arguments"]]
+    sys.orig_argv[:] = [attempt["python"], *attempt["options"], *sys.argv]
+    path = os.path.join(os.getcwd(), attempt["script"])
+    sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
+    module = types.ModuleType("__main__")
+    loader = importlib.machinery.SourceFileLoader("__main__", path)
+    module.__dict__.update(
+        __file__=path, __builtins__=builtins, __loader__=loader, __cached__=None, __annotations__={}
+    )
+    sys.modules["__main__"] = module
+    return path, module.__dict__
+
+
+def execute(path: str, namespace: dict[str, Any]) -> None:
+    """Execute doIt.py. Tracebacks begin with its own lines."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+        exec(compile(text, path, "exec", dont_inherit=True), namespace)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        sys.excepthook = lambda *_: None  # it has been said
+        raise
+
+
+if __name__ == "__main__":
+    _path, _namespace = as_if_started(main())
+    execute(_path, _namespace)
