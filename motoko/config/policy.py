@@ -127,6 +127,11 @@ class Policy(msgspec.Struct, frozen=True):
         """Whether launch.sh's exit code alone says how a run ended."""
         return self.finish == ON_EXIT
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether runs on this host are executed without a shell, by a Python that is there."""
+        return self.python == WARM
+
     def changed(self, values: Mapping[str, Any]) -> Policy:
         """With other values, checked; names that are no policy are left out.
 

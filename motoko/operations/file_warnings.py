@@ -11,6 +11,7 @@ from motoko.config.yaml_file import unreadable
 from motoko.runs.launch_script import refuse_wrong_first_line
 from motoko.runs.placeholders import PREFIX, names_of, placeholders
 from motoko.runs.shell_texts import line_with_crlf, unquoted_texts
+from motoko.runs.warm_start import refuse_cold_lines
 
 # Larger files are looked at when tasks are created.
 LOOKED_AT = 10**7
@@ -31,7 +32,10 @@ def file_warnings(config: WorkflowConfig) -> list[str]:
 
 def _warnings(study: StudyConfig) -> list[str]:
     contents = _contents(study)
-    refuse_wrong_first_line(study.launch_script, contents.get(LAUNCH, b""))
+    launch = contents.get(LAUNCH, b"")
+    refuse_wrong_first_line(study.launch_script, launch)
+    if study.policy.is_warm:
+        refuse_cold_lines(study.launch_script, launch)
     return [*_names_without_parameters(study, contents), *_in_scripts(study, contents)]
 
 

@@ -19,6 +19,7 @@ from motoko.runs.launch_script import refuse_wrong_first_line
 from motoko.runs.outdated import Outdated
 from motoko.runs.placeholders import names_of, placeholders, unknown
 from motoko.runs.states import CREATED, WAITING_STATES, state_of
+from motoko.runs.warm_start import refuse_cold_lines
 from motoko.store import config_files
 from motoko.store.base import StudyBase
 from motoko.store.changed_files import FileChanges, is_finished
@@ -186,7 +187,10 @@ class TaskCreator:
         return changes.outdated
 
     def _check_files(self, present: PresentFiles, names: frozenset[str]) -> None:
-        refuse_wrong_first_line(present.launch.path, present.launch.data or b"")
+        launch = present.launch.data or b""
+        refuse_wrong_first_line(present.launch.path, launch)
+        if self.base.study.policy.is_warm:
+            refuse_cold_lines(present.launch.path, launch)
         for file in present.all:
             key = file.id, names
             if not file.content.is_template or key in self._checked:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from motoko.config.decoding import WrongValue
-from motoko.config.policy import WARM, Policy
+from motoko.config.policy import Policy
 from motoko.config.run_files import LAUNCH, is_ours
 from motoko.errors import MotokoError
 from motoko.runs import fences, launch_script
@@ -197,7 +197,7 @@ class Preparer:
         return Prepared(number, directory, attempt, name, policy, warm)
 
     def _is_warm(self, policy: Policy) -> bool:
-        return policy.python == WARM and self._slots is not None
+        return policy.is_warm and self._slots is not None
 
     def _warm(
         self, number: int, directory: Path, attempt: int, policy: Policy, script: str
