@@ -187,6 +187,7 @@ class _Template:
                 answer, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_MAX, 1)
                 self._socket.setblocking(False)
             except OSError as error:  # the timeout is one
+                self._process.kill()  # who is stopped does not see that its socket is closed
                 raise _Unusable(f"it does not answer: {error}") from error
             said = json.loads(answer or b"{}")
             if "error" in said:

@@ -298,5 +298,4 @@ def execute(path: str, namespace: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _path, _namespace = as_if_started(main())
-    execute(_path, _namespace)
+    execute(*as_if_started(main()))  # nothing here keeps what the run makes
