@@ -17,12 +17,13 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from scratch import PROGRAMS, Scratch, end_cleanly_when_terminated, machine, report
 
 PEER = "0.1.4"
-RATIO = 12.0
+RATIO, WARM_RATIO = 12.0, 100.0
 PATIENCE_S = 60.0  # for a step, before a chain is given up
 DEFAULT_PEER_VENV = Path.home() / ".cache" / "motoko-benchmarks" / f"motoko-{PEER}"
 
@@ -58,9 +59,12 @@ async def main(workflow, length, **params):
 }
 
 
-def chain(length: int, programs: Path) -> float:
+WARM = {"motoko.yaml": FILES["motoko.yaml"].replace("step:\n", "step:\n    python: warm\n")}
+
+
+def chain(length: int, programs: Path, files: Mapping[str, str] = FILES) -> float:
     """Seconds that a chain takes with the ``motoko`` in a directory of programs."""
-    with Scratch(FILES, programs) as scratch:
+    with Scratch(files, programs) as scratch:
         scratch.motoko("create", "--validated", "./")
         scratch.motoko("launcher")
         scratch.motoko(
@@ -96,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--length", type=int, default=10, help="runs in a chain (default: 10)")
     parser.add_argument("--repeats", type=int, default=2, help="chains of each (default: 2)")
+    parser.add_argument("--warm", action="store_true", help="with `python: warm`, too")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--peer-venv", type=Path, default=DEFAULT_PEER_VENV, metavar="DIR")
     options = parser.parse_args()
@@ -103,32 +108,42 @@ def main() -> None:
         parser.error("a chain has at least one run, and is measured at least once")
     end_cleanly_when_terminated()
 
-    contestants = {"ours": PROGRAMS, "peer": peer_programs(options.peer_venv.absolute())}
+    peers = peer_programs(options.peer_venv.absolute())
+    contestants = {"ours": (PROGRAMS, FILES), "peer": (peers, FILES)}
+    if options.warm:
+        # Its first runs are cold, as long as the template loads.
+        contestants["warm"] = (PROGRAMS, {**FILES, **WARM})
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(options.repeats):
-        for name, programs in contestants.items():
-            seconds[name].append(round(chain(options.length, programs), 3))
+        for name, (programs, files) in contestants.items():
+            seconds[name].append(round(chain(options.length, programs, files), 3))
 
-    ours, peer = (statistics.median(seconds[name]) for name in contestants)
-    ratio = round(peer / ours, 1)
-    passed = ratio >= RATIO
+    medians = {name: statistics.median(seconds[name]) for name in contestants}
+    ratios = {name: round(medians["peer"] / medians[name], 1) for name in medians}
+    promised = {"ours": RATIO, "warm": WARM_RATIO}
+    passed = all(ratios[name] >= promised[name] for name in promised if name in ratios)
     result = {
         "machine": machine(),
         "length": options.length,
         "peer": f"motoko {PEER}",
         "seconds": seconds,
-        "ratio": ratio,
+        "ratios": ratios,
         "passed": passed,
     }
     lines = [
         f"a chain of {options.length} null runs, seconds from start to end of the "
         "orchestrator's main",
         *(
-            f"  {label:<13}{statistics.median(seconds[name]):8.2f}   "
+            f"  {label:<13}{medians[name]:8.2f}   "
             f"({', '.join(f'{each:.2f}' for each in seconds[name])})"
-            for name, label in (("ours", "ours"), ("peer", f"motoko {PEER}"))
+            for name, label in (("ours", "ours"), ("warm", "warm"), ("peer", f"motoko {PEER}"))
+            if name in medians
         ),
-        f"  {'ratio':<13}{ratio:8.1f}   (promised: at least {RATIO:g})",
+        *(
+            f"  {'ratio':<13}{ratios[name]:8.1f}   ({name}; promised: at least {promised[name]:g})"
+            for name in promised
+            if name in ratios
+        ),
         f"on {machine()}",
         "PASS" if passed else "FAIL",
     ]
