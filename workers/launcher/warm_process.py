@@ -15,35 +15,35 @@ class WarmProcess:
         pid: the wrapper's.
         pidfd: of it; the caller takes it over.
         go: where it waits for a line.
-        told: where it says the code that it ends with; nobody does if it was killed.
+        exit_pipe: where it says the code that it ends with; nobody does if it was killed.
 
     Attributes:
         stdin: where the word to go is written.
         returncode: what it has ended with; ``None`` before.
     """
 
-    def __init__(self, pid: int, pidfd: int, go: int, told: int) -> None:
+    def __init__(self, pid: int, pidfd: int, go: int, exit_pipe: int) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.stdin: IO[bytes] = os.fdopen(go, "wb", buffering=0)
         self.returncode: int | None = None
-        self._told = os.fdopen(told, "rb", buffering=0)
-        os.set_blocking(told, False)
+        self._exit_pipe = os.fdopen(exit_pipe, "rb", buffering=0)
+        os.set_blocking(exit_pipe, False)
 
     def poll(self) -> int | None:
         """What it has ended with; ``None`` as long as it lives."""
         if self.returncode is None:
-            text = self._told.read()
+            text = self._exit_pipe.read()
             if text is None:
                 return None
             self.returncode = int(text or KILLED)
-            self._told.close()
+            self._exit_pipe.close()
         return self.returncode
 
     def wait(self) -> int:
         """The same, once it has ended."""
         if self.returncode is None:
-            os.set_blocking(self._told.fileno(), True)
+            os.set_blocking(self._exit_pipe.fileno(), True)
         code = self.poll()
         assert code is not None
         return code

@@ -28,8 +28,6 @@ TEMPLATES_MAX = 4
 ANSWER_S = 5.0  # to fork takes milliseconds
 _ENVIRONMENT_MAX = 100_000  # characters, of all variables; a message is limited
 
-_Key = tuple[str, str]
-
 
 class _Unusable(Exception):
     """A template has ended, does not answer, or has loaded what has changed since."""
@@ -39,7 +37,7 @@ class WarmPythons:
     """Starts warm runs. Where no template is ready, they are to be started cold."""
 
     def __init__(self) -> None:
-        self._templates: dict[_Key, _Template] = {}
+        self._templates: list[_Template] = []
         self._gone: list[_Template] = []
         self._varying: set[str] = set()  # variables that differ from run to run
         self._said: set[str] = set()
@@ -85,11 +83,6 @@ class WarmPythons:
             self._drop(template)
             return None
 
-    def close(self) -> None:
-        """End the templates. Runs go on."""
-        for template in list(self._templates.values()):
-            self._drop(template)
-
     def _say(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
@@ -97,7 +90,7 @@ class WarmPythons:
 
     def _template(self, interpreter: str, modules: str, warm: WarmStart) -> _Template:
         shared = warm.shared
-        for template in self._templates.values():
+        for template in self._templates:
             if template.key == (interpreter, modules):
                 differing = {
                     name
@@ -111,13 +104,13 @@ class WarmPythons:
                         break
                     return template
         while len(self._templates) >= TEMPLATES_MAX:
-            self._drop(next(iter(self._templates.values())))
+            self._drop(self._templates[0])
         made = _Template(interpreter, modules, shared)
-        self._templates[interpreter, f"{len(self._said)}{id(made)}"] = made
+        self._templates.append(made)
         return made
 
     def _drop(self, template: _Template) -> None:
-        self._templates = {k: t for k, t in self._templates.items() if t is not template}
+        self._templates.remove(template)
         template.close()
         self._gone.append(template)
 
@@ -177,25 +170,25 @@ class _Template:
             stack.callback(os.close, word)
             mine = stack.enter_context(contextlib.ExitStack())
             mine.callback(os.close, go)
-            told, telling = os.pipe()
-            stack.callback(os.close, telling)
-            mine.callback(os.close, told)
+            exit_pipe, exit_end = os.pipe()
+            stack.callback(os.close, exit_end)
+            mine.callback(os.close, exit_pipe)
             try:
                 self._socket.settimeout(ANSWER_S)
                 data = json.dumps(attempt).encode()
-                socket.send_fds(self._socket, [data], [word, telling, *slots])
+                socket.send_fds(self._socket, [data], [word, exit_end, *slots])
                 answer, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_MAX, 1)
                 self._socket.setblocking(False)
             except OSError as error:  # the timeout is one
                 self._process.kill()  # who is stopped does not see that its socket is closed
                 raise _Unusable(f"it does not answer: {error}") from error
-            said = json.loads(answer or b"{}")
-            if "error" in said:
-                raise OSError(said["error"], os.strerror(said["error"]))
-            if "pid" not in said:
-                raise _Unusable(f"{said['changed']} has changed" if said else "it has ended")
+            reply = json.loads(answer or b"{}")
+            if "error" in reply:
+                raise OSError(reply["error"], os.strerror(reply["error"]))
+            if "pid" not in reply:
+                raise _Unusable(f"{reply['changed']} has changed" if reply else "it has ended")
             mine.pop_all()
-            return WarmProcess(said["pid"], descriptors[0], go, told)
+            return WarmProcess(reply["pid"], descriptors[0], go, exit_pipe)
 
     @property
     def has_ended(self) -> bool:

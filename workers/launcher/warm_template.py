@@ -4,7 +4,7 @@ Stands alone: it is executed by the Python that launch.sh names, which may know 
 Its arguments: the descriptor of a socket, and JSON: the modules to load.
 
 Each message on the socket asks for one attempt, and brings descriptors: one to wait at for the word
-to go, one that is told the exit code, and those that hold the run's slots. The answer is the pid of
+to go, one that is exit_pipe the exit code, and those that hold the run's slots. The answer is the pid of
 the attempt's wrapper, with a pidfd. This process ends when the socket does.
 
 The wrapper does what the one of shell does (see ``wrapper.py``): it begins a session, claims the
@@ -135,18 +135,18 @@ def loaded_files() -> dict[str, tuple[int, int, int] | None]:
     files: dict[str, tuple[int, int, int] | None] = {}
     for module in list(sys.modules.values()):
         for path in (getattr(module, "__file__", None), getattr(module, "__cached__", None)):
-            if isinstance(path, str) and (found := stamp(path)) is not None:
-                files[path] = found
+            if isinstance(path, str) and (state := stamp(path)) is not None:
+                files[path] = state
                 break
     return files
 
 
 def stamp(path: str) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(path)
+        state = os.stat(path)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 # The wrapper
@@ -157,7 +157,7 @@ def wrapper(attempt: dict[str, Any], descriptors: Sequence[int]) -> dict[str, An
     for number in (signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     os.setsid()
-    go, told, *slots = descriptors
+    go, exit_pipe, *slots = descriptors
     code: int | None = NOT_FORKED
     run: dict[str, Any] | None = None
     try:
@@ -165,9 +165,9 @@ def wrapper(attempt: dict[str, Any], descriptors: Sequence[int]) -> dict[str, An
     finally:
         if run is None:  # whatever has happened, this process goes no further
             with contextlib.suppress(OSError):
-                os.write(told, str(code).encode())
+                os.write(exit_pipe, str(code).encode())
             os._exit(code or 0)
-    os.close(told)
+    os.close(exit_pipe)
     for slot in slots:
         os.set_inheritable(slot, True)  # as long as anything of it lives
     return run
