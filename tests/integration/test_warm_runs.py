@@ -146,7 +146,17 @@ def outcome(flow, session, run):
     entries = {
         name: value
         for name, value in DocumentedEntries(run.entries).items()
-        if name not in ("id", "start_time", "last step", "run_path", "python", "job_id", "who")
+        if name
+        not in (
+            "id",
+            "start_time",
+            "last step",
+            "run_path",
+            "python",
+            "job_id",
+            "who",
+            "attempt_ended",
+        )
     }
     record = json.loads((directory / ".motoko" / "exit-1.json").read_text())
     said = {k: str(v).replace(f"run-{run.id}", "N") for k, v in entries.items()}

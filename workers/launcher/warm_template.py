@@ -4,7 +4,7 @@ Stands alone: it is executed by the Python that launch.sh names, which may know 
 Its arguments: the descriptor of a socket, and JSON: the modules to load.
 
 Each message on the socket asks for one attempt, and brings descriptors: one to wait at for the word
-to go, one that is exit_pipe the exit code, and those that hold the run's slots. The answer is the pid of
+to go, a pipe for the exit code, and those that hold the run's slots. The answer is the pid of
 the attempt's wrapper, with a pidfd. This process ends when the socket does.
 
 The wrapper does what the one of shell does (see ``wrapper.py``): it begins a session, claims the
