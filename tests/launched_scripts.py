@@ -1,9 +1,10 @@
 """Launchers: run directories as BlackDynamite writes them, failures, retries, slots."""
 
 import asyncio
+import time
 
 import pytest
-from support import Flow
+from support import Flow, wait_until
 
 from motoko import RunFailed, Workflow
 
@@ -17,6 +18,17 @@ def change(flow: Flow, *, yaml="", bd="", **files):
         file.write(bd)
     for name, text in files.items():
         (study / name.replace("_", ".")).write_text(text)
+
+
+def given_up(connecting):
+    """Wait until a client of BlackDynamite's has no patience any more: it has five seconds.
+
+    Args:
+        connecting: the file that its script has written just before.
+    """
+    wait_until(connecting.exists, "it connects")
+    end = time.monotonic() + 8
+    wait_until(lambda: time.monotonic() > end, "BlackDynamite would have given up", 10)
 
 
 class Session:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from zeo_by_hand import Client, Connection, Server, current
 from ZODB.utils import p64, z64
 
+from motoko.channel.relay.known_server import KnownServer
 from motoko.channel.relay.patient_session import PatientSession
 
 OIDS = [p64(n) for n in range(1, 5)]
@@ -26,7 +27,8 @@ class World:
             self.others(oid)
         self.happenings = []
         self.next_happening()
-        self.client, self.session = Client(), PatientSession()
+        self.known = KnownServer()
+        self.newcomer()
         self.connect()
         self.run()  # up to its registration
         self.happenings = list(happenings)
@@ -37,6 +39,26 @@ class World:
         self.bytes_left, self.what, self.commits = (
             self.happenings.pop(0) if self.happenings else never
         )
+
+    def newcomer(self):
+        """From now on, the client is another one, which has said nothing yet."""
+        self.client, self.session = Client(), PatientSession(self.known)
+
+    def kill(self):
+        """There is no server from now on."""
+        self.server.kill()
+        self.session.lost()
+
+    def bring_back(self):
+        self.server = Server(self.path)
+        self.connect()
+
+    def without_a_server(self):
+        """What client and session have to say to each other while there is none."""
+        while self.client.out or self.session.to_client:
+            self.session.from_client(bytes(self.client.out))
+            self.client.out.clear()
+            self.deliver()
 
     def connect(self):
         self.link = Connection(self.server)

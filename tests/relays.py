@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import ssl
 import subprocess
@@ -23,6 +24,7 @@ from motoko.channel import keys
 from motoko.channel.endpoint import Endpoint
 from motoko.channel.relaying import PROGRAM
 from motoko.channel.tls import Contexts
+from motoko.host.identity import Identity, gone
 
 NAMES = ("control", "zeo-mult")
 
@@ -95,6 +97,23 @@ def relay_command(gate: Gate, token: str, *options: str) -> list[str]:
     return [sys.executable, "-I", "-S", *words]
 
 
+def child_of(pid: int) -> int:
+    """The only child of a process."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
+def keeper_pid(directory: Path) -> int | None:
+    """Of what keeps the sockets of a relay of a channel; its child serves. ``None`` without one."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if os.fsencode(directory) in words and b"-I" in words:
+                stat = (path.parent / "stat").read_text()
+                found[int(path.parent.name)] = int(stat.rpartition(")")[2].split()[1])
+    return next((pid for pid in found if pid in found.values()), None)
+
+
 @dataclass
 class Relay:
     """A relay's process, and what it has said."""
@@ -113,6 +132,19 @@ class Relay:
         word, _, reason = self.answer.partition(" ")
         assert word == "failed", self.answer
         return str(json.loads(reason))
+
+    @property
+    def pid(self) -> int:
+        """Of the one that serves now; the process that was started keeps its sockets."""
+        return child_of(self.process.pid)
+
+    def kill(self) -> None:
+        """Both of them, so that there is no other one, and wait for that."""
+        relay = Identity.of(self.pid)
+        self.process.kill()
+        relay.signal(signal.SIGKILL)
+        assert gone([relay], 20)
+        self.process.communicate()
 
     def end(self) -> int:
         self.process.stdin.close()

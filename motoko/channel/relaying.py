@@ -41,12 +41,12 @@ def relayed(directory: Path, options: Mapping[str, str] | None = None) -> Iterat
         directory: the channel's, ``.wf/channel``.
         options: further ones of the relay: see ``relay_process.main``.
     """
-    keeper = _Keeper(directory, {"command": str(os.getpid()), **(options or {})})
-    is_needed = keeper.start()
+    own = _Relay(directory, {"command": str(os.getpid()), **(options or {})})
+    is_needed = own.start()
     try:
         yield is_needed
     finally:
-        keeper.end()
+        own.end()
 
 
 def send_away(sockets: Path) -> None:
@@ -72,7 +72,7 @@ def send_away(sockets: Path) -> None:
             select.select([connection], [], [], max(deadline - time.monotonic(), 0.0))
 
 
-class _Keeper:
+class _Relay:
     """A relay, and those that replace it."""
 
     def __init__(self, directory: Path, options: Mapping[str, str]) -> None:

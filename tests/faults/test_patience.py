@@ -15,7 +15,7 @@ import sys
 
 import pytest
 import transaction
-from launched_scripts import Session, change
+from launched_scripts import Session, change, given_up
 from support import kill9, wait_until
 from ZEO.ClientStorage import ClientStorage
 
@@ -155,6 +155,35 @@ def test_runs_outlast_their_server(runs, fault):
         runs.go_on(f"{fault.__name__} {turn}")
     runs.end()
     assert " is cut: " not in runs.flow.log("relay:mult")
+
+
+LATE = """\
+import os, time
+import BlackDynamite as BD
+open("started", "w").close()
+while not os.path.exists("../../../connect"):
+    time.sleep(0.01)
+open("connecting", "w").close()
+run, job = BD.getRunFromScript()
+run.start()
+run.finish()
+"""
+
+
+def test_a_run_that_comes_while_its_server_is_away(workflow):
+    flow = workflow()
+    change(flow, yaml="patience: 2m\n", doIt_py=LATE)
+    flow.supervise()
+    session = Session(flow, "a")
+    runs = session.mult.createTask(x=1.0)
+    place = flow.directory / "mult" / "BD-mult-runs" / f"run-{next(iter(runs.runs))[0].id}"
+    wait_until((place / "started").exists, "it is there")
+    assert flow.motoko("stop", "zeo:mult").returncode == 0
+    (flow.directory / "connect").touch()
+    given_up(place / "connecting")
+    assert flow.motoko("start", "zeo:mult").returncode == 0
+    ((run, _),) = session.wait(runs)
+    assert run.state == "FINISHED" and run["attempt"] == 1
 
 
 def test_without_patience_they_do_not(workflow):

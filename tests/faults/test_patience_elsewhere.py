@@ -14,7 +14,8 @@ import sys
 
 import pytest
 import transaction
-from launched_scripts import Session, change
+from launched_scripts import Session, change, given_up
+from relays import child_of
 from support import kill9, wait_until
 
 from motoko.channel import endpoint
@@ -33,6 +34,7 @@ os.chdir(directory)
 import BlackDynamite as BD
 import transaction
 
+open("connecting", "w").close()
 run, job = BD.getRunFromScript()
 run.start()
 count = 0
@@ -72,12 +74,12 @@ def relay(flow, tmp_path):
         gate._replace(boot_id="another", sockets=str(sockets)).write(there)
 
     record()
-    words = [str(PROGRAM), str(there), "--token=7", f"--log={there}/log"]
+    words = [str(PROGRAM), str(there), "--token=7", "--study=mult", f"--log={there}/log"]
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdout.readline().startswith(b"ready")
-    yield sockets, record
+    yield sockets, record, process
     process.communicate(timeout=20)
 
 
@@ -124,17 +126,45 @@ def frozen(flow):
     end(flow, pids)
 
 
+def launched(flow):
+    session = Session(flow, "a")
+    ((run, _),) = session.mult.createTask(x=1.0, commit=True).runs
+    run["state"] = "launched"
+    transaction.commit()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("names", "is_relay_killed"),
+    [(["zeo:mult"], False), (["gate", "zeo:mult"], False), (["zeo:mult"], True)],
+    ids=["server", "server and gate", "server and relay"],
+)
+def test_a_client_that_comes_while_the_server_is_away(
+    flow, relay, tmp_path, names, is_relay_killed
+):
+    """BlackDynamite gives it five seconds: it is back after that."""
+    sockets, record, keeper = relay
+    run = launched(flow)
+    assert flow.motoko("stop", *names).returncode == 0
+    if is_relay_killed:
+        kill9(child_of(keeper.pid))
+    with client(flow, sockets, run, tmp_path) as (directory, process):
+        given_up(directory / "connecting")
+        assert flow.motoko("start", *names).returncode == 0
+        record()
+        (directory / "go").touch()
+        assert process.wait(60) == 0, (tmp_path / "client.log").read_text()
+    wait_until(lambda: (transaction.begin(), run.state == "FINISHED")[1], "it is saved")
+
+
 @pytest.mark.parametrize(
     "fault",
     [killed("zeo:mult"), killed("gate"), killed("gate", "zeo:mult"), frozen],
     ids=["server", "gate", "both", "frozen"],
 )
 def test_a_client_of_another_host_goes_on(flow, relay, tmp_path, fault):
-    sockets, record = relay
-    session = Session(flow, "a")
-    ((run, _),) = session.mult.createTask(x=1.0, commit=True).runs
-    run["state"] = "launched"
-    transaction.commit()
+    sockets, record, _ = relay
+    run = launched(flow)
     with client(flow, sockets, run, tmp_path) as (directory, process):
 
         def counts():

@@ -11,8 +11,10 @@ from motoko.channel import endpoint as endpoints
 from motoko.channel.endpoint import Endpoint
 from motoko.channel.relay import descriptor_messages as messages
 from motoko.channel.relay.event_loop import READ, EventLoop
+from motoko.channel.relay.keeper import Keeping
+from motoko.channel.relay.kept_sockets import left_places
 from motoko.channel.relay.peer_marks import owner_of, peer_of
-from motoko.channel.relay.shared_sockets import SharedSockets
+from motoko.channel.relay.shared_sockets import FOLDER, SharedSockets
 from motoko.errors import MotokoError
 from motoko.host.proc_files import boot_id
 
@@ -41,6 +43,7 @@ class Relay:
         mark: what the names of this workflow's relays begin with.
         begin: begins a session, for a socket name and a client.
         log: gets a line for what is out of order.
+        keeping: what is left by the relay before, and kept for the next.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Relay:
         mark: str,
         begin: Begin,
         log: Callable[[str], None],
+        keeping: Keeping,
     ) -> None:
         self._loop = loop
         self._directory = directory
@@ -58,6 +62,7 @@ class Relay:
         self._mark = mark
         self._begin = begin
         self._log = log
+        self._keeping = keeping
         self._gate: Endpoint | None = None
         self._places: dict[str, SharedSockets] = {}
         self._listeners: dict[int, Callable[[], None]] = {}
@@ -71,7 +76,14 @@ class Relay:
 
     def open(self, gate: Endpoint) -> bool:
         """Have the sockets; ``False`` if other relays leave no time for it. Raises ``Unusable``."""
+        for directory in left_places(self._keeping):
+            if directory.name != FOLDER:
+                self._place(str(directory))
         return self._settle(gate, START_S)
+
+    def retire(self) -> None:
+        """Leave the sockets to another relay of this name, and serve until there is one."""
+        self._is_away = True
 
     def close(self) -> None:
         """Hold no socket any more."""
@@ -96,12 +108,16 @@ class Relay:
 
     def _settle(self, gate: Endpoint, timeout: float) -> bool:
         self._gate = gate
-        place = self._places.get(gate.sockets)
-        if place is None:
-            # Those before are kept: clients may still know that place.
-            place = SharedSockets(Path(gate.sockets), self._name, self._replaced_in(gate.sockets))
-            self._places[gate.sockets] = place
+        self._place(gate.sockets)
         return all([self._kept(place, gate, timeout) for place in self._places.values()])
+
+    def _place(self, directory: str) -> None:
+        """Those before are kept: clients may still know that place."""
+        if directory not in self._places:
+            replaced = self._replaced_in(directory)
+            place = SharedSockets(Path(directory), self._name, replaced, self._keeping)
+            self._places[directory] = place
+            place.inherit()
 
     def _kept(self, place: SharedSockets, gate: Endpoint, timeout: float) -> bool:
         if str(place.directory) == gate.sockets:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from motoko.channel.relay.acquaintance import ask
 from motoko.channel.relay.event_loop import READ, EventLoop
+from motoko.channel.relay.known_server import KnownServer
 from motoko.channel.relay.patience import PatientSplice
 from motoko.channel.relay.peer_marks import peer_of
 from motoko.channel.relay.uplink import Connected
@@ -15,6 +18,7 @@ from motoko.channel.relay.uplink import Connected
 BACKLOG = 128
 LOOK_S = 2.0  # the socket is looked after this often
 FULL_S = 0.2  # until the next connection is accepted, if there is no descriptor for it
+ANSWER_S = 1.0  # clients have to wait as long
 
 
 class NearUplink:
@@ -25,15 +29,23 @@ class NearUplink:
         self._server = str(server)
 
     def connect(self, name: str, call: Connected) -> None:
+        try:
+            connection = self.connection()
+        except OSError:  # it is away, or takes no more now
+            self._loop.later(0.0, lambda: call(None))
+        else:
+            self._loop.later(0.0, lambda: call(connection))
+
+    def connection(self) -> socket.socket:
+        """Connect now. Raises ``OSError``."""
         connection = socket.socket(socket.AF_UNIX)
         connection.setblocking(False)
         try:
             connection.connect(self._server)
-        except OSError:  # it is away, or takes no more now
+        except OSError:
             connection.close()
-            self._loop.later(0.0, lambda: call(None))
-        else:
-            self._loop.later(0.0, lambda: call(connection))
+            raise
+        return connection
 
 
 class LocalRelay:
@@ -61,6 +73,7 @@ class LocalRelay:
         self._patience = patience
         self._refusal = refusal
         self._log = log
+        self._known = KnownServer()
         self._listener: socket.socket | None = None
         self._is_ours: Callable[[], bool] = lambda: False
 
@@ -74,12 +87,18 @@ class LocalRelay:
                 self._path.unlink(missing_ok=True)
 
     def _look(self) -> None:
-        """Listen; again, where the socket's file was removed. Who is connected stays so."""
+        """Listen; again, where the socket's file was removed. Who is connected stays so.
+
+        And have the server known, before there may be none.
+        """
         if not self._is_ours():
             try:
                 self._listen()
             except OSError as error:
                 self._log(f"nobody is accepted: {error}")
+        if not self._known.is_complete:
+            with contextlib.suppress(OSError), self._uplink.connection() as server:
+                ask(server, self._known, ANSWER_S)
         self._loop.later(LOOK_S, self._look)
 
     def _listen(self) -> None:
@@ -110,7 +129,8 @@ class LocalRelay:
             self._log(f"pid {pid} is not served: {reason}")
             client.close()
             return
-        PatientSplice(self._loop, client, self._path.name, self._uplink, self._patience, self._log)
+        name, known = self._path.name, self._known
+        PatientSplice(self._loop, client, name, self._uplink, self._patience, known, self._log)
 
     def _go_on(self, listener: socket.socket) -> None:
         if listener is self._listener:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from motoko.channel.relay.event_loop import EventLoop, Timer
+from motoko.channel.relay.known_server import KnownServer
 from motoko.channel.relay.patient_session import PatientSession
 from motoko.channel.relay.socket_stream import SocketStream
 from motoko.channel.relay.splice import HELD_MAX
@@ -16,6 +17,10 @@ from motoko.channel.relay.uplink import Uplink
 SOON_S = 1.0
 AGAIN_S = 0.05
 AGAIN_MAX_S = 2.0
+# BlackDynamite gives a server five seconds to answer who comes anew; so often is looked whether it
+# has.
+BEGIN_S = 1.2
+BEGIN_TIMES = 3
 
 
 class PatientSplice:
@@ -27,6 +32,7 @@ class PatientSplice:
         name: the socket name that it has connected to.
         uplink: the way to the server.
         patience: for so many seconds the client is kept without a server.
+        known: what is known of the server.
         log: gets a line when the client is cut.
     """
 
@@ -37,6 +43,7 @@ class PatientSplice:
         name: str,
         uplink: Uplink,
         patience: float,
+        known: KnownServer,
         log: Callable[[str], None],
     ) -> None:
         self._loop = loop
@@ -44,7 +51,7 @@ class PatientSplice:
         self._uplink = uplink
         self._patience = patience
         self._log = log
-        self._session = PatientSession()
+        self._session = PatientSession(known)
         self._client = SocketStream(loop, client, self)
         self._server: SocketStream | None = None
         self._since = 0.0  # when there was a server last
@@ -52,6 +59,7 @@ class PatientSplice:
         self._limit: Timer | None = None
         self._client.resume()
         self._look()
+        self._loop.later(BEGIN_S, lambda: self._hurry(BEGIN_TIMES))
 
     def close(self) -> None:
         self._client.close()
@@ -86,14 +94,30 @@ class PatientSplice:
         if stream is self._client:
             self.close()
         elif stream is self._server:
-            self._server = None
-            self._session.lost()
-            self._client.resume()
-            if not self._session.end:
-                if time.monotonic() - self._since > SOON_S:
-                    self._pause = 0.0
-                self._look()
+            self._lost()
+
+    def _lost(self) -> None:
+        self._server = None
+        self._session.lost()
+        self._client.resume()
+        if not self._session.end:
+            if time.monotonic() - self._since > SOON_S:
+                self._pause = 0.0
+            self._session.recall()
+            self._look()
+        self._hand_on()
+
+    def _hurry(self, times: int) -> None:
+        """A client that has just come, and that no server answers: answer in its place."""
+        if self._client.is_closed or self._session.end or not times:
+            return
+        if self._session.is_kept_waiting:
+            if self._server is not None and self._session.is_live:
+                self._server.close()
+                self._lost()
+            self._session.recall()
             self._hand_on()
+        self._loop.later(BEGIN_S, lambda: self._hurry(times - 1))
 
     def _look(self) -> None:
         """There is no server: look for one."""
@@ -111,6 +135,8 @@ class PatientSplice:
             if connection is not None:
                 connection.close()
         elif connection is None:
+            self._session.recall()
+            self._hand_on()
             self._look()
         else:
             self._since = time.monotonic()

@@ -4,9 +4,9 @@ What the client is owed is remembered: its calls without an answer, its open tra
 loss the next server is greeted in the client's name and asked what has been committed meanwhile;
 the client is told, as if it had been there, and what it is owed is asked for again.
 
-It is cut where that would not be true: a database that is another one or an older one, more news
-than the server remembers, a call that cannot be made twice, or a commit of which nobody can tell
-whether it was done.
+It is cut where that would not be true: another database or an older one, more news than a server
+remembers, a call that cannot be made twice, or a commit of which nobody knows whether it was done.
+A client that comes while there is no server is an idle one, once its first calls were answered.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ import enum
 from collections.abc import Generator
 from typing import Any
 
+from motoko.channel.relay.known_server import LATEST, REGISTRATION, KnownServer
 from motoko.channel.relay.open_transaction import OpenTransaction
 from motoko.channel.relay.zeo_framing import (
+    IN_TRANSACTIONS,
     KEEP_ALIVE,
+    NEWS,
     PICKLES,
+    REPEATABLE,
     REPLY,
     Message,
     Stream,
@@ -28,24 +32,7 @@ from motoko.channel.relay.zeo_framing import (
     written,
 )
 
-# Calls that may be made twice: they change nothing, or not more by the second time.
-_REPEATABLE = frozenset(
-    {
-        *("register", "get_info", "lastTransaction", "getInvalidations", "new_oids", "new_oid"),
-        *("loadBefore", "loadSerial", "getTid", "history", "record_iternext"),
-        *("undoLog", "undoInfo", "server_status", "ping", "pack"),
-        *("vote", "tpc_finish", "tpc_abort"),
-    }
-)
-_IN_TRANSACTIONS = frozenset(
-    {
-        *("storea", "restorea", "deleteObject", "undoa", "checkCurrentSerialInTransaction"),
-        *("storeBlobStart", "storeBlobChunk", "storeBlobEnd", "storeBlobShared"),
-    }
-)
-_NEWS = "invalidateTransaction"
 _OWN = -2  # our own calls are numbered downwards from here; the clients' upwards from 1
-_LATEST = bytes([0x7F, *[0xFF] * 7])  # later than any transaction
 _IN_VAIN = 10  # servers that were lost one after the other without an answer
 
 _Call = tuple[str, tuple[Any, ...]]
@@ -66,16 +53,21 @@ class _Phase(enum.Enum):
 class PatientSession:
     """One client's session.
 
+    Args:
+        known: what is known of the server, which the session keeps up to date.
+
     Attributes:
         to_client: what is to be sent to the client; whoever has sent it takes it out.
         to_server: likewise.
         end: why the client has to be cut, after what it is to be sent; empty as long as not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: KnownServer) -> None:
         self.to_client = bytearray()
         self.to_server = bytearray()
         self.end = ""
+        self._known = known
+        self._recalls = False  # whether a client's first calls are answered without a server
         self._phase = _Phase.AWAY
         self._client, self._server = Stream(), Stream()
         self._hello: bytes | None = None  # the servers' greeting
@@ -95,6 +87,28 @@ class PatientSession:
     def is_live(self) -> bool:
         """Whether the client speaks with a server."""
         return self._phase is _Phase.LIVE
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client has an answer to each of its calls."""
+        return not self._open
+
+    @property
+    def is_kept_waiting(self) -> bool:
+        """Whether the client is not connected yet in its own eyes, and could be: see ``recall``."""
+        first = [call for call, _ in self._open.values() if self._known.recalled(call)]
+        return self._known.is_complete and (self._hello is None or bool(first))
+
+    def recall(self) -> None:
+        """Answer the client's first calls from what is known, as long as no server does."""
+        if not self._known.is_complete or self.is_live:
+            return
+        self._recalls = True
+        if self._hello is None:
+            self._hello = self._known.hello
+            self.to_client += self._hello
+        for call, _ in list(self._open.values()):
+            self._answer(call)
 
     def connected(self) -> None:
         """There is a server: a new connection, of which nothing has been read yet."""
@@ -167,15 +181,16 @@ class PatientSession:
         """A call that wants no answer."""
         if call.name == "tpc_begin":
             self._transaction = OpenTransaction(message, call.content[0])
-        elif call.name in _IN_TRANSACTIONS:
-            if self._transaction is not None:
-                self._transaction.add(call, message)
-        elif call.name not in ("set_client_label", "iterator_gc"):
+        elif call.name in IN_TRANSACTIONS and self._transaction is not None:
+            self._transaction.add(call, message)
+        elif call.name not in {*IN_TRANSACTIONS, "set_client_label", "iterator_gc"}:
             self._impatient = f"a call {call.name} that nothing is known of"
 
     def _note_call(self, call: Message, message: bytes) -> None:
         if call.name == "register":
             self._registration = call.content
+            if call.content != REGISTRATION:
+                self._known = KnownServer()  # what it learns is true for nobody else
         elif call.name == "tpc_abort":
             self._transaction = None
         elif call.name == "tpc_finish" and self._transaction is not None and self.is_live:
@@ -183,6 +198,17 @@ class PatientSession:
         elif call.name == "iterator_start":
             self._impatient = "it reads with an iterator, which was the server's"
         self._open[call.number] = (call, message)
+        if self._recalls and not self.is_live:
+            self._answer(call)
+
+    def _answer(self, call: Message) -> None:
+        """Answer in the server's place, if that is one of the first calls and the answer known."""
+        if not (said := self._known.recalled(call)):
+            return
+        if call.name == "register":
+            self._tid, self._witness = self._known.tid, self._known.witness
+        del self._open[call.number]
+        self.to_client += written(call.number, False, REPLY, said)
 
     # What the server says.
 
@@ -194,12 +220,12 @@ class PatientSession:
         if parts.name == REPLY and parts.number in self._asked:
             self._asked[parts.number] = parts
             self._go_on()
-        elif parts.name == _NEWS and self._phase is _Phase.RESUMING:
+        elif parts.name == NEWS and self._phase is _Phase.RESUMING:
             self._news.append((parts.content[0], message))
         elif self._phase is _Phase.LIVE:
             if parts.name == REPLY:
                 self._note_answer(parts)
-            elif parts.name == _NEWS:
+            elif parts.name == NEWS:
                 self._note_news(*parts.content[:2])
             self.to_client += message
 
@@ -208,10 +234,12 @@ class PatientSession:
         call, _ = self._open.pop(parts.number, (parts, b""))
         name, transaction = call.name, self._transaction
         if name == "register" and not parts.flag:
-            if not isinstance(parts.content, bytes):
+            self._known.registered(parts.content)
+            self._tid = self._known.tid
+            if self._tid is None:
                 self._impatient = "a server that does not say what it has committed"
-            else:
-                self._tid = parts.content
+        elif name == "get_info" and not parts.flag:
+            self._known.info = parts.content
         elif name == "loadBefore" and not parts.flag and parts.content:
             self._note_record(call.content[0], parts.content[1])
         elif name == "vote" and transaction is not None:
@@ -226,6 +254,7 @@ class PatientSession:
 
     def _note_news(self, tid: bytes, oids: list[bytes]) -> None:
         """Something was committed, and the client is told."""
+        self._known.committed(tid)
         self._tid = tid if self._tid is None else max(self._tid, tid)
         if oids:
             self._note_record(oids[0], tid)
@@ -233,6 +262,7 @@ class PatientSession:
     def _note_record(self, oid: bytes, tid: bytes) -> None:
         if self._witness is None or tid > self._witness[1]:
             self._witness = (oid, tid)
+            self._known.witness = self._witness
 
     # The next server.
 
@@ -241,7 +271,7 @@ class PatientSession:
         if self._losses > _IN_VAIN:
             return f"{self._losses} servers were lost without an answer"
         for call, _ in self._open.values():
-            if call.name not in _REPEATABLE:
+            if call.name not in REPEATABLE:
                 return f"a call {call.name} was not answered, which cannot be repeated"
         transaction = self._transaction
         if transaction is not None and not transaction.is_kept:
@@ -249,6 +279,7 @@ class PatientSession:
         return ""
 
     def _greeted(self, hello: bytes) -> None:
+        self._known.hello = hello if content(hello) == PICKLES else b""
         if self._hello is None:
             self._hello = hello
             self.to_client += hello
@@ -300,12 +331,14 @@ class PatientSession:
             raise _Cut("the server has another database")
         if changes.flag or not changes.content:
             raise _Cut("more has changed meanwhile than the server remembers")
+        self._known.registered(registered.content)
+        self._known.witness = self._witness or self._known.witness
         latest, oids = changes.content
         transaction = self._transaction
         if transaction is not None and transaction.is_finishing:
             own = transaction.oids
             if not own or not set(own).isdisjoint(oids):
-                present = yield [("loadBefore", (oid, _LATEST)) for oid in own]
+                present = yield [("loadBefore", (oid, LATEST)) for oid in own]
                 oids = [oid for oid in oids if oid not in own]
                 self._committed(transaction.tid(present), oids)
                 transaction = None
@@ -344,7 +377,7 @@ class PatientSession:
         """Tell the client of what was committed, if it does not know."""
         assert self._tid is not None
         if tid > self._tid:
-            self.to_client += written(0, True, _NEWS, (tid, oids))
+            self.to_client += written(0, True, NEWS, (tid, oids))
             self._tid = tid
 
     def _repeat(self) -> None:

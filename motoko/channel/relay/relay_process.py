@@ -20,7 +20,10 @@ from motoko.channel import endpoint as endpoints
 from motoko.channel.greeting import Greeting, NotWelcome
 from motoko.channel.relay import fenced_job, peer_marks
 from motoko.channel.relay.accepting import Relay
+from motoko.channel.relay.acquaintance import ask
 from motoko.channel.relay.event_loop import READ, EventLoop
+from motoko.channel.relay.keeper import DONE, UNABLE, Keeping, be_silent, keep
+from motoko.channel.relay.known_server import KnownServer
 from motoko.channel.relay.patience import PatientSplice
 from motoko.channel.relay.splice import Splice
 from motoko.channel.relay.uplink import GateUplink
@@ -33,6 +36,9 @@ from motoko.host.proc_files import boot_id
 READY, HEAD, FAILED = "ready", "head", "failed"
 WAITING = "waiting"
 _TRY_AGAIN_S = 2.0
+_KNOWN = "known "
+_REMEMBER_S = 2.0
+_ANSWER_S = 5.0  # a server that does not answer for so long is away
 # The same words are logged once in so many seconds.
 _AGAIN_S = 60.0
 # A job's end is for launch.sh to handle, which may still want to save something: a relay ends with
@@ -41,7 +47,9 @@ _IGNORED = ("SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIG
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until standard input ends. Arguments: the channel's directory, then options.
+    """Serve until standard input ends, by a relay after the other if they are killed.
+
+    Arguments: the channel's directory, then options.
 
     ``--token=``: names the relay, and all that belongs to it has that in ``$MOTOKO_RELAY``;
     ``--command=``: instead, the pid of the process that it belongs to. ``--run=``, ``--study=``,
@@ -52,7 +60,11 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(0o077)
     directory, *rest = arguments
     options = dict(text.removeprefix("--").split("=", 1) for text in rest)
-    process = RelayProcess(Path(directory), options)
+    return keep(lambda keeping: _serve(Path(directory), options, keeping))
+
+
+def _serve(directory: Path, options: dict[str, str], keeping: Keeping) -> int:
+    process = RelayProcess(directory, options, keeping)
     sys.excepthook = process.crashed
     try:
         answer = process.begin()
@@ -61,12 +73,11 @@ def main(arguments: Sequence[str]) -> int:
     except (MotokoError, OSError) as error:
         hint = f" ({error.hint})" if isinstance(error, MotokoError) and error.hint else ""
         _say(f"{FAILED} {json.dumps(f'{socket.gethostname()}: {error}{hint}')}")
-        return 1
+        return UNABLE
     _say(answer)
-    if not answer.startswith(READY):
-        return 0
-    process.serve()
-    return 0
+    if answer.startswith(READY):
+        process.serve()
+    return DONE
 
 
 def _say(line: str) -> None:
@@ -81,21 +92,31 @@ class RelayProcess:
     Args:
         directory: the channel's.
         options: see :func:`main`.
+        keeping: what is left by the relay before, and kept for the next.
     """
 
-    def __init__(self, directory: Path, options: dict[str, str]) -> None:
+    def __init__(self, directory: Path, options: dict[str, str], keeping: Keeping) -> None:
         self._loop = EventLoop()
         self._directory = directory
         self._study = options.get("study", "")
         self._log_path = options.get("log", "")
         self._logged: dict[str, float] = {}
+        self._keeping = keeping
+        self._known: dict[str, KnownServer] = {}  # by the names of their sockets
+        self._kept: dict[str, bytes] = {}  # what is kept of that
         # Names of another workflow's relays begin otherwise.
         mark = f"{digest(str(directory.resolve()))[:8]}-"
         token = options.get("token", "")
         command = int(options.get("command") or 0)
         self.name = f"{mark}{token}" if token else peer_marks.command_name(command)
         self._uplink = GateUplink(self._loop, directory, _greeting(options), self.log, self._fenced)
-        self._relay = Relay(self._loop, directory, self.name, mark, self._begin_session, self.log)
+        self._relay = Relay(
+            *(self._loop, directory, self.name, mark, self._begin_session, self.log, keeping)
+        )
+        for key, message in keeping.left.items():
+            if key.startswith(_KNOWN):
+                known = self._known.setdefault(key.removeprefix(_KNOWN), KnownServer())
+                known.restore(bytes.fromhex(message.words["state"]))
 
     def begin(self) -> str:
         """Have the sockets; returns what is to be said. Raises ``MotokoError``, ``OSError``."""
@@ -111,15 +132,16 @@ class RelayProcess:
     def wait_for_server(self) -> None:
         """Wait until the server of the run's study is there, as long as its patience allows.
 
-        A client that comes anew gives it five seconds, whatever the patience. But before that
-        nothing of the run has been started. Ends with standard input; raises ``NotWelcome`` for an
-        attempt that was declared dead.
+        From then on it is known, and clients that come while it is away are greeted in its place.
+        Ends with standard input; raises ``NotWelcome`` for an attempt that was declared dead.
         """
         name = f"zeo-{self._study}"
+        known = self._known.setdefault(name, KnownServer())
         end = time.monotonic() + self._relay.patience(name)
-        while time.monotonic() < end:
+        while time.monotonic() < end and not known.is_complete:
             try:
-                self._uplink.connection(name).close()
+                with self._uplink.connection(name) as server:
+                    ask(server, known, _ANSWER_S)
                 return
             except NotWelcome as error:
                 if error.fenced:
@@ -133,11 +155,13 @@ class RelayProcess:
 
     def serve(self) -> None:
         """Serve until standard input ends."""
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, 1)  # who waits for more words of it, sees that there are none
-        os.close(nowhere)
+        be_silent()
+        self._keeping.ready()
         self._loop.watch(0, READ, self._input)
+        keeper = self._keeping.connection.fileno()
+        self._loop.watch(keeper, READ, lambda events: self._keeper_ended(keeper))
         self._relay.look()
+        self._remember()
         self._loop.run()
         self._relay.close()
 
@@ -145,10 +169,25 @@ class RelayProcess:
         if not os.read(0, 4096):
             self._loop.stop()
 
+    def _keeper_ended(self, keeper: int) -> None:
+        """There is to be another one, and a relay of it which this one's sockets are for."""
+        self._loop.forget(keeper)
+        self._relay.retire()
+
+    def _remember(self) -> None:
+        """Have what is known of servers kept; again and again."""
+        for name, known in self._known.items():
+            state = known.state()
+            if known.is_complete and state != self._kept.get(name):
+                self._kept[name] = state
+                self._keeping.keep(f"{_KNOWN}{name}", {"state": state.hex()})
+        self._loop.later(_REMEMBER_S, self._remember)
+
     def _begin_session(self, name: str, client: socket.socket) -> None:
         patience = self._relay.patience(name)
         if patience:
-            PatientSplice(self._loop, client, name, self._uplink, patience, self.log)
+            known = self._known.setdefault(name, KnownServer())
+            PatientSplice(self._loop, client, name, self._uplink, patience, known, self.log)
         else:
             Splice(self._loop, client, name, self._uplink)
 

@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 from motoko.channel.relay import descriptor_messages as messages
 from motoko.channel.relay.descriptor_messages import DESCRIPTORS_MAX, Mark, Message
+from motoko.channel.relay.keeper import Keeping
+from motoko.channel.relay.kept_sockets import keep_socket, left_sockets
 from motoko.errors import MotokoError
 from motoko.host.private_places import is_private, keeps_names
 
@@ -53,6 +55,7 @@ class SharedSockets:
         name: this relay's.
         replaced: called with a socket's name, with what listens there from now on, and with what
             did before, which is to be closed once it has been emptied.
+        keeping: what is left by the relay before, and kept for the next.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class SharedSockets:
         directory: Path,
         name: str,
         replaced: Callable[[str, socket.socket, socket.socket | None], None],
+        keeping: Keeping,
     ) -> None:
         self.directory = directory
         self.name = name
         self.own: socket.socket | None = None
         self._own_mark: Mark | None = None
         self._replaced = replaced
+        self._keeping = keeping
         self._held: dict[str, Held] = {}
         self._folder = directory / FOLDER
 
@@ -90,8 +95,9 @@ class SharedSockets:
             if not is_alone:
                 return False
             folder = opened.enter_context(open_directory(self._folder))
+            before = list(self._predecessor(folder))
             self._bind_own(folder)
-            others = [opened.enter_context(other) for other in self._others(folder)]
+            others = [opened.enter_context(other) for other in (*before, *self._others(folder))]
             missing = [name for name in names if not self._holds(name)]
             # Those of suspended jobs are many, perhaps, and do not answer.
             for other, patience in [(o, t) for t in (FIRST_ANSWER_S, ANSWER_S) for o in others]:
@@ -159,6 +165,25 @@ class SharedSockets:
         except OSError as error:
             raise Unusable(f"{self.directory} cannot be made: {error.strerror}") from error
 
+    def inherit(self) -> None:
+        """Have what the relay before has had, as far as that is what is there."""
+        for name, listener, mark in left_sockets(self._keeping, self.directory):
+            self._hold(name, listener, mark)
+        for name, listener, mark in left_sockets(self._keeping, self._folder):
+            if name == self.name:
+                self._listen(listener, mark)
+
+    def _predecessor(self, folder: int) -> Iterator[socket.socket]:
+        """A connection to a relay of this name that lives, whose keeper was killed."""
+        if self.own is None:
+            with contextlib.suppress(OSError):
+                yield messages.connect(folder, self.name)
+
+    def _listen(self, own: socket.socket, mark: Mark | None) -> None:
+        before, self.own, self._own_mark = self.own, own, mark
+        self._replaced("", own, before)
+        keep_socket(self._keeping, self._folder / self.name, own, mark)
+
     def _bind_own(self, folder: int) -> None:
         path = self._folder / self.name
         if self.own is not None and Mark.of(path) == self._own_mark:
@@ -168,8 +193,7 @@ class SharedSockets:
         own.setblocking(False)
         own.bind(messages.short_path(folder, self.name))
         own.listen(_BACKLOG)
-        before, self.own, self._own_mark = self.own, own, Mark.of(path)
-        self._replaced("", own, before)
+        self._listen(own, Mark.of(path))
 
     def _others(self, folder: int) -> Iterator[socket.socket]:
         """Connections to the other relays that live; what dead ones have left is removed."""
@@ -247,6 +271,7 @@ class SharedSockets:
         before = self._held.get(name)
         self._held[name] = Held(listener, mark)
         self._replaced(name, listener, before.listener if before else None)
+        keep_socket(self._keeping, self.directory / name, listener, mark)
 
     # Between relays
 
@@ -292,9 +317,11 @@ class SharedSockets:
     def leave(self, timeout: float) -> None:
         """Hold nothing any more. The last one leaves nothing behind."""
         with contextlib.suppress(OSError), self._alone(timeout) as is_alone:
-            if Mark.of(self._folder / self.name) == self._own_mark:
-                (self._folder / self.name).unlink()
-            if is_alone:
+            mark = Mark.of(self._folder / self.name)
+            if mark == self._own_mark:
+                (self._folder / self.name).unlink(missing_ok=True)
+            is_followed = mark not in (None, self._own_mark)
+            if is_alone and not is_followed:
                 with open_directory(self._folder) as folder:
                     others = list(self._others(folder))
                 for other in others:

@@ -15,6 +15,22 @@ from typing import Any, NamedTuple
 PICKLES = b"Z5"  # the greeting of both sides; the other coding, M, is no pickle
 KEEP_ALIVE = -1
 REPLY = ".reply"
+NEWS = "invalidateTransaction"
+# Calls that may be made twice: they change nothing, or not more by the second time.
+REPEATABLE = frozenset(
+    {
+        *("register", "get_info", "lastTransaction", "getInvalidations", "new_oids", "new_oid"),
+        *("loadBefore", "loadSerial", "getTid", "history", "record_iternext"),
+        *("undoLog", "undoInfo", "server_status", "ping", "pack"),
+        *("vote", "tpc_finish", "tpc_abort"),
+    }
+)
+IN_TRANSACTIONS = frozenset(
+    {
+        *("storea", "restorea", "deleteObject", "undoa", "checkCurrentSerialInTransaction"),
+        *("storeBlobStart", "storeBlobChunk", "storeBlobEnd", "storeBlobShared"),
+    }
+)
 _PROTOCOL = 3
 _SIZE = struct.Struct(">I")
 

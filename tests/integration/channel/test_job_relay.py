@@ -1,7 +1,6 @@
 """The relay of a job, which its script starts, keeps and ends: executed by the shell of this host,
 for a workflow whose head is another."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -9,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from relays import CLIENT, Gate, all_ended, connect, says_again
+from relays import CLIENT, Gate, all_ended, child_of, connect, keeper_pid, says_again
 from support import wait_until
 
 from motoko.batch import registry
 from motoko.channel.greeting import refusal
+from motoko.channel.relay.zeo_framing import framed
 from motoko.host.proc_files import boot_id, variable
 from motoko.runs import job_relay, job_script
 from motoko.runs.earlier_layout import make_own_folder
@@ -54,15 +54,6 @@ def start(place, gate, number="17"):
     )
 
 
-def relay_pid(gate):
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words = path.read_bytes().split(b"\0")
-            if os.fsencode(gate.directory) in words and b"-I" in words:
-                return int(path.parent.name)
-    return None
-
-
 def connects(gate):
     with connect(gate) as client:
         return says_again(client)
@@ -74,7 +65,7 @@ def test_a_job(place, gate):
     assert (place / "r.o1").read_text() == "word\n"
     (greeting,) = gate.greeted
     assert greeting[:4] == (1, "mult", 1, "17")
-    assert relay_pid(gate) is None and not gate.sockets.parent.exists()
+    assert keeper_pid(gate.directory) is None and not gate.sockets.parent.exists()
     assert not (place / ".motoko" / "relay.log").exists()
 
 
@@ -101,8 +92,9 @@ def test_it_starts_when_the_head_is_there(place, gate):
     launch(place, "echo started")
     away(gate, 600.0)
     job = start(place, gate)
-    wait_until(lambda: relay_pid(gate) and gate.sockets.exists(), "a relay waits")
+    wait_until(lambda: keeper_pid(gate.directory) and gate.sockets.exists(), "a relay waits")
     assert not gate.greeted and not (place / "r.o1").read_text()
+    gate.serve = lambda connection: connection.sendall(framed(b"M5"))
     gate.listen()
     assert job.wait(30) == 0
     assert (place / "r.o1").read_text() == "started\n"
@@ -125,14 +117,19 @@ def test_it_does_not_start_what_is_fenced(place, gate):
     assert "its node was lost" in job_script.read(place, 1).problem
 
 
-def test_it_is_replaced_when_it_is_killed(place, gate):
+@pytest.mark.parametrize("who", ["relay", "keeper", "both"])
+def test_it_is_replaced_when_it_is_killed(place, gate, who):
     launch(place, "touch ready\nuntil [ -e go ]; do sleep 0.05; done\n"
            f"{sys.executable} client.py {gate.sockets}/zeo-mult < /dev/null")  # fmt: skip
     job = start(place, gate)
     wait_until((place / "ready").exists, "it runs")
-    pid = wait_until(lambda: relay_pid(gate), "a relay is there")
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: relay_pid(gate) not in (None, pid), "another one is")
+    keeper = wait_until(lambda: keeper_pid(gate.directory), "a relay is there")
+    relay = child_of(keeper)
+    if who != "relay":
+        os.kill(keeper, signal.SIGKILL)
+    if who != "keeper":
+        os.kill(relay, signal.SIGKILL)
+    wait_until(lambda: child_of(keeper_pid(gate.directory)) != relay, "another one is")
     wait_until(lambda: connects(gate), "it serves")
     (place / "go").touch()
     assert job.wait(30) == 0
@@ -157,10 +154,10 @@ def test_a_killed_script(place, gate):
     pids = [
         wait_until(lambda n=n: int((place / n).read_text()), "it runs") for n in ("pid", "left")
     ]
-    wait_until(lambda: relay_pid(gate), "a relay is there")
+    wait_until(lambda: keeper_pid(gate.directory), "a relay is there")
     job.kill()
     job.wait()
-    wait_until(lambda: relay_pid(gate) is None, "the relay has ended")
+    wait_until(lambda: keeper_pid(gate.directory) is None, "the relay has ended")
     wait_until(lambda: not gate.sockets.parent.exists(), "nothing is left")
     for pid in pids:
         os.kill(pid, signal.SIGKILL)

@@ -13,8 +13,10 @@ import pytest
 from relays import (
     Gate,
     all_ended,
+    child_of,
     client_of,
     connect,
+    keeper_pid,
     received,
     relay,
     relay_command,
@@ -25,6 +27,7 @@ from support import wait_until
 
 from motoko.channel import greeting as greetings
 from motoko.channel.relaying import NoRelay, relayed, send_away
+from motoko.host.identity import Identity, gone
 from motoko.host.proc_files import boot_id
 
 
@@ -61,7 +64,7 @@ def test_much_of_it(gate):
         sender.start()
         assert received(client, size) == b"x" * size
         sender.join()
-        status = Path(f"/proc/{started.process.pid}/status").read_text()
+        status = Path(f"/proc/{started.pid}/status").read_text()
         peak = int(status.partition("VmHWM:")[2].split()[0])
         assert peak < 40_000, "kB in memory"
 
@@ -238,8 +241,7 @@ def test_a_killed_relay_is_waited_for(gate):
     """Until it is replaced, nobody else speaks for its job."""
     with relay(gate, "7", "--job=7"):
         killed = start_relay(gate, "8", "--job=8")
-        killed.process.kill()
-        killed.process.communicate()
+        killed.kill()
         with client_of(gate, killed.name) as client, relay(gate, "8", "--job=8"):
             assert client.stdout.readline() == "word\n"
         assert [greeting.job for greeting in gate.greeted] == ["8"]
@@ -248,12 +250,12 @@ def test_a_killed_relay_is_waited_for(gate):
 def test_a_stopped_relay(gate):
     """A suspended job: the others of its node go on, and it does when it is continued."""
     with relay(gate, "7") as stopped:
-        stopped.process.send_signal(signal.SIGSTOP)
+        os.kill(stopped.pid, signal.SIGSTOP)
         try:
             with relay(gate, "8") as going, client_of(gate, going.name, 3) as client:
                 assert [client.stdout.readline() for _ in range(3)] == ["word\n"] * 3
         finally:
-            stopped.process.send_signal(signal.SIGCONT)
+            os.kill(stopped.pid, signal.SIGCONT)
         with client_of(gate, stopped.name) as client:
             assert client.stdout.readline() == "word\n"
 
@@ -262,14 +264,14 @@ def test_signals_do_not_end_it(gate):
     with relay(gate) as started:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             started.process.send_signal(number)
+            os.kill(started.pid, number)
         with connect(gate) as client:
             assert says_again(client)
 
 
 def test_killed_alone_and_replaced(gate):
     killed = start_relay(gate)
-    killed.process.kill()
-    killed.process.communicate()
+    killed.kill()
     with relay(gate), connect(gate) as client:
         assert says_again(client)
     assert not gate.sockets.parent.exists()
@@ -314,9 +316,11 @@ def test_for_a_command_that_cannot_have_one(gate):
 
 def test_one_that_is_killed_is_replaced_for_a_command(gate):
     with relayed(gate.directory):
-        pid = _pid_of_relay(gate)
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: _pid_of_relay(gate) not in (None, pid), "another one is there")
+        keeper = keeper_pid(gate.directory)
+        relay = child_of(keeper)
+        os.kill(keeper, signal.SIGKILL)
+        os.kill(relay, signal.SIGKILL)
+        wait_until(lambda: keeper_pid(gate.directory) not in (None, keeper), "another one is there")
 
         def connected():
             with connect(gate) as client:
@@ -325,13 +329,66 @@ def test_one_that_is_killed_is_replaced_for_a_command(gate):
         wait_until(connected, "it serves")
 
 
-def _pid_of_relay(gate):
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words = path.read_bytes().split(b"\0")
-            if os.fsencode(gate.directory) in words and b"-I" in words:
-                return int(path.parent.name)
-    return None
+def test_whoever_connects_while_a_relay_is_replaced(gate):
+    """There is no moment without somebody who listens, at no socket and for no job."""
+    with relay(gate, "7", "--job=7") as killed, relay(gate, "8", "--job=8") as other:
+        before = killed.pid
+        os.kill(other.pid, signal.SIGSTOP)
+        os.kill(killed.process.pid, signal.SIGSTOP)
+        os.kill(before, signal.SIGKILL)
+        with client_of(gate, killed.name) as its, connect(gate) as nobodys:
+            os.kill(other.pid, signal.SIGCONT)
+            assert says_again(nobodys)
+            os.kill(killed.process.pid, signal.SIGCONT)
+            assert its.stdout.readline() == "word\n"
+        assert killed.pid != before
+        assert "7" in [greeting.job for greeting in gate.greeted]
+
+
+def test_a_relay_is_replaced_again_and_again(gate):
+    with relay(gate) as started:
+        listening = (gate.sockets / "zeo-mult").stat().st_ino
+        for _ in range(5):
+            before = started.pid
+            os.kill(before, signal.SIGKILL)
+            with connect(gate) as client:
+                assert says_again(client)
+            assert started.pid != before
+        assert (gate.sockets / "zeo-mult").stat().st_ino == listening
+        kept = len(list(Path(f"/proc/{started.process.pid}/fd").iterdir()))
+        gate.names = (*gate.names, "zeo-norm")
+        gate.record()
+        wait_until((gate.sockets / "zeo-norm").is_socket, "it is there")
+        os.kill(started.pid, signal.SIGKILL)
+        with connect(gate, "zeo-norm") as client:
+            assert says_again(client)
+        assert len(list(Path(f"/proc/{started.process.pid}/fd").iterdir())) == kept + 1
+    assert not gate.sockets.parent.exists()
+
+
+def test_without_its_keeper_a_relay_goes_on(gate):
+    """Until the next one of its job has its sockets; who is connected stays so."""
+    alone = start_relay(gate)
+    relay_of_it = Identity.of(alone.pid)
+    with connect(gate) as client:
+        assert says_again(client)
+        listening = (gate.sockets / "zeo-mult").stat().st_ino
+        alone.process.kill()
+        alone.process.wait()
+        with connect(gate) as another:
+            assert says_again(another)
+        with relay(gate) as following:
+            assert (gate.sockets / "zeo-mult").stat().st_ino == listening
+            own = (gate.sockets / "relays" / following.name).stat().st_ino
+            assert says_again(client)
+            with connect(gate) as another:
+                assert says_again(another)
+            alone.process.communicate()
+            assert gone([relay_of_it], 20)
+            assert (gate.sockets / "relays" / following.name).stat().st_ino == own
+            with connect(gate) as another:
+                assert says_again(another)
+    assert not gate.sockets.parent.exists()
 
 
 def test_jobs_that_begin_and_end_all_the_time(gate):
@@ -355,11 +412,10 @@ def test_jobs_that_begin_and_end_all_the_time(gate):
 
 def _end(started, *, kill):
     if kill:
-        started.process.kill()
-        started.process.wait()
+        started.kill()
     else:
         assert started.end() == 0
-    started.process.stdout.close()
+        started.process.stdout.close()
 
 
 def test_what_it_imports(gate):

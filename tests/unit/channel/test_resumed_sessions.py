@@ -9,6 +9,7 @@ from lost_servers import DIES, DROPS, OIDS, check, exchange, world
 from zeo_by_hand import Client, Connection, Server, current
 from ZODB.utils import z64
 
+from motoko.channel.relay.known_server import KnownServer
 from motoko.channel.relay.patient_session import PatientSession
 from motoko.channel.relay.zeo_framing import Unreadable, framed, read
 
@@ -182,7 +183,7 @@ def test_idle_clients_outlast_any_number_of_servers():
 
 def test_what_is_no_client_goes_through_and_is_cut_with_the_server():
     with world() as it:
-        link, session, asked = Connection(it.server), PatientSession(), Client()
+        link, session, asked = Connection(it.server), PatientSession(KnownServer()), Client()
         session.connected()
         session.from_server(link.take())
         session.from_client(framed(b"ruok")[:5])
@@ -208,7 +209,7 @@ def test_nothing_is_made_of_what_a_message_names(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Unreadable):
         read(framed(pickle.dumps((Planted(), 2, ".reply", ()), 3)))
-    session = PatientSession()
+    session = PatientSession(KnownServer())
     session.connected()
     session.from_server(framed(b"Z5"))
     session.from_client(framed(b"Z5") + framed(b"\x80\x03nonsense."))
