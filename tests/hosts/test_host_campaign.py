@@ -16,16 +16,18 @@ import pytest
 from batch import claims, executions
 from support import wait_until
 
+from motoko.host.proc_files import fields_of
+
 FAULTS = int(os.environ.get("MOTOKO_HOST_FAULTS", "10"))
 SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
 CUT_S = 30
 PATIENCE_S = 240
 STUDIES = ("mult", "add")
 # Each comes once before any comes twice.
-KINDS = ("server", "cable", "node", "relays", "head", "gate", "server", "relays")
+KINDS = ("server", "cable", "node", "relays", "head", "gate", "server", "relays", "keepers")
 TOGETHER = 8  # runs that are alive at a time
-# BlackDynamite gives a server five seconds to answer who comes anew: no session is to be kept yet.
-LATE = "timed out waiting for connection"
+# What a client says whose session has ended while it waited for an answer.
+LOST = "ClientDisconnected: connection lost"
 # An attempt notes what it is about, and keeps what Python has said at its end.
 SCRIPT = 'sleep {}; python doIt.py 2> "error-$MOTOKO_ATTEMPT"'
 CODE = """
@@ -45,7 +47,7 @@ about("done")
 
 @dataclass(frozen=True)
 class Death:
-    """A node that was rebooted."""
+    """A node that was rebooted, or whose relays were killed."""
 
     node: str
     at: float
@@ -56,7 +58,7 @@ class Faults:
 
     def __init__(self, lab, flow):
         self.lab, self.flow, self.rng = lab, flow, random.Random(SEED)
-        self.struck, self.due, self.deaths = [], [], []
+        self.struck, self.due, self.deaths, self.cuts = [], [], [], []
 
     def strike(self):
         self.due = self.due or self.rng.sample(KINDS, len(KINDS))
@@ -70,11 +72,29 @@ class Faults:
         return self.kill(self.lab.head, r"workers\.gate")
 
     def relays(self):
-        nodes = [node for node in self.lab.nodes if node.processes("channel/relay")]
-        return self.kill(self.rng.choice(nodes or self.lab.nodes), r"channel/relay")
+        """Those of a node that serve. What keeps their sockets goes on, and starts others."""
+        return self.kill_relays(are_keepers=False)
+
+    def keepers(self):
+        """Those that keep the sockets. The relays go on, until they are followed by others.
+
+        Where both are killed at once, there is a moment without a socket: that is no fault of this
+        campaign.
+        """
+        return self.kill_relays(are_keepers=True)
+
+    def kill_relays(self, *, are_keepers):
+        nodes = [node for node in self.lab.nodes if relays_of(node)]
+        node = self.rng.choice(nodes or self.lab.nodes)
+        if not are_keepers:
+            self.cuts.append(Death(node.name, time.time()))
+        return self.strike_down(node, relays_of(node, are_keepers=are_keepers))
 
     def kill(self, host, pattern):
-        victims = [found for found in host.processes() if re.search(pattern, found.command)]
+        found = [found for found in host.processes() if re.search(pattern, found.command)]
+        return self.strike_down(host, found)
+
+    def strike_down(self, host, victims):
         for victim in victims:
             victim.identity.signal(signal.SIGKILL)
         return f"{len(victims)} on {host.name}"
@@ -100,6 +120,22 @@ class Faults:
         wait_until(lambda: time.monotonic() > end, "it is time", timeout=seconds + 5)
 
 
+def relays_of(node, *, are_keepers=False):
+    """The relays of a node that serve, or what keeps their sockets: their parents."""
+    found = {
+        process.identity.pid: process
+        for process in node.processes("channel/relay")
+        if " -I " in process.command
+    }
+    parents = {parent_of(pid) for pid in found}
+    return [process for pid, process in found.items() if (pid in parents) == are_keepers]
+
+
+def parent_of(pid):
+    fields = fields_of(pid)
+    return None if fields is None else int(fields[1])
+
+
 def keep_busy(session, rng, numbers):
     """Create runs, so that some are alive."""
     for study in STUDIES:
@@ -114,7 +150,7 @@ def keep_busy(session, rng, numbers):
             numbers += [(study, number) for number in made]
 
 
-def reasons(flow, deaths, study, number):
+def reasons(flow, faults, study, number):
     """Why the attempts of a run before its last one have failed; by what is in its directory."""
     place = flow.place(number, study)
     attempts = claims(place)
@@ -123,9 +159,13 @@ def reasons(flow, deaths, study, number):
         first, *_, node = claim.read_text().splitlines()
         begun = claim.stat().st_mtime
         ended = (place / ".motoko" / f"attempt-{after}").stat().st_mtime
-        if any(
-            death.node == node and begun < death.at + 3 and death.at < ended for death in deaths
-        ):
+
+        def met(deaths, node=node, begun=begun, ended=ended):
+            return any(
+                death.node == node and begun < death.at + 3 and death.at < ended for death in deaths
+            )
+
+        if met(faults.deaths):
             yield "node died"
             continue
         if first.split()[1] not in executions(place):
@@ -138,8 +178,9 @@ def reasons(flow, deaths, study, number):
         said = error.read_text() if error.exists() else ""
         if last in ("to start", "to finish"):
             yield "in a commit"
-        elif last == "nothing" and LATE in said:
-            yield "was to connect"
+        elif last == "nothing" and LOST in said and met(faults.cuts):
+            # It had a session, and reads until it knows its run: that is in no other relay.
+            yield "was reading when its relay was killed"
         else:
             yield f"{study}.{number}, attempt {attempt}, {last}: {said[-1500:]}"
 
@@ -165,6 +206,6 @@ def test_every_run_is_finished(batch, lab, slurm):
         # A node may die between the two.
         assert len(executions(place)) <= len(claims(place)) == entry["attempt"], entry
         assert entry["by"] == entry["attempt"], entry
-        why.update(reasons(flow, faults.deaths, study, number))
+        why.update(reasons(flow, faults, study, number))
     print(f"{len(numbers)} runs, attempts that failed: {dict(why)}")
-    assert set(why) <= {"node died", "in a commit", "was to connect"}, why
+    assert set(why) <= {"node died", "in a commit", "was reading when its relay was killed"}, why
