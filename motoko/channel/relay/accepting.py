@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from collections.abc import Callable, Mapping
@@ -97,6 +98,10 @@ class Relay:
         pause = LOOK_S
         if not self._is_away:
             try:
+                # A relay that was suspended learns what others have made before it makes its own.
+                for place in self._places.values():
+                    if place.own is not None:
+                        self._accept_relay(place, place.own)
                 gate = endpoints.read(self._directory)
                 if gate.boot_id == boot_id():
                     self._give_way()  # the workflow has moved to this host
@@ -215,17 +220,18 @@ class Relay:
 
     def _accept_relay(self, place: SharedSockets, listener: socket.socket) -> None:
         while (other := self._accepted(listener)) is not None:
-            self._loop.watch(other.fileno(), READ, self._answering(place, other))
+            answer = self._answering(place, other)
+            self._loop.watch(other.fileno(), READ, answer)
+            answer(READ)
 
     def _answering(self, place: SharedSockets, other: socket.socket) -> Callable[[int], None]:
         def answer(events: int) -> None:
             try:
-                message = messages.receive(other)
-                if message is not None and "leave" not in message.words:
+                while (message := messages.receive(other)) is not None:
+                    if "leave" in message.words:
+                        self._give_way()
+                        break
                     self._answer(place, other, message)
-                    return
-                if message is not None:
-                    self._give_way()
             except BlockingIOError:
                 return
             except OSError:
@@ -240,7 +246,9 @@ class Relay:
     ) -> None:
         words: Mapping[str, object] = message.words
         if "give" in words:
-            place.tell(other)
+            # One that was suspended answers late: who has asked may be gone, but not what it gives.
+            with contextlib.suppress(OSError):
+                place.tell(other)
         elif "held" in words:
             place.take(message)
         elif "serve" in words and len(message.descriptors) == 1:

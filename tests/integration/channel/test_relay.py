@@ -254,8 +254,12 @@ def test_a_stopped_relay(gate):
         try:
             with relay(gate, "8") as going, client_of(gate, going.name, 3) as client:
                 assert [client.stdout.readline() for _ in range(3)] == ["word\n"] * 3
+            # What the other one has made is this one's, though it has not looked yet.
+            early = connect(gate)
         finally:
             os.kill(stopped.pid, signal.SIGCONT)
+        with early:
+            assert says_again(early)
         with client_of(gate, stopped.name) as client:
             assert client.stdout.readline() == "word\n"
 
