@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import resource
-import select
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -68,16 +68,18 @@ def _serve(directory: Path, options: dict[str, str], keeping: Keeping) -> int:
     sys.excepthook = process.crashed
     try:
         answer = process.begin()
-        if answer.startswith(READY):
-            process.wait_for_server()
     except (MotokoError, OSError) as error:
-        hint = f" ({error.hint})" if isinstance(error, MotokoError) and error.hint else ""
-        _say(f"{FAILED} {json.dumps(f'{socket.gethostname()}: {error}{hint}')}")
+        _say(_failed(error))
         return UNABLE
-    _say(answer)
-    if answer.startswith(READY):
-        process.serve()
-    return DONE
+    if not answer.startswith(READY):
+        _say(answer)
+        return DONE
+    return process.serve(answer)
+
+
+def _failed(error: Exception) -> str:
+    hint = f" ({error.hint})" if isinstance(error, MotokoError) and error.hint else ""
+    return f"{FAILED} {json.dumps(f'{socket.gethostname()}: {error}{hint}')}"
 
 
 def _say(line: str) -> None:
@@ -102,7 +104,8 @@ class RelayProcess:
         self._log_path = options.get("log", "")
         self._logged: dict[str, float] = {}
         self._keeping = keeping
-        self._known: dict[str, KnownServer] = {}  # by the names of their sockets
+        self._code = DONE
+        self._known: dict[str, KnownServer] = {}  # by study
         self._kept: dict[str, bytes] = {}  # what is kept of that
         # Names of another workflow's relays begin otherwise.
         mark = f"{digest(str(directory.resolve()))[:8]}-"
@@ -129,41 +132,58 @@ class RelayProcess:
             return f"{FAILED} " + json.dumps("the relays of this host block each other")
         return f"{READY} {self.name}"
 
-    def wait_for_server(self) -> None:
-        """Wait until the server of the run's study is there, as long as its patience allows.
-
-        From then on it is known, and clients that come while it is away are greeted in its place.
-        Ends with standard input; raises ``NotWelcome`` for an attempt that was declared dead.
-        """
-        name = f"zeo-{self._study}"
-        known = self._known.setdefault(name, KnownServer())
-        end = time.monotonic() + self._relay.patience(name)
-        while time.monotonic() < end and not known.is_complete:
-            try:
-                with self._uplink.connection(name) as server:
-                    ask(server, known, _ANSWER_S)
-                return
-            except NotWelcome as error:
-                if error.fenced:
-                    self._relay.close()
-                    raise
-                return  # the client is told
-            except (MotokoError, OSError) as error:
-                _say(f"{WAITING} {' '.join(str(error).split())}")
-            if select.select([0], [], [], _TRY_AGAIN_S)[0] and not os.read(0, 4096):
-                return
-
-    def serve(self) -> None:
-        """Serve until standard input ends."""
-        be_silent()
-        self._keeping.ready()
+    def serve(self, answer: str) -> int:
+        """Serve until standard input ends. When a run may begin, the answer is said."""
         self._loop.watch(0, READ, self._input)
         keeper = self._keeping.connection.fileno()
         self._loop.watch(keeper, READ, lambda events: self._keeper_ended(keeper))
         self._relay.look()
         self._remember()
+        name = f"zeo-{self._study}"
+        self._await_server(name, time.monotonic() + self._relay.patience(name), answer)
         self._loop.run()
         self._relay.close()
+        return self._code
+
+    def _await_server(self, name: str, end: float, answer: str) -> None:
+        """Wait until the server of the run's study is there, as long as its patience allows.
+
+        From then on it is known, and clients that come while it is away are greeted in its place.
+        Meanwhile others are served, and nothing of an attempt begins that was declared dead.
+        """
+        known = self._known_of(name)
+        if known.is_complete or time.monotonic() >= end:
+            _say(answer)
+            be_silent()
+            self._keeping.ready()
+            return
+
+        def asked(found: KnownServer, error: Exception | None) -> None:
+            known.restore(found.state())
+            if isinstance(error, NotWelcome) and error.fenced:
+                _say(_failed(error))
+                self._code = UNABLE
+                self._loop.stop()
+            elif error is None or isinstance(error, NotWelcome):  # a client is told
+                self._await_server(name, 0.0, answer)
+            else:
+                _say(f"{WAITING} {' '.join(str(error).split())}")
+                self._loop.later(_TRY_AGAIN_S, lambda: self._await_server(name, end, answer))
+
+        threading.Thread(target=self._ask, args=(name, asked), daemon=True).start()
+
+    def _ask(self, name: str, call: Callable[[KnownServer, Exception | None], None]) -> None:
+        found, trouble = KnownServer(), None
+        try:
+            with self._uplink.connection(name) as server:
+                ask(server, found, _ANSWER_S)
+        except (MotokoError, OSError) as error:
+            trouble = error
+        self._loop.soon(lambda: call(found, trouble))
+
+    def _known_of(self, name: str) -> KnownServer:
+        """Of the server behind a socket: a study has two of them, ``zeo-`` and ``kept-``."""
+        return self._known.setdefault(name.partition("-")[2], KnownServer())
 
     def _input(self, events: int) -> None:
         if not os.read(0, 4096):
@@ -186,7 +206,7 @@ class RelayProcess:
     def _begin_session(self, name: str, client: socket.socket) -> None:
         patience = self._relay.patience(name)
         if patience:
-            known = self._known.setdefault(name, KnownServer())
+            known = self._known_of(name)
             PatientSplice(self._loop, client, name, self._uplink, patience, known, self.log)
         else:
             Splice(self._loop, client, name, self._uplink)
