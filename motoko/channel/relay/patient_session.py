@@ -203,12 +203,12 @@ class PatientSession:
 
     def _answer(self, call: Message) -> None:
         """Answer in the server's place, if that is one of the first calls and the answer known."""
-        if not (said := self._known.recalled(call)):
+        if not (answer := self._known.recalled(call)):
             return
         if call.name == "register":
             self._tid, self._witness = self._known.tid, self._known.witness
         del self._open[call.number]
-        self.to_client += written(call.number, False, REPLY, said)
+        self.to_client += written(call.number, False, REPLY, answer)
 
     # What the server says.
 

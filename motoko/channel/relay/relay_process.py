@@ -158,8 +158,8 @@ class RelayProcess:
             self._keeping.ready()
             return
 
-        def asked(found: KnownServer, error: Exception | None) -> None:
-            known.restore(found.state())
+        def asked(server: KnownServer, error: Exception | None) -> None:
+            known.restore(server.state())
             if isinstance(error, NotWelcome) and error.fenced:
                 _say(_failed(error))
                 self._code = UNABLE
@@ -173,13 +173,13 @@ class RelayProcess:
         threading.Thread(target=self._ask, args=(name, asked), daemon=True).start()
 
     def _ask(self, name: str, call: Callable[[KnownServer, Exception | None], None]) -> None:
-        found, trouble = KnownServer(), None
+        known, trouble = KnownServer(), None
         try:
             with self._uplink.connection(name) as server:
-                ask(server, found, _ANSWER_S)
+                ask(server, known, _ANSWER_S)
         except (MotokoError, OSError) as error:
             trouble = error
-        self._loop.soon(lambda: call(found, trouble))
+        self._loop.soon(lambda: call(known, trouble))
 
     def _known_of(self, name: str) -> KnownServer:
         """Of the server behind a socket: a study has two of them, ``zeo-`` and ``kept-``."""
