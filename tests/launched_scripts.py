@@ -34,10 +34,19 @@ def given_up(connecting):
 class Session:
     """A workflow object in this process."""
 
+    opened = []
+
     def __init__(self, flow, run_name):
         self.workflow = Workflow(flow.path)
+        self.opened.append(self.workflow)
         self.workflow.run_name = run_name
         self.mult = self.workflow.mult
+
+    @classmethod
+    def close_all(cls):
+        """Close all that were made: a commit of later ones would wait for their servers, too."""
+        while cls.opened:
+            cls.opened.pop().close()
 
     def wait(self, *runs):
         """Await runs, in one loop; the pairs of all."""

@@ -105,6 +105,12 @@ class Runs:
                 assert run["count"] == self.notes(0)["commits"]
 
 
+@pytest.fixture(autouse=True)
+def sessions():
+    yield
+    Session.close_all()
+
+
 @pytest.fixture
 def runs(workflow):
     flow = workflow()

@@ -50,6 +50,12 @@ run.finish()
 """
 
 
+@pytest.fixture(autouse=True)
+def sessions():
+    yield
+    Session.close_all()
+
+
 @pytest.fixture
 def flow(workflow):
     flow = workflow()

@@ -160,6 +160,7 @@ class RelayProcess:
 
         def asked(server: KnownServer, error: Exception | None) -> None:
             known.restore(server.state())
+            self._keep_known()
             if isinstance(error, NotWelcome) and error.fenced:
                 _say(_failed(error))
                 self._code = UNABLE
@@ -196,12 +197,15 @@ class RelayProcess:
 
     def _remember(self) -> None:
         """Have what is known of servers kept; again and again."""
+        self._keep_known()
+        self._loop.later(_REMEMBER_S, self._remember)
+
+    def _keep_known(self) -> None:
         for name, known in self._known.items():
             state = known.state()
             if known.is_complete and state != self._kept.get(name):
                 self._kept[name] = state
                 self._keeping.keep(f"{_KNOWN}{name}", {"state": state.hex()})
-        self._loop.later(_REMEMBER_S, self._remember)
 
     def _begin_session(self, name: str, client: socket.socket) -> None:
         patience = self._relay.patience(name)
