@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import ClassVar
 
 import pytest
 from support import Flow, wait_until
@@ -34,7 +35,7 @@ def given_up(connecting):
 class Session:
     """A workflow object in this process."""
 
-    opened = []
+    opened: ClassVar = []
 
     def __init__(self, flow, run_name):
         self.workflow = Workflow(flow.path)
