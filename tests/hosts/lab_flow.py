@@ -14,6 +14,8 @@ from host import HERE, Host, Running
 from launching import number_in
 from support import Flow, motoko_command, wait_until
 
+from motoko.host.proc_files import fields_of
+
 CREATE = """\
 from motoko.store.study_database import create_study; from motoko.config import load
 for study in load('.').studies.values(): create_study(study)
@@ -157,3 +159,20 @@ class LabSession:
 def wait_for(condition: Callable[[], object], what: str, timeout: float = 30.0) -> None:
     """As ``wait_until``, for conditions that run commands."""
     wait_until(condition, what, timeout)
+
+
+def relays_of(node: Host, *, are_keepers: bool = False) -> list[Any]:
+    """The relays of a node that serve, or what keeps their sockets: their parents."""
+    processes = {
+        process.identity.pid: process
+        for process in node.processes("channel/relay")
+        if " -I " in process.command
+    }
+    parents = {parent_of(pid) for pid in processes}
+    return [process for pid, process in processes.items() if (pid in parents) == are_keepers]
+
+
+def parent_of(pid: int | None) -> int | None:
+    """The parent of a process, if it lives."""
+    fields = None if pid is None else fields_of(pid)
+    return None if fields is None else int(fields[1])

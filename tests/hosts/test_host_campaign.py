@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import pytest
 from batch import claims, executions
+from lab_flow import relays_of
 from support import wait_until
-
-from motoko.host.proc_files import fields_of
 
 FAULTS = int(os.environ.get("MOTOKO_HOST_FAULTS", "10"))
 SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
@@ -118,22 +117,6 @@ class Faults:
     def wait(self, seconds):
         end = time.monotonic() + seconds
         wait_until(lambda: time.monotonic() > end, "it is time", timeout=seconds + 5)
-
-
-def relays_of(node, *, are_keepers=False):
-    """The relays of a node that serve, or what keeps their sockets: their parents."""
-    found = {
-        process.identity.pid: process
-        for process in node.processes("channel/relay")
-        if " -I " in process.command
-    }
-    parents = {parent_of(pid) for pid in found}
-    return [process for pid, process in found.items() if (pid in parents) == are_keepers]
-
-
-def parent_of(pid):
-    fields = fields_of(pid)
-    return None if fields is None else int(fields[1])
 
 
 def keep_busy(session, rng, numbers):

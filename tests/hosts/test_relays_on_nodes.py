@@ -4,10 +4,8 @@ import os
 import signal
 
 from batch import executions
-from lab_flow import wait_for
+from lab_flow import parent_of, relays_of, wait_for
 from support import wait_until
-
-from motoko.host.proc_files import fields_of
 
 # Each attempt waits for a word of its own.
 WAITING = 'until [ -e "go-$MOTOKO_ATTEMPT" ]; do sleep 0.05; done; '
@@ -20,11 +18,6 @@ from motoko import Workflow
 
 print("seen", len(list(Workflow("../../../motoko.yaml").mult.select("runs.id = 1"))))
 """
-
-
-def relays(host):
-    """Relays on a host, and not the shells beside them."""
-    return [process for process in host.processes("channel/relay") if " -I " in process.command]
 
 
 def nothing_left(*hosts):
@@ -77,11 +70,11 @@ def test_a_relay_is_killed(batch, lab):
     flow, session = batch(yaml=ON_N1)
     (number,) = session.create(WAITING + "python doIt.py")
     begun(flow, number)
-    (process,) = relays(lab.nodes[0])
+    (process,) = relays_of(lab.nodes[0])
     process.identity.signal(signal.SIGKILL)
 
     def another():
-        now = [other.identity for other in relays(lab.nodes[0])]
+        now = [other.identity for other in relays_of(lab.nodes[0])]
         assert len(now) == 1 and now != [process.identity], now
         return True
 
@@ -118,8 +111,9 @@ def test_no_server_is_started_on_a_node(batch, lab):
     script = WAITING + "cd ../..; canYouDigIt runs info; cd - > /dev/null; python doIt.py; exit 1"
     (number,) = session.create(script)
     begun(flow, number)
-    (process,) = relays(lab.nodes[0])
-    for pid in (int(fields_of(process.identity.pid)[1]), process.identity.pid):
+    (relay,) = relays_of(lab.nodes[0])
+    keeper = parent_of(relay.identity.pid)
+    for pid in (parent_of(keeper), keeper, relay.identity.pid):
         os.kill(pid, signal.SIGKILL)  # who would replace it first
     go(flow, number)
     session.until([number], state="FAILED")
