@@ -25,6 +25,7 @@ from ZODB.POSException import POSKeyError
 from ZODB.utils import z64
 
 from motoko.config import StudyConfig, WorkflowConfig, load
+from motoko.host.digests import digest
 from motoko.layout import mirror_path
 from motoko.mirror.mirror_file import Mirror
 from motoko.mirror.run_index import RunIndex
@@ -125,7 +126,7 @@ def cached(cache: Path, runs: int) -> Path:
 
     It is to be left as it is: :func:`copied` gives one to write into.
     """
-    directory = cache / f"{STUDY}-{runs}"
+    directory = cache / f"{STUDY}-{runs}-{digest(Path(__file__).read_text())}"
     if not (directory / "complete").exists():
         shutil.rmtree(directory, ignore_errors=True)
         build(directory, runs)

@@ -42,6 +42,23 @@ def last_transactions(log: Path) -> Iterator[tuple[bytes, Callable[[], list[byte
                 yield head[:8], partial(_records, file, end, head, behind)
 
 
+def last_fitting(log: Path, size: int, count: int) -> int:
+    """How many of the last transactions take so many bytes together; ``count`` at most.
+
+    Raises ``NoEnd`` where the file cannot be read backwards, ``OSError`` where not at all.
+    """
+    fitting = 0
+    with open(log, "rb") as file:
+        end = file.seek(0, 2)
+        first = end - size
+        while end > _MAGIC and fitting < count:
+            end, _ = _transaction_before(file, end)
+            if end < first:
+                break
+            fitting += 1
+    return fitting
+
+
 def _transaction_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
     """Where the transaction that ends at a place begins, and what it begins with."""
     length = int.from_bytes(_read(file, end - _LENGTH, _LENGTH), "big")

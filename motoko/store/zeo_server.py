@@ -29,6 +29,7 @@ from motoko.store.entry_merges import EntryMerges
 from motoko.store.fenced_clients import FencedClients
 from motoko.store.internals import self_check, zeo_messages
 from motoko.store.internals.zeo_arrivals import Arrivals
+from motoko.store.internals.zeo_invalidations import limit_invalidations
 from motoko.store.internals.zeo_servers import (
     extend_ruok,
     listen_besides,
@@ -75,6 +76,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
     def open_storages(self) -> None:
         super().open_storages()
         skip_promised_oids(self)
+        limit_invalidations(self, self._study.database.transactions)
         self._inode = self._study.database.transactions.stat().st_ino
         # Not before the database is ours: others may be serving it.
         self._conf.write()

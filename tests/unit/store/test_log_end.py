@@ -1,5 +1,7 @@
 """The last transactions in a database's file, while it is written and after it was cut."""
 
+from types import SimpleNamespace
+
 import pytest
 import transaction
 import ZODB
@@ -7,7 +9,9 @@ from ZODB.Connection import TransactionMetaData
 from ZODB.FileStorage import FileStorage
 from ZODB.utils import z64
 
-from motoko.store.log_end import NoEnd, last_tids
+from motoko.store.internals import zeo_invalidations
+from motoko.store.internals.zeo_invalidations import limit_invalidations
+from motoko.store.log_end import NoEnd, last_fitting, last_tids
 
 
 @pytest.fixture
@@ -74,3 +78,28 @@ def test_what_is_no_database(tmp_path, data):
     (tmp_path / "other").write_bytes(data)
     with pytest.raises(NoEnd):
         list(last_tids(tmp_path / "other"))
+
+
+def test_those_that_fit(database, tmp_path):
+    path = tmp_path / "bd.zeo"
+    commit(database, "x" * 100_000)
+    for value in range(5):
+        commit(database, value)
+    size = path.stat().st_size
+    assert last_fitting(path, 50_000, 100) == 5
+    assert last_fitting(path, 50_000, 3) == 3
+    assert last_fitting(path, 10, 100) == 0
+    assert last_fitting(path, size, 100) == len(true(str(path)))
+
+
+def test_what_a_server_remembers(database, tmp_path, monkeypatch):
+    """Few of the last transactions if they are large; who knows the last has missed nothing."""
+    path, storage = tmp_path / "bd.zeo", database.storage
+    for value in range(5):
+        commit(database, value)
+    server = SimpleNamespace(storages={"1": storage})
+    read = storage.lastInvalidations
+    limit_invalidations(server, path)
+    assert storage.lastInvalidations(3) == read(3)
+    monkeypatch.setattr(zeo_invalidations, "SIZE_MAX", 10)
+    assert storage.lastInvalidations(3) == [(storage.lastTransaction(), [])]
