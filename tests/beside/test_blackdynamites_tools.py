@@ -6,7 +6,7 @@ import sys
 import pytest
 import transaction
 from digging import dig, execute, finished, write
-from support import supervised
+from support import supervised, wait_until
 
 from motoko.config import load
 from motoko.store.base import open_file
@@ -32,7 +32,7 @@ def test_jobs_and_runs_that_its_own_commands_create(flow):
     dig(flow, "runs", "create", "--run_name", "dug")
     finished(flow, 3)
     run = flow.directory / "example" / "BD-bd_study-runs" / "run-3"
-    assert (run / ".motoko" / "exit-1.json").exists()
+    wait_until((run / ".motoko" / "exit-1.json").exists, "ours has executed it")
     code = (
         "import motoko\n"
         "workflow = motoko.Workflow('motoko.yaml')\n"
