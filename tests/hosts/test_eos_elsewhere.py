@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "eos"
 FILES = {"direct.py", "orchestrator.py", "motoko.yaml", "bd.yaml", "doIt.py", "launch.sh"}
@@ -43,8 +44,12 @@ def test_one_line_is_changed(lab, slurm):
         for name, value in expected[metal].items():
             assert report[metal][name] == pytest.approx(value, rel=0.01), (metal, name)
     runs = sum(1 for _ in place.glob("*/BD-*-runs/run-*"))
-    # Other tests' jobs are still in the queue's list for a while.
-    own = [job for job in slurm.jobs() if Path(job["directory"]).is_relative_to(place)]
-    completed = [job for job in own if job["state"] == "COMPLETED"]
-    assert len(completed) >= runs >= 13
-    assert {job["node"] for job in completed} <= {node.name for node in lab.nodes}
+
+    def completed():
+        # Other tests' jobs are still in the queue's list for a while.
+        own = [job for job in slurm.jobs() if Path(job["directory"]).is_relative_to(place)]
+        return [job for job in own if job["state"] == "COMPLETED"]
+
+    assert runs >= 13
+    wait_until(lambda: len(completed()) >= runs, "Slurm calls all of them COMPLETED")
+    assert {job["node"] for job in completed()} <= {node.name for node in lab.nodes}
