@@ -72,6 +72,7 @@ async def objects_after_each(launcher, other):
             assert not task.done(), task.result()
             await asyncio.sleep(0.02)
         assert len(numbers) == count
+        launcher._executors.local.sweep_now()  # what it does a moment after the last end
         gc.collect()
         kinds = map(type, gc.get_objects())
         found.append(
