@@ -17,7 +17,7 @@ from motoko.errors import ConfigError, ConstraintError
 from motoko.mirror.current_mirror import Moment, current
 from motoko.mirror.mirror_file import Mirror
 from motoko.mirror.mirror_tables import JOBS, RUNS, MirrorTables, Name, Owner
-from motoko.mirror.mirrored_rows import selected
+from motoko.mirror.mirrored_rows import parts
 from motoko.mirror.run_index import NO_VALUES
 from motoko.mirror.scalars import LeftOut
 from motoko.reports.chosen_runs import Wanted
@@ -191,23 +191,13 @@ def _rows(
     tables: MirrorTables, shown: Sequence[ResultColumn], numbers: Sequence[int]
 ) -> list[list[Any]]:
     """The values of some runs, in their order."""
-    stored = {
-        table: list(dict.fromkeys(n for column in shown if column.table == table
-                                  for n in column.names))
-        for table in (RUNS, JOBS)
-    }  # fmt: skip
-    places = {
-        (table, name): place
-        for place, (table, name) in enumerate(
-            ((table, name) for table, names in stored.items() for name in names), 1
-        )
-    }
-    outputs = [[places[column.table, name] for name in column.names] for column in shown]
     wanted = set(numbers)
+    columns = [(column.table, column.names) for column in shown]
     by_number = {
-        row[0]: [next((row[p] for p in at if row[p] is not None), None) for at in outputs]
-        for row in selected(tables, stored)
-        if row[0] in wanted
+        number: values
+        for part in parts(tables, columns)
+        for number, *values in zip(*part, strict=True)
+        if number in wanted
     }
     return [by_number[number] for number in numbers if number in by_number]
 

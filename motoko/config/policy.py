@@ -7,7 +7,7 @@ for single runs; the later wins.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -40,22 +40,20 @@ def _variable(content: Any) -> str:
     return environment.as_text(content)
 
 
-def _modules(names: Any) -> tuple[str, ...]:
-    if not isinstance(names, (list, tuple)):
-        raise ValueError
-    for name in names:
-        if not isinstance(name, str) or not _MODULE.fullmatch(name):
+def _names(is_name: Callable[[str], Any]) -> Callable[[Any], tuple[str, ...]]:
+    def read(names: Any) -> tuple[str, ...]:
+        if not isinstance(names, (list, tuple)):
             raise ValueError
-    return tuple(names)
+        for name in names:
+            if not isinstance(name, str) or not is_name(name):
+                raise ValueError
+        return tuple(names)
+
+    return read
 
 
-def _imported(names: Any) -> tuple[str, ...]:
-    if not isinstance(names, (list, tuple)):
-        raise ValueError
-    for name in names:
-        if not isinstance(name, str) or not all(map(str.isidentifier, name.split("."))):
-            raise ValueError
-    return tuple(names)
+def _is_importable(name: str) -> bool:
+    return all(map(str.isidentifier, name.split(".")))
 
 
 _VariableName = Annotated[
@@ -65,10 +63,12 @@ _VariableName = Annotated[
 ]
 _Variable = Annotated[str, Written("a text or a number", '"" or "~" in quotes', _variable)]
 _Modules = Annotated[
-    tuple[str, ...], Written("a list of modules' names", "such as gcc/12.2", _modules)
+    tuple[str, ...],
+    Written("a list of modules' names", "such as gcc/12.2", _names(_MODULE.fullmatch)),
 ]
 _Imported = Annotated[
-    tuple[str, ...], Written("a list of Python modules", "such as [numpy, scipy.sparse]", _imported)
+    tuple[str, ...],
+    Written("a list of Python modules", "such as [numpy, scipy.sparse]", _names(_is_importable)),
 ]
 # A generator's options, as they are written.
 OptionTexts = Annotated[

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from motoko.mirror.constraint_sql import ALL, Where
 from motoko.mirror.mirror_tables import (
     JOBS,
     RUNS,
@@ -31,52 +30,22 @@ def names(tables: MirrorTables, table: int) -> list[Name]:
 
 def rows(tables: MirrorTables, table: int) -> Iterator[tuple[int, dict[Name, Any]]]:
     """All runs or jobs by number in order, each with the values that it has."""
-    wanted = names(tables, table)
-    for number, *values in selected(tables, {table: wanted}, table):
-        held = zip(wanted, values, strict=True)
-        yield number, {name: value for name, value in held if value is not None}
+    columns, values = ["id", "more"], dict[Name, Callable[[Sequence[Any]], Any]]()
+    fields = tables.fields(table)
+    for name in names(tables, table):
+        places = []
+        for column in fields.get(name, []):
+            places.append((len(columns), column.kind))
+            columns.append(column.column)
+        values[name] = _value_of(name, places)
+    query = f"SELECT {', '.join(columns)} FROM {TABLES[table]} ORDER BY id"
+    for row in tables.connection.execute(query):
+        held = ((name, value_of(row)) for name, value_of in values.items())
+        yield row[0], {name: value for name, value in held if value is not None}
 
 
 AT_ONCE = 20_000  # rows
 Order = tuple[int, Sequence[Name], bool]
-
-
-def selected(
-    tables: MirrorTables,
-    wanted: Mapping[int, Sequence[Name]],
-    of: int = RUNS,
-    order: Order | None = None,
-    where: Where | None = None,
-) -> Iterator[list[Any]]:
-    """For all runs, by number in order: the number, and the values of some names.
-
-    Args:
-        wanted: names of values of the runs, and of their jobs: values are given in this order.
-        of: ``JOBS``: for all jobs.
-        order: another order, by the first of some names that has a value, and whether the largest
-            comes first. Numbers are before texts; rows without a value come last.
-        where: not all runs, but those for which it holds.
-    """
-    columns, parts = [f"{TABLES[of]}.id"], list[Callable[[Sequence[Any]], Any]]()
-    for table, names_of in wanted.items():
-        fields = tables.fields(table)
-        more = len(columns)
-        columns.append(f"{TABLES[table]}.more")
-        for name in names_of:
-            places = []
-            for column in fields.get(name, []):
-                places.append((len(columns), column.kind))
-                columns.append(f"{TABLES[table]}.{column.column}")
-            parts.append(_value_of(name, places, more))
-    joined = of == RUNS and (JOBS in wanted or (order is not None and order[0] == JOBS))
-    join = " LEFT JOIN jobs ON jobs.id = runs.job_id" if joined else ""
-    key = _sort_key(tables, order) if order is not None else ""
-    query = (
-        f"SELECT {', '.join(columns)} FROM {TABLES[of]}{join} "
-        f"WHERE {where.sql if where is not None else ALL} ORDER BY {key}{TABLES[of]}.id"
-    )
-    for row in tables.connection.execute(query, where.parameters if where is not None else {}):
-        yield [row[0], *(part(row) for part in parts)]
 
 
 def _sort_key(tables: MirrorTables, order: Order) -> str:
@@ -94,10 +63,9 @@ def _sort_key(tables: MirrorTables, order: Order) -> str:
     return f"{value} IS NULL, {value}{' DESC' if is_reverse else ''}, "
 
 
-def _value_of(
-    name: Name, places: list[tuple[int, str]], more: int
-) -> Callable[[Sequence[Any]], Any]:
-    """What takes the value of a name from a row."""
+def _value_of(name: Name, places: list[tuple[int, str]]) -> Callable[[Sequence[Any]], Any]:
+    """What takes the value of a name from a row of :func:`rows`."""
+    more = 1
     if len(places) == 1 and places[0][1] == PLAIN:
         (place, _), *_ = places
 
@@ -127,7 +95,8 @@ def parts(
     Args:
         wanted: tables and names, a column each: the value of the first name that has one.
         where: SQL that holds for the runs, and its parameters.
-        order: as in :func:`selected`.
+        order: not by number, but by the first of some names that has a value, and whether the
+            largest comes first. Numbers are before texts; rows without a value come last.
 
     Returns:
         The numbers of the runs, then the columns that are wanted.

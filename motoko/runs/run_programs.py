@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -14,6 +15,12 @@ def programs() -> list[str]:
     start one of its own, beside ours and on the same database.
     """
     return [str(Path(__file__).parent / "in_runs"), python_directory()]
+
+
+def missing_programs(path: str) -> list[str]:
+    """Those of :func:`programs` that a value of PATH lacks."""
+    present = path.split(os.pathsep)
+    return [directory for directory in programs() if directory not in present]
 
 
 def python_directory() -> str:

@@ -14,7 +14,7 @@ from motoko.config.environment import shell_lines
 from motoko.config.run_files import DO_IT, LAUNCH
 from motoko.errors import ConfigError, MotokoError
 from motoko.host.interpreters import Interpreter
-from motoko.runs.run_programs import programs
+from motoko.runs.run_programs import missing_programs
 from motoko.runs.warm_script import NotWarm, Unset, WarmScript, export, read
 
 # What every run is told, and what shells themselves keep.
@@ -111,9 +111,8 @@ def warm_start(
         written = _read(script)
         mine = {name: text for name, text in policies.items() if name not in client}
         export(shell_lines(mine), environment)
-        path = [part for part in (environment.get("PATH"),) if part]
-        missing = [p for p in programs() if f":{p}:" not in f":{environment.get('PATH', '')}:"]
-        environment["PATH"] = ":".join([*missing, *path])
+        path = environment.get("PATH", "")
+        environment["PATH"] = os.pathsep.join([*missing_programs(path), *([path] if path else [])])
         environment.setdefault("PYTHONUNBUFFERED", "1")
         environment.update(client)
         depth = environment.get("SHLVL", "")

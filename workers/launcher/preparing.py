@@ -160,17 +160,13 @@ class Preparer:
                     )
                 directory = Path(entries["run_path"])
                 policy = self._policy(entries)
-                text = (
-                    (directory / LAUNCH).read_text(errors=_BYTES) if self._is_warm(policy) else ""
-                )
-                script = launch_script.users_part(text)
-                warm = self._warm(number, directory, attempt, policy, script)
+                warm = self._warm(number, directory, attempt, policy)
                 return Prepared(number, directory, attempt, name, policy, warm)
             attempt = self._next_attempt(number, directory, attempt)
             self._note_width(number)
             policy = self._policy(entries)
-            checksum, script = self._write(run, directory, attempt, policy)
-            warm = self._warm(number, directory, attempt, policy, script)
+            checksum = self._write(run, directory, attempt, policy)
+            warm = self._warm(number, directory, attempt, policy)
         except (MotokoError, OSError, KeyError, TypeError, ValueError) as error:
             if (hindrance := hindered(error)) is not None:
                 raise hindrance from error
@@ -196,22 +192,18 @@ class Preparer:
         )
         return Prepared(number, directory, attempt, name, policy, warm)
 
-    def _is_warm(self, policy: Policy) -> bool:
-        return policy.is_warm and self._slots is not None
-
-    def _warm(
-        self, number: int, directory: Path, attempt: int, policy: Policy, script: str
-    ) -> WarmStart | None:
-        """How a run is started without a shell, if it is to be."""
-        if not self._is_warm(policy):
+    def _warm(self, number: int, directory: Path, attempt: int, policy: Policy) -> WarmStart | None:
+        """How a run whose files are written is started without a shell, if it is to be."""
+        if not policy.is_warm or self._slots is None:
             return None
         if policy.modules:
             raise CannotBeWarm(
                 "`modules` are loaded by a shell, which runs of `python: warm` have not",
                 hint="load them before `motoko supervise`, or leave `python: warm` away",
             )
+        launch = (directory / LAUNCH).read_bytes().decode(errors=_BYTES)
         return warm_start(
-            script,
+            launch_script.users_part(launch),
             directory=directory,
             attempt=attempt,
             inherited=wrapper.environment(),
@@ -242,8 +234,8 @@ class Preparer:
         """The run's directory."""
         return run_directory(self._base.study, number)
 
-    def _write(self, run: Any, directory: Path, attempt: int, policy: Policy) -> tuple[str, str]:
-        """Write the files of a run's directory; returns their checksum, and launch.sh's text."""
+    def _write(self, run: Any, directory: Path, attempt: int, policy: Policy) -> str:
+        """Write the files of a run's directory; returns their checksum."""
         entries = run.entries
         number = entries["id"]
         own = OwnEntries(entries)
@@ -281,7 +273,7 @@ class Preparer:
         keep_output(directory, output_stem(str(entries.get("run_name"))), number, attempt - 1)
         (directory / ENVIRONMENT).unlink(missing_ok=True)  # an earlier attempt's
         write(directory, files, between=self.between)
-        return config_files.checksum_of_files(others), script
+        return config_files.checksum_of_files(others)
 
     def _client(self, number: int) -> dict[str, str]:
         base = self._base

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import errno
 import gc
 import importlib
 import importlib.machinery
@@ -229,27 +228,21 @@ def text_of(path: str) -> str:
 
 
 def exit_code(pid: int) -> int:
-    while True:
-        with contextlib.suppress(InterruptedError):
-            _, status = os.waitpid(pid, 0)
-            code = os.waitstatus_to_exitcode(status)
-            return 128 - code if code < 0 else code
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return 128 - code if code < 0 else code
 
 
 def record(attempt: dict[str, Any], code: int) -> None:
     """Write down how it has ended: over the claim where the disk has no room for more."""
     text = json.dumps({"attempt": attempt["attempt"], "code": code}).encode() + b"\n"
     for path, flags in ((attempt["exit"], os.O_CREAT | os.O_TRUNC), (attempt["claim"], 0)):
-        try:
+        with contextlib.suppress(OSError):
             file = os.open(path, os.O_WRONLY | flags, 0o666)
             try:
                 os.write(file, text)
             finally:
                 os.close(file)
             return
-        except OSError as error:
-            if error.errno == errno.EINTR:
-                continue
 
 
 # The run

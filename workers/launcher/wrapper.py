@@ -17,7 +17,7 @@ from motoko.host.identity import pid_namespace
 from motoko.runs import marks
 from motoko.runs.launch_script import BECOME
 from motoko.runs.paths import CLAIM, EXIT, own_folder
-from motoko.runs.run_programs import programs
+from motoko.runs.run_programs import missing_programs
 
 # It is started before `launched` is committed, and waits for the word to go; if its launcher dies
 # before, it ends without a trace. The claim is made with O_EXCL (set -C): whoever comes second
@@ -88,10 +88,9 @@ def arguments(directory: Path, attempt: int, stdout: str, stderr: str) -> Sequen
 
 @functools.cache
 def environment() -> dict[str, str]:
-    """A run's environment: ours, with those of :func:`programs` that are missing first on PATH."""
-    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    missing = [directory for directory in programs() if directory not in path]
-    return {**os.environ, "PATH": os.pathsep.join([*missing, *path])}
+    """A run's environment: ours, with the missing programs first on PATH."""
+    path = os.environ.get("PATH", os.defpath)
+    return {**os.environ, "PATH": os.pathsep.join([*missing_programs(path), path])}
 
 
 def shell_for(variables: Mapping[str, str]) -> tuple[str, ...]:

@@ -4,17 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
-from relays import (
-    Gate,
-    all_ended,
-)
+from relays import Gate, all_ended
 
 
 @pytest.fixture
 def gate(tmp_path):
     # A short place, which the test's own TMPDIR is.
     sockets = Path(os.environ["TMPDIR"]) / f"motoko-{os.getuid()}" / "0123456789abcdef"
-    gate = Gate(tmp_path / "channel", sockets)
+    gate = Gate(tmp_path / "chan nel", sockets)
     yield gate
     gate.close()
     all_ended(gate)

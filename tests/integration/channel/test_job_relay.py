@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from relays import CLIENT, Gate, all_ended, child_of, connect, keeper_pid, says_again
+from relays import CLIENT, child_of, connect, keeper_pid, says_again
 from support import wait_until
 
 from motoko.batch import registry
@@ -26,15 +25,6 @@ def place(tmp_path):
     make_own_folder(directory)
     (tmp_path / "spool" / "mult").mkdir(parents=True)
     return directory
-
-
-@pytest.fixture
-def gate(tmp_path):
-    sockets = Path(os.environ["TMPDIR"]) / f"motoko-{os.getuid()}" / "0123456789abcdef"
-    gate = Gate(tmp_path / "chan nel", sockets)
-    yield gate
-    gate.close()
-    all_ended(gate)
 
 
 def launch(place, text):
