@@ -14,7 +14,7 @@ TYPED := build/typed
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-faults test-upgrades test-slurm test-hosts test-compat test-beside lint typecheck bench clean
+.PHONY: help demo docs docs-links test test-faults test-upgrades test-slurm test-hosts test-compat test-beside lint typecheck bench clean
 
 help:
 	@echo "make demo    run a real calculation, examples/eos, and print its table"
@@ -26,6 +26,8 @@ help:
 	@echo "make test-compat   run the tests and the example of the public motoko 0.1.4"
 	@echo "make test-beside   doIt.py's features beside motoko 0.1.4, and BlackDynamite's examples"
 	@echo "make lint    ruff and mypy"
+	@echo "make docs    the documentation as a site, build/site/index.html"
+	@echo "make docs-links    asks whether its links to other sites are alive"
 	@echo "make bench   the benchmarks: idling, chains, selecting, creating, waking (20 minutes)"
 	@echo "make clean   remove what the examples, the tests and the builds have left"
 	@echo
@@ -95,6 +97,15 @@ typecheck: $(VENV)/.dev
 	@cd $(TYPED) && PYTHONPATH="$$PWD" "$(CURDIR)/$(BIN)/lint-imports" --no-logo --no-cache \
 	    "$(CURDIR)/pyproject.toml"
 
+# A warning is an error: also of a link that leads nowhere within the documentation.
+SPHINX = $(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet
+docs: $(VENV)/.docs
+	@$(SPHINX) docs build/site
+	@echo "the documentation: $(CURDIR)/build/site/index.html"
+
+docs-links: $(VENV)/.docs
+	@$(SPHINX) --builder linkcheck docs build/links
+
 bench: $(VENV)/.test
 	@failed=; for name in idle chain select create wake watcher fan_out plain waiting supervisor orchestrators awaits strangers channel million; do \
 	    $(BIN)/python benchmarks/$$name.py || failed="$$failed $$name"; echo; \
@@ -129,7 +140,12 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@$(PIP) install --editable '.[examples,test]'
 	@touch $@ $(VENV)/.examples
 
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	@echo "installing Motoko and what makes its documentation into $(VENV) (about a minute)"
+	@$(PIP) install --editable '.[docs]'
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "installing Motoko and the tools of its developers into $(VENV) (about a minute)"
 	@$(PIP) install --editable '.[dev]'
-	@touch $@ $(VENV)/.test $(VENV)/.examples
+	@touch $@ $(VENV)/.test $(VENV)/.examples $(VENV)/.docs
