@@ -27,6 +27,7 @@ _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 # name -> (module, one line of help)
 COMMANDS = {
+    "init": ("motoko.cli.init", "Write a small workflow that runs as it is."),
     "create": ("motoko.cli.create", "Initialise the studies' databases."),
     "create-runs": ("motoko.cli.create_runs", "Create runs at the points of a file."),
     "supervise": ("motoko.cli.supervise", "Start the workflow's daemons and look after them."),
@@ -117,6 +118,7 @@ def cli(context: click.Context, verbose: bool) -> None:
 
     \b
     To begin with:
+      motoko init first             write a small workflow into the directory first
       motoko run                    everything with one command, or in pieces:
       motoko create                 initialise the studies' databases, once
       motoko supervise --detach     start the daemons and the launchers

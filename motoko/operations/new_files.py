@@ -1,0 +1,46 @@
+"""Writing files of a user's that are not there yet: nothing is overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from motoko.errors import ConfigError
+
+_GIT_IGNORE = ".gitignore"
+
+
+def write_new(directory: Path, files: Mapping[str, str]) -> list[str]:
+    """Write files into a directory, which is made if it is missing; returns the names of those.
+
+    A .gitignore that is there already is kept.
+
+    Args:
+        directory: where.
+        files: their texts by their paths there, in the order in which they are written.
+
+    Raises ``ConfigError``, before anything is written, if one of the others is there already.
+    """
+    wanted = {
+        name: text
+        for name, text in files.items()
+        if name != _GIT_IGNORE or not _is_there(directory / name)
+    }
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"{directory}: is not a directory", hint="name another one")
+    taken = [name for name in wanted if _is_there(directory / name)]
+    if taken:
+        raise ConfigError(
+            f"{directory}: there already: {', '.join(taken)}; nothing was written",
+            hint="name another directory, or move these files away",
+        )
+    for name, text in wanted.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    return [*wanted]
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
