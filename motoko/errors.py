@@ -11,13 +11,21 @@ class MotokoError(RuntimeError):
     Attributes:
         hint: what the user can do about it, or ``None``.
         exit_code: the exit code of a command that ends with this error.
+        short_name: what commands print beside the message, and what its section in
+            docs/troubleshooting.md is called: ``not-created`` of ``NotCreated``.
     """
 
     exit_code: int = 1
+    short_name: str = "motoko-error"
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        letters = (f"-{c.lower()}" if c.isupper() else c for c in cls.__name__)
+        cls.short_name = "".join(letters).lstrip("-")
 
 
 class ConfigError(MotokoError):
@@ -66,6 +74,46 @@ class OrchestratorRunning(MotokoError):
     """Another orchestrator with the same run_name is running."""
 
     exit_code = 5
+
+
+class WrongUse(MotokoError):
+    """Something of Motoko's Python interface is used as it cannot be."""
+
+
+class NoSuchRun(MotokoError):
+    """A study has no run of a number."""
+
+
+class BeingExecuted(MotokoError):
+    """Runs that would be changed or removed are being executed; nothing was changed."""
+
+
+class SupervisorSilent(MotokoError):
+    """A supervisor is there and does not answer."""
+
+
+class NotReady(MotokoError):
+    """A supervisor or its daemons do not start, or not in time."""
+
+
+class NotStopped(MotokoError):
+    """Something was told to end, and has not ended in time."""
+
+
+class NoPlaceForSockets(MotokoError):
+    """There is no directory in which the workflow's sockets can be, for its owner alone."""
+
+
+class CannotWrite(MotokoError):
+    """Motoko's own files, or a command's output, cannot be written."""
+
+
+class NotPermitted(MotokoError):
+    """The system refuses it to this account."""
+
+
+class AnotherAccount(MotokoError):
+    """The workflow, or its key, is another account's."""
 
 
 class StudyUnavailable(MotokoError):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from motoko.config.supervision import Supervision
 from motoko.host.identity import Identity
 from motoko.host.log_files import rotate_if_long
-from motoko.host.process_limits import NO_ROOM, NoRoom, restore_for
+from motoko.host.process_limits import NO_ROOM, NoMoreProcesses, restore_for
 from motoko.layout import Runtime
 from motoko.supervisor.daemon_specs import Spec, environment
 
@@ -64,7 +64,7 @@ class Child:
         if code < 0:
             return f"died by {signal_name(-code)}"
         self.exit_code = code
-        if code == NoRoom.exit_code and not self._is_users:
+        if code == NoMoreProcesses.exit_code and not self._is_users:
             return NO_ROOM
         return f"exited with {code}"
 

@@ -13,7 +13,7 @@ import msgspec
 from motoko.control.protocol import (
     AnyRequest,
     Refusal,
-    Refused,
+    RequestRefused,
     StatusRequest,
     WatchRequest,
     addressee,
@@ -66,14 +66,14 @@ class ControlServer:
                 line = await _line(reader)
             try:
                 if line is None:
-                    raise Refused("the request is too long")
+                    raise RequestRefused("the request is too long")
                 meant = addressee(line)
                 if meant is not None and not meant.is_same(self._workflow):
                     text = f"this is the supervisor of {self._workflow.path}"
                     await _send(writer, Refusal(text, is_other=True))
                     return
                 request = decoded_request(line)
-            except Refused as refused:
+            except RequestRefused as refused:
                 await _send(writer, Refusal(str(refused)))
                 return
             if isinstance(request, WatchRequest):
@@ -93,7 +93,7 @@ class ControlServer:
     def _answered(self, request: AnyRequest) -> msgspec.Struct:
         try:
             return self._answer(request)
-        except Refused as refused:
+        except RequestRefused as refused:
             return Refusal(str(refused))
         except Exception as error:  # a fault of ours: whoever has asked is told, and the log
             log.exception("the request %r has failed", request)

@@ -10,7 +10,7 @@ from motoko.config import WorkflowConfig
 from motoko.config.daemon_kinds import subject_of
 from motoko.control import detached_requests
 from motoko.control.daemon_records import living_orchestrators
-from motoko.control.protocol import Holder, Refused
+from motoko.control.protocol import Holder, RequestRefused
 from motoko.layout import Runtime
 from motoko.supervisor import daemon_specs
 from motoko.supervisor.child import Child
@@ -47,10 +47,10 @@ class Detached:
         return specs
 
     def wanted(self, file: Path) -> Spec:
-        """What a request in a file asks for; raises ``Refused`` if there is none."""
+        """What a request in a file asks for; raises ``RequestRefused`` if there is none."""
         request = detached_requests.read(file)
         if request is None or file.parent != detached_requests.directory(self._runtime):
-            raise Refused(f"{file} is no request")
+            raise RequestRefused(f"{file} is no request")
         return daemon_specs.orchestrator(self._config, request)
 
     def holder(self, spec: Spec) -> Holder | None:

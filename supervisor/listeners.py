@@ -81,7 +81,8 @@ class Starter:
 
     def refused(self, error: MotokoError) -> None:
         """Nothing was started."""
-        self._send({"failed": str(error), "hint": error.hint, "exit_code": error.exit_code})
+        also = {"hint": error.hint, "exit_code": error.exit_code, "short_name": error.short_name}
+        self._send({"failed": str(error), **also})
         self.close()
 
     def already_running(self) -> None:

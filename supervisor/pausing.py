@@ -18,7 +18,7 @@ from motoko.control.launcher_pauses import (
     without_holder,
     write_pauses,
 )
-from motoko.control.protocol import LaunchersPaused, ProcessInfo, Refused
+from motoko.control.protocol import LaunchersPaused, ProcessInfo, RequestRefused
 from motoko.layout import Runtime
 from motoko.supervisor.member import Member
 from motoko.supervisor.table import State
@@ -67,7 +67,9 @@ class Pausing:
             try:
                 write_pauses(self._runtime, pauses)
             except OSError as error:
-                raise Refused(f"{self._runtime.wf} cannot be written: {error.strerror}") from error
+                raise RequestRefused(
+                    f"{self._runtime.wf} cannot be written: {error.strerror}"
+                ) from error
             self._pauses = pauses
             for member in self._members.values():
                 self._tell(member)

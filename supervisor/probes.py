@@ -12,7 +12,7 @@ from typing import Any
 
 from motoko.bus.messages import Message
 from motoko.bus.subscriber import Subscriber
-from motoko.host.process_limits import NoRoom
+from motoko.host.process_limits import NoMoreProcesses
 
 ROOM_S = 1.0  # how often to try whether there is room for a thread again
 # What a ZEO server may answer in place of its figures if something else holds its socket.
@@ -88,7 +88,7 @@ async def ping_bus(address: str, timeout: float) -> bool:
         try:
             subscriber = Subscriber(address, ignore)
             break
-        except NoRoom:
+        except NoMoreProcesses:
             await asyncio.sleep(ROOM_S)
     try:
         await subscriber.live(timeout)

@@ -25,7 +25,7 @@ from motoko.control.protocol import (
     LaunchersAdded,
     OrchestratorStarted,
     PauseLaunchersRequest,
-    Refused,
+    RequestRefused,
     RestartDaemonsRequest,
     ResumeLaunchersRequest,
     RetryFailedRequest,
@@ -50,7 +50,7 @@ class Requests:
         self._crew = crew
 
     def answer(self, request: AnyRequest) -> msgspec.Struct:
-        """Do what is asked for; raises ``Refused`` if that cannot be."""
+        """Do what is asked for; raises ``RequestRefused`` if that cannot be."""
         match request:
             case AddLaunchersRequest():
                 return self._add_launchers(request)
@@ -68,14 +68,14 @@ class Requests:
                 return self._crew.pausing.resume(holder)
             case StartOrchestratorRequest(file=file):
                 return self._start_orchestrator(Path(file))
-        raise Refused(f"unknown command: {request.__struct_config__.tag}")
+        raise RequestRefused(f"unknown command: {request.__struct_config__.tag}")
 
     def _checked(self, names: list[str]) -> list[str]:
         known = {*self._crew.members, *(s.name for s in daemon_specs.all_daemons(self._config))}
         if unknown := [name for name in names if name not in known]:
-            raise Refused(f"there is no daemon {', '.join(unknown)}")
+            raise RequestRefused(f"there is no daemon {', '.join(unknown)}")
         if GATE in names and GATE not in self._crew.members:
-            raise Refused("other hosts do not reach this workflow: there is no gate")
+            raise RequestRefused("other hosts do not reach this workflow: there is no gate")
         return names
 
     def _add_launchers(self, request: AddLaunchersRequest) -> LaunchersAdded:
@@ -85,7 +85,7 @@ class Requests:
         """
         asked, studies = LauncherOptions(request.slots, request.generator), request.studies
         if asked.generator is not None and not is_available(asked.generator):
-            raise Refused(f"there is no generator {asked.generator!r}")
+            raise RequestRefused(f"there is no generator {asked.generator!r}")
         wanted, restarted = [], list[str]()
         if request.remote:
             wanted.append(daemon_specs.gate(self._config))

@@ -16,7 +16,7 @@ from motoko.config import WorkflowConfig, daemon_kinds
 from motoko.control.daemon_records import SUPERVISOR, living_daemons
 from motoko.control.protocol import (
     AnyRequest,
-    Refused,
+    RequestRefused,
     Status,
     StatusRequest,
     Stopping,
@@ -26,7 +26,7 @@ from motoko.control.protocol import (
 from motoko.host.clock import uptime_s
 from motoko.host.identity import Identity
 from motoko.host.living_processes import command_line
-from motoko.host.process_limits import NoRoom
+from motoko.host.process_limits import NoMoreProcesses
 from motoko.layout import Runtime
 from motoko.supervisor import daemon_specs
 from motoko.supervisor.control_server import ControlServer
@@ -152,7 +152,7 @@ class Supervisor:
             # Made early: what a new publisher sends before the bus has noticed it is lost.
             try:
                 self._publisher = Publisher(self._runtime.bus_publish)
-            except NoRoom as error:
+            except NoMoreProcesses as error:
                 log.warning("%s", error)
                 self._loop.call_later(ROOM_S, self._bus_is_live)
                 return
@@ -177,7 +177,7 @@ class Supervisor:
                 self._changes.notify()
                 return Stopping()
         if self._stop_asked.is_set():
-            raise Refused("the workflow is being stopped")
+            raise RequestRefused("the workflow is being stopped")
         answer = self._requests.answer(request)
         self._changes.notify()
         return answer

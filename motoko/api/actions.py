@@ -21,7 +21,7 @@ from motoko.api.passed_arguments import taken
 from motoko.api.selection import TICK_S, TaskSelection, TaskSelectionEval
 from motoko.api.task_manager import TaskManager
 from motoko.bus.waiters import whose
-from motoko.errors import MotokoError
+from motoko.errors import WrongUse
 from motoko.runs.states import state_of
 
 log = logging.getLogger("motoko.api.actions")
@@ -44,9 +44,9 @@ def condition(event: Any, name: str) -> Evaluate:
         return lambda manager: manager.select(event)
     if callable(event):
         if inspect.isgeneratorfunction(event) or inspect.isasyncgenfunction(event):
-            raise MotokoError(f"action {name!r}: its condition is a generator")
+            raise WrongUse(f"action {name!r}: its condition is a generator")
         if inspect.iscoroutinefunction(event):
-            raise MotokoError(
+            raise WrongUse(
                 f"action {name!r}: its condition is async, and nobody would await it",
                 hint="make it a plain function, and await in the handler",
             )
@@ -59,7 +59,7 @@ def condition(event: Any, name: str) -> Evaluate:
                 return lambda manager: event(manager.workflow, task_manager=manager)
             case []:
                 return lambda manager: event()
-    raise MotokoError(
+    raise WrongUse(
         f"Unknown event description {name}: {event!r}",
         hint="a constraint string, a list of them, f(run, job), f(workflow, task_manager), f(), "
         "or a selection",
@@ -70,9 +70,9 @@ def handler(f: Any, name: str) -> Any:
     """Check a callback; ``MotokoError`` for what cannot be called back."""
     target = inspect.unwrap(f) if callable(f) else f
     if not callable(f):
-        raise MotokoError(f"action {name!r}: f={f!r} cannot be called")
+        raise WrongUse(f"action {name!r}: f={f!r} cannot be called")
     if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
-        raise MotokoError(
+        raise WrongUse(
             f"action {name!r}: {target.__name__} is a generator, which nobody would iterate",
             hint="make it a plain or an async function, without `yield`",
         )

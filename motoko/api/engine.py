@@ -26,7 +26,7 @@ from motoko.bus.waiters import Waiter
 from motoko.config import WorkflowConfig
 from motoko.config.daemon_kinds import LAUNCHER, daemon_of
 from motoko.control import daemon_records
-from motoko.errors import LauncherGivenUp, MotokoError, NoSupervisor
+from motoko.errors import LauncherGivenUp, NoSupervisor, WrongUse
 from motoko.host.identity import Identity
 from motoko.layout import Runtime
 
@@ -248,7 +248,7 @@ class Engine:
     def executing(self, params: dict[str, Any]) -> Iterator[None]:
         """One execution at a time; ``MotokoError`` if there is one already."""
         if self._executing:
-            raise MotokoError(
+            raise WrongUse(
                 "this Workflow object is being executed already",
                 hint="make a Workflow of its own for each execution",
             )

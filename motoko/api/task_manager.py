@@ -19,7 +19,7 @@ from motoko.api.selection import TaskSelection, TaskSelectionEval
 from motoko.config import StudyConfig
 from motoko.config.bd_defaults import parameter_file
 from motoko.config.decoding import WrongValue
-from motoko.errors import MotokoError, ParameterError
+from motoko.errors import ParameterError, WrongUse
 from motoko.runs.run_policy import policy_of
 from motoko.store.literals import quote
 
@@ -93,7 +93,7 @@ class TaskManager:
 
     def _refuse_other_threads(self) -> None:
         if self.engine.is_another_threads(self.study):
-            raise MotokoError(
+            raise WrongUse(
                 f"study {self.study}: this Workflow object is used by another thread",
                 hint="make a Workflow of its own in each thread",
             )
@@ -198,7 +198,7 @@ class TaskManager:
         self._refuse_other_threads()
         run_name = self.engine.run_name
         if run_name is None:
-            raise MotokoError(
+            raise WrongUse(
                 "cannot create tasks: workflow.run_name is not set",
                 hint='set it (workflow.run_name = "..."), or use `motoko orchestrator start`',
             )

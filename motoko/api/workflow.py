@@ -18,7 +18,7 @@ from motoko.api.reactions import Reactions
 from motoko.api.task_manager import TaskManager, loop_is_running
 from motoko.config import load
 from motoko.config.study_config import GIVING_WAY
-from motoko.errors import MotokoError
+from motoko.errors import WrongUse
 from motoko.runs.references import reference
 from motoko.store.workflow_vars import WorkflowVars
 
@@ -147,7 +147,7 @@ class Workflow:
     @run_name.setter
     def run_name(self, value: str | None) -> None:
         if value is not None and not str(value).strip():
-            raise MotokoError("workflow.run_name is empty", hint="name it, or leave it None")
+            raise WrongUse("workflow.run_name is empty", hint="name it, or leave it None")
         self._engine.run_name = value
 
     @property
@@ -184,9 +184,7 @@ class Workflow:
     @on_failure.setter
     def on_failure(self, value: OnFailure) -> None:
         if value not in ("raise", "wait"):
-            raise MotokoError(
-                f"workflow.on_failure is {value!r}", hint='it can be "raise" or "wait"'
-            )
+            raise WrongUse(f"workflow.on_failure is {value!r}", hint='it can be "raise" or "wait"')
         self._engine.on_failure = value
 
     @property
@@ -319,7 +317,7 @@ class Workflow:
         from motoko.store.session import session
 
         if loop_is_running():
-            raise MotokoError(
+            raise WrongUse(
                 "execute() runs an event loop of its own, and one is running here already",
                 hint="await here what createTask() and select() return: neither needs execute()",
             )
@@ -350,7 +348,7 @@ class Workflow:
         for text in run_list:
             run = reference(text)
             if run is None:
-                raise MotokoError(f"{text!r} names no run", hint='write "study.id": "add.1"')
+                raise WrongUse(f"{text!r} names no run", hint='write "study.id": "add.1"')
             base = self._manager(run.study).base
             session().look()
             runs.setdefault(run.study, []).append(base.runs.entries[run.run_id])

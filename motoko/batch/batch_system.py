@@ -89,15 +89,15 @@ class Submission:
     options: Sequence[str]
 
 
-class Refused(MotokoError):
+class JobRefused(MotokoError):
     """The scheduler has refused a job, in its words: nothing was queued."""
 
 
-class Full(MotokoError):
+class QueueFull(MotokoError):
     """The scheduler takes no more jobs now, in its words: nothing was queued, later it may be."""
 
 
-class Unanswered(MotokoError):
+class SchedulerSilent(MotokoError):
     """The scheduler gave no answer: nothing is known, a job may have been queued."""
 
 
@@ -144,21 +144,24 @@ class Scheduler(Protocol):
     """A scheduler, as one user sees it. Every call issues few commands, whatever the number."""
 
     async def submit(self, submission: Submission) -> str:
-        """Submit a job; returns its id. Raises ``Refused``, ``Full`` or ``Unanswered``."""
+        """Submit a job; returns its id.
+
+        Raises ``JobRefused``, ``QueueFull`` or ``SchedulerSilent``.
+        """
 
     async def query(self) -> list[Job]:
-        """All jobs of this user that the scheduler shows. Raises ``Unanswered``."""
+        """All jobs of this user that the scheduler shows. Raises ``SchedulerSilent``."""
 
     async def look_up(self, ids: Collection[str]) -> Mapping[str, Job]:
         """What accounting and the controller know of jobs that the query does not show any more.
 
-        Those that are known to nobody are left out. Raises ``Unanswered``.
+        Those that are known to nobody are left out. Raises ``SchedulerSilent``.
         """
 
     async def cancel(
         self, ids: Collection[str], *, names: Collection[str] = (), pending: bool = False
     ) -> None:
-        """Have jobs ended, those that have gone already left alone. Raises ``Unanswered``.
+        """Have jobs ended, those that have gone already left alone. Raises ``SchedulerSilent``.
 
         Args:
             ids: the jobs.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from motoko.batch.batch_system import POLL_MOST_S, Job, Scheduler, Unanswered
+from motoko.batch.batch_system import POLL_MOST_S, Job, Scheduler, SchedulerSilent
 from motoko.host.files import write_atomically
 from motoko.host.locks import locked_if_free
 
@@ -142,7 +142,7 @@ class SharedPoll:
                 return view
             try:
                 jobs = await self._scheduler.query()
-            except Unanswered as error:
+            except SchedulerSilent as error:
                 view = unanswered(view, str(error), now, time.time(), self._shortest)
             else:
                 mine = tuple(job for job in jobs if self._ours(job.name))

@@ -10,6 +10,6 @@ _THREADS = 2  # one for input and output, and one that closes sockets
 
 
 def new_context() -> zmq.Context[zmq.Socket[bytes]]:
-    """A context. Raises ``NoRoom`` where it could not start its threads, and would abort."""
+    """A context. Raises ``NoMoreProcesses`` where it could start no threads, and would abort."""
     check_threads(_THREADS)
     return zmq.Context()

@@ -18,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from motoko.cli.render.errors_shown import tell
-from motoko.errors import MotokoError, expected_errors
+from motoko.errors import CannotWrite, MotokoError, NotPermitted, expected_errors
 from motoko.host.accounts import name_of
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
@@ -175,7 +175,7 @@ def _run(arguments: list[str] | None, options: Options) -> int:
         return EXIT_INTERRUPTED
     except PermissionError as error:
         what = error.filename or "a process of another account"
-        failure = MotokoError(
+        failure: MotokoError = NotPermitted(
             f"{what}: {(error.strerror or 'permission denied').lower()}",
             hint=f"this account ({name_of(os.getuid())}) may not do that here",
         )
@@ -184,7 +184,7 @@ def _run(arguments: list[str] | None, options: Options) -> int:
         # Of a file it names that; of our output it does not: a full disk, a terminal that has gone.
         if error.filename is not None or error.errno not in _OF_OUTPUT:
             raise
-        failure = MotokoError(f"the output cannot be written: {error.strerror}")
+        failure = CannotWrite(f"the output cannot be written: {error.strerror}")
         with contextlib.suppress(OSError):
             tell([failure], error, options.verbose)
         return failure.exit_code

@@ -14,8 +14,8 @@ from motoko.control.protocol import (
     WATCH_SILENCE_S,
     AnswerT,
     OtherWorkflow,
-    Refused,
     Request,
+    RequestRefused,
     Status,
     StatusRequest,
     WatchRequest,
@@ -37,7 +37,7 @@ def ask(runtime: Runtime, request: Request[AnswerT], timeout: float = ANSWER_S) 
     """The supervisor's answer; ``None`` if nobody answers within ``timeout`` seconds.
 
     Raises:
-        Refused: the supervisor does not do it; the message says why.
+        RequestRefused: the supervisor does not do it; the message says why.
     """
     try:
         with _connection(runtime, request, timeout) as connection:
@@ -83,7 +83,7 @@ def statuses(config: WorkflowConfig, deadline: float | None = None) -> Iterator[
                 for status in watch(runtime, deadline):
                     answered = True
                     yield status
-            except Refused:  # a version before this one
+            except RequestRefused:  # a version before this one
                 can_be_watched = False
         if not can_be_watched:
             answered = True
@@ -102,7 +102,7 @@ def watch(runtime: Runtime, deadline: float | None = None) -> Iterator[Status]:
     Ends at the deadline (``time.monotonic``), or as soon as nobody answers (any more).
 
     Raises:
-        Refused: it cannot be watched; one that has begun to answer can.
+        RequestRefused: it cannot be watched; one that has begun to answer can.
     """
     request = WatchRequest()
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from motoko.batch.registry import LOCAL
 from motoko.config import WorkflowConfig, daemon_kinds
-from motoko.errors import MotokoError
+from motoko.errors import AnotherAccount
 from motoko.host.accounts import name_of
 from motoko.host.directories import DirectoryIdentity
 from motoko.host.files import read_json
@@ -132,7 +132,7 @@ def refuse_guests(config: WorkflowConfig) -> None:
     """Raise ``MotokoError`` if another account supervises the workflow: its daemons obey that."""
     account = other_account(config.directory)
     if account is not None and (supervisor_identity(config) or living_daemons(records(config))):
-        raise MotokoError(
+        raise AnotherAccount(
             f"{config.directory} is supervised by {account}, and this account "
             f"({name_of(os.getuid())}) may only look at it: ps, info, explain, logs",
             hint=f"ask {account}, or work in a copy of the directory",

@@ -20,7 +20,7 @@ AnswerT = TypeVar("AnswerT")
 Slots = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Refused(MotokoError):
+class RequestRefused(MotokoError):
     """The supervisor does not do what it was asked for; the message says why."""
 
 
@@ -347,28 +347,28 @@ def addressee(line: bytes) -> DirectoryIdentity | None:
 
 
 def decoded_request(line: bytes) -> AnyRequest:
-    """The request in a line; raises ``Refused``, which says what is wrong with it."""
+    """The request in a line; raises ``RequestRefused``, which says what is wrong with it."""
     try:
         command = msgspec.json.decode(line, type=_Command).command
     except msgspec.ValidationError as error:
-        raise Refused('the request has to be an object with a "command"') from error
+        raise RequestRefused('the request has to be an object with a "command"') from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"the request is no JSON: {error}") from error
+        raise RequestRefused(f"the request is no JSON: {error}") from error
     except RecursionError as error:
-        raise Refused("the request is nested too deeply") from error
+        raise RequestRefused("the request is nested too deeply") from error
     if command not in COMMANDS:
-        raise Refused(f"unknown command: {command}")
+        raise RequestRefused(f"unknown command: {command}")
     try:
         return _request_decoder.decode(line)
     except msgspec.ValidationError as error:
-        raise Refused(f"{command}: {error}") from error
+        raise RequestRefused(f"{command}: {error}") from error
 
 
 def decoded_answer(line: bytes, request: Request[AnswerT]) -> AnswerT:
     """The answer to a request.
 
     Raises:
-        Refused: nothing was done; the message says why.
+        RequestRefused: nothing was done; the message says why.
         OtherWorkflow: it has reached another workflow's supervisor.
         ValueError: the line is no answer to it.
     """
@@ -376,7 +376,7 @@ def decoded_answer(line: bytes, request: Request[AnswerT]) -> AnswerT:
     if refusal.is_other:
         raise OtherWorkflow(refusal.error or "")
     if refusal.error is not None:
-        raise Refused(refusal.error)
+        raise RequestRefused(refusal.error)
     (base,) = type(request).__orig_bases__  # type: ignore[attr-defined]  # Request[its answer]
     answer: AnswerT = msgspec.json.decode(line, type=get_args(base)[0])
     return answer

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from motoko.channel.relay.shared_sockets import FOLDER
 from motoko.config import WorkflowConfig
-from motoko.errors import MotokoError
+from motoko.errors import CannotWrite, MotokoError, NoPlaceForSockets
 from motoko.host.digests import digest
 from motoko.host.directories import DirectoryIdentity
 from motoko.host.files import read_json, write_atomically
@@ -132,7 +132,7 @@ def own(runtime: Runtime) -> None:
             os.link(draft, runtime.owner)
         draft.unlink()
         if not is_owned(runtime):
-            raise MotokoError(
+            raise NoPlaceForSockets(
                 f"{runtime.sockets} was taken by another workflow just now", hint="call it again"
             )
 
@@ -148,7 +148,7 @@ def keep_for(directory: Path, runtime: Runtime) -> None:
 
 def unwritable(runtime: Runtime, error: OSError) -> MotokoError:
     """What to raise if ``.wf`` cannot be written."""
-    return MotokoError(
+    return CannotWrite(
         f"cannot write into {runtime.wf}: {error.strerror}",
         hint="make the workflow's directory writable, and check quota and free space",
     )
@@ -185,13 +185,13 @@ def _make_socket_directory(config: WorkflowConfig) -> Runtime:
         try:
             path = _make_temporary(config.directory, named)
         except OSError as error:
-            raise MotokoError(
+            raise NoPlaceForSockets(
                 f"no directory for sockets can be made: {error}",
                 hint="set TMPDIR, or runtime_dir in motoko.yaml, to a place on a local disk that "
                 "you can write to",
             ) from error
     if len(os.fsencode(path)) + 1 + _LONGEST_NAME > SOCKET_PATH_MAX:
-        raise MotokoError(
+        raise NoPlaceForSockets(
             f"the directory for sockets is too long for Unix sockets: {path}",
             hint="set runtime_dir in motoko.yaml to a short path on a local disk",
         )
@@ -203,12 +203,12 @@ def _made(path: Path) -> Path:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise MotokoError(
+        raise NoPlaceForSockets(
             f"runtime_dir {path} cannot be made: {error.strerror}",
             hint="name another directory in motoko.yaml",
         ) from error
     if not is_private(path):
-        raise MotokoError(
+        raise NoPlaceForSockets(
             f"runtime_dir {path} can be entered by others",
             hint=f"chmod 700 {path}, or name another directory in motoko.yaml",
         )

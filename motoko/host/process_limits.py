@@ -19,14 +19,14 @@ _INERT_SHOWN = b"Max file locks"
 NO_ROOM = "it may start no more processes or threads now (see `ulimit -u`)"
 
 
-class NoRoom(MotokoError):
+class NoMoreProcesses(MotokoError):
     """This process may start no more threads now: the machine's trouble, which may pass."""
 
     exit_code = 71  # EX_OSERR: of a daemon that is to be started again later
 
 
 def check_threads(number: int) -> None:
-    """Raise ``NoRoom`` unless this process may start some threads now.
+    """Raise ``NoMoreProcesses`` unless this process may start some threads now.
 
     Libraries that start threads of their own abort the process where they cannot.
     """
@@ -36,7 +36,7 @@ def check_threads(number: int) -> None:
         for thread in threads:
             thread.start()
     except RuntimeError as error:
-        raise NoRoom(
+        raise NoMoreProcesses(
             f"the limit of processes is reached: {NO_ROOM}",
             hint="end other processes of this account, or have the limit raised",
         ) from error

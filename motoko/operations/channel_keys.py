@@ -12,7 +12,7 @@ from motoko.channel.key_file import UnsafeKey, key_path
 from motoko.channel.keys import Certificate
 from motoko.channel.listening import shown
 from motoko.config import WorkflowConfig
-from motoko.errors import MotokoError
+from motoko.errors import AnotherAccount, CannotWrite, MotokoError
 from motoko.host.accounts import name_of
 from motoko.layout import channel_directory
 
@@ -46,7 +46,7 @@ def renewed(config: WorkflowConfig) -> KeyFacts:
     try:
         return KeyFacts(keys.renew(channel), _where(channel))
     except OSError as error:
-        raise MotokoError(f"{channel} cannot be written: {error.strerror}") from error
+        raise CannotWrite(f"{channel} cannot be written: {error.strerror}") from error
 
 
 def _own_channel(config: WorkflowConfig) -> Path:
@@ -64,7 +64,7 @@ def _own_channel(config: WorkflowConfig) -> Path:
             hint="`remote: true` in motoko.yaml and `motoko supervise` make one",
         )
     if owner != os.getuid():
-        raise MotokoError(
+        raise AnotherAccount(
             f"the key belongs to another account ({name_of(owner)})", hint="ask its owner"
         )
     return channel

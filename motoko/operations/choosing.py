@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from motoko.config import StudyConfig, WorkflowConfig
-from motoko.errors import MotokoError
+from motoko.errors import MotokoError, NoSuchRun
 from motoko.mirror.constraint_sql import candidates
 from motoko.mirror.current_mirror import current
 from motoko.mirror.mirror_tables import RUNS, MirrorTables, Name
@@ -124,7 +124,7 @@ def _is_carried(tables: MirrorTables, name: str) -> bool:
 
 def no_such_run(base: StudyBase, number: int) -> MotokoError:
     """The error for a run that was named, and does not exist."""
-    return MotokoError(
+    return NoSuchRun(
         f"study {base.study.name} has no run {number}",
         hint=f"it has {len(base.runs.entries)} runs: see `motoko info`",
     )

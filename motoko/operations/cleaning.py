@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from motoko.config import WorkflowConfig
-from motoko.errors import MotokoError
+from motoko.errors import BeingExecuted, MotokoError
 from motoko.operations.choosing import Choice, StudyChoice, no_such_run, running
 from motoko.runs.entries import PRESENT_FILES, OwnEntries, documented
 from motoko.runs.fences import remove_fences
@@ -71,7 +71,7 @@ def clean_runs(
             work = [(base, _outdated(base, wanted)) for base, wanted in work]
         busy = [f"{base.study.name}.{n}" for base, wanted in work for n in running(base, wanted)]
         if busy:
-            raise MotokoError(
+            raise BeingExecuted(
                 f"these runs are being executed: {listed(busy)}; nothing was changed",
                 hint="wait for them, choose others (--constraints), or end them: `motoko kill`",
             )

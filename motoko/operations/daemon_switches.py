@@ -10,13 +10,13 @@ from motoko.config import WorkflowConfig
 from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.protocol import (
     AnswerT,
-    Refused,
     Request,
+    RequestRefused,
     RestartDaemonsRequest,
     StartDaemonsRequest,
     StopDaemonsRequest,
 )
-from motoko.errors import ConfigError, MotokoError, NoSupervisor
+from motoko.errors import ConfigError, MotokoError, NoSupervisor, SupervisorSilent
 from motoko.operations import reconfiguring, starting
 
 ANSWER_S = 5.0
@@ -108,7 +108,7 @@ def _pids(config: WorkflowConfig, names: Sequence[str]) -> dict[str, int | None]
                 f"{config.directory} has no supervisor",
                 hint=f"start all: motoko supervise --detach {config.directory}",
             )
-        raise MotokoError(
+        raise SupervisorSilent(
             f"the supervisor of {config.directory} (pid {identity.pid}) does not answer",
             hint="`motoko kill` ends it; `kill -9` leaves its daemons to the next supervisor",
         )
@@ -119,8 +119,8 @@ def _ask(config: WorkflowConfig, request: Request[AnswerT]) -> AnswerT:
     try:
         answer = client.ask(daemon_records.records(config), request, ANSWER_S)
         if answer is None:
-            raise Refused("it does not answer")
-    except Refused as refused:
+            raise RequestRefused("it does not answer")
+    except RequestRefused as refused:
         raise MotokoError(
             f"the supervisor refuses: {refused}",
             hint="it knows the studies that were in motoko.yaml when it was started",

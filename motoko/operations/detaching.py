@@ -16,7 +16,7 @@ from motoko.config.daemon_kinds import ORCHESTRATOR
 from motoko.control import client, daemon_records, detached_requests
 from motoko.control.daemon_records import living_orchestrators
 from motoko.control.detached_requests import Request, daemon_name
-from motoko.control.protocol import DaemonInfo, Refused, StartOrchestratorRequest
+from motoko.control.protocol import DaemonInfo, RequestRefused, StartOrchestratorRequest
 from motoko.control.registration import held
 from motoko.errors import MotokoError, NoSupervisor
 from motoko.host.identity import gone
@@ -62,8 +62,8 @@ def start(
     try:
         answer = client.ask(runtime, StartOrchestratorRequest(str(file)), ANSWER_S)
         if answer is None:
-            raise Refused("it does not answer")
-    except Refused as refused:
+            raise RequestRefused("it does not answer")
+    except RequestRefused as refused:
         raise MotokoError(
             f"the supervisor starts no orchestrator: {refused}", hint="see `motoko ps`"
         ) from refused

@@ -24,11 +24,11 @@ from motoko.control.launcher_pauses import (
 from motoko.control.protocol import (
     DaemonInfo,
     PauseLaunchersRequest,
-    Refused,
+    RequestRefused,
     ResumeLaunchersRequest,
     Status,
 )
-from motoko.errors import MotokoError
+from motoko.errors import SupervisorSilent
 from motoko.host.identity import Identity
 
 ANSWER_S = 5.0
@@ -55,7 +55,7 @@ class LauncherPause:
         if self._asked != status.supervisor.pid or time.monotonic() >= self._ask_again_at:
             try:
                 client.ask(self._runtime, PauseLaunchersRequest(this_process(), studies), ANSWER_S)
-            except Refused:
+            except RequestRefused:
                 if status.supervisor.state == "stopping":
                     return False
                 self._by_ourselves = True
@@ -74,7 +74,7 @@ class LauncherPause:
             if not self._by_ourselves:
                 answer = client.ask(self._runtime, ResumeLaunchersRequest(this_process()), ANSWER_S)
                 return answer is None or not answer.paused
-        except Refused:  # it is being stopped
+        except RequestRefused:  # it is being stopped
             return True
         others = without_holder(read_pauses(self._runtime), this_process())
         write_pauses(self._runtime, others)
@@ -126,7 +126,7 @@ def let_runs_end(
             if status is None:
                 supervisor_lock.refuse_elsewhere(config)
                 if daemon_records.living_daemons(daemon_records.records(config)):
-                    raise MotokoError(
+                    raise SupervisorSilent(
                         "no supervisor answers: what runs is not known",
                         hint="`motoko supervise --detach` looks after it again",
                     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from motoko.batch import registry
-from motoko.batch.batch_system import Unanswered
+from motoko.batch.batch_system import SchedulerSilent
 from motoko.batch.commands import Commands
 from motoko.config import StudyConfig
 from motoko.runs import job_script
@@ -34,7 +34,7 @@ async def end_jobs(study: StudyConfig, runs: Mapping[int, Mapping[str, Any]]) ->
     for system, jobs in by_system.items():
         try:
             await _cancel(system, [OwnEntries(entries) for entries in jobs.values()])
-        except (Unanswered, registry.UnknownSystem) as error:
+        except (SchedulerSilent, registry.UnknownSystem) as error:
             log.warning("%s", error)
         else:
             ended |= {number for number, entries in jobs.items() if _is_over(study, entries)}

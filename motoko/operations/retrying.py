@@ -13,7 +13,7 @@ from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.daemon_kinds import LAUNCHER, kind_of
 from motoko.config.decoding import WrongValue
 from motoko.control import client
-from motoko.errors import MotokoError, ParameterError
+from motoko.errors import BeingExecuted, MotokoError, ParameterError
 from motoko.operations.choosing import END_S, Choice, no_such_run
 from motoko.operations.renewing import renew_launchers
 from motoko.operations.starting import Announce
@@ -184,7 +184,7 @@ def check_retry(
             raise _not_failed(base, number)
         if is_followed(run.entries):
             job = OwnEntries(run.entries).batch_job_id or "that is being submitted"
-            raise MotokoError(
+            raise BeingExecuted(
                 f"run {base.study.name}.{number} has failed, but its job {job} may not be over",
                 hint="wait until its launcher has seen the end: `motoko explain` tells",
             )
@@ -192,7 +192,7 @@ def check_retry(
         failed_runs[number] = run.entries
     for number in sorted(running_of(base.study, failed_runs, deadline)):
         directory = directory_of(base.study, failed_runs[number])
-        raise MotokoError(
+        raise BeingExecuted(
             f"run {base.study.name}.{number} has failed, but its processes are not gone",
             hint=f"end them (they are in {directory}), or wait",
         )

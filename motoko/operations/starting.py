@@ -27,7 +27,15 @@ from motoko.control.protocol import AddLaunchersRequest, DaemonInfo, Status, Sup
 from motoko.control.runtime_directories import prepare
 from motoko.control.signs_of_life import signs
 from motoko.control.supervisor_lock import may_take_over, supervised_elsewhere, supervisor_lock
-from motoko.errors import ConfigError, MotokoError, NoSupervisor, NotCreated
+from motoko.errors import (
+    ConfigError,
+    MotokoError,
+    NoSupervisor,
+    NotCreated,
+    NotReady,
+    NotStopped,
+    SupervisorSilent,
+)
 from motoko.host.accounts import own_name
 from motoko.host.identity import check_kernel, gone
 from motoko.host.locks import check_locks
@@ -147,7 +155,7 @@ def let_moved_end(config: WorkflowConfig, say: Announce) -> None:
         return
     say(f"{config.directory} was moved: its supervisor ends (pid {supervisor.pid})")
     if not gone([supervisor], config.supervision.stopped_s):
-        raise MotokoError(
+        raise NotStopped(
             f"the supervisor of {before.path}, which was moved, does not end "
             f"(pid {supervisor.pid})",
             hint=f"motoko kill {config.directory}",
@@ -194,6 +202,7 @@ def _start(
                 error = MotokoError(str(message["failed"]))
                 error.hint = message.get("hint", _ps_hint(config))
                 error.exit_code = message.get("exit_code", error.exit_code)
+                error.short_name = message.get("short_name", NotReady.short_name)
                 raise error
     except MotokoError:
         with contextlib.suppress(OSError):
@@ -207,7 +216,7 @@ def _start(
         raise
     finally:
         ours.close()
-    raise MotokoError(
+    raise NotReady(
         f"the supervisor ended while it was starting; the end of {runtime.log(SUPERVISOR)}:\n"
         + tail(runtime.log(SUPERVISOR)),
     )
@@ -219,7 +228,7 @@ def _messages(reading: socket.socket, deadline: float) -> Iterator[dict[str, Any
     while True:
         readable, _, _ = select.select([reading], [], [], max(deadline - time.monotonic(), 0))
         if not readable:
-            raise MotokoError("the daemons are not ready in time", hint="see `motoko ps`")
+            raise NotReady("the daemons are not ready in time", hint="see `motoko ps`")
         chunk = reading.recv(1 << 16)
         if not chunk:
             return
@@ -287,7 +296,7 @@ def _wait(
             return status
         for daemon in left:
             if daemon.state == "failed":
-                raise MotokoError(
+                raise NotReady(
                     f"{daemon.name} has failed ({daemon.last_exit}); the end of "
                     f"{daemon.log}:\n{tail(Path(daemon.log))}",
                     hint=_ps_hint(config),
@@ -295,15 +304,13 @@ def _wait(
     if status is None:
         raise _no_answer(config)
     waiting = ", ".join(f"{daemon.name} ({daemon.state})" for daemon in left)
-    raise MotokoError(
-        f"not ready in time: {waiting or 'it is being stopped'}", hint=_ps_hint(config)
-    )
+    raise NotReady(f"not ready in time: {waiting or 'it is being stopped'}", hint=_ps_hint(config))
 
 
 def _no_answer(config: WorkflowConfig) -> MotokoError:
     identity = supervisor_identity(config)
     who = f"pid {identity.pid}" if identity else "on another host?"
-    return MotokoError(
+    return SupervisorSilent(
         f"a supervisor of {config.directory} holds its lock but does not answer ({who})",
         hint="`motoko kill` ends it; `kill -9` leaves its daemons to the next supervisor",
     )

@@ -15,8 +15,8 @@ from motoko.config.supervision import KILL_DEADLINE_S
 from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.daemon_records import SUPERVISOR, LivingDaemon
 from motoko.control.detached_requests import not_wanted
-from motoko.control.protocol import Refused, StopDaemonsRequest, StopRequest
-from motoko.errors import MotokoError
+from motoko.control.protocol import RequestRefused, StopDaemonsRequest, StopRequest
+from motoko.errors import MotokoError, NotStopped
 from motoko.host.accounts import name_of
 from motoko.host.identity import Identity, gone
 from motoko.layout import Runtime, locate
@@ -104,8 +104,8 @@ def stop_study(
         detail(f"asking the supervisor (pid {supervisor.pid}) to stop {', '.join(sorted(known))}")
         try:
             if not known or not client.ask(runtime, StopDaemonsRequest(known)):
-                raise Refused("it does not answer")
-        except Refused as refused:
+                raise RequestRefused("it does not answer")
+        except RequestRefused as refused:
             raise MotokoError(
                 f"the supervisor (pid {supervisor.pid}) cannot stop study {study}: {refused}",
                 hint=f"`motoko kill {config.directory}` stops the whole workflow",
@@ -131,7 +131,7 @@ def _stop_elsewhere(
     deadline = time.monotonic() + config.supervision.stopped_s
     while daemon_records.supervisor_elsewhere(config) == supervisor:
         if time.monotonic() > deadline:
-            raise MotokoError(
+            raise NotStopped(
                 f"the supervisor on {supervisor.host} (pid {supervisor.pid}) does not end",
                 hint=f"ssh {supervisor.host} motoko kill {config.directory}",
             )
@@ -149,7 +149,7 @@ def await_stopped(config: WorkflowConfig, names: Sequence[str]) -> None:
         left = [daemon.name for daemon in daemons if daemon.state == "stopping"]
         if all(daemon.state == "stopped" for daemon in daemons):
             return
-    raise MotokoError(f"not stopped in time: {', '.join(left)}", hint="see `motoko ps`")
+    raise NotStopped(f"not stopped in time: {', '.join(left)}", hint="see `motoko ps`")
 
 
 def _say_what_has_stopped(daemons: Sequence[LivingDaemon], announce: Announce) -> None:
@@ -160,7 +160,7 @@ def _say_what_has_stopped(daemons: Sequence[LivingDaemon], announce: Announce) -
             announce(f"stopped {daemon.name} (pid {daemon.identity.pid})")
     if left:
         names = ", ".join(f"{daemon.name} (pid {daemon.identity.pid})" for daemon in left)
-        raise MotokoError(f"cannot be killed: {names}", hint="is a file system hanging?")
+        raise NotStopped(f"cannot be killed: {names}", hint="is a file system hanging?")
 
 
 @contextlib.contextmanager
@@ -262,7 +262,7 @@ def end_foreign(
         _end(turn, signal.SIGTERM, ANSWER_S, ignore, detail)
     for daemon in daemons:
         if daemon.identity.alive:
-            raise MotokoError(f"cannot be killed: {daemon}", hint="is a file system hanging?")
+            raise NotStopped(f"cannot be killed: {daemon}", hint="is a file system hanging?")
         if not daemon.keeps:
             announce(f"stopped {daemon}")
 

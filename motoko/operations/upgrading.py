@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.control.study_access import opened
-from motoko.errors import MotokoError, StudyUnavailable
+from motoko.errors import BeingExecuted, StudyUnavailable
 from motoko.store.declarations import is_known, warning
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def upgrade(
             return study_upgrade.plan(base, renames, dropped)
         if busy := running(base, list(base.runs.entries.keys())):
             names = ", ".join(f"{study.name}.{number}" for number in busy[:10])
-            raise MotokoError(
+            raise BeingExecuted(
                 f"these runs are being executed: {names}; nothing was changed",
                 hint="wait for them, or end them: `motoko cancel`",
             )

@@ -1,7 +1,7 @@
 """Who has started an attempt, and how it has ended: what a run's directory says.
 
 What cannot be read now (a file system of other hosts, which gives no answer for a moment) says
-nothing: ``Unreadable`` is raised, and whoever wants to know looks again.
+nothing: ``UnreadableRecord`` is raised, and whoever wants to know looks again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DISOWNED = "copied"  # likewise
 LOOK_AGAIN_S = 5.0  # until what could not be read, or seen from here, is looked at once more
 
 
-class Unreadable(MotokoError):
+class UnreadableRecord(MotokoError):
     """A file of a run that is there, or may be, and cannot be read now."""
 
 
@@ -62,7 +62,7 @@ class Claim:
 
 
 def read_claim(directory: Path, attempt: int, workflow: Path | None = None) -> Claim | None:
-    """The claim of an attempt, or ``None`` if it was never started. Raises ``Unreadable``.
+    """The claim of an attempt, or ``None`` if it was never started. Raises ``UnreadableRecord``.
 
     Args:
         directory: the run's.
@@ -91,7 +91,7 @@ def disown(directory: Path, attempt: int) -> None:
 
 
 def withdraw(directory: Path, attempt: int) -> None:
-    """Remove the claim of an attempt of which nothing was started. Raises ``Unreadable``."""
+    """Remove the claim of an attempt of which nothing was started. Raises ``UnreadableRecord``."""
     try:
         claim_path(directory, attempt).unlink(missing_ok=True)
     except OSError as error:
@@ -109,7 +109,7 @@ def _works_elsewhere(pid: int, directory: Path) -> bool:
 def may_go_on(directory: Path, attempt: int) -> bool:
     """Whether something of an attempt may be executed on another host, as far as is known here.
 
-    Raises ``Unreadable``.
+    Raises ``UnreadableRecord``.
     """
     text = claim_text(directory, attempt)
     if text is None or read_exit(directory, attempt) is not None:
@@ -163,7 +163,7 @@ def begun_for(directory: Path, attempt: int) -> float | None:
 def read_exit(directory: Path, attempt: int) -> int | None:
     """The exit code of an attempt, or ``None`` if none is recorded (completely).
 
-    Raises ``Unreadable``.
+    Raises ``UnreadableRecord``.
     """
     record = read_record(directory, attempt)
     code = record.get("code") if record is not None else None
@@ -171,7 +171,7 @@ def read_exit(directory: Path, attempt: int) -> int | None:
 
 
 def read_record(directory: Path, attempt: int) -> dict[str, object] | None:
-    """The exit record of an attempt, or ``None`` if there is none. Raises ``Unreadable``.
+    """The exit record of an attempt, or ``None`` if there is none. Raises ``UnreadableRecord``.
 
     On a full disk it was written over the claim.
     """
@@ -199,7 +199,7 @@ def recorded_at(directory: Path, attempt: int) -> float | None:
 
 
 def claim_text(directory: Path, attempt: int) -> str | None:
-    """What is in the claim of an attempt, or ``None`` if there is none. Raises ``Unreadable``."""
+    """What is in an attempt's claim, or ``None`` if there is none. Raises ``UnreadableRecord``."""
     return _text_of(_path(claim_path, directory, attempt))
 
 
@@ -219,7 +219,7 @@ def _text_of(path: Path) -> str | None:
 
 
 def is_directory(path: Path) -> bool:
-    """Whether a directory is there. Raises ``Unreadable``."""
+    """Whether a directory is there. Raises ``UnreadableRecord``."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -228,9 +228,9 @@ def is_directory(path: Path) -> bool:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: OSError) -> Unreadable:
+def unreadable(path: Path, error: OSError) -> UnreadableRecord:
     """The error that says why a file cannot be read now."""
-    return Unreadable(
+    return UnreadableRecord(
         f"{path} cannot be read now: {error.strerror or error}",
         hint="a file system that is shared may answer in a moment",
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from motoko.batch.batch_system import BatchSystem
 from motoko.host.files import write_atomically
 from motoko.runs import job_relay
-from motoko.runs.claims import BATCH, Unreadable, claim_text, read_record
+from motoko.runs.claims import BATCH, UnreadableRecord, claim_text, read_record
 from motoko.runs.fences import FENCED
 from motoko.runs.launch_script import BECOME
 from motoko.runs.paths import CLAIM, CLOSED, EXIT, claim_path, closed_path, own_folder
@@ -179,7 +179,7 @@ def read(directory: Path, attempt: int) -> Evidence:
     """What the directory of a run tells of a submission for an attempt, and its restarts."""
     try:
         return _read(directory, attempt)
-    except Unreadable as error:
+    except UnreadableRecord as error:
         return Evidence(unreadable=str(error))
 
 

@@ -27,7 +27,7 @@ _NAME = re.compile(PREFIX + rb"([^\s\"'`<>(){}\[\],;]*?)(:sh)?__(?!_)")
 _REST = re.compile(PREFIX + rb"([\w.:-]*)")
 
 
-class Unset(MotokoError):
+class UnsetPlaceholder(MotokoError):
     """A file asks for a parameter that has no value, or that there is none of."""
 
     exit_code = 2
@@ -84,10 +84,10 @@ def placeholders(data: bytes, names: Iterable[str]) -> list[Placeholder]:
     return placed
 
 
-def unknown(file_name: str, placeholder: Placeholder, names: Iterable[str]) -> Unset:
+def unknown(file_name: str, placeholder: Placeholder, names: Iterable[str]) -> UnsetPlaceholder:
     """The error about a placeholder that matches nothing."""
     own = {*OF_BLACKDYNAMITE, *OF_MOTOKO}
-    return Unset(
+    return UnsetPlaceholder(
         f"{file_name}, line {placeholder.line}: there is no parameter {placeholder.name!r} for"
         f" {PREFIX.decode()}{placeholder.name}__",
         hint=f"names that can be replaced: {', '.join(sorted({*names} - own))}",
@@ -97,8 +97,8 @@ def unknown(file_name: str, placeholder: Placeholder, names: Iterable[str]) -> U
 def fill(data: bytes, values: Mapping[str, Any], file_name: str) -> bytes:
     """Replace all placeholders by values, each encoded as UTF-8.
 
-    Raises ``Unset`` for a name that is not in ``values``, which are by lower-case name, or whose
-    value is ``None``.
+    Raises ``UnsetPlaceholder`` for a name that is not in ``values``, which are by lower-case name,
+    or whose value is ``None``.
     """
     parts: list[bytes] = []
     position = 0
@@ -107,7 +107,7 @@ def fill(data: bytes, values: Mapping[str, Any], file_name: str) -> bytes:
             raise unknown(file_name, place, values)
         value = values[place.name.lower()]
         if value is None:
-            raise Unset(
+            raise UnsetPlaceholder(
                 f"{file_name}, line {place.line}: the parameter {place.name!r} has no value"
             )
         text = shlex.quote(str(value)) if place.quoted else str(value)

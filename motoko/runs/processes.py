@@ -94,7 +94,7 @@ def running(
         deadline: until when (``time.monotonic``) those that say they have ended may do so.
 
     Of what is executed elsewhere nobody can tell from here, unless its end is recorded: it is.
-    Raises ``Unreadable``.
+    Raises ``UnreadableRecord``.
     """
     busy: set[int] = set()
     claims: dict[int, Claim] = {}

@@ -73,8 +73,8 @@ class TaskCreator:
             that waits to be executed takes the present files, unless it is to keep its own.
 
         Raises ``ConfigError`` for a file that cannot be read, or a launch.sh that cannot be
-        executed, and ``Unset`` for one that asks for a parameter that there is none of; nothing is
-        made then.
+        executed, and ``UnsetPlaceholder`` for one that asks for a parameter that there is none of;
+        nothing is made then.
         """
         jobs = list(jobs)
         present = self._files.present()

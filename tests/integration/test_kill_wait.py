@@ -10,7 +10,7 @@ from support import wait_until
 
 from motoko import Workflow
 from motoko.config import load
-from motoko.control.protocol import Refused, Status
+from motoko.control.protocol import RequestRefused, Status
 from motoko.control.study_access import opened
 from motoko.operations import draining
 from motoko.operations.draining import LauncherPause
@@ -109,7 +109,7 @@ def test_killed_it_pauses_nothing_any_more(flow):
 
 def test_with_a_supervisor_that_cannot_pause(flow, monkeypatch):
     def refuse(*_, **__):
-        raise Refused("unknown command: pause_launchers")
+        raise RequestRefused("unknown command: pause_launchers")
 
     config = load(flow.path)
     pause = LauncherPause(config, None)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from motoko.host.process_limits import NO_ROOM, NoRoom
+from motoko.host.process_limits import NO_ROOM, NoMoreProcesses
 from motoko.workers.launcher import wrapper
 
 LIMITED = ("bash", "-c", 'ulimit -u 1; exec "$@"', "limited")
@@ -50,7 +50,7 @@ except MotokoError as error:
 def test_a_socket_of_the_bus(limited):
     """ZeroMQ would abort the process."""
     done = limited(sys.executable, "-c", SOCKETS)
-    assert done.returncode == NoRoom.exit_code, done
+    assert done.returncode == NoMoreProcesses.exit_code, done
     assert NO_ROOM in done.stdout and "ulimit -u" in done.stdout
 
 
@@ -63,7 +63,7 @@ def test_a_supervisor(limited, workflow):
         env={**os.environ, "USER": "somebody"},
     )
     assert NO_ROOM in said.stderr and "Traceback" not in said.stderr, said
-    assert said.returncode == NoRoom.exit_code
+    assert said.returncode == NoMoreProcesses.exit_code
 
 
 def test_an_attempt(limited, tmp_path):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from motoko.batch.batch_system import BatchSystem, Job, Scheduler, Unanswered
+from motoko.batch.batch_system import BatchSystem, Job, Scheduler, SchedulerSilent
 from motoko.batch.polling import SharedPoll, View
 from motoko.host.directory_changes import DirectoryChanges
 from motoko.host.machine_troubles import described
@@ -106,7 +106,7 @@ class BatchRuns:
                 pause = await self._round()
                 pauses.restart()
                 self.hindrance = ""
-            except Unanswered as error:
+            except SchedulerSilent as error:
                 self._say_silent(str(error))
                 pause = pauses.next()
             except OSError as error:

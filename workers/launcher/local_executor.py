@@ -14,7 +14,7 @@ from motoko.batch import registry
 from motoko.host.identity import Identity
 from motoko.host.locks import NoLocks
 from motoko.host.process_limits import spare_files
-from motoko.runs.claims import LOOK_AGAIN_S, Unreadable
+from motoko.runs.claims import LOOK_AGAIN_S, UnreadableRecord
 from motoko.runs.ends import End
 from motoko.runs.outputs import tail
 from motoko.runs.sessions import survivors
@@ -262,7 +262,7 @@ class LocalExecutor:
                 self._watch(run)
                 return
             code, reason = run.collect()
-        except Unreadable as error:
+        except UnreadableRecord as error:
             if not run.unreadable:
                 log.warning("run %d has ended: %s: looking again until it can", run.run_id, error)
             run.unreadable = str(error)

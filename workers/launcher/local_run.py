@@ -169,7 +169,7 @@ class LocalRun:
 
         It does as long as its session does. What a launch.sh that has ended leaves behind, or what
         has left the session, does not count: it would hold the run's slots, and is ended. Raises
-        ``Unreadable``, as :meth:`collect` does, if its directory cannot be read now.
+        ``UnreadableRecord``, as :meth:`collect` does, if its directory cannot be read now.
         """
         if self.pidfd is not None:
             os.close(self.pidfd)

@@ -112,7 +112,7 @@ def examine(
         if claim.is_here and wrapper.alive:
             return replace(known, process=wrapper, wrapper=wrapper)
         code = claims.read_exit(directory, own.attempt)
-    except claims.Unreadable as error:
+    except claims.UnreadableRecord as error:
         return replace(known, again=str(error))
     if code is None and claim.where is claims.Where.ELSEWHERE:
         text = (

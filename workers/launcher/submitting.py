@@ -11,11 +11,11 @@ from typing import Any
 
 from motoko.batch.batch_system import (
     BatchSystem,
-    Full,
-    Refused,
+    JobRefused,
+    QueueFull,
     Scheduler,
+    SchedulerSilent,
     Submission,
-    Unanswered,
     WrongOption,
 )
 from motoko.host.machine_troubles import passes
@@ -87,15 +87,15 @@ class Submitter:
             return End(reason=f"launch.sh: {error}", final=True)
         try:
             job = await self._scheduler.submit(what)
-        except Refused as error:
+        except JobRefused as error:
             log.warning("run %d: %s", run.run_id, error)
             return End(reason=str(error), final=True)  # it would be again
-        except Full as error:
+        except QueueFull as error:
             log.warning("run %d: %s: tried again in %g s", run.run_id, error, FULL_S)
             self._full_until = time.monotonic() + FULL_S
             self.queue.appendleft(run)
             return {"batch_state": f"not submitted yet: {error}"}
-        except Unanswered as error:
+        except SchedulerSilent as error:
             # It may be queued all the same: only what the scheduler shows later tells.
             log.warning("run %d: %s: looking for its job in the queue", run.run_id, error)
             self._held = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
-from motoko.batch.batch_system import Full, Job, Phase, Refused, Submission, Unanswered
+from motoko.batch.batch_system import Job, JobRefused, Phase, QueueFull, SchedulerSilent, Submission
 from motoko.batch.commands import Commands, Done
 from motoko.batch.slurm import parsing
 
@@ -40,9 +40,9 @@ class SlurmScheduler:
         if done.code == 0 and number is not None:
             return number
         if done.code and parsing.is_full(done.stderr):
-            raise Full(f"sbatch takes no more jobs now: {parsing.words(done.stderr)}")
+            raise QueueFull(f"sbatch takes no more jobs now: {parsing.words(done.stderr)}")
         if done.code is not None and done.code > 0 and parsing.is_refusal(done.stderr):
-            raise Refused(f"sbatch refused the job: {parsing.words(done.stderr)}")
+            raise JobRefused(f"sbatch refused the job: {parsing.words(done.stderr)}")
         raise self._unanswered("sbatch", done)
 
     async def query(self) -> list[Job]:
@@ -101,9 +101,9 @@ class SlurmScheduler:
         return await self._commands.call(command, environment=environment(), timeout=timeout)
 
     @staticmethod
-    def _unanswered(command: str, done: Done) -> Unanswered:
+    def _unanswered(command: str, done: Done) -> SchedulerSilent:
         complaint = parsing.words(done.stderr)
-        return Unanswered(f"{command} {done.how}{f': {complaint}' if complaint else ''}")
+        return SchedulerSilent(f"{command} {done.how}{f': {complaint}' if complaint else ''}")
 
 
 def environment() -> dict[str, str]:

@@ -76,7 +76,10 @@ class Relay:
     # Its sockets
 
     def open(self, gate: Endpoint) -> bool:
-        """Have the sockets; ``False`` if other relays leave no time for it. Raises ``Unusable``."""
+        """Have the sockets; ``False`` if other relays leave no time for it.
+
+        Raises ``UnusableSockets``.
+        """
         for directory in left_places(self._keeping):
             if directory.name != FOLDER:
                 self._place(str(directory))

@@ -36,7 +36,7 @@ ANSWER_S = 1.0
 _TRY_S = 0.02
 
 
-class Unusable(MotokoError):
+class UnusableSockets(MotokoError):
     """The workflow's sockets cannot be made on this host."""
 
 
@@ -87,7 +87,7 @@ class SharedSockets:
     def settle(self, names: Sequence[str], timeout: float) -> bool:
         """Have them, from other relays or made now; ``False`` if another one settles meanwhile.
 
-        Raises ``Unusable``, ``OSError``.
+        Raises ``UnusableSockets``, ``OSError``.
         """
         if self.is_settled(names):
             return True
@@ -155,7 +155,7 @@ class SharedSockets:
             for path in (self.directory, self._folder):
                 # Whoever may rename our directory could put his own in its place.
                 if not keeps_names(path.parent):
-                    raise Unusable(f"another account may replace {path}")
+                    raise UnusableSockets(f"another account may replace {path}")
                 with contextlib.suppress(FileExistsError):
                     path.mkdir(mode=0o700)
                 if not is_private(path):
@@ -163,7 +163,7 @@ class SharedSockets:
         except FileNotFoundError:
             raise  # the last one before has just removed it
         except OSError as error:
-            raise Unusable(f"{self.directory} cannot be made: {error.strerror}") from error
+            raise UnusableSockets(f"{self.directory} cannot be made: {error.strerror}") from error
 
     def inherit(self) -> None:
         """Have what the relay before has had, as far as that is what is there."""
@@ -230,7 +230,7 @@ class SharedSockets:
             listener.bind(str(path))
         except OSError as error:
             listener.close()
-            raise Unusable(f"{path} cannot be made: {error.strerror or error}") from error
+            raise UnusableSockets(f"{path} cannot be made: {error.strerror or error}") from error
         listener.listen(_BACKLOG)
         mark = Mark.of(path)
         if mark is None:
@@ -240,14 +240,14 @@ class SharedSockets:
         return True
 
     def _clear(self, path: Path) -> None:
-        """Remove what is left at a socket's path. Raises ``Unusable`` if it is somebody's."""
+        """Remove what is left at a socket's path; ``UnusableSockets`` if it is somebody's."""
         mark = Mark.of(path)
         if mark is None:
             return
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise Unusable(f"{path} is no socket", hint="remove it on that host")
+            raise UnusableSockets(f"{path} is no socket", hint="remove it on that host")
         if list(mark) not in self._recorded() and _answers(path):
-            raise Unusable(
+            raise UnusableSockets(
                 f"{path} is served by another process of this host",
                 hint="is the workflow supervised here, too?",
             )
@@ -364,17 +364,17 @@ def open_directory(directory: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _not_ours(path: Path) -> Unusable:
+def _not_ours(path: Path) -> UnusableSockets:
     """Why a directory is not one of ours. ``FileNotFoundError`` if it is gone by now."""
     info = path.lstat()
     if not stat.S_ISDIR(info.st_mode):
-        return Unusable(f"{path} is no directory", hint="remove it on that host")
+        return UnusableSockets(f"{path} is no directory", hint="remove it on that host")
     if info.st_uid != os.getuid():
-        return Unusable(
+        return UnusableSockets(
             f"{path} belongs to another account (uid {info.st_uid})",
             hint="that account, or an administrator, can remove it on that host",
         )
-    return Unusable(f"{path} can be entered by others", hint="chmod 700 it on that host")
+    return UnusableSockets(f"{path} can be entered by others", hint="chmod 700 it on that host")
 
 
 def _answers(path: Path) -> bool:

@@ -31,7 +31,9 @@ def tell(errors: list[MotokoError], error: BaseException, verbose: bool) -> int:
         if (str(reported), reported.hint) in shown:
             continue  # several tasks have waited for the same
         shown.add((str(reported), reported.hint))
-        click.echo(f"motoko: error: {reported}", err=True)
+        first, *more = str(reported).split("\n")
+        lines = [f"motoko: error: {first} [{reported.short_name}]", *more]
+        click.echo("\n".join(lines), err=True)
         if reported.hint:
             click.echo(f"hint: {reported.hint}", err=True)
     return errors[0].exit_code

@@ -7,7 +7,7 @@ import launching
 import pytest
 from launched_scripts import change
 
-from motoko.runs.placeholders import Unset
+from motoko.runs.placeholders import UnsetPlaceholder
 
 MADE = "import BlackDynamite as BD\nrun, job = BD.getRunFromScript()\nrun.start()\n"
 
@@ -114,9 +114,11 @@ def test_names_and_texts_in_scripts(flow, session, caplog):
         assert "mult/launch.sh, line 1: the shell reads the text of 's'" in done.stderr
         assert "__BLACKDYNAMITE__s:sh__ is the text as one word" in done.stderr
     one = session()
-    with pytest.raises(Unset, match=r"mult/in\.dat, line 2: there is no parameter 'extra'"):
+    with pytest.raises(
+        UnsetPlaceholder, match=r"mult/in\.dat, line 2: there is no parameter 'extra'"
+    ):
         one.mult.createTask(x=1.0, s="a")
-    assert not list(one.mult.base.runs.entries) and Unset.exit_code == 2
+    assert not list(one.mult.base.runs.entries) and UnsetPlaceholder.exit_code == 2
     assert "launch.sh, line 1: the shell reads the text of 's'" in caplog.text
     ((run, _),) = one.wait(one.mult.createTask({"extra": 7}, x=1.0, s="$(echo a) 'b'"))
     assert Path(run.run_path, "in.dat").read_text() == "1.0\n4 7\n"

@@ -363,9 +363,9 @@ class TestErrorsOfTaskGroups:
         error = ExceptionGroup("g", [failed(1), ExceptionGroup("h", [failed(2), failed(1)])])
         assert self.ended_with(monkeypatch, error) == 1
         assert capsys.readouterr().err.splitlines() == [
-            "motoko: error: run mult.1 is FAILED: why",
+            "motoko: error: run mult.1 is FAILED: why [run-failed]",
             "hint: retry 1",
-            "motoko: error: run mult.2 is FAILED: why",
+            "motoko: error: run mult.2 is FAILED: why [run-failed]",
             "hint: retry 2",
         ]
 

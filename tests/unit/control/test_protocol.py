@@ -7,7 +7,7 @@ import pytest
 from motoko.control.protocol import (
     COMMANDS,
     AddLaunchersRequest,
-    Refused,
+    RequestRefused,
     RestartDaemonsRequest,
     Status,
     StatusRequest,
@@ -33,7 +33,7 @@ WRONG = {
 
 @pytest.mark.parametrize("line", WRONG)
 def test_what_is_wrong_is_named(line):
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRefused) as caught:
         decoded_request(line)
     assert WRONG[line] in str(caught.value)
 
@@ -55,7 +55,7 @@ def test_both_ends_ignore_what_they_do_not_know():
 
 
 def test_a_refusal_is_raised():
-    with pytest.raises(Refused, match="not today"):
+    with pytest.raises(RequestRefused, match="not today"):
         decoded_answer(b'{"error": "not today"}', StatusRequest())
 
 

@@ -15,7 +15,7 @@ from motoko.host.identity import Identity
 from motoko.host.living_processes import Process
 from motoko.host.proc_files import boot_id
 from motoko.runs import claims, sessions
-from motoko.runs.claims import Claim, Unreadable, Where, parse_claim, read_claim, read_exit
+from motoko.runs.claims import Claim, UnreadableRecord, Where, parse_claim, read_claim, read_exit
 from motoko.runs.job_script import read
 from motoko.runs.marks import Mark, parse
 from motoko.runs.processes import running
@@ -176,7 +176,7 @@ class TestRecovery:
 
         monkeypatch.setattr(Path, "read_bytes", failing)
         directory = Path(attempt["run_path"])
-        with pytest.raises(Unreadable, match=name):
+        with pytest.raises(UnreadableRecord, match=name):
             read_claim(directory, 1) if name == "attempt-1" else read_exit(directory, 1)
         situation = examine(attempt, study_policy)
         assert name in situation.again and situation.end is None and situation.process is None
@@ -198,7 +198,7 @@ class TestRecovery:
         monkeypatch.setattr(Path, "stat", failing)
         directory = Path(attempt["run_path"])
         for reader in (read_claim, read_exit):
-            with pytest.raises(Unreadable, match=os.strerror(number)):
+            with pytest.raises(UnreadableRecord, match=os.strerror(number)):
                 reader(directory, 1)
         situation = examine(attempt, study_policy)
         assert situation.again and situation.end is None and situation.process is None

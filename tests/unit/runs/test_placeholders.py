@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from motoko.runs.placeholders import Unset, fill, placeholders
+from motoko.runs.placeholders import UnsetPlaceholder, fill, placeholders
 
 
 def filled(text, values):
@@ -69,7 +69,7 @@ class TestFill:
         assert shlex.split(script) == ["printf", "%s", value]
 
     def test_unset(self):
-        with pytest.raises(Unset, match=r"in\.dat, line 3: .*'depth' has no value"):
+        with pytest.raises(UnsetPlaceholder, match=r"in\.dat, line 3: .*'depth' has no value"):
             filled("\n\n__BLACKDYNAMITE__depth__", {"depth": None})
 
     @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ class TestFill:
         ],
     )
     def test_no_such_name(self, text, name):
-        with pytest.raises(Unset) as caught:
+        with pytest.raises(UnsetPlaceholder) as caught:
             filled(f"\n__BLACKDYNAMITE__x__\n{text}", {"x": 1})
         assert f"in.dat, line 3: there is no parameter {name!r}" in str(caught.value)
         assert caught.value.hint == "names that can be replaced: x" and caught.value.exit_code == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fictitious_batch import Fictitious
 
-from motoko.batch.batch_system import Full, Refused, Unanswered
+from motoko.batch.batch_system import JobRefused, QueueFull, SchedulerSilent
 from motoko.batch.commands import Commands
 from motoko.config.policy import Policy
 from motoko.runs.ends import End
@@ -81,20 +81,20 @@ def test_its_directory_is_gone(submitter, run, tmp_path):
 
 
 def test_the_scheduler_takes_no_more(submitter, run, scheduler, monkeypatch):
-    answering(scheduler, monkeypatch, Full("fsub takes no more jobs now"))
+    answering(scheduler, monkeypatch, QueueFull("fsub takes no more jobs now"))
     state = outcome(submitter, run)["batch_state"]
     assert state == "not submitted yet: fsub takes no more jobs now"
     assert list(submitter.queue) == [run] and not submitter.is_open
 
 
 def test_it_refuses(submitter, run, scheduler, monkeypatch):
-    answering(scheduler, monkeypatch, Refused("no such partition"))
+    answering(scheduler, monkeypatch, JobRefused("no such partition"))
     assert outcome(submitter, run) == End(reason="no such partition", final=True)
 
 
 def test_it_gives_no_answer(submitter, run, scheduler, monkeypatch):
     """A job may have been queued: nothing is submitted until a later question is answered."""
-    answering(scheduler, monkeypatch, Unanswered("fsub gave no answer in time"))
+    answering(scheduler, monkeypatch, SchedulerSilent("fsub gave no answer in time"))
     assert outcome(submitter, run) == {}
     submitter.queue.append(run)
     assert not submitter.is_open
