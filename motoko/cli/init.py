@@ -30,6 +30,7 @@ def command(directory: Path, template: str) -> None:
     \b
     minimal   one study of one line of Python
     python    a calculation in Python; what is computed next depends on its results
+    program   a program that knows nothing of Motoko, and its results
     slurm     as minimal, with each run a job of Slurm
     """
     for name in write_new(directory, TEMPLATES[template]):

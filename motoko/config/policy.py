@@ -15,9 +15,10 @@ from msgspec import Meta, field
 
 from motoko.batch import registry
 from motoko.batch.batch_system import BatchSystem, Options, WrongOption
-from motoko.config import environment
+from motoko.config import environment, result_rules
 from motoko.config.decoding import Hint, Written, WrongValue, decoded
 from motoko.config.quantities import Seconds
+from motoko.config.result_rules import Rules
 from motoko.config.yaml_document import Reading
 
 ON_EXIT: Literal["on-exit"] = "on-exit"
@@ -28,7 +29,7 @@ FAIL: Literal["fail"] = "fail"
 COLD: Literal["cold"] = "cold"
 WARM: Literal["warm"] = "warm"
 # What only a study says: a run's entry of this name is the user's.
-_OF_STUDIES = frozenset({"interrupted", "patience", "preload"})
+_OF_STUDIES = frozenset({"interrupted", "patience", "preload", "results"})
 # For runs on other hosts, whose ZEO server is away when its host is.
 _PATIENCE_S = 600.0
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@:-]*")
@@ -98,6 +99,7 @@ class Policy(msgspec.Struct, frozen=True):
         python: ``"warm"``: doIt.py is executed by a process that is forked from a Python which has
             loaded what it imports; ``"cold"``: launch.sh is executed.
         preload: Python modules that it has loaded beside those.
+        results: how its results are read when launch.sh has ended, by name.
     """
 
     retries: Annotated[int, Meta(ge=0)] = 0
@@ -111,6 +113,7 @@ class Policy(msgspec.Struct, frozen=True):
     patience: Annotated[Seconds, Meta(ge=0)] | None = None
     python: Literal["cold", "warm"] = COLD
     preload: _Imported = ()
+    results: Rules = field(default_factory=dict)
 
     @property
     def patience_here(self) -> float:
@@ -137,6 +140,8 @@ class Policy(msgspec.Struct, frozen=True):
 
         Environments and options add up; ``None`` leaves a policy as it is. Raises ``WrongValue``.
         """
+        if "results" in values:
+            values = {**values, "results": result_rules.written_out(values["results"])}
         changes: dict[str, Any] = {
             name: decoded(kind, values[name], name)
             for name, kind in _KINDS.items()
@@ -144,6 +149,8 @@ class Policy(msgspec.Struct, frozen=True):
         }
         if "environment" in changes:
             changes["environment"] = _layered(self.environment, changes["environment"])
+        if "results" in changes:
+            result_rules.check(values["results"], changes["results"], "results", names())
         options = dict(self.batch_options)
         for name, system in registry.systems().items():
             key = registry.options_key(name)
@@ -153,8 +160,15 @@ class Policy(msgspec.Struct, frozen=True):
                 )
         return msgspec.structs.replace(self, batch_options=options, **changes)
 
-    def refuse_handing_over(self, generator: str) -> None:
-        """Raise ``WrongValue`` if runs are handed over twice: by ``generator``, by launch.sh."""
+    def refuse_contradictions(self, generator: str) -> None:
+        """Raise ``WrongValue`` for policies that do not go together.
+
+        So if runs are handed over twice, by ``generator`` and by launch.sh, and if results are to
+        be read of runs that say themselves when they have finished: they would come too late.
+        """
+        if self.results and not self.on_exit:
+            expected = f"{ON_EXIT} where results: are read: others have finished before"
+            raise WrongValue.of("finish", self.finish, expected)
         if self.finish == LATER and generator != registry.LOCAL:
             expected = f"{SELF} or {ON_EXIT} where generator: {generator} hands runs over already"
             raise WrongValue.of("finish", LATER, expected)
@@ -185,6 +199,8 @@ def keys() -> frozenset[str]:
 def reading(keys: tuple[str, ...]) -> Reading:
     """What a word is taken for, by the keys that lead to it from where policies stand."""
     if len(keys) == 2 and keys[0] == "environment":
+        return Reading.TEXT
+    if keys[:1] == ("results",) and result_rules.is_text(keys[1:]):
         return Reading.TEXT
     return Reading.TIME if keys in (("timeout",), ("patience",)) else Reading.VALUE
 

@@ -21,6 +21,7 @@ from motoko.config.declared_types import TYPES
 from motoko.config.decoding import Hint, OneOf, WrongValue, nearest
 from motoko.config.policy import Policy
 from motoko.config.reserved_names import why_reserved
+from motoko.config.result_rules import refuse_clashes
 from motoko.config.run_files import DO_IT, LAUNCH, listed_files, name_in_run
 from motoko.config.yaml_file import YamlFile, mode_of
 from motoko.host.addresses import is_this_host
@@ -174,7 +175,7 @@ def study_config(
     policy = read_policy(file, default_policy, settings, f"{key}.")
     generator = registry.generator(entry.generator or default_generator)
     try:
-        policy.refuse_handing_over(generator)
+        policy.refuse_contradictions(generator)
     except WrongValue as wrong:
         raise file.refusal(wrong, f"{key}." if wrong.name in settings else "") from None
     host = _checked_host(file, f"{key}.host", entry.host)
@@ -191,10 +192,14 @@ def study_config(
     config_files = listed_files(bd, parameters.config_files, directory)
     jobs, runs = _types(bd, "job", parameters.job), _types(bd, "run", parameters.run)
     _refuse_reserved(bd, "run_params", "run", parameters.run_params)
+    try:
+        refuse_clashes(policy.results, {"job": jobs, "run": runs}, "results")
+    except WrongValue as wrong:
+        raise file.refusal(wrong, f"{key}." if "results" in settings else "") from None
     run_params = defaults(bd, "run_params", parameters.run_params, runs)
     own = {key.lower(): value for key, value in run_params.items() if key.lower() not in runs}
     try:
-        read_policy(bd, policy, own, "run_params.").refuse_handing_over(generator)
+        read_policy(bd, policy, own, "run_params.").refuse_contradictions(generator)
     except WrongValue as wrong:
         raise bd.refusal(wrong, "run_params.") from None
     return StudyConfig(

@@ -23,7 +23,7 @@ def check_generators(config: WorkflowConfig, generator: str | None = None) -> No
     for study in config.studies.values():
         name = registry.generator(generator or study.generator)
         try:
-            study.policy.refuse_handing_over(name)
+            study.policy.refuse_contradictions(name)
         except WrongValue as error:
             raise ConfigError(f"study {study.name}: {error}") from None
         wanted.setdefault(name, []).append(study)

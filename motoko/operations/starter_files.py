@@ -125,6 +125,55 @@ def distance(angle, drag, speed=20.0, step=1e-3):
 ''',
 }
 
+_INTEGRAL_ORCHESTRATOR = '''\
+"""Refines until the results change no more."""
+
+
+async def main(workflow, **params):
+    steps, before = 4, None
+    while True:
+        # Runs that are there already are not executed again.
+        [(run, job)] = await workflow.integral.createTask(steps=steps)
+        print(f"{steps} steps: {run.value}")  # the result `value` of motoko.yaml
+        if before is not None and abs(run.value - before) < 1e-4:
+            return
+        steps, before = 2 * steps, run.value
+'''
+
+_INTEGRAL = {
+    "integral/bd.yaml": """\
+study: integral
+job: # parameters, each with its type
+  steps: int
+config_files: # further files that each run gets a copy of
+  - program.awk
+""",
+    "integral/launch.sh": """\
+# What a run executes, in a directory of its own: any program, compiled or not.
+# A parameter's value stands for its name between the underscores; `:sh` quotes it for the shell.
+awk -v steps=__BLACKDYNAMITE__steps:sh__ -f program.awk
+""",
+    "integral/program.awk": """\
+# The program, which knows nothing of Motoko: replace it by yours.
+BEGIN {
+    for (i = 0; i < steps; i++) {
+        x = (i + 0.5) / steps
+        sum += 4 / (1 + x * x)
+    }
+    printf "value = %.8f\\n", sum / steps
+}
+""",
+}
+
+_READ_RESULTS = """\
+    # A program that knows nothing of Motoko: launch.sh ending with exit code 0 means FINISHED.
+    finish: on-exit
+    # What is read of its output: here the number behind "value = ", in the last such line.
+    # It may also be in a file, as in `energy: {json: total.energy, file: out.json}`.
+    results:
+      value: 'value = (\\S+)'
+"""
+
 _RETRIES = """\
     # A run that fails is executed once more, and may take ten minutes.
     retries: 1
@@ -156,6 +205,7 @@ TEMPLATES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "minimal": _workflow("square", "", _SQUARE_ORCHESTRATOR, _SQUARE),
         "python": _workflow("throw", _RETRIES, _THROW_ORCHESTRATOR, _THROW),
+        "program": _workflow("integral", _READ_RESULTS, _INTEGRAL_ORCHESTRATOR, _INTEGRAL),
         "slurm": _workflow("square", _SLURM, _SQUARE_ORCHESTRATOR, _SQUARE),
     }
 )

@@ -75,6 +75,9 @@ def ended(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "last change", since(facts.changed, facts.now)
     if code is not None:
         yield "exit code", str(code)
+    if facts.policy is not None and facts.own.ended_state == FINISHED:
+        for name in facts.policy.results:
+            yield "result", f"{name} = {facts.entries.get(name.lower())}"
     if facts.state not in (FINISHED, *FAILED_STATES) and (reason := facts.own.failure_reason):
         yield "reason", reason
     yield from _outputs(facts)

@@ -34,5 +34,5 @@ def policy_of(study: StudyConfig, entries: Mapping[str, Any]) -> Policy:
                 # Something that cannot even be compared, such as an array.
                 kind = type(entries[name]).__name__
                 raise WrongValue.of(name, kind, "something else than that") from error
-    policy.refuse_handing_over(study.generator)
+    policy.refuse_contradictions(study.generator)
     return policy

@@ -20,6 +20,7 @@ from support import wait_until
 
 INJECT = Path(__file__).parent / "inject"
 RUNS = 4
+YAML = "finish: on-exit\nretries: 1\nresults: {done: {regex: 'done (.*)', type: int}}\n"
 EXECUTED = 'claims=(.motoko/attempt-*)\ntouch "exec-${#claims[@]}-$$"\n'
 # Points of a launcher's work (see inject/sitecustomize.py), and the so-manieth time.
 WORK = [
@@ -45,10 +46,10 @@ def test_killed(supervised, monkeypatch, tmp_path, point, number):
     path = os.pathsep.join([str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("MOTOKO_FAULT_LAUNCHER", f"{point}:{number}:SIGKILL:{hit}")
-    flow, session = supervised("--slots", str(RUNS), yaml="finish: on-exit\nretries: 1\n")
+    flow, session = supervised("--slots", str(RUNS), yaml=YAML)
     # The last one fails once.
-    scripts = [f"{EXECUTED}{GATE}true # {n}" for n in range(RUNS - 1)]
-    scripts.append(f"{EXECUTED}{GATE}[ -e .motoko/attempt-2 ]")
+    scripts = [f"{EXECUTED}{GATE}echo done {n}" for n in range(RUNS - 1)]
+    scripts.append(f"{EXECUTED}{GATE}[ -e .motoko/attempt-2 ]\necho done {RUNS - 1}")
     runs = [session.create(script) for script in scripts]
     for run in runs:
         wrapper_of(place(flow, run))
@@ -62,6 +63,7 @@ def test_killed(supervised, monkeypatch, tmp_path, point, number):
     assert session.ends(*runs, timeout=60) == [None] * RUNS
     assert hit.exists()
     all_slots_free(flow)
+    assert [run.done for run in runs] == [*range(RUNS)]  # there as soon as they are FINISHED
     for run, attempts in zip(runs, [1] * (RUNS - 1) + [2], strict=True):
         session.until(run, state="FINISHED", ended_state="FINISHED", attempt=attempts)
         directory = place(flow, run)

@@ -58,10 +58,13 @@ class TestByThemselves:
         assert (directory / "help").stat().st_size and run.entries["run_path"] == str(directory)
 
     def test_plain_programs(self, batch):
-        """``finish: on-exit``: nothing but the exit code says how it ended."""
-        _, session = batch(yaml="finish: on-exit\n", do_it=False)
-        good, bad = session.create("true"), session.create("exit 7")
+        """``finish: on-exit``: the exit code says how it ended, its output has its results."""
+        results = "results: {y: 'y = (.*)'}\n"
+        _, session = batch(yaml=f"finish: on-exit\n{results}", do_it=False)
+        good, bad, mute = (session.create(code) for code in ("echo y = 2.5", "exit 7", "true"))
         finished(session, good)
+        assert good.y == 2.5
+        failed(session, mute, "no result y")
         assert failed(session, bad, "exit code 7")["exit_code"] == 7
 
     def test_retries(self, batch):

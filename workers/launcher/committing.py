@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from motoko.config.policy import Policy
 from motoko.runs.ends import End, is_undecided, settle
 from motoko.runs.entries import OwnEntries
+from motoko.runs.paths import present_directory
+from motoko.runs.program_results import NoResult, read_results
 from motoko.runs.run_times import times_of
 from motoko.runs.states import (
     CREATED,
@@ -87,8 +89,11 @@ class Records:
             stored = self._base.runs.entries[number]
             was_finished = has_been(stored, FINISHED, since=(CREATED, LAUNCHED))
             end = replace(end, finished=was_finished)
+        end, results = self._results(run, end, policy)
         changes = settle(run, end, policy=policy, now=time.time())
         own.update(changes)
+        if changes.get("ended_state") == FINISHED:
+            run.update(results)
         if "failure_reason" in changes:
             log.warning("run %d failed: %s", number, changes["failure_reason"])
         if "interruptions" in changes:
@@ -99,6 +104,19 @@ class Records:
         log.warning("run %d failed and will be retried: %s", number, changes["last_failure"])
         at: float = changes["retry_at"]
         return at
+
+    def _results(
+        self, run: Mapping[str, Any], end: End, policy: Policy
+    ) -> tuple[End, Mapping[str, Any]]:
+        """What is read of a run that has ended well; without it the end says that it has not."""
+        if not policy.results or end.code != 0 or end.reason:
+            return end, {}
+        directory = present_directory(self._base.study, run)
+        try:
+            attempt = OwnEntries(run).attempt
+            return end, read_results(policy.results, directory, run, attempt)
+        except NoResult as error:
+            return replace(end, reason=str(error)), {}
 
 
 class Commit:
