@@ -59,21 +59,21 @@ def test_one_a_cycle(calls, batch, cluster):
     runs = [session.create(f"{GATED}# 0")]
     executing(session, runs[0])
     start = len(asked(calls))
-    cycles(calls, 3)
+    cycles(calls, 6)
     few = asked(calls)[start:]
     runs += [session.create(f"{GATED}# {n}", study=s) for n in range(1, 21) for s in studies]
     wait_until(lambda: submitted() == 41, "all are submitted", timeout=60)
     start = len(asked(calls))
-    cycles(calls, 3)
+    cycles(calls, 6)
     kill_daemon(flow, "launcher:add")
     cycles(calls, 2)
     many = asked(calls)[start:]
     for found in (few, many):
         assert {call.program for call in found} == {"squeue"}, found
-        at = [call.at for call in found]
-        gaps = [later - earlier for earlier, later in itertools.pairwise(at)]
-        # Jittered by a tenth; a launcher that comes anew adds no query of its own.
-        assert min(gaps) > 0.5 * INTERVAL_S, gaps
+        # Jittered by a tenth; a launcher that comes anew adds no query of its own. A query that
+        # the machine has held up comes closer to the next one, so all are counted together.
+        lasted = found[-1].at - found[0].at
+        assert len(found) <= lasted / (0.9 * INTERVAL_S) + 2, found
     assert len(calls.all("sbatch")) == 41
     for number, run in enumerate(runs):
         study = "mult" if number == 0 else studies[(number - 1) % 2]

@@ -10,11 +10,24 @@ from pathlib import Path
 from slurm_programs import Unavailable
 
 
+STEP = 10
+_taken: list[socket.socket] = []  # held as long as this process lives
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports in a row that nobody uses on this host, nor another process of the same tests."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    least = 21000 + worker % 10 * 1000
-    for first in range(least + os.getpid() % 500, least + 1000 - count, count):
+    """Ports in a row that nobody uses on this host, nor any other process of such tests.
+
+    Those may not have bound them yet: who takes a row binds an abstract socket of its name.
+    """
+    assert count <= STEP, count
+    for first in range(21000, 31000, STEP):
+        taken = socket.socket(socket.AF_UNIX)
+        try:
+            taken.bind(f"\0motoko-tests-ports-{first}")
+        except OSError:
+            taken.close()
+            continue
+        _taken.append(taken)
         found = [socket.socket() for _ in range(count)]
         try:
             for offset, each in enumerate(found):
