@@ -9,7 +9,13 @@ from functools import partial
 
 from motoko.channel.relaying import send_away
 from motoko.config import WorkflowConfig, snapshot
-from motoko.control.daemon_records import SUPERVISOR, record_text, remove_leftovers, remove_sockets
+from motoko.control.daemon_records import (
+    SUPERVISOR,
+    living_daemons,
+    record_text,
+    remove_leftovers,
+    remove_sockets,
+)
 from motoko.control.heartbeat import Heartbeat
 from motoko.control.runtime_directories import keep_for, prepare, unwritable
 from motoko.control.supervisor_lock import supervisor_lock
@@ -77,7 +83,11 @@ def supervise(
             write_atomically(runtime.record(SUPERVISOR), record_text(runtime, name=SUPERVISOR))
             _keep_snapshot(config, runtime)
             remote_access.prepare(config, runtime, on=remote)
-        except OSError as error:
+        except (MotokoError, OSError) as error:
+            if not living_daemons(runtime):  # those of a predecessor that was killed hold theirs
+                remove_sockets(config, runtime)
+            if isinstance(error, MotokoError):
+                raise
             raise unwritable(runtime, error) from error
         for warning in config.warnings:
             logging.warning("%s", warning)

@@ -1,7 +1,9 @@
 """Servers and launch daemons that BlackDynamite's own commands have started."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from digging import CAN_YOU_DIG_IT, dig, execute, finished, foreign
@@ -70,6 +72,7 @@ def test_a_launch_daemon_is_not_disturbed(flow):
     assert refused.returncode == 1 and not flow.daemons(), refused.stdout
     assert "launch daemon" in refused.stderr and "--takeover" in refused.stderr
     assert foreign(flow) == {SERVER, LAUNCHER}
+    assert not [*Path(os.environ["TMPDIR"]).glob("motoko-*/*")], "it has left its directory"
     assert "launch daemon" in flow.supervise("--takeover")
     assert not foreign(flow)
 

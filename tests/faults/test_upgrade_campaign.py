@@ -174,17 +174,19 @@ def upgrade(flow, old, moment):
         assert old.command("motoko", "kill") == 0
     elif moment.way == "killed":
         kill_all(flow, with_runs=moment.choices.random() < 0.5)
-    takeover = ()
-    if moment.way == "left":
-        refused = flow.motoko("supervise", "--detach")
-        assert refused.returncode == 1 and "motoko kill" in refused.stderr, refused
-        if moment.choices.random() < 0.5:
-            takeover = ("--takeover",)
-        else:
-            ours_succeeds(flow, "kill", "--now")
     if orchestrator is not None and moment.way != "left":
         orchestrator.wait(PATIENCE_S)
-    flow.supervise(*takeover)
+    begun = flow.motoko("supervise", "--detach", timeout=PATIENCE_S)
+    # A run that lives on when all others are killed starts a server if it finds none.
+    may_be_refused = moment.way != "stopped"
+    assert begun.returncode == 0 or may_be_refused, begun
+    assert begun.returncode == 1 or moment.way != "left", begun
+    if begun.returncode:
+        assert "motoko kill" in begun.stderr and "--takeover" in begun.stderr, begun
+        takeover = moment.choices.random() < 0.5
+        if not takeover:
+            ours_succeeds(flow, "kill", "--now")
+        flow.supervise(*(["--takeover"] if takeover else []))
     if orchestrator is not None:
         orchestrator.wait(PATIENCE_S)  # it was ended with the others
     retried = 0

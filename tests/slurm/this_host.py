@@ -9,7 +9,6 @@ from pathlib import Path
 
 from slurm_programs import Unavailable
 
-
 STEP = 10
 _taken: list[socket.socket] = []  # held as long as this process lives
 
