@@ -152,6 +152,13 @@ def warn_of_giving_way(file: YamlFile, key: str, name: str) -> None:
         file.warn(key, f"hides Motoko's own workflow.{name}()")
 
 
+def why_no_study(name: str) -> str | None:
+    """Why a name cannot be a study's, to be said behind that; ``None`` if it can."""
+    if name in RESERVED_NAMES:
+        return f": workflow.{name} is something else"
+    return None if _STUDY_NAME.fullmatch(name) else ""
+
+
 def study_config(
     file: YamlFile, name: str, value: Any, default_policy: Policy, default_generator: str
 ) -> StudyConfig:
@@ -161,8 +168,7 @@ def study_config(
     the first thing that is wrong.
     """
     key = f"task_managers.{name}"
-    if not _STUDY_NAME.fullmatch(name) or name in RESERVED_NAMES:
-        why = f": workflow.{name} is something else" if name in RESERVED_NAMES else ""
+    if (why := why_no_study(name)) is not None:
         hint = "rename it: a study's name starts with a-z and goes on with a-z, 0-9, _ and -"
         raise file.error(key, f"{name!r} is a name that cannot be a study{why}", hint)
     warn_of_giving_way(file, key, name)

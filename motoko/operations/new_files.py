@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from motoko.errors import ConfigError
@@ -40,6 +41,15 @@ def write_new(directory: Path, files: Mapping[str, str]) -> list[str]:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text)
     return [*wanted]
+
+
+def undo(directory: Path, names: Sequence[str]) -> None:
+    """Remove files that :func:`write_new` has written, and the directories that are empty then."""
+    for name in names:
+        (directory / name).unlink(missing_ok=True)
+    for parent in {(directory / name).parent for name in names} - {directory}:
+        with contextlib.suppress(OSError):  # something else is in it
+            parent.rmdir()
 
 
 def _is_there(path: Path) -> bool:

@@ -13,7 +13,7 @@ BD-*-runs/
 __pycache__/
 """
 
-_MOTOKO_YAML = """\
+MOTOKO_YAML = """\
 # The workflow: which studies there are, and who decides what they compute.
 
 task_managers: # each study is a directory of that name, with a bd.yaml and a launch.sh
@@ -196,7 +196,7 @@ def _workflow(
         "orchestrator.py": orchestrator,
         **files,
         # Last: with it the directory is a workflow.
-        "motoko.yaml": _MOTOKO_YAML.format(study=study, settings=settings),
+        "motoko.yaml": MOTOKO_YAML.format(study=study, settings=settings),
     }
 
 
