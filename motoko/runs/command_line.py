@@ -100,4 +100,4 @@ def _wrong(command: str, problem: str, hint: str) -> ConfigError:
 def replaced(word: Word, texts: Mapping[str, str]) -> Word:
     """A word with another text, if it is one of some texts."""
     text = word.text
-    return word if text not in texts else Word(((texts[text], None),))
+    return Word(((texts[text], None),)) if text is not None and text in texts else word
