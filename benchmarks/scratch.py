@@ -24,6 +24,8 @@ import psutil
 PROGRAMS = Path(sys.executable).parent  # where our own `motoko` is
 TOKEN = "MOTOKO_BENCHMARK"
 _NOT_OURS = ("BLACKDYNAMITE_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+# Programs that are installed find themselves compiled.
+_NOT_OURS += ("PYTHONDONTWRITEBYTECODE",)
 _END_S = 5.0
 
 

@@ -101,7 +101,7 @@ def check_cancel(base: StudyBase, numbers: Collection[int]) -> None:
         if number not in reached:
             raise NotCancellable(
                 f"study {study} has no run {number}",
-                hint=f"it has {len(runs)} runs: see `motoko info`",
+                hint=f"{base.known_runs}: see `motoko info`",
             )
         if reached[number] is Stage.ENDED:
             raise NotCancellable(

@@ -126,7 +126,7 @@ def no_such_run(base: StudyBase, number: int) -> MotokoError:
     """The error for a run that was named, and does not exist."""
     return NoSuchRun(
         f"study {base.study.name} has no run {number}",
-        hint=f"it has {len(base.runs.entries)} runs: see `motoko info`",
+        hint=f"{base.known_runs}: see `motoko info`",
     )
 
 

@@ -53,7 +53,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
         if run is None:
             raise ConfigError(
                 f"study {study.name} has no run {number}",
-                hint=f"it has {len(base.runs.entries)} runs: see `motoko info`",
+                hint=f"{base.known_runs}: see `motoko info`",
             )
         entries = dict(run.entries.items())
         changed = changed_at(run)

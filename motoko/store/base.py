@@ -166,6 +166,12 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         return sorted(missing)
 
     @property
+    def known_runs(self) -> str:
+        """Which runs there are, for who has named another one. To count them loads them all."""
+        runs = self.runs.entries
+        return f"its last run is {runs.maxKey()}" if runs else "it has no runs"
+
+    @property
     def tid(self) -> bytes:
         """The newest transaction that this process has been told of: no round trip."""
         tid: bytes = self.db.storage.lastTransaction()
