@@ -11,7 +11,9 @@ import itertools
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import StudyUnavailable
@@ -23,7 +25,9 @@ from motoko.mirror.mirror_reading import reading
 from motoko.mirror.mirror_tables import MirrorTables
 from motoko.mirror.run_index import HistoryGone, RunIndex
 from motoko.store.log_end import NoEnd, last_tids
-from motoko.store.study_records import StudyRecords, study_records
+
+if TYPE_CHECKING:
+    from motoko.store.study_records import StudyRecords
 
 PATIENCE_S = 2.0  # for a watcher that is about to write what was just committed
 PAUSE_S, PAUSE_MAX_S = 0.005, 0.1
@@ -62,6 +66,12 @@ class _Study:
             raise NotUsable("it came with a copy of another workflow")
         check_readable(self.mirror, self.is_watched)
 
+    def records(self) -> AbstractContextManager[StudyRecords]:
+        """What is in its database, for whom the mirror cannot tell enough."""
+        from motoko.store.study_records import study_records  # takes longer than most questions
+
+        return study_records(self.config, self.runtime)
+
 
 @contextlib.contextmanager
 def current(config: WorkflowConfig, of: StudyConfig) -> Iterator[Moment]:
@@ -87,7 +97,7 @@ def current(config: WorkflowConfig, of: StudyConfig) -> Iterator[Moment]:
                     hint="remove it from .wf/mirror: the watcher makes it anew",
                 ) from error
             return
-        records = stack.enter_context(study_records(of, study.runtime))
+        records = stack.enter_context(study.records())
         try:
             moment = _from_database(study, records, reason)
         except HistoryGone as error:
@@ -122,7 +132,7 @@ def _newest(study: _Study) -> str:
             return next(last_tids(study.config.database.transactions)).hex()
         except (NoEnd, StopIteration):
             time.sleep(PAUSE_S)
-    with study_records(study.config, study.runtime) as records:
+    with study.records() as records:
         return records.lastTransaction().hex()
 
 
@@ -135,7 +145,7 @@ def _is_known(study: _Study, tid: str) -> bool:
             return any(other.hex() == tid for other in itertools.islice(tids, KNOWN))
         except NoEnd:
             time.sleep(PAUSE_S)
-    with study_records(study.config, study.runtime) as records:
+    with study.records() as records:
         committed = next(records.transactions(bytes.fromhex(tid), None), None)
         return committed is not None and committed.tid.hex() == tid
 

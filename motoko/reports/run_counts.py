@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from array import array
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import ConfigError
@@ -32,7 +38,9 @@ _READ = (
 )
 _NO_RESULT = (*UNENDED_STATES, *FAILED_STATES)
 # A run's last attempt began so many days, and ended so many seconds, after a moment of the past.
-_SECONDS = "round({ended} - (julianday({started}) - 2440587.5) * 86400.0, 3)"
+_SECONDS = "({ended} - (julianday({started}) - 2440587.5) * 86400.0)"
+FEW = 20_000  # runs: their numbers may stand in a query
+_ENDED_MAX, _BEYOND = 10**14, 1 << 60  # no run takes so many milliseconds
 
 
 def overview_of(
@@ -46,15 +54,20 @@ def overview_of(
     overview = Overview(study.name, environment=study.policy.environment)
     now = time.time()
     with current(config, study) as moment:
-        runs = _Runs(moment.tables, run_name)
+        runs = _Runs.of(moment.tables, run_name)
+        overview.job_count = runs.job_count(of_all=run_name is None)
+        usual = None if keep else runs.usual()
+        if usual is not None:
+            overview.states[FINISHED] += usual.count
+            overview.add_times(usual.times, usual.longest)
+            runs = usual.others
         overview.states.update(dict(runs.states()))
-        overview.job_count = runs.job_count()
         if not keep:
             overview.add_times(*runs.times())
         for entries in runs.entries(all_of_them=keep):
             directory = present_directory(study, entries)
             overview.add(entries, directory, _ended_at(entries, directory), now, keep=keep)
-        overview.outdated = _outdated(config, study, runs)
+        overview.outdated = _outdated(config, study, runs, usual)
     return overview
 
 
@@ -66,22 +79,55 @@ def _ended_at(entries: Mapping[str, Any], directory: Path | None) -> float | Non
     return own.attempt_ended or recorded_at(directory, own.attempt)
 
 
-class _Runs:
-    """The runs of a mirror, all or those of a run_name, as SQL sees them."""
+@dataclass(frozen=True)
+class _Usual:
+    """Runs that have finished with the same files, and have noted all of it.
 
-    def __init__(self, tables: MirrorTables, run_name: str | None) -> None:
+    Attributes:
+        count: how many there are.
+        times: how long they took in seconds, where that is known.
+        longest: which took longest.
+        first: one of them.
+        checksum: of their files.
+        others: the runs that are not among them.
+    """
+
+    count: int
+    times: array[float]
+    longest: int | None
+    first: int
+    checksum: str
+    others: _Runs
+
+
+class _Runs:
+    """Some runs of a mirror, as SQL sees them.
+
+    Args:
+        tables: the mirror's.
+        where: SQL that holds for the runs.
+        values: its parameters.
+    """
+
+    def __init__(self, tables: MirrorTables, where: str, values: Sequence[Any]) -> None:
         self._tables = tables
         self._fields = tables.fields(RUNS)
-        self._run_name = run_name
-        name = run_name if run_name is None or can_be_stored(run_name) else ascii(run_name)
-        self._where = "1" if name is None else "runs.run_name = ?"
-        self._values: Sequence[str] = () if name is None else (name,)
+        self._where = where
+        self._values = values
         state = "coalesce(runs.state, 'None')"
         # What holds of most is asked first.
         self._has_result = f"(runs.state = '{FINISHED}' OR {state} NOT IN ({_listed(_NO_RESULT)}))"
         self._has_failed = f"{state} IN ({_listed(FAILED_STATES)})"
         self._is_job = self._is_set(f"{PREFIX}batch_name", "batch_name")
         self._is_known = self._known_time()
+
+    @classmethod
+    def of(cls, tables: MirrorTables, run_name: str | None) -> _Runs:
+        """All runs, or those of a run_name."""
+        if run_name is None:
+            return cls(tables, "1", ())
+        name = run_name if can_be_stored(run_name) else ascii(run_name)
+        return cls(tables, "runs.run_name = ?", (name,))
 
     def _all(self, what: str, where: str = "1", rest: str = "") -> Any:
         return self._tables.connection.execute(
@@ -107,20 +153,74 @@ class _Runs:
         for state, count in self._all("runs.state, count(*)", rest="GROUP BY runs.state"):
             yield str(state), count
 
-    def job_count(self) -> int:
-        """How many jobs there are, or the runs of the run_name have."""
+    def job_count(self, *, of_all: bool) -> int:
+        """How many jobs these runs have, or there are."""
         query = self._tables.connection.execute("SELECT count(*) FROM jobs")
-        if self._run_name is not None:
+        if not of_all:
             query = self._all("count(DISTINCT runs.job_id)")
         (count,) = query.fetchone()
         return int(count)
 
+    def usual(self) -> _Usual | None:
+        """The runs that are as most are, found in one look at each; ``None`` if there are none."""
+        checksum = self._column(f"{PREFIX}files_checksum", PLAIN)
+        is_usual = (
+            f"runs.state = '{FINISHED}' AND {self._is_known} AND {self._is_job} IS NOT TRUE "
+            f"AND {self._times[1]} < {_ENDED_MAX} AND {checksum}"
+        )
+        first = self._all(
+            f"runs.id, {checksum}", f"{is_usual} >= ''", "ORDER BY runs.id LIMIT 1"
+        ).fetchone()
+        if first is None or type(first[1]) is not str:
+            return None
+        milliseconds = (
+            f"CASE WHEN {is_usual} = {_quoted(first[1])} "
+            f"THEN CAST(round({self._seconds} * 1000) AS INTEGER) END"
+        )
+        in_order = f"FROM runs NOT INDEXED WHERE {self._where}"  # of their numbers
+        # Rows would come one by one.
+        (text,) = self._tables.connection.execute(
+            f"SELECT json_group_array(coalesce({milliseconds}, runs.id + {_BEYOND})) {in_order}",
+            self._values,
+        ).fetchone()
+        numbers = msgspec.json.decode(text, type=list[int])
+        in_turn = sorted(numbers)
+        count = bisect_left(in_turn, _BEYOND)
+        others = [number - _BEYOND for number in in_turn[count:]]
+        # A time below 0 says nothing.
+        times = in_turn[bisect_left(in_turn, 0) : count]
+        longest = None
+        if times:
+            place = numbers.index(times[-1])
+            (longest,) = self._tables.connection.execute(
+                f"SELECT runs.id {in_order} LIMIT 1 OFFSET {place}", self._values
+            ).fetchone()
+        where, values = f"{self._where} AND ({milliseconds}) IS NULL", self._values
+        if len(others) <= FEW:
+            where, values = "runs.id IN (SELECT value FROM json_each(?))", [json.dumps(others)]
+        return _Usual(
+            count=count,
+            times=array("d", [number / 1000 for number in times]),
+            longest=longest,
+            first=first[0],
+            checksum=first[1],
+            others=_Runs(self._tables, where, values),
+        )
+
+    @property
+    def _times(self) -> tuple[str, str]:
+        """When a run started, and ended."""
+        ended = self._column(f"{PREFIX}attempt_ended", PLAIN)
+        return self._column("start_time", TIME), ended
+
+    @property
+    def _seconds(self) -> str:
+        started, ended = self._times
+        return _SECONDS.format(started=started, ended=ended)
+
     def _known_time(self) -> str:
         """That SQL can tell how long a run took: it has noted both its times, in UTC."""
-        started, ended = (
-            self._column("start_time", TIME),
-            self._column(f"{PREFIX}attempt_ended", PLAIN),
-        )
+        started, ended = self._times
         return (
             f"(substr({started}, -6) = '+00:00' AND typeof({ended}) = 'real' "
             f"AND {self._is_set('run_path')} AND {self._is_set(_MARK)} AND runs.more IS NULL)"
@@ -138,10 +238,7 @@ class _Runs:
     def times(self) -> tuple[array[float], int | None]:
         """How long the others took in seconds, and which took longest."""
         reason = self._is_set(f"{PREFIX}failure_reason", "failure_reason")
-        seconds = _SECONDS.format(
-            started=self._column("start_time", TIME),
-            ended=self._column(f"{PREFIX}attempt_ended", PLAIN),
-        )
+        seconds = f"round({self._seconds}, 3)"
         where = (
             f"{self._has_result} AND {self._is_known} AND {self._is_job} IS NOT TRUE "
             f"AND (runs.state = '{FINISHED}' OR {reason} IS NOT TRUE)"
@@ -187,7 +284,9 @@ class _Runs:
         )
 
 
-def _outdated(config: WorkflowConfig, study: StudyConfig, runs: _Runs) -> Outdated | None:
+def _outdated(
+    config: WorkflowConfig, study: StudyConfig, runs: _Runs, usual: _Usual | None
+) -> Outdated | None:
     """The finished runs that were made with other files; of who may not read these, none."""
     from motoko.store.present_files import StudyFiles
 
@@ -196,7 +295,9 @@ def _outdated(config: WorkflowConfig, study: StudyConfig, runs: _Runs) -> Outdat
     except ConfigError as error:
         log.info("%s", error)
         return None
-    others = dict(runs.with_other_files(present.checksum))
+    others = Counter(dict(runs.with_other_files(present.checksum)))
+    if usual is not None and usual.checksum != present.checksum:
+        others[usual.first] += usual.count
     if not others:
         return None
     from motoko.store.changed_files import FileChanges
