@@ -20,11 +20,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parent.parent
-NOT_YET = {"commands.md", "results.md"}  # their turn comes
-PAGES = [
-    ROOT / "README.md",
-    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.name not in NOT_YET),
-]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _COMMENT = re.compile(r"<!-- *(?P<word>file|not run|hidden)\b:? *(?P<text>.*?) *-->\s*", re.DOTALL)
 _FIRST_LINE = re.compile(r"(?:#|//|!) (?P<name>[\w./-]+\.\w+)$")

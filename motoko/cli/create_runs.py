@@ -9,6 +9,7 @@ import click
 from motoko.cli.selecting import study_argument, study_named
 from motoko.cli.texts import TEXT
 from motoko.config import load
+from motoko.host.durations import counted
 
 EVENT_NAME = "create-runs"
 
@@ -85,7 +86,7 @@ def command(
         made = manager.made
     finally:
         workflow.close()
-    parts = [f"{made} runs created", f"{different - made} existed already"]
+    parts = [f"{counted(made, 'run')} created", f"{different - made} existed already"]
     if different < len(runs):
-        parts.append(f"{len(runs) - different} points are the same as others")
+        parts.append(f"{counted(len(runs) - different, 'point')} given again")
     click.echo(f"{study.name}: {', '.join(parts)}")

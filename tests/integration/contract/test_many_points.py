@@ -80,14 +80,14 @@ def test_create_runs(flow, wf, request):
     path.write_text("x,y\n1,2\n3,4\n1,2\n")
     arguments = ("create-runs", "mult", "--from", "points.csv", "-n", name, "--set", "z=5")
     done = flow.motoko(*arguments)
-    assert done.stdout == (
-        "mult: 2 runs created, 0 existed already, 1 points are the same as others\n"
-    ), done.stderr
+    assert done.stdout == ("mult: 2 runs created, 0 existed already, 1 point given again\n"), (
+        done.stderr
+    )
     again = wf.mult.createTask(points=POINTS, z=5.0)
     assert {run.id for run, _ in again} == {run.id for run, _ in wf.mult.select()}
     assert wf.mult.made == 0 and {run.event_name for run, _ in wf.mult.select()} == {"create-runs"}
     path.write_text("x,y\n1,2\n3,4\n7,8\n")
-    assert "1 runs created, 2 existed already\n" in flow.motoko(*arguments).stdout
+    assert "1 run created, 2 existed already\n" in flow.motoko(*arguments).stdout
     path.write_text("x,y\n10,20\nq,4\n")
     done = flow.motoko(*arguments)
     assert done.returncode == 2 and "line 3, column 'x': 'q' is no float" in done.stderr
