@@ -282,13 +282,19 @@ def _is_kept_twice(name: Name, columns: list[Column]) -> bool:
 
 def _of_jobs(condition: _Condition, meets_none: bool) -> _Condition:
     """A condition on jobs, as one on their runs."""
+    whose = _whose_jobs(condition.holds)
+    # A number that is no plain one, such as True, names a job.
+    absent = "runs.job_id IS NULL"
     if meets_none:
         absent = "NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = runs.job_id)"
-    else:
-        absent = "runs.job_id IS NULL"  # a number that is no plain one, such as True, names a job
+    if meets_none or whose in (ALL, NONE):
+        holds = _or(whose, absent)
+    else:  # for an OR, SQLite would look at all jobs twice
+        of_both = f"{whose} UNION ALL SELECT runs.id FROM runs WHERE {absent}"
+        holds = f"runs.id IN (SELECT runs.id FROM runs WHERE {of_both})"
     is_all = not meets_none and condition.untold == NONE
     return _Condition(
-        _or(_whose_jobs(condition.holds), absent),
+        holds,
         _whose_jobs(condition.untold),
         condition.is_exact,
         condition.holds if is_all else None,
