@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 
 class MotokoError(RuntimeError):
     """Base of all errors that Motoko raises on purpose.
@@ -28,10 +31,37 @@ class MotokoError(RuntimeError):
         cls.short_name = "".join(letters).lstrip("-")
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where something is wrong in a file, and what.
+
+    Attributes:
+        file: the file.
+        problem: what is wrong there.
+        line: from 1, if it is known.
+        key: the names that lead there, if it is YAML.
+    """
+
+    file: Path
+    problem: str
+    line: int | None = None
+    key: str = ""
+
+
 class ConfigError(MotokoError):
-    """motoko.yaml, bd.yaml or a directory is not what it should be; nothing was changed."""
+    """motoko.yaml, bd.yaml or a directory is not what it should be; nothing was changed.
+
+    Attributes:
+        place: where, if it is about one place in a file.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, place: Place | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.place = place
 
 
 class NotCreated(MotokoError):

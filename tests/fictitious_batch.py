@@ -65,6 +65,9 @@ class Fictitious:
         if self.is_broken:
             raise ConfigError(f"{file}: no jobs can be submitted", hint="there are none")
 
+    def refusal(self, options):
+        return "never" if "refused" in options.arguments else None
+
     def other_host(self):
         return self.node
 

@@ -219,6 +219,12 @@ class BatchSystem(Protocol):
         motoko.yaml, for the message.
         """
 
+    def refusal(self, options: JobOptions) -> str | None:
+        """What the scheduler says against a job with such options, which is not submitted.
+
+        ``None`` if it would take it, gives no answer now, or cannot be asked.
+        """
+
     def other_host(self) -> str | None:
         """The address, or name, of a node that is not this host; empty if all are this host.
 

@@ -29,6 +29,7 @@ _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 COMMANDS = {
     "init": ("motoko.cli.init", "Write a small workflow that runs as it is."),
     "add": ("motoko.cli.add", "Add a study for a program that knows nothing of Motoko."),
+    "validate": ("motoko.cli.validate", "Check the workflow's files; start and change nothing."),
     "create": ("motoko.cli.create", "Initialise the studies' databases."),
     "create-runs": ("motoko.cli.create_runs", "Create runs at the points of a file."),
     "supervise": ("motoko.cli.supervise", "Start the workflow's daemons and look after them."),

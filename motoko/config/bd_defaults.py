@@ -24,7 +24,11 @@ def parameter_file(path: Path) -> dict[str, Any]:
 
     Raises ``ConfigError`` for what is no mapping in YAML, and what is not clear in it.
     """
-    document = YamlDocument(path)
+    return parameter_content(YamlDocument(path))
+
+
+def parameter_content(document: YamlDocument) -> dict[str, Any]:
+    """The same of a file that was read. Raises ``ConfigError`` for what is not clear in it."""
     declared = {
         section: {name.lower(): kind for name, kind in document.words(key).items()}
         for section, key in _DECLARED_IN.items()

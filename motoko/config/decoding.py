@@ -105,8 +105,8 @@ def unknown_keys(
     content: Mapping[Any, Any],
     name: str = "",
     others: Collection[str] = (),
-) -> Iterator[str]:
-    """The keys in a decoded mapping that its struct has no field for, a line each.
+) -> Iterator[tuple[str, str]]:
+    """The keys in a decoded mapping that its struct has no field for, each with a line about it.
 
     Args:
         kind, content, name: as for :func:`decoded`.
@@ -117,7 +117,7 @@ def unknown_keys(
         if key not in known:
             near = nearest(key, known, 0.65)  # 0.6 takes temperature for generator
             text = f"unknown key {key!r}" + (f" (did you mean {near!r}?)" if near else "")
-            yield f"{name}: {text}" if name else text
+            yield _below(name, key), f"{name}: {text}" if name else text
     for field in _fields(kind):
         form = _form(field.type)
         if form.is_struct and isinstance(content.get(field.name), Mapping):

@@ -15,14 +15,16 @@ from msgspec import Struct, field
 
 from motoko.batch import registry
 from motoko.config import policy as policies
-from motoko.config.bd_defaults import defaults, parameter_file
+from motoko.config.bd_defaults import defaults, parameter_content
 from motoko.config.database_files import DatabaseFiles
 from motoko.config.declared_types import TYPES
 from motoko.config.decoding import Hint, OneOf, WrongValue, nearest
+from motoko.config.left_out import NOTHING, Without
 from motoko.config.policy import Policy
 from motoko.config.reserved_names import why_reserved
 from motoko.config.result_rules import refuse_clashes
 from motoko.config.run_files import DO_IT, LAUNCH, listed_files, name_in_run
+from motoko.config.yaml_document import YamlDocument
 from motoko.config.yaml_file import YamlFile, mode_of
 from motoko.host.addresses import is_this_host
 
@@ -160,7 +162,12 @@ def why_no_study(name: str) -> str | None:
 
 
 def study_config(
-    file: YamlFile, name: str, value: Any, default_policy: Policy, default_generator: str
+    file: YamlFile,
+    name: str,
+    value: Any,
+    default_policy: Policy,
+    default_generator: str,
+    without: Without = NOTHING,
 ) -> StudyConfig:
     """A study of a motoko.yaml, checked with its bd.yaml and files.
 
@@ -188,7 +195,9 @@ def study_config(
     directory = file.path.parent / name
     _require_files(file, key, directory, policy)
     path = directory / "bd.yaml"
-    bd = YamlFile(path, f"{name}/bd.yaml", parameter_file(path), file.warnings)
+    document = YamlDocument(path)
+    content = without.of(path, parameter_content(document))
+    bd = YamlFile(path, f"{name}/bd.yaml", content, file.warnings, document.line_of)
     parameters = bd.decoded(ParameterFile, bd.content)
     if parameters.study is None:
         bd.warn("study", f"is missing: it is taken for {name!r}")

@@ -19,6 +19,7 @@ from motoko.config import policy as policies
 from motoko.config.batch_settings import BatchSettings
 from motoko.config.daemon_kinds import DaemonKind
 from motoko.config.decoding import Hint, Written, nearest
+from motoko.config.left_out import NOTHING, Without
 from motoko.config.policy import Policy
 from motoko.config.remote import Remote, written_remote
 from motoko.config.study_config import (
@@ -153,15 +154,20 @@ def find(where: str | os.PathLike[str] | None = None) -> Path:
     return path
 
 
-def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
+def load(
+    where: str | os.PathLike[str] | None = None, *, without: Without = NOTHING
+) -> WorkflowConfig:
     """Find, read and check a workflow and its studies. Changes nothing, connects to nothing.
 
-    ``where`` is as for :func:`find`. Raises ``ConfigError`` for the first thing that is wrong: it
-    names the file and the key, and its hint says what to do.
+    ``where`` is as for :func:`find`, ``without`` what is read as if it were not there. Raises
+    ``ConfigError`` for the first thing that is wrong: it names the file and the key, and its hint
+    says what to do.
     """
     path = find(where)
     _refuse_unusable(path)
-    file = YamlFile(path, path.name, YamlDocument(path).content(_reading))
+    document = YamlDocument(path)
+    read = without.of(path, document.content(_reading))
+    file = YamlFile(path, path.name, read, [], document.line_of)
     content = file.decoded(WorkflowFile, file.content)
     file.warn_unknown(WorkflowFile, _policy_keys(), file.content)
     # Nothing comes of these yet.
@@ -172,7 +178,7 @@ def load(where: str | os.PathLike[str] | None = None) -> WorkflowConfig:
     if not content.task_managers:
         raise file.error("task_managers", "is missing or empty", _STUDIES_HINT)
     studies = {
-        name: study_config(file, name, entry, policy, content.generator)
+        name: study_config(file, name, entry, policy, content.generator, without)
         for name, entry in content.task_managers.items()
     }
     _check_aliases(file, content.aliases, studies)

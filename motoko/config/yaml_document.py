@@ -6,6 +6,7 @@ number or counts in sixties (``010``, ``10:00``) is refused, but where a text or
 
 from __future__ import annotations
 
+import codecs
 import enum
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 from motoko.config.decoding import described
 from motoko.config.yaml_file import unreadable
-from motoko.errors import ConfigError
+from motoko.errors import ConfigError, Place
 
 
 class Reading(enum.Enum):
@@ -27,6 +28,7 @@ class Reading(enum.Enum):
 
 
 Keys = tuple[str, ...]
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 _TAG = "tag:yaml.org,2002:"
 _STR, _NULL, _MAP, _MERGE = (_TAG + name for name in ("str", "null", "map", "merge"))
@@ -74,7 +76,9 @@ class YamlDocument:
 
         self.path = path
         try:
-            self._loader = _loader_class()(path.read_bytes())
+            data = path.read_bytes()
+            _refuse_other_encodings(path, data)
+            self._loader = _loader_class()(data)
             self._node = self._loader.get_single_node()
             _refuse_duplicates(path, self._node, set())
         except OSError as error:
@@ -86,7 +90,8 @@ class YamlDocument:
             problem = "is empty"
             if not self._empty:
                 problem = f"must be a mapping, and is {described(self._constructed())}"
-            raise ConfigError(f"{path}: {problem}", hint="write `key: value` lines into it")
+            hint = "write `key: value` lines into it"
+            raise ConfigError(f"{path}: {problem}", hint=hint, place=Place(path, problem, 1))
 
     def words(self, key: str) -> dict[str, str]:
         """The words in the mapping at a key, by name; empty if there is no such mapping."""
@@ -127,18 +132,38 @@ class YamlDocument:
 
     def _invalid(self, error: Exception) -> ConfigError:
         mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         hint = "look there and just above: indent with spaces, and quote what is special"
-        return ConfigError(f"{self.path}: {place}not valid YAML: {problem}", hint=hint)
+        place = Place(self.path, f"not valid YAML: {problem}", mark.line + 1 if mark else None)
+        return ConfigError(f"{self.path}: {where}{place.problem}", hint=hint, place=place)
 
     def _ambiguous(self, keys: Keys, node: Any) -> ConfigError:
         word, line = node.value, node.start_mark.line + 1
         other = _in_sixties(word) if node.tag == _SIXTIES else _as_octal(word)
+        key = ".".join(keys)
+        place = Place(self.path, f"{key}: {word} is not clear: {other}", line)
         return ConfigError(
-            f"{self.path}: line {line}: {'.'.join(keys)}: {word} is not clear: {other}",
+            f"{self.path}: line {line}: {place.problem}",
             hint=f'write the number itself, or "{word}" in quotes if it is a text',
+            place=place,
         )
+
+    def line_of(self, key: str) -> int | None:
+        """The line, from 1, of the last of some names that lead to a value, as far as it is there.
+
+        ``key`` has dots between the names, as errors have it; ``[0]`` is an item of a list.
+        """
+        node, rest, line = self._node, key, None
+        while node is not None and node.tag == _MAP and rest:
+            for name, value in node.value:
+                after = rest.removeprefix(str(name.value))
+                if after != rest and after[:1] in ("", ".", "["):
+                    line, node, rest = name.start_mark.line + 1, value, after.removeprefix(".")
+                    break
+            else:
+                break
+        return line
 
 
 @cache
@@ -205,6 +230,19 @@ def _as_octal(word: str) -> str:
         return "YAML 1.1 reads a text, YAML 1.2 a number"
 
 
+def _refuse_other_encodings(path: Path, data: bytes) -> None:
+    """Raise for bytes that are neither UTF-8 nor, by their first two, UTF-16."""
+    if data.startswith(_UTF_16):
+        return
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        place = Place(path, "not valid YAML: it has bytes that are no UTF-8", line)
+        problem = f"{path}: line {line}: {place.problem}"
+        raise ConfigError(problem, hint="save it as UTF-8", place=place) from None
+
+
 def _refuse_duplicates(path: Path, node: Any, seen: set[int]) -> None:
     """Raise for a key that is twice in a mapping; overriding a merged one (``<<``) is fine."""
     if node is None or id(node) in seen or isinstance(node.value, str):
@@ -218,7 +256,8 @@ def _refuse_duplicates(path: Path, node: Any, seen: set[int]) -> None:
             continue
         key, line = (item[0].tag, item[0].value), item[0].start_mark.line + 1
         if key in lines:
-            problem = f"line {line}: {key[1]}: is there twice, first in line {lines[key]}"
+            problem = f"{key[1]}: is there twice, first in line {lines[key]}"
             hint = "remove or rename one of them: YAML would silently take the last"
-            raise ConfigError(f"{path}: {problem}", hint=hint)
+            place = Place(path, problem, line)
+            raise ConfigError(f"{path}: line {line}: {problem}", hint=hint, place=place)
         lines[key] = line

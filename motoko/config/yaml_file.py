@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,9 +11,21 @@ from typing import Any, TypeVar
 import msgspec
 
 from motoko.config.decoding import WrongValue, decoded, unknown_keys
-from motoko.errors import ConfigError
+from motoko.errors import ConfigError, Place
 
 T = TypeVar("T")
+
+
+class Remark(str):
+    """A warning, in one line; it knows the place that it is about."""
+
+    __slots__ = ("place",)
+    place: Place
+
+    def __new__(cls, text: str, place: Place) -> Remark:
+        remark = super().__new__(cls, text)
+        remark.place = place
+        return remark
 
 
 @dataclass(frozen=True)
@@ -24,10 +36,12 @@ class YamlFile:
     name: str  # in warnings
     content: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
+    line_of: Callable[[str], int | None] = lambda key: None  # from 1
 
     def error(self, key: str, problem: str, hint: str) -> ConfigError:
         """The error that something is wrong with a key."""
-        return ConfigError(f"{self.path}: {key}: {problem}", hint=hint)
+        place = Place(self.path, f"{key}: {problem}", self.line_of(key), key)
+        return ConfigError(f"{self.path}: {key}: {problem}", hint=hint, place=place)
 
     def wrong(self, key: str, value: Any, expected: str, hint: str | None = None) -> ConfigError:
         """The error that a value must be something else."""
@@ -39,15 +53,18 @@ class YamlFile:
 
     def warn(self, key: str, problem: str) -> None:
         """Add a warning about a key."""
-        self.warnings.append(f"{self.name}: {key}: {problem}")
+        self._warn(key, f"{key}: {problem}")
+
+    def _warn(self, key: str, text: str) -> None:
+        place = Place(self.path, text, self.line_of(key), key)
+        self.warnings.append(Remark(f"{self.name}: {text}", place))
 
     def warn_unknown(
         self, kind: type[msgspec.Struct], others: Collection[str], content: Any, key: str = ""
     ) -> None:
         """Warn of the keys at a key that neither a struct nor somebody else knows."""
-        self.warnings.extend(
-            f"{self.name}: {line}" for line in unknown_keys(kind, content, key, others)
-        )
+        for name, line in unknown_keys(kind, content, key, others):
+            self._warn(name, line)
 
     def decoded(self, kind: type[T], content: Any, key: str = "") -> T:
         """What is at a key, as one of a type; ``ConfigError`` for the first part that cannot be."""
@@ -75,4 +92,6 @@ def mode_of(path: Path) -> int:
 
 def unreadable(path: Path, error: OSError) -> ConfigError:
     """The error that a file cannot be read."""
-    return ConfigError(f"{path}: cannot be read: {error.strerror}", hint="check its permissions")
+    problem = f"cannot be read: {error.strerror}"
+    place = Place(path, problem)
+    return ConfigError(f"{path}: {problem}", hint="check its permissions", place=place)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.run_files import LAUNCH
-from motoko.config.yaml_file import unreadable
+from motoko.config.yaml_file import Remark, unreadable
+from motoko.errors import Place
 from motoko.runs.launch_script import refuse_wrong_first_line
 from motoko.runs.placeholders import PREFIX, names_of, placeholders
 from motoko.runs.shell_texts import line_with_crlf, unquoted_texts
@@ -17,7 +18,7 @@ from motoko.runs.warm_start import refuse_cold_lines
 LOOKED_AT = 10**7
 
 
-def file_warnings(config: WorkflowConfig) -> list[str]:
+def file_warnings(config: WorkflowConfig) -> list[Remark]:
     """Warnings about the files of a workflow's own studies, one line each.
 
     Raises ``ConfigError`` for a file that cannot be read, and a launch.sh that cannot be executed.
@@ -26,11 +27,12 @@ def file_warnings(config: WorkflowConfig) -> list[str]:
         warning
         for study in config.studies.values()
         if study.is_local
-        for warning in _warnings(study)
+        for warning in study_warnings(study)
     ]
 
 
-def _warnings(study: StudyConfig) -> list[str]:
+def study_warnings(study: StudyConfig) -> list[Remark]:
+    """The same for one study."""
     contents = _contents(study)
     launch = contents.get(LAUNCH, b"")
     refuse_wrong_first_line(study.launch_script, launch)
@@ -39,7 +41,7 @@ def _warnings(study: StudyConfig) -> list[str]:
     return [*_names_without_parameters(study, contents), *_in_scripts(study, contents)]
 
 
-def script_warnings(study: StudyConfig) -> list[str]:
+def script_warnings(study: StudyConfig) -> list[Remark]:
     """Warnings about shell scripts: texts of parameters that become part of them, and line ends.
 
     Raises ``ConfigError`` for a file that cannot be read.
@@ -47,42 +49,61 @@ def script_warnings(study: StudyConfig) -> list[str]:
     return _in_scripts(study, _contents(study))
 
 
-def _in_scripts(study: StudyConfig, contents: Mapping[str, bytes]) -> list[str]:
+def _in_scripts(study: StudyConfig, contents: Mapping[str, bytes]) -> list[Remark]:
     return [*_texts_in_scripts(study, contents), *_line_ends(study, contents)]
 
 
-def _line_ends(study: StudyConfig, contents: Mapping[str, bytes]) -> list[str]:
+def _line_ends(study: StudyConfig, contents: Mapping[str, bytes]) -> list[Remark]:
     return [
-        f"{study.name}/{name}, line {line}: it ends in CRLF, as Windows' lines do: the shell takes "
-        f"the CR for a part of its last word (`dos2unix {name}` mends it)"
+        _remark(
+            study,
+            name,
+            line,
+            "it ends in CRLF, as Windows' lines do: the shell takes the CR for a part of its last "
+            f"word (`dos2unix {name}` mends it)",
+        )
         for name, data in contents.items()
         if (line := line_with_crlf(name, data))
     ]
 
 
-def _texts_in_scripts(study: StudyConfig, contents: Mapping[str, bytes]) -> list[str]:
+def _texts_in_scripts(study: StudyConfig, contents: Mapping[str, bytes]) -> list[Remark]:
     types = {**study.runs, **study.jobs}
     if str not in types.values():
         return []
     return [
-        f"{study.name}/{name}, line {place.line}: the shell reads the text of {place.name!r}: "
-        "blanks, quotes and $(...) in it count. "
-        f"{PREFIX.decode()}{place.name}:sh__ is the text as one word"
+        _remark(
+            study,
+            name,
+            place.line,
+            f"the shell reads the text of {place.name!r}: blanks, quotes and $(...) in it count. "
+            f"{PREFIX.decode()}{place.name}:sh__ is the text as one word",
+        )
         for name, data in contents.items()
         for place in unquoted_texts(name, data, types)
     ]
 
 
-def _names_without_parameters(study: StudyConfig, contents: Mapping[str, bytes]) -> list[str]:
+def _names_without_parameters(study: StudyConfig, contents: Mapping[str, bytes]) -> list[Remark]:
     """Warnings about names that only ``run_params`` of ``createTask`` could give a value."""
     known = names_of(study.jobs, {**study.runs, **study.run_params})
     return [
-        f"{study.name}/{name}, line {place.line}: bd.yaml declares no parameter {place.name!r}:"
-        f" createTask refuses {PREFIX.decode()}{place.name}__ unless run_params has it"
+        _remark(
+            study,
+            name,
+            place.line,
+            f"bd.yaml declares no parameter {place.name!r}: createTask refuses "
+            f"{PREFIX.decode()}{place.name}__ unless run_params has it",
+        )
         for name, data in contents.items()
         for place in placeholders(data, known)
         if not place.is_known
     ]
+
+
+def _remark(study: StudyConfig, name: str, line: int, problem: str) -> Remark:
+    place = Place(study.files.get(name, study.launch_script), problem, line)
+    return Remark(f"{study.name}/{name}, line {line}: {problem}", place)
 
 
 def _contents(study: StudyConfig) -> Mapping[str, bytes]:

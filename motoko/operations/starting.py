@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,25 +74,13 @@ def check_startable(
             f"{config.directory} has no supervisor, and a run does not start one",
             hint=f"start it outside of runs: motoko supervise {config.directory}",
         )
-    check_kernel()
-    own_name()
-    local = (study.directory for study in config.studies.values() if study.is_local)
-    for directory in (config.directory, *local):
-        check_locks(directory)
+    for check in checks_of_place(config):
+        check()
     seen = signs(config, watching=watching)
     if seen is not None and not may_take_over(seen, asked=takeover):
         raise supervised_elsewhere(config, seen)
-    if launchers:
-        check_generators(config, generator)
-    if remote_access.is_on(config, launchers=launchers, generator=generator):
-        remote_access.check_address(config)
-    for study in config.studies.values():
-        if study.tcp_address and not study.settings.get("insecure_tcp"):
-            raise ConfigError(
-                f"{config.path}: task_managers.{study.name}.host: {study.host} is TCP, where "
-                "anybody who reaches the port can run code in your processes",
-                hint="use a local path, or accept the risk with `insecure_tcp: true` beside host",
-            )
+    for check in checks_of_config(config, launchers, generator):
+        check()
     missing = [s.name for s in config.studies.values() if s.is_local and not s.created]
     if missing:
         names = ", ".join(missing)
@@ -99,6 +88,39 @@ def check_startable(
             f"no database yet: {names} (in {config.path})",
             hint=f"motoko create {config.directory}",
         )
+
+
+def checks_of_place(config: WorkflowConfig) -> list[Callable[[], object]]:
+    """What raises ``MotokoError`` where no workflow can be supervised, one thing each."""
+    local = [study.directory for study in config.studies.values() if study.is_local]
+    locks = [partial(check_locks, directory) for directory in (config.directory, *local)]
+    return [check_kernel, own_name, *locks]
+
+
+def checks_of_config(
+    config: WorkflowConfig, launchers: bool = True, generator: str | None = None
+) -> list[Callable[[], object]]:
+    """What raises ``MotokoError`` for a workflow that cannot be supervised here, one thing each.
+
+    Args: see :func:`check_startable`.
+    """
+
+    def address() -> None:
+        if remote_access.is_on(config, launchers=launchers, generator=generator):
+            remote_access.check_address(config)
+
+    generators = [partial(check_generators, config, generator)] if launchers else []
+    return [*generators, address, partial(_check_hosts, config)]
+
+
+def _check_hosts(config: WorkflowConfig) -> None:
+    for study in config.studies.values():
+        if study.tcp_address and not study.settings.get("insecure_tcp"):
+            raise ConfigError(
+                f"{config.path}: task_managers.{study.name}.host: {study.host} is TCP, where "
+                "anybody who reaches the port can run code in your processes",
+                hint="use a local path, or accept the risk with `insecure_tcp: true` beside host",
+            )
 
 
 def start_detached(

@@ -13,7 +13,7 @@ from pathlib import Path
 from motoko.config.environment import shell_lines
 from motoko.config.policy import Policy
 from motoko.config.run_files import LAUNCH
-from motoko.errors import ConfigError
+from motoko.errors import ConfigError, Place
 from motoko.host.interpreters import Interpreter, WrongFirstLine
 from motoko.runs.paths import EARLIER_ENVIRONMENT, ENVIRONMENT
 from motoko.runs.run_programs import first_on_path, python_directory
@@ -71,7 +71,8 @@ def refuse_wrong_first_line(path: Path, data: bytes) -> None:
     try:
         Interpreter.of(data.partition(b"\n")[0].decode(errors="replace"))
     except WrongFirstLine as error:
-        raise ConfigError(f"{path}, line 1: {error}", hint=f"`dos2unix {path}` mends it") from None
+        hint, place = f"`dos2unix {path}` mends it", Place(path, str(error), 1)
+        raise ConfigError(f"{path}, line 1: {error}", hint=hint, place=place) from None
 
 
 def files(script: str, client: Mapping[str, str], policy: Policy) -> dict[str, str]:

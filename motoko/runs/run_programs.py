@@ -23,6 +23,12 @@ def missing_programs(path: str) -> list[str]:
     return [directory for directory in programs() if directory not in present]
 
 
+def search_path() -> str:
+    """PATH of a run on this host, as far as this process's own tells."""
+    path = os.environ.get("PATH", os.defpath)
+    return os.pathsep.join([*missing_programs(path), path])
+
+
 def python_directory() -> str:
     """Where this Python is, and what is installed with it."""
     return str(Path(sys.executable).parent)

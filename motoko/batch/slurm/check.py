@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
+from motoko.batch.slurm import parsing
 from motoko.errors import ConfigError
 from motoko.host.addresses import addresses, is_this_host
 
@@ -29,6 +31,22 @@ def other_host() -> str | None:
     if nodes is None:
         return None
     return next((a for a in nodes if addresses(a) and not is_this_host(a)), "")
+
+
+def refusal(arguments: Sequence[str]) -> str | None:
+    """See :class:`motoko.batch.batch_system.BatchSystem`."""
+    if _nodes() is None:
+        return None
+    command = ["sbatch", "--test-only", *arguments, "--wrap=true"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=ANSWER_S, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode == 0 or not parsing.is_refusal(done.stderr):
+        return None
+    return parsing.words(done.stderr)
 
 
 def _nodes() -> list[str] | None:

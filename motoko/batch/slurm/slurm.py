@@ -51,6 +51,12 @@ class Slurm:
 
         check(file)
 
+    def refusal(self, options: JobOptions) -> str | None:
+        """What `sbatch --test-only` says: see ``BatchSystem``."""
+        from motoko.batch.slurm.check import refusal
+
+        return refusal(options.arguments)
+
     def other_host(self) -> str | None:
         """The address of a node that is not this host: see ``BatchSystem``."""
         from motoko.batch.slurm.check import other_host

@@ -114,7 +114,7 @@ def test_long_values_are_cut() -> None:
 def test_unknown_keys() -> None:
     content = {"nmae": 1, 7: 2, "known": 3, "inner": {"cuont": 1}, "anything": {"free": 1}}
     assert list(unknown_keys(Outer, content, others=["known"])) == [
-        "unknown key 'nmae' (did you mean 'name'?)",
-        "unknown key 7",
-        "inner: unknown key 'cuont' (did you mean 'count'?)",
+        ("nmae", "unknown key 'nmae' (did you mean 'name'?)"),
+        ("7", "unknown key 7"),
+        ("inner.cuont", "inner: unknown key 'cuont' (did you mean 'count'?)"),
     ]
