@@ -110,12 +110,12 @@ def _parsed(path: Path) -> tuple[ast.Module | None, list[Finding]]:
         line = getattr(error, "lineno", None)
         problem = f"it is not Python: {getattr(error, 'msg', None) or error}"
         return None, [Finding(path, line, problem, "mend its syntax there, or just above")]
-    found = [
+    kept = [
         Finding(path, warning.lineno, str(warning.message), "mend it", is_error=False)
         for warning in caught
         if issubclass(warning.category, SyntaxWarning)
     ]
-    return tree, [*dict.fromkeys(found)]
+    return tree, [*dict.fromkeys(kept)]
 
 
 def _source(path: Path) -> str:

@@ -95,10 +95,10 @@ def _syntax(path: Path, interpreter: Interpreter) -> Finding | None:
     if done.returncode == 0:
         return None
     lines = done.stderr.decode(errors="replace").replace(str(path), LAUNCH).splitlines()
-    found = next(filter(None, map(_LINE.search, lines)), None)
-    said = found[2] if found else (lines or ["it cannot be read"])[0]
-    number = int(found[1]) if found else None
-    problem = f"{Path(shell).name} cannot read it: {said}"
+    match = next(filter(None, map(_LINE.search, lines)), None)
+    words = match[2] if match else (lines or ["it cannot be read"])[0]
+    number = int(match[1]) if match else None
+    problem = f"{Path(shell).name} cannot read it: {words}"
     return Finding(path, number, problem, f"mend it; `{Path(shell).name} -n {LAUNCH}` shows it")
 
 
