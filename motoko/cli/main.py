@@ -53,6 +53,8 @@ COMMANDS = {
     "retry": ("motoko.cli.retry", "Have failed runs executed again."),
     "keys": ("motoko.cli.keys_command", "Show or renew the key that other hosts come in with."),
     "upgrade-study": ("motoko.cli.upgrade_study", "Have jobs and runs follow a changed bd.yaml."),
+    "doctor": ("motoko.cli.doctor", "Say whether this is a good place to run."),
+    "bug-report": ("motoko.cli.bug_report", "Pack what somebody needs to help, without secrets."),
     "completion": ("motoko.cli.completion", "Print the script that completes commands in a shell."),
 }
 

@@ -168,14 +168,35 @@ def remake_sockets(runtime: Runtime) -> bool:
     return True
 
 
+def socket_place(config: WorkflowConfig) -> Path:
+    """Where the sockets are, or would be if nobody else has that place. Makes nothing."""
+    if (runtime := locate(config)) is not None:
+        return runtime.sockets
+    return config.runtime_dir or _temporary_parent() / _name_of(config.directory)
+
+
+def is_too_long(sockets: Path) -> bool:
+    """Whether the paths of sockets in a directory would be longer than Linux allows."""
+    return len(os.fsencode(sockets)) + 1 + _LONGEST_NAME > SOCKET_PATH_MAX
+
+
+def _temporary_parent() -> Path:
+    return Path(tempfile.gettempdir()) / f"motoko-{os.getuid()}"
+
+
+def _name_of(directory: Path) -> str:
+    """Of the place for a directory's sockets."""
+    here = DirectoryIdentity.of(directory)
+    return digest(f"{here.device} {here.inode}")
+
+
 def _make_socket_directory(config: WorkflowConfig) -> Runtime:
     """A place for sockets that is this workflow's alone, now that it says so.
 
     It is named after the directory, and not after its path: runs of one that was moved find their
     server again there, and never that of another which has taken its place.
     """
-    here = DirectoryIdentity.of(config.directory)
-    named = digest(f"{here.device} {here.inode}")
+    named = _name_of(config.directory)
     if config.runtime_dir is not None:
         path = _made(config.runtime_dir)
         if not _can_be_owned(Runtime(config.directory, path)):
@@ -190,7 +211,7 @@ def _make_socket_directory(config: WorkflowConfig) -> Runtime:
                 hint="set TMPDIR, or runtime_dir in motoko.yaml, to a place on a local disk that "
                 "you can write to",
             ) from error
-    if len(os.fsencode(path)) + 1 + _LONGEST_NAME > SOCKET_PATH_MAX:
+    if is_too_long(path):
         raise NoPlaceForSockets(
             f"the directory for sockets is too long for Unix sockets: {path}",
             hint="set runtime_dir in motoko.yaml to a short path on a local disk",
@@ -233,7 +254,7 @@ def _can_be_owned(runtime: Runtime) -> bool:
 
 
 def _make_temporary(directory: Path, name: str) -> Path:
-    parent = Path(tempfile.gettempdir()) / f"motoko-{os.getuid()}"
+    parent = _temporary_parent()
     path = parent / name
     with contextlib.suppress(FileExistsError):
         parent.mkdir(mode=0o700)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
+
+_TICK_S = 0.02
 
 
 def age(path: Path) -> float:
@@ -28,3 +31,20 @@ def _now(path: Path) -> float:
             probe.unlink()
     except OSError:
         return time.time()
+
+
+def ahead(directory: Path) -> float:
+    """By how many seconds a file system's clock is ahead of this host's; negative: behind.
+
+    Raises ``OSError`` where no file can be made.
+    """
+    with tempfile.NamedTemporaryFile(dir=directory, prefix=".motoko-clock-") as file:
+        before = time.time()
+        file.write(b".")
+        file.flush()
+        stamped = os.fstat(file.fileno()).st_mtime
+        after = time.time()
+    # A file's stamp may be as old as the kernel's last tick.
+    if before - _TICK_S <= stamped <= after:
+        return 0.0
+    return stamped - (after if stamped > after else before)

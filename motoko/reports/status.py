@@ -90,13 +90,18 @@ def collect(config: WorkflowConfig) -> WorkflowStatus:
         orchestrators=_orchestrators(config, status.orchestrators),
         supervisor_use=use(status.supervisor.pid),
         note="" if is_here or answer else _why_unseen(config),
-        warnings=[
-            f"{study.name}: whoever reaches {study.host} can run code in your processes: drop "
-            "`host:` and `insecure_tcp:`, nodes need neither"
-            for study in config.studies.values()
-            if study.tcp_address is not None and study.is_local
-        ],
+        warnings=tcp_warnings(config),
     )
+
+
+def tcp_warnings(config: WorkflowConfig) -> list[str]:
+    """Of studies that are served by plain TCP, a line each."""
+    return [
+        f"{study.name}: whoever reaches {study.host} can run code in your processes: drop "
+        "`host:` and `insecure_tcp:`, nodes need neither"
+        for study in config.studies.values()
+        if study.tcp_address is not None and study.is_local
+    ]
 
 
 def _unseen(pid: int | None) -> ResourceUse:

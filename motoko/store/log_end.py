@@ -1,6 +1,6 @@
-"""The end of a database's log, read from its file: which transactions were the last.
+"""A database's log, read from the end of its file: which transactions were the last.
 
-No server is asked, and the log is not read from its beginning.
+No server is asked.
 """
 
 from __future__ import annotations
@@ -71,16 +71,40 @@ def _transaction_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
     return start, head
 
 
+def superseded(log: Path) -> tuple[int, int]:
+    """How many bytes a database's file has, and how many of them are of records written again.
+
+    Raises ``NoEnd`` where the file cannot be read backwards, ``OSError`` where not at all.
+    """
+    newest: set[bytes] = set()
+    total = earlier = 0
+    with open(log, "rb") as file:
+        total = end = file.seek(0, 2)
+        while end > _MAGIC:
+            behind = end - _LENGTH
+            end, head = _transaction_before(file, end)
+            for oid, size in reversed(_sizes(file, end, head, behind)):
+                earlier += size if oid in newest else 0
+                newest.add(oid)
+    return total, earlier
+
+
 def _records(file: BinaryIO, start: int, head: bytes, end: int) -> list[bytes]:
+    return [oid for oid, _ in _sizes(file, start, head, end)]
+
+
+def _sizes(file: BinaryIO, start: int, head: bytes, end: int) -> list[tuple[bytes, int]]:
+    """The oids of a transaction's records, and how many bytes each has."""
     texts = sum(int.from_bytes(head[place : place + 2], "big") for place in (17, 19, 21))
-    place, oids = start + _HEAD + texts, []
+    place, records = start + _HEAD + texts, []
     while place < end:
         record = _read(file, place, _RECORD)
-        oids.append(record[:8])
-        place += _RECORD + (int.from_bytes(record[-8:], "big") or _POINTER)
+        size = _RECORD + (int.from_bytes(record[-8:], "big") or _POINTER)
+        records.append((record[:8], size))
+        place += size
     if place != end:
         raise NoEnd
-    return oids
+    return records
 
 
 def _read(file: BinaryIO, place: int, size: int) -> bytes:

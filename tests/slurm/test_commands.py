@@ -161,3 +161,14 @@ class TestKill:
         for run in (held, running):
             failed(session, run)
         assert executions(place(flow, held)) == []
+
+
+class TestDoctor:
+    def test_a_node(self, batch):
+        """What a job sees there, and that it comes in by the gate; nothing is left of it."""
+        flow, _ = batch(yaml="remote: true\n")
+        answer = json.loads(flow.motoko("doctor", "--nodes", "--json").stdout)
+        levels = {finding["check"]: finding["level"] for finding in answer["findings"]}
+        assert levels["scheduler"] == levels["nodes"] == "ok", answer
+        assert levels["nodes: head node"] == levels["nodes: locks"] == "ok", answer
+        assert not list(flow.directory.glob(".motoko-doctor-*"))

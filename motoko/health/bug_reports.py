@@ -1,0 +1,128 @@
+"""Packing what somebody needs to help into one file, without secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tarfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from motoko.config.environment import as_text
+from motoko.config.run_files import LAUNCH
+from motoko.errors import CannotWrite
+from motoko.health.examination import examine
+from motoko.health.hidden_secrets import LEAST, hidden, values_of
+from motoko.health.installation import machine, versions
+from motoko.health.looked_at import Place
+from motoko.layout import channel_directory
+
+LOG_BYTES = 500_000  # of each log, its end
+
+
+def write(place: Place, output: Path | None = None) -> Path:
+    """Write the archive, which only its owner can read; returns its path.
+
+    Args:
+        place: what it is about. Nothing there is changed.
+        output: the archive; by default one in the current directory, named by the time.
+
+    Raises ``CannotWrite`` if it cannot be written, or is there already.
+    """
+    path = output or Path(f"motoko-bug-report-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
+    secrets = known_secrets(place, os.environ)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+            for name, text in contents(place):
+                data = hidden(text, secrets).encode(errors="replace")
+                member = tarfile.TarInfo(f"{path.name.partition('.')[0]}/{hidden(name, secrets)}")
+                member.size, member.mtime, member.mode = len(data), int(time.time()), 0o600
+                archive.addfile(member, io.BytesIO(data))
+    except OSError as error:
+        raise CannotWrite(
+            f"{path} cannot be written: {error.strerror}", hint="name another file: --output"
+        ) from error
+    return path
+
+
+def contents(place: Place) -> Iterator[tuple[str, str]]:
+    """The files of the archive, by name, as they are."""
+    about = {"versions": versions(), "machine": machine()}
+    yield "versions.json", json.dumps(about, indent=2)
+    yield "doctor.json", _as_json(lambda: msgspec.to_builtins(examine(place)))
+    if (config := place.config) is not None:
+        from motoko.reports.status import collect
+
+        yield "ps.json", _as_json(lambda: msgspec.to_builtins(collect(config)))
+    for file in _files(place):
+        if (text := _text(file)) is not None:
+            yield str(file.relative_to(place.directory)), text
+
+
+def _as_json(answer: Any) -> str:
+    try:
+        return json.dumps(answer(), indent=2)
+    except Exception:  # noqa: BLE001 (the report is about what does not work)
+        return traceback.format_exc()
+
+
+def _files(place: Place) -> Iterator[Path]:
+    """Configuration and logs. What holds secrets by its nature is not among them."""
+    yield from sorted(place.directory.glob("*.y*ml"))
+    for file in sorted(place.directory.glob("*/bd.yaml")):
+        yield file
+        yield file.parent / LAUNCH
+    yield place.directory / ".wf" / "restarts.json"
+    yield from sorted((place.directory / ".wf" / "log").glob("*.log*"))
+
+
+def _text(file: Path) -> str | None:
+    """The end of a file as text; ``None`` if it cannot be read, or is none."""
+    try:
+        if not file.is_file():
+            return None
+        with file.open("rb") as opened:
+            size = opened.seek(0, os.SEEK_END)
+            opened.seek(max(0, size - LOG_BYTES))
+            return opened.read().decode(errors="replace")
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def known_secrets(place: Place, environment: Mapping[str, str]) -> set[str]:
+    """What is to be found nowhere in the archive, wherever it stands.
+
+    Secrets by the names of variables: of this process, and of orchestrators that were started in
+    the background. All values of ``environment:`` in motoko.yaml; all lines of the channel's files.
+    """
+    secrets = values_of(environment)
+    for file in (place.directory / ".wf" / "detached").glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            secrets |= values_of(json.loads(file.read_text()).get("environment", {}))
+    for file in channel_directory(place.directory).glob("*.pem"):
+        with contextlib.suppress(OSError):
+            secrets.update(file.read_text(errors="replace").split("\n"))
+    if place.config is not None:
+        secrets |= set(_environments(place.config.raw))
+        for study in place.config.studies.values():
+            secrets |= set(_environments(dict(study.settings)))
+            secrets |= set(_environments({"environment": study.run_params.get("environment")}))
+    return {secret.strip() for secret in secrets if len(secret.strip()) >= LEAST}
+
+
+def _environments(value: Any) -> Iterator[str]:
+    """The values of all mappings named ``environment``, at whatever depth."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            if key == "environment" and isinstance(below, Mapping):
+                yield from (as_text(text) for text in below.values())
+            else:
+                yield from _environments(below)
