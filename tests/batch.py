@@ -14,7 +14,8 @@ from motoko.control.study_access import opened
 from motoko.runs.entries import DocumentedEntries
 
 # First of all each execution leaves a file of its own, called after the job.
-NOTED = ': > "execution-$SLURM_JOB_ID-$(cat /proc/sys/kernel/random/uuid)"\n'
+_JOB = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+NOTED = f': > "execution-{_JOB}-$(cat /proc/sys/kernel/random/uuid)"\n'
 
 
 def note_executions(flow: Flow) -> None:
@@ -29,7 +30,7 @@ def note_executions(flow: Flow) -> None:
 def executions(directory: Path) -> list[str]:
     """The jobs that have executed a run, each as often as they did; empty texts for no job."""
     found = [path.name.split("-")[1] for path in directory.glob("execution-*")]
-    return sorted(found, key=lambda number: int(number or 0))
+    return sorted(found, key=lambda job: [int(number or 0) for number in job.split("_")])
 
 
 def claims(directory: Path) -> list[int]:

@@ -1,6 +1,13 @@
 """A batch system that does not exist: all that Motoko needs of one is here."""
 
-from motoko.batch.batch_system import Job, JobOptions, Phase, ShellVariables, WrongOption
+from motoko.batch.batch_system import (
+    ArrayLimits,
+    Job,
+    JobOptions,
+    Phase,
+    ShellVariables,
+    WrongOption,
+)
 from motoko.errors import ConfigError
 
 
@@ -18,6 +25,9 @@ class FictitiousScheduler:
         job = str(len(self.submissions))
         self.queue[job] = Job(job, submission.name, "QUEUED", Phase.PENDING)
         return job
+
+    async def array_limits(self):
+        return ArrayLimits(span=10, elements=8)
 
     async def query(self):
         self.commands.counts["fstat"] += 1
@@ -41,7 +51,7 @@ class Fictitious:
     title = "Fictitious"
     submit_command = "fsub"
     query_command = "fstat"
-    shell_variables = ShellVariables("$F_JOB", "$F_AGAIN", "$F_NODES")
+    shell_variables = ShellVariables("$F_JOB", "$F_AGAIN", "$F_NODES", element="$F_ELEMENT")
 
     def __init__(self):
         self.schedulers = []

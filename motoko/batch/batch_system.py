@@ -2,8 +2,9 @@
 
 A batch system is a folder beside this file that offers one object of the type ``BatchSystem``, and
 a line in :mod:`motoko.batch.registry`. Its scheduler is asked by a few calls. Ids are texts: an
-element of a job array has one of its own (``17_3``), so that a system may submit many runs as one
-array.
+element of a job array has one of its own (``17_3``), and a name of its own
+(:func:`motoko.batch.job_names.of_element`): where a system has arrays, many runs are submitted as
+one.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Job:
             if launch.sh's exit code tells.
         final: of one that has ended: somebody wanted that, it is not to be tried again.
         hopeless: of one that waits: why it can never start; empty otherwise.
+        if_unstarted: it is said only because the job is not there any more: it holds if that has
+            never started.
     """
 
     id: str
@@ -64,6 +67,7 @@ class Job:
     problem: str = ""
     final: bool = False
     hopeless: str = ""
+    if_unstarted: bool = False
 
     @property
     def state_shown(self) -> str:
@@ -73,13 +77,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Submission:
-    """A job to be submitted.
+    """A job to be submitted, or an array of jobs.
 
     Attributes:
         name: unique; by it the job is found if its id was not told.
         directory: in which it works.
         script: what it executes, and ``arguments`` of that.
         options: further arguments of the submit command: the user's.
+        elements: of an array: the indices of its elements, in order; empty for a job.
     """
 
     name: str
@@ -87,6 +92,20 @@ class Submission:
     script: Path
     arguments: Sequence[str]
     options: Sequence[str]
+    elements: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class ArrayLimits:
+    """What arrays a scheduler takes.
+
+    Attributes:
+        span: the indices of elements are less than that.
+        elements: how many an array may have.
+    """
+
+    span: int
+    elements: int
 
 
 class JobRefused(MotokoError):
@@ -113,11 +132,13 @@ class JobOptions:
         arguments: of the submit command.
         has_output, has_error: whether the user wants the job's standard output, or standard
             error, in a file of his own.
+        is_alone: whether they mean something else for an element of an array.
     """
 
     arguments: Sequence[str]
     has_output: bool = False
     has_error: bool = False
+    is_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,12 +146,15 @@ class ShellVariables:
     """Where a job's shell finds what the system tells it of itself: words such as ``$JOB_ID``.
 
     Attributes:
-        job: the job's id.
+        job: the job's id, an element's own.
         restarts: how often the system has started it again; empty or 0 at the first start.
         nodes: where it runs.
         other_nodes: how many nodes it has beside the one that executes its script.
         on_other_nodes: the command that executes another one once on each of those, as long as its
             own standard input lasts, and passes on what it says; empty if there is none.
+        element: the index of an element of an array; empty if the system has no arrays.
+        directory: the name of the variable that says for which directory it was submitted.
+        output: where the system writes what an element prints, in the array's directory.
     """
 
     job: str
@@ -138,16 +162,23 @@ class ShellVariables:
     nodes: str
     other_nodes: str = "0"
     on_other_nodes: str = ""
+    element: str = ""
+    directory: str = ""
+    output: str = ""
 
 
 class Scheduler(Protocol):
     """A scheduler, as one user sees it. Every call issues few commands, whatever the number."""
 
     async def submit(self, submission: Submission) -> str:
-        """Submit a job; returns its id.
+        """Submit a job, or an array; returns its id.
 
-        Raises ``JobRefused``, ``QueueFull`` or ``SchedulerSilent``.
+        The element with the index 3 of an array has the id ``<id>_3``. Raises ``JobRefused``,
+        ``QueueFull`` or ``SchedulerSilent``: then none of it is queued, or nobody knows.
         """
+
+    async def array_limits(self) -> ArrayLimits:
+        """What arrays it takes, if the system has any. Raises ``SchedulerSilent``."""
 
     async def query(self) -> list[Job]:
         """All jobs of this user that the scheduler shows. Raises ``SchedulerSilent``."""

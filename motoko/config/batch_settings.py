@@ -19,6 +19,7 @@ class BatchSettings(Struct, frozen=True):
     Attributes:
         poll_interval: seconds between two queries of the scheduler while something changes.
         max_submitted: how many jobs of the workflow may be in the queue at a time, if limited.
+        arrays: whether runs that are alike are submitted as job arrays, where there are some.
         late_record: for how many seconds the exit record of a job that is over is waited for.
     """
 
@@ -28,4 +29,5 @@ class BatchSettings(Struct, frozen=True):
         Hint("schedulers are shared: a query every few seconds is the most they should get"),
     ] = 30.0
     max_submitted: Annotated[int, Meta(ge=1)] | None = None
+    arrays: bool = True
     late_record: Annotated[Seconds, Meta(ge=0.0, le=LATE_MOST_S)] = LATE_RECORD_S

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from motoko.batch import job_names
 from motoko.batch.batch_system import BatchSystem
 from motoko.host.files import write_atomically
 from motoko.runs import job_relay
@@ -25,6 +26,11 @@ from motoko.runs.run_programs import first_on_path
 # Arguments: run directory, attempt, standard output and error (empty: the scheduler's), a
 # directory in which it says that something has happened, the run, the submission's name, the
 # folder of Motoko's files.
+#
+# All elements of an array have the same arguments. Their run is the first one, which is among them,
+# and as many further as the element's index says. Its number is the end of the directory and of
+# the outputs, and in the submission's name it stands before the ninth argument. What the scheduler
+# itself writes for an element comes into its run's directory.
 #
 # The claim is made with O_EXCL (set -C), whoever comes second leaves: a job that was submitted
 # twice starts once. A job that the scheduler starts again (a requeue) is the next attempt, unless
@@ -39,9 +45,11 @@ from motoko.runs.run_programs import first_on_path
 _SCRIPT = """\
 #!/bin/bash -p
 {path}
-_directory=$1 _attempt=$2 _out=$3 _err=$4 _spool=$5 _run=$6 _name=$7 _own=$8
+_attempt=$2 _spool=$5 _run=$6 _own=$8 _each=
+[ -n "${{9-}}" ] && _run=$(($6 + {element})) && _each=$_run
+_directory=$1$_each _out=${{3:+$3$_each}} _err=${{4:+$4$_each}} _name=$7$_each${{9-}}
 _job={job} _restarts={restarts} _nodes={nodes}
-cd "$_directory" || exit 120
+{of_array}cd "$_directory" || exit 120
 if [ "${{_restarts:-0}}" -gt 0 ]; then
     while [ -e "$_own/{claim}$_attempt" ]; do _attempt=$((_attempt + 1)); done
 fi
@@ -102,6 +110,15 @@ say ended
 """
 
 
+# Before an element's own directory is entered.
+_OF_ARRAY = """\
+if [ -n "$_each" ]; then
+    export {directory}=$_directory
+    mv -f "{output}" "$_directory" 2> /dev/null
+fi
+"""
+
+
 def write(directory: Path, channel: Path, system: BatchSystem) -> Path:
     """Write the script of a workflow's jobs for a batch system, and return its path.
 
@@ -118,6 +135,12 @@ def write(directory: Path, channel: Path, system: BatchSystem) -> Path:
     text = _SCRIPT.format(
         path=first_on_path(),
         become=BECOME,
+        element=variables.element or "0",
+        of_array=(
+            _OF_ARRAY.format(directory=variables.directory, output=variables.output)
+            if variables.element
+            else ""
+        ),
         job=variables.job,
         restarts=variables.restarts,
         nodes=variables.nodes,
@@ -145,6 +168,22 @@ def arguments(
     """
     own = os.path.relpath(own_folder(directory), directory)
     return [str(directory), str(attempt), *outputs, str(spool), str(run_id), name, own]
+
+
+def arguments_of_array(arguments: Sequence[str], first: int) -> Sequence[str] | None:
+    """The arguments of an array of runs from ``first`` on, in which a run with these is an element.
+
+    Whatever runs have the same there may be in one. ``None`` if the run can be in none.
+    """
+    directory, attempt, out, err, spool, run, name, own = arguments
+    own_parts = job_names.parts(name)
+    if own_parts is None or str(own_parts[1]) != run:
+        return None
+    if not all(text.endswith(run) for text in (directory, out, err) if text):
+        return None
+    places = (text.removesuffix(run) for text in (directory, out, err))
+    before, _, after = own_parts
+    return [next(places), attempt, *places, spool, str(first), before, own, after]
 
 
 @dataclass(frozen=True)

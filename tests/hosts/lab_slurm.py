@@ -122,9 +122,12 @@ class Slurm:
         return True
 
     def jobs(self, states: str = "all") -> list[dict[str, str]]:
-        """The jobs in the queue: id, name, state, reason, node, directory."""
-        table = self.run("squeue", "-h", "-t", states, "-o", "%A|%j|%T|%r|%N|%Z")
-        names = ("id", "name", "state", "reason", "node", "directory")
+        """The jobs in the queue: id, number, name, state, reason, node, directory.
+
+        ``number`` is what a node knows as an element's id, other than its id in the array.
+        """
+        table = self.run("squeue", "-h", "--array", "-t", states, "-o", "%i|%A|%j|%T|%r|%N|%Z")
+        names = ("id", "number", "name", "state", "reason", "node", "directory")
         return [dict(zip(names, line.split("|"), strict=True)) for line in table.splitlines()]
 
     def node_of(self, job: object) -> Host:

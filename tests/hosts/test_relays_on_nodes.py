@@ -92,7 +92,8 @@ def test_relays_end_with_their_jobs(batch, lab, slurm):
         begun(flow, number)
     jobs = [executions(flow.place(number))[0] for number in numbers]
     slurm.run("scancel", jobs[0])
-    scripts = lab.nodes[0].processes(f"job{int(jobs[1]):05}/slurm_script")
+    (number,) = [job["number"] for job in slurm.jobs() if job["id"] == jobs[1]]
+    scripts = lab.nodes[0].processes(f"job{int(number):05}/slurm_script")
     assert scripts
     for process in scripts:
         process.identity.signal(signal.SIGKILL)

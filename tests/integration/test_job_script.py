@@ -107,6 +107,40 @@ def test_a_requeue_before_it_has_started_is_not(place):
     assert job_script.read(place, 1).attempt == 1
 
 
+def test_an_element_of_an_array(tmp_path):
+    """Its run is as far from the first one as its index says; what Slurm writes comes there."""
+    name = "mult.{}.1-0123456789abcdef0123"
+    places = {number: tmp_path / f"run {number}" for number in (9, 12)}
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "slurm-17_3.out").write_text("words of Slurm\n")
+    shared = []
+    for number, directory in places.items():
+        make_own_folder(directory)
+        launch(directory, 'echo "$SLURM_SUBMIT_DIR"')
+        outputs, spool = (f"r.o{number}", ""), tmp_path / "spool"
+        own = name.format(number)
+        alone = job_script.arguments(directory, 1, outputs, spool, number, own)
+        shared.append(job_script.arguments_of_array(alone, 9))
+    assert shared[0] == shared[1]
+    assert job_script.arguments_of_array([*alone[:5], "13", *alone[6:]], 9) is None
+    script = job_script.write(tmp_path, tmp_path / "channel", registry.named("slurm"))
+    variables = {"SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "3", "SLURM_JOB_ID": "20"}
+    command = ["/bin/bash", str(script), *shared[0]]
+
+    def run(**more):
+        environment = {**os.environ, **variables, "SLURM_JOB_NODELIST": "n1", **more}
+        return subprocess.run(command, env=environment, cwd=tmp_path, check=False).returncode
+
+    assert run() == 0 and job_script.read(places[9], 1) == job_script.Evidence()
+    assert job_script.read(places[12], 1) == job_script.Evidence(1, "17_3", "n1", 0)
+    assert (places[12] / "r.o12").read_text() == f"{places[12]}\n"
+    assert (places[12] / "slurm-17_3.out").exists() and not (tmp_path / "slurm-17_3.out").exists()
+    spool = sorted(path.name for path in (tmp_path / "spool").iterdir())
+    assert spool == ["12.1.ended", "12.1.started"]
+    job_script.close(places[12], 2, name.format(12))
+    assert run(SLURM_RESTART_COUNT="1") == 121
+
+
 def test_closed(place):
     """Before it has started, and after it has ended: nothing of that submission starts any more."""
     launch(place, "echo again >> executions")

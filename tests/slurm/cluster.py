@@ -22,6 +22,7 @@ from slurm_programs import PACKAGES, PROGRAMS, SYSTEM_PATH, Unavailable, install
 from support import wait_until
 from this_host import free_ports, host_name, processes, user_name
 
+from motoko.batch.job_names import of_element, parts
 from motoko.host.identity import Identity
 from motoko.host.living_processes import session_members
 
@@ -98,10 +99,20 @@ class Cluster:
         return states == ["idle"] * self.nodes
 
     def jobs(self, states: str = "all") -> list[dict[str, str]]:
-        """The jobs in the queue: id, name, state, reason, node, directory."""
-        table = self.run("squeue", "-h", "-t", states, "-o", "%A|%j|%T|%r|%N|%Z")
-        names = ("id", "name", "state", "reason", "node", "directory")
-        return [dict(zip(names, line.split("|"), strict=True)) for line in table.splitlines()]
+        """The jobs in the queue, elements of arrays each: id, name, state, reason, node, directory.
+
+        ``number`` is what the programs of a job know as its id, other than its id in an array. An
+        element has the name and directory of its run.
+        """
+        table = self.run("squeue", "-h", "--array", "-t", states, "-o", "%i|%A|%j|%T|%r|%N|%Z")
+        names = ("id", "number", "name", "state", "reason", "node", "directory")
+        found = [dict(zip(names, line.split("|"), strict=True)) for line in table.splitlines()]
+        for job in found:
+            _, underscore, index = job["id"].partition("_")
+            if underscore and (own := parts(of_element(job["name"], int(index)))):
+                job["name"] = "".join(map(str, own))
+                job["directory"] += f"/run-{own[1]}"
+        return found
 
     def job(self, number: object) -> dict[str, str]:
         """One job of the queue, ended ones included; raises ``LookupError``."""
@@ -274,11 +285,13 @@ class Cluster:
 
     def processes(self, job: object) -> list[Identity]:
         """The living processes of a job: its slurmstepd, its script, and what that has started."""
+        found = {each["id"]: each["number"] for each in self.jobs()} if "_" in str(job) else {}
+        number = found.get(str(job), str(job))
         return [
             identity
             for pid, command, environment in processes()
-            if {f"SLURM_JOB_ID={job}", f"SLURM_CONF={self.conf}"} <= set(environment)
-            or command.startswith(f"slurmstepd: [{job}.")
+            if {f"SLURM_JOB_ID={number}", f"SLURM_CONF={self.conf}"} <= set(environment)
+            or command.startswith(f"slurmstepd: [{number}.")
             if (identity := Identity.of(pid))
         ]
 

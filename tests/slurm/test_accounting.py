@@ -37,17 +37,21 @@ def test_ends_without_a_record(batch, cluster):
     """They were ended while no launcher looked, and nothing of them could write its exit code."""
     flow, session = batch(yaml="finish: on-exit\n")
     pending = session.create("true", slurm_options=["hold"])
+    elements = [session.create(f"sleep 1000 # {n}", slurm_options=["time=5"]) for n in range(2)]
     running = session.create("sleep 1000\n")
     held, job = job_of(session, pending), executing(session, running)
+    array = [executing(session, run) for run in elements]
+    assert {number.partition("_")[2] for number in array} == {"0", "1"}
     stop(flow, "launcher:mult")
-    cluster.run("scancel", held)
+    cluster.run("scancel", held, *array)
     node = cluster.job(job)["node"]
     cluster.kill_node(node)
     wait_until(lambda: cluster.accounted(job) == "NODE_FAIL", "its node has failed", timeout=60)
     cluster.wake_node(node)
-    forgotten(cluster, held, job)
+    forgotten(cluster, held, job, *array)
     start(flow, "launcher:mult")
-    assert failed(session, pending, "CANCELLED")["batch_state"] == "CANCELLED"
+    for run in (pending, *elements):
+        assert failed(session, run, "CANCELLED")["batch_state"] == "CANCELLED"
     assert failed(session, running, "NODE_FAIL")["batch_state"] == "NODE_FAIL"
     assert len(executions(place(flow, running))) == 1
 

@@ -44,7 +44,7 @@ class TestByThemselves:
             assert (error is None) == (reason is None), (code, error)
             assert reason is None or (error is not None and reason in error.reason), error
             assert len(executions(place(flow, run))) == 1
-            assert run["batch_job_id"].isdigit() and run["batch_nodes"]
+            assert re.fullmatch(r"\d+(_\d+)?", run["batch_job_id"]) and run["batch_nodes"]
             assert not (place(flow, run) / "wrong").exists()
 
     def test_output_and_environment(self, batch):

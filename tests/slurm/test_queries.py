@@ -74,12 +74,13 @@ def test_one_a_cycle(calls, batch, cluster):
         # the machine has held up comes closer to the next one, so all are counted together.
         lasted = found[-1].at - found[0].at
         assert len(found) <= lasted / (0.9 * INTERVAL_S) + 2, found
-    assert len(calls.all("sbatch")) == 41
+    submissions = len(calls.all("sbatch"))
+    assert submissions < 10, "those that were created together are arrays"
     for number, run in enumerate(runs):
         study = "mult" if number == 0 else studies[(number - 1) % 2]
         (place(flow, run, study) / "go").touch()
     finished(session, *runs, timeout=120)
-    assert len(calls.all("sbatch")) == 41 and not calls.all("scancel")
+    assert len(calls.all("sbatch")) == submissions and not calls.all("scancel")
 
 
 def test_slower_when_nothing_changes(calls, batch):

@@ -12,6 +12,7 @@ from typing import Any
 
 from motoko.batch.batch_system import BatchSystem
 from motoko.batch.commands import Commands
+from motoko.batch.job_names import Names
 from motoko.batch.polling import SharedPoll, read
 from motoko.batch.queue_room import Room
 from motoko.config.policy import Policy
@@ -25,7 +26,6 @@ from motoko.workers.launcher.batch_runs import BatchRuns
 from motoko.workers.launcher.executor import Ended, Event, Place
 from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.recovery import Situation
-from motoko.workers.launcher.submission import Names
 from motoko.workers.launcher.submitting import Submitter
 
 # Runs that become jobs in one pass: nobody is to wait long for the launcher meanwhile.
@@ -109,7 +109,9 @@ class BatchExecutor:
         interval = _for_tests(POLL_VARIABLE, settings.poll_interval)
         poll = SharedPoll(self._path, scheduler, interval, self._names.are_ours)
         channel = channel_directory(daemon.runtime.directory)
-        self._submitter = Submitter((directory, channel), spool, system, scheduler)
+        self._submitter = Submitter(
+            (directory, channel), spool, system, scheduler, arrays=settings.arrays
+        )
         self._jobs = BatchRuns(
             *(spool, system, scheduler, poll, self._submitter),
             partial(fence, daemon.runtime.directory, study),
@@ -158,7 +160,7 @@ class BatchExecutor:
         """Submit a run whose intent is committed: its entries name the submission."""
         self.forget(entries["id"])
         run = self._jobs.runs[entries["id"]] = BatchRun.of(entries, policy)
-        self._submitter.queue.append(run)
+        self._submitter.add(run)
         self._jobs.wake()
 
     def adopt(self, situation: Situation) -> None:
@@ -186,6 +188,8 @@ class BatchExecutor:
         run = self._jobs.runs.pop(run_id, None)
         if run is None:
             return
+        if run in self._submitter.queue:
+            self._submitter.queue.remove(run)
         with contextlib.suppress(OSError):
             run.close()
         if run.followed.job is not None:

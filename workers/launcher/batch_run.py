@@ -18,6 +18,7 @@ from motoko.runs.entries import OwnEntries
 from motoko.runs.job_script import Evidence
 from motoko.runs.outputs import output_stem
 from motoko.workers.launcher.reconcile import Followed, Verdict
+from motoko.workers.launcher.submission import Built
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class BatchRun:
         reason: why it is being ended, if it is; ``final``: it gets no other attempt.
         is_cancelled: whether the scheduler was asked to do so.
         unreadable: why its directory cannot be read, if it cannot.
+        built: what is submitted for it, once that is known.
     """
 
     run_id: int
@@ -45,6 +47,7 @@ class BatchRun:
     final: bool = False
     is_cancelled: bool = False
     unreadable: str = ""
+    built: Built | None = None
     _timed: int | None = None  # the attempt that the deadline is of
 
     @classmethod

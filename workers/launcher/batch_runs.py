@@ -21,12 +21,13 @@ from motoko.host.machine_troubles import described
 from motoko.host.pauses import Pauses
 from motoko.runs.claims import may_go_on
 from motoko.runs.ends import End
+from motoko.runs.job_facts import SUBMITTING
 from motoko.runs.job_script import Evidence
 from motoko.runs.outputs import stderr_name, tail
 from motoko.workers.launcher.batch_run import BatchRun, last_state
 from motoko.workers.launcher.executor import Changed, Ended, Event
 from motoko.workers.launcher.reconcile import Step, Verdict, judge
-from motoko.workers.launcher.submitting import Submitter
+from motoko.workers.launcher.submitting import Outcome, Submitter
 
 log = logging.getLogger(__name__)
 
@@ -127,9 +128,8 @@ class BatchRuns:
             self.strays.clear()
         await self._end_some()
         while self._submitter.is_open:
-            run = self._submitter.queue.popleft()
-            if self._is_followed(run):
-                await self._submit(run)
+            for run, outcome in (await self._submitter.submit()).items():
+                self._submitted(run, outcome)
             await self._end_some()
         if not self.runs:
             return SPOOL_S
@@ -142,15 +142,18 @@ class BatchRuns:
                 run.cancel(f"it took longer than its time limit of {run.policy.timeout:g} s")
                 self._news.set()
         # If it is due all the same, somebody else is asking.
-        left = self._poll.due(self._expected) - time.monotonic()
-        return min(left, SPOOL_S) if left > 0 else BUSY_S
+        now = time.monotonic()
+        left = self._poll.due(self._expected) - now
+        pause = min(left, SPOOL_S) if left > 0 else BUSY_S
+        opens = self._submitter.opens_at - now
+        return min(pause, opens) if self._submitter.queue and opens > 0 else pause
 
     def _is_followed(self, run: BatchRun) -> bool:
         """Whether nobody has reset it meanwhile."""
         return self.runs.get(run.run_id) is run
 
-    async def _submit(self, run: BatchRun) -> None:
-        outcome = await self._submitter.submit(run)
+    def _submitted(self, run: BatchRun, outcome: Outcome) -> None:
+        """It was submitted, or could not be."""
         self._expected = time.monotonic()
         if not self._is_followed(run):
             if run.followed.job is not None:
@@ -240,10 +243,11 @@ class BatchRuns:
             return  # nothing is known now
         self._fence_earlier(run, evidence)
         run.followed = verdict.followed
-        queue = self._submitter.queue
-        if verdict.step is Step.SUBMIT and run not in queue and not run.reason:
+        is_queued = run in self._submitter.queue
+        if verdict.step is Step.SUBMIT and not is_queued and not run.reason:
             log.info("run %d: it is not in the queue: submitted again", run.run_id)
-            queue.append(run)
+            self._submitter.add(run)
+            self._record(run, batch_job_id=None, batch_state=SUBMITTING)
             self._news.set()
             return
         job, state = verdict.job, None

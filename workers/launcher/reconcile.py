@@ -100,6 +100,8 @@ def judge(
         # The scheduler has no word in this: nobody has disturbed it.
         job = _job_of(run, evidence, view)
         return Verdict(Step.END, run, job, code=0)
+    if asked is not None and asked.if_unstarted and evidence.attempt is not None:
+        asked = None
     fresh = view.asked > run.since
     job = (_job_of(run, evidence, view) if fresh else None) or asked
     run = replace(run, job=evidence.job or (job.id if job else run.job))

@@ -1,13 +1,9 @@
-"""What is submitted for a run: the job's name, its script and its options."""
+"""What is submitted for a run, alone or as an element of an array: script, arguments, options."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from motoko.batch.batch_system import BatchSystem, Submission
@@ -17,28 +13,18 @@ from motoko.runs import job_script
 from motoko.runs.launch_script import users_part
 from motoko.runs.outputs import stderr_name, stdout_name
 
-STUDY_MAX = 60  # characters of a job's name
-
 
 @dataclass(frozen=True)
-class Names:
-    """The names of a workflow's jobs: by them a job is recognised, whatever was lost."""
+class Built:
+    """What is submitted for a run.
 
-    workflow: Path
+    Attributes:
+        alone: if it is a job of its own.
+        likeness: equal for runs that may be elements of one array; ``None`` if it may be in none.
+    """
 
-    @property
-    def _mark(self) -> str:
-        return hashlib.sha256(os.fsencode(os.path.realpath(self.workflow))).hexdigest()[:10]
-
-    def new(self, study: str, run_id: int, attempt: int) -> str:
-        """A name that no other job has ever had: a study that was reset starts at run 1 again."""
-        return f"{study[:STUDY_MAX]}.{run_id}.{attempt}-{self._mark}{secrets.token_hex(5)}"
-
-    @property
-    def are_ours(self) -> Callable[[str], bool]:
-        """Whether a job of this name is one of this workflow's."""
-        pattern = re.compile(rf".+-{self._mark}[0-9a-f]{{10}}")
-        return lambda name: pattern.fullmatch(name) is not None
+    alone: Submission
+    likeness: Sequence[object] | None
 
 
 def build(
@@ -52,7 +38,7 @@ def build(
     policy: Policy,
     script: Path,
     spool: Path,
-) -> Submission:
+) -> Built:
     """The submission of a run whose directory is written.
 
     Raises ``WrongOption`` for what launch.sh says wrongly, and ``OSError`` if the directory is not
@@ -65,10 +51,26 @@ def build(
         "" if chosen.has_output else stdout_name(stem, run_id),
         "" if chosen.has_error else stderr_name(stem, run_id),
     )
-    return Submission(
+    alone = Submission(
         name=name,
         directory=directory,
         script=script,
         arguments=job_script.arguments(directory, attempt, outputs, spool, run_id, name),
         options=chosen.arguments,
+    )
+    shared = None if chosen.is_alone else job_script.arguments_of_array(alone.arguments, 0)
+    return Built(alone, None if shared is None else [*shared, *alone.options])
+
+
+def array(runs: Mapping[int, Built]) -> Submission:
+    """The array of runs that are alike, by number: it works where their directories are."""
+    first = min(runs)
+    alone = runs[first].alone
+    arguments = job_script.arguments_of_array(alone.arguments, first)
+    assert arguments is not None, "they are alike"
+    return replace(
+        alone,
+        directory=alone.directory.parent,
+        arguments=arguments,
+        elements=[number - first for number in sorted(runs)],
     )

@@ -56,7 +56,7 @@ _NAME = re.compile("[a-z][a-z0-9-]*")
 # What would break the connection between a run and its job, and why.
 REFUSED = MappingProxyType(
     {
-        "array": "one run is one job: create a task for each element",
+        "array": "Motoko makes arrays by itself: create a task for each element",
         "clusters": "jobs are followed on the default cluster only",
         "wait": "the launcher waits for the job itself",
         "wrap": "the job executes launch.sh",
@@ -72,6 +72,10 @@ REFUSED = MappingProxyType(
 OWN = frozenset({"job-name", "chdir", "parsable", "quiet", "verbose"})
 # Who gives one of these has thought of how many processors a job takes.
 _SIZES = _TASKS | {"cpus-per-task", "nodes", "exclusive", "nodefile", "gpus"}
+# They name files in the job's directory, which an array has none of for each element, or mean all
+# jobs of a name.
+_ALONE = frozenset({"output", "error", "input"})
+_SINGLETON = "singleton"
 OPTION_MAX = 1000  # characters
 
 
@@ -126,7 +130,8 @@ def _added(earlier: Options, later: Options) -> dict[str, str | None]:
 def job_options(script: str, chosen: Options, tasks: int) -> JobOptions:
     """What a job is submitted with: see :class:`motoko.batch.batch_system.BatchSystem`."""
     options = of_job(script, chosen, tasks)
-    return JobOptions(arguments(options), "output" in options, "error" in options)
+    is_alone = bool(_ALONE & options.keys()) or _SINGLETON in (options.get("dependency") or "")
+    return JobOptions(arguments(options), "output" in options, "error" in options, is_alone)
 
 
 def of_job(script: str, chosen: Options, tasks: int) -> Options:

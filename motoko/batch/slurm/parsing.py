@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import pairwise
 
-from motoko.batch.batch_system import Job, Phase
+from motoko.batch.batch_system import ArrayLimits, Job, Phase
+from motoko.batch.job_names import of_element
 
 QUERY_FORMAT = "%i|%T|%r|%N|%j"
 ACCOUNTING_FIELDS = "JobID,State,NodeList,JobName"
@@ -46,6 +50,9 @@ _FULL = re.compile(
     r"|Reached limit|job submit limit|at maximum job count",
     re.IGNORECASE,
 )
+_SETTING = re.compile(r"^(MaxArraySize|MaxJobCount|SchedulerParameters)\s*=\s*(\S*)", re.MULTILINE)
+_MOST_ELEMENTS = re.compile(r"\bmax_array_tasks=(\d+)")
+_ELEMENTS = re.compile(r"(\d+)_\[?([0-9,:-]+)(?:%\d+)?\]?")
 # What a node says of a job into its output; the lines with stars only repeat the job's state.
 _STEP_ERROR = re.compile(r"^slurmstepd[^:]*: error: (?!\*\*\*)(.+)", re.MULTILINE)
 _PREFIX = re.compile(r"^(?:sbatch|scontrol|squeue|sacct|scancel|sinfo): (?:error: )?")
@@ -53,38 +60,76 @@ _PREFIX = re.compile(r"^(?:sbatch|scontrol|squeue|sacct|scancel|sinfo): (?:error
 
 def jobs_of_query(text: str) -> list[Job]:
     """The jobs that ``squeue -h -o QUERY_FORMAT`` prints. Lines that are none are left out."""
-    jobs = []
+    jobs: list[Job] = []
     for line in text.splitlines():
         fields = line.split("|", 4)
         if len(fields) == 5:
             number, state, reason, nodes, name = fields
-            jobs.append(job(number, name, state, reason, nodes))
+            jobs += _each(number, name, state, reason, nodes)
     return jobs
 
 
 def jobs_of_accounting(text: str) -> list[Job]:
     """The jobs that ``sacct -X -n -P -o ACCOUNTING_FIELDS`` prints."""
-    jobs = []
+    jobs: list[Job] = []
     for line in text.splitlines():
         fields = line.split("|", 3)
         if len(fields) == 4:
             number, state, nodes, name = fields
-            jobs.append(job(number, name, state.split(" ")[0], "", nodes))
+            jobs += _each(number, name, state.split(" ")[0], "", nodes)
     return jobs
 
 
 def jobs_of_controller(text: str) -> list[Job]:
     """The jobs that ``scontrol --oneliner show job`` prints."""
-    jobs = []
+    jobs: list[Job] = []
     for line in text.splitlines():
         # Values may hold spaces; those that are read here stand before the first that can.
-        pairs = re.findall(r"(?:^|\s)(JobId|JobName|JobState|Reason|NodeList)=(\S*)", line)
+        names = "JobId|ArrayJobId|ArrayTaskId|JobName|JobState|Reason|NodeList"
+        pairs = re.findall(rf"(?:^|\s)({names})=(\S*)", line)
         values = dict(reversed(pairs))
         if "JobId" in values and "JobState" in values:
             name, state = values.get("JobName", ""), values["JobState"]
-            nodes = values.get("NodeList", "")
-            jobs.append(job(values["JobId"], name, state, values.get("Reason", ""), nodes))
+            number, nodes = values["JobId"], values.get("NodeList", "")
+            if "ArrayTaskId" in values:
+                number = f"{values.get('ArrayJobId', number)}_{values['ArrayTaskId']}"
+            jobs += _each(number, name, state, values.get("Reason", ""), nodes)
     return jobs
+
+
+def _each(number: str, name: str, state: str, reason: str, nodes: str) -> Iterator[Job]:
+    """A job, or the elements of an array that Slurm tells of in one line: ``17_[0-3,5]``."""
+    listed = _ELEMENTS.fullmatch(number)
+    if listed is None:
+        yield job(number, name, state, reason, nodes)
+        return
+    for index in _indices(listed[2]):
+        yield job(f"{listed[1]}_{index}", of_element(name, index), state, reason, nodes)
+
+
+def _indices(text: str) -> Iterator[int]:
+    """The indices in ``0-3,5,10-20:2``."""
+    for part in filter(None, text.split(",")):
+        bounds, _, step = part.partition(":")
+        first, _, last = bounds.partition("-")
+        yield from range(int(first), int(last or first) + 1, int(step or 1))
+
+
+def indices(elements: Iterable[int]) -> str:
+    """Indices as sbatch takes them: ``0-3,5``; they are in order."""
+    all_of_them = list(elements)
+    begins = [all_of_them[0], *(b for a, b in pairwise(all_of_them) if b != a + 1)]
+    ends = [*(a for a, b in pairwise(all_of_them) if b != a + 1), all_of_them[-1]]
+    pairs = zip(begins, ends, strict=True)
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in pairs)
+
+
+def array_limits(text: str) -> ArrayLimits:
+    """What ``scontrol show config`` says of arrays; none are taken if it says nothing."""
+    settings = dict(_SETTING.findall(text))
+    most = [int(settings[name]) for name in ("MaxArraySize", "MaxJobCount") if name in settings]
+    most += map(int, _MOST_ELEMENTS.findall(settings.get("SchedulerParameters", "")))
+    return ArrayLimits(int(settings.get("MaxArraySize", 0)), min(most, default=0))
 
 
 def job(number: str, name: str, state: str, reason: str, nodes: str) -> Job:
@@ -102,6 +147,19 @@ def job(number: str, name: str, state: str, reason: str, nodes: str) -> Job:
         problem = f"Slurm could not launch it, or killed it ({reason})"
     final = state == "CANCELLED"
     return Job(number, name, state, Phase.ENDED, reason, nodes, problem, final)
+
+
+def dropped(number: str, others: Iterable[Job]) -> Job | None:
+    """A job that is not there, among ``others`` of which some are of its array.
+
+    Slurm forgets at once an element that is cancelled before it starts. It never loses one alone.
+    """
+    array, _, index = number.rpartition("_")
+    for other in others:
+        if array and other.id.startswith(f"{array}_"):
+            name = of_element(other.name, int(index) - int(other.id.rpartition("_")[2]))
+            return replace(job(number, name, "CANCELLED", "", ""), if_unstarted=True)
+    return None
 
 
 def submitted(text: str) -> str | None:

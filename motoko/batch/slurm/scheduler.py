@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
-from motoko.batch.batch_system import Job, JobRefused, Phase, QueueFull, SchedulerSilent, Submission
+from motoko.batch.batch_system import (
+    ArrayLimits,
+    Job,
+    JobRefused,
+    Phase,
+    QueueFull,
+    SchedulerSilent,
+    Submission,
+)
 from motoko.batch.commands import Commands, Done
 from motoko.batch.slurm import parsing
 
@@ -25,11 +33,13 @@ class SlurmScheduler:
 
     async def submit(self, submission: Submission) -> str:
         """See :class:`motoko.batch.batch_system.Scheduler`."""
+        elements = submission.elements
         done = await self._call(
             "sbatch",
             "--parsable",
             f"--job-name={submission.name}",
             f"--chdir={submission.directory}",
+            *([f"--array={parsing.indices(elements)}"] if elements else []),
             *submission.options,
             "--",
             str(submission.script),
@@ -44,6 +54,13 @@ class SlurmScheduler:
         if done.code is not None and done.code > 0 and parsing.is_refusal(done.stderr):
             raise JobRefused(f"sbatch refused the job: {parsing.words(done.stderr)}")
         raise self._unanswered("sbatch", done)
+
+    async def array_limits(self) -> ArrayLimits:
+        """See :class:`motoko.batch.batch_system.Scheduler`."""
+        done = await self._call("scontrol", "show", "config")
+        if done.code != 0:
+            raise self._unanswered("scontrol", done)
+        return parsing.array_limits(done.stdout)
 
     async def query(self) -> list[Job]:
         """See :class:`motoko.batch.batch_system.Scheduler`."""
@@ -71,11 +88,16 @@ class SlurmScheduler:
                 self._has_accounting = "disabled" not in done.stderr
         if all(number in jobs for number in ids):
             return {number: jobs[number] for number in ids}
-        # All jobs, since it takes one id or none: one command whatever the number.
-        asked = ["scontrol", "--oneliner", "show", "job", *(ids if len(ids) == 1 else [])]
-        done = await self._call(*asked)
+        # All jobs, since it takes one id or none: one command whatever the number. Of an element
+        # its array tells more.
+        which = ids if len(ids) == 1 and "_" not in "".join(ids) else []
+        done = await self._call("scontrol", "--oneliner", "show", "job", *which)
         if done.code == 0:
-            jobs |= {job.id: job for job in parsing.jobs_of_controller(done.stdout)}
+            shown = parsing.jobs_of_controller(done.stdout)
+            jobs |= {job.id: job for job in shown}
+            for number in [number for number in ids if number not in jobs]:
+                if (dropped := parsing.dropped(number, shown)) is not None:
+                    jobs[number] = dropped
         elif "Invalid job id" not in done.stderr:
             raise self._unanswered("scontrol", done)
         return {number: jobs[number] for number in ids if number in jobs}
@@ -85,12 +107,12 @@ class SlurmScheduler:
     ) -> None:
         """See :class:`motoko.batch.batch_system.Scheduler`."""
         which = ["--state=PENDING"] if pending else []
-        left = sorted(ids)
+        # scancel would take an array's name for all of its elements, and knows none of theirs.
+        named = [job.id for job in await self.query() if job.name in names] if names else []
+        left = sorted({*ids, *named})
         while left:
             await self._scancel(*which, *left[:IDS_AT_ONCE])
             left = left[IDS_AT_ONCE:]
-        for name in sorted(names):
-            await self._scancel(*which, f"--user={os.getuid()}", f"--name={name}")
 
     async def _scancel(self, *arguments: str) -> None:
         done = await self._call("scancel", "--quiet", *arguments)
@@ -98,7 +120,10 @@ class SlurmScheduler:
             raise self._unanswered("scancel", done)
 
     async def _call(self, *command: str, timeout: float = ANSWER_S) -> Done:
-        return await self._commands.call(command, environment=environment(), timeout=timeout)
+        variables = environment()
+        if command[0] != "sbatch":  # jobs would have it
+            variables["SLURM_BITSTR_LEN"] = "0"  # lists of an array's elements are not cut
+        return await self._commands.call(command, environment=variables, timeout=timeout)
 
     @staticmethod
     def _unanswered(command: str, done: Done) -> SchedulerSilent:

@@ -21,7 +21,8 @@ class Slurm:
     submit_command = "sbatch"
     query_command = "squeue"
     shell_variables = ShellVariables(
-        "$SLURM_JOB_ID",
+        # Elements have numbers of their own besides, which no command shows.
+        "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}",
         "$SLURM_RESTART_COUNT",
         "$SLURM_JOB_NODELIST",
         "$((${SLURM_JOB_NUM_NODES:-1} - 1))",
@@ -29,6 +30,9 @@ class Slurm:
         'srun --job-name=motoko-relay --overlap --mem=0 --exclude="$SLURMD_NODENAME" '
         '--nodes="$_others" --ntasks="$_others" --ntasks-per-node=1 --cpus-per-task=1 '
         "--kill-on-bad-exit=0 --unbuffered --quiet",
+        element="$SLURM_ARRAY_TASK_ID",
+        directory="SLURM_SUBMIT_DIR",
+        output="slurm-${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID.out",
     )
 
     def read_options(self, items: Iterable[str]) -> Options:
@@ -64,11 +68,16 @@ class Slurm:
         return other_host()
 
     def last_words(self, directory: Path, job: str) -> str:
-        """What a node has written last into ``slurm-<job>.out``."""
+        """What a node has written last into ``slurm-<job>.out``.
+
+        That of an element whose script was never executed is still where its array's is.
+        """
         from motoko.batch.slurm import parsing
         from motoko.host.files import end_of
 
-        return parsing.last_words(end_of(directory / f"slurm-{job}.out"))
+        name = f"slurm-{job}.out"
+        own = directory / name
+        return parsing.last_words(end_of(own if own.exists() else directory.parent / name))
 
     def scheduler(self, commands: Commands) -> Scheduler:
         """Slurm's controller."""

@@ -3,10 +3,10 @@
 import pytest
 
 from motoko.batch.batch_system import WrongOption
-from motoko.batch.slurm.options import arguments, directives, merge, of_job, read
+from motoko.batch.job_names import Names, of_element, parts
+from motoko.batch.slurm.options import arguments, directives, job_options, merge, of_job, read
 from motoko.config.decoding import WrongValue
 from motoko.config.policy import Policy
-from motoko.workers.launcher.submission import Names
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_read(items, expected):
     [
         ("", "no option"), ("   ", "no option"), ("x" * 2000, "no option"), ("a\nb", "no option"),
         ("-z 3", "no option of sbatch"), ("--=3", "no option"), ("--Time=3", "no option"),
-        ("array=1-3", "one run is one job"), ("-a 1-3", "one run is one job"),
+        ("array=1-3", "a task for each element"), ("-a 1-3", "a task for each element"),
         ("wrap=ls", "launch.sh"),
         ("-M other", "default cluster"), ("wait", "launcher"), ("time='5", "quotation"),
     ],
@@ -152,3 +152,25 @@ def test_names(tmp_path):
     assert first != second and len(first) < 100
     assert names.are_ours(first) and not others.are_ours(first)
     assert not names.are_ours("foo") and not names.are_ours(f"{first}x")
+
+
+def test_names_in_arrays(tmp_path):
+    """Those of runs that are submitted together follow from one another; none comes twice."""
+    names = Names(tmp_path / "motoko.yaml")
+    first, later = names.new("a.b", 7, 1), names.new("a.b", 19, 1)
+    assert of_element(first, 0) == first and of_element(first, 12) == later
+    assert names.are_ours(later) and parts(later)[1] == 19
+    again = names.new("a.b", 7, 1)
+    assert of_element(again, 12) not in (later, names.new("a.b", 19, 2))
+    assert of_element("another's", 3) == "another's"
+
+
+@pytest.mark.parametrize(
+    ("options", "is_alone"),
+    [
+        (["time=5"], False), (["output=a"], True), (["-e", "b"], True), (["input=c"], True),
+        (["dependency=singleton"], True), (["dependency=afterok:7"], False),
+    ],
+)  # fmt: skip
+def test_who_is_in_no_array(options, is_alone):
+    assert job_options("", read([" ".join(options)]), 1).is_alone is is_alone

@@ -2,7 +2,7 @@
 
 import pytest
 
-from motoko.batch.batch_system import Phase
+from motoko.batch.batch_system import ArrayLimits, Phase
 from motoko.batch.slurm import parsing
 
 
@@ -65,6 +65,52 @@ def test_controller():
     assert (job.id, job.name, job.state, job.reason, job.nodes) == (
         *("8", "a.1.1-x", "TIMEOUT", "TimeLimit", "n1"),
     )
+
+
+NAME = "a.{}.1-0123456789abcdef0123"
+
+
+class TestArrays:
+    def test_elements_have_names_of_their_own(self):
+        text = f"17_0|PENDING|None||{NAME.format(40)}\n17_12|RUNNING|None|n1|{NAME.format(40)}\n"
+        assert [(job.id, job.name) for job in parsing.jobs_of_query(text)] == [
+            *(("17_0", NAME.format(40)), ("17_12", NAME.format(52)))
+        ]
+
+    def test_several_in_one_line(self):
+        """As accounting and the controller tell of those that have not started."""
+        told = parsing.jobs_of_accounting(f"17_[0-1,5-9:2%3]|CANCELLED by 0||{NAME.format(40)}\n")
+        assert [job.id for job in told] == ["17_0", "17_1", "17_5", "17_7", "17_9"]
+        assert told[-1].name == NAME.format(49) and told[-1].final
+        text = (
+            f"JobId=17 ArrayJobId=17 ArrayTaskId=3,8-9%2 JobName={NAME.format(1)} JobState=PENDING"
+        )
+        assert [job.id for job in parsing.jobs_of_controller(text)] == ["17_3", "17_8", "17_9"]
+        text = f"JobId=21 ArrayJobId=17 ArrayTaskId=4 JobName={NAME.format(1)} JobState=RUNNING"
+        (one,) = parsing.jobs_of_controller(text)
+        assert (one.id, one.name) == ("17_4", NAME.format(5))
+
+    def test_dropped(self):
+        """An element alone is never lost; what is no element, or of another array, may be."""
+        others = parsing.jobs_of_query(f"17_3|PENDING|None||{NAME.format(40)}\n")
+        job = parsing.dropped("17_1", others)
+        assert job is not None and (job.name, job.final) == (NAME.format(41), True)
+        assert job.phase is Phase.ENDED and job.if_unstarted
+        assert parsing.dropped("1_1", others) is parsing.dropped("17", others) is None
+
+    @pytest.mark.parametrize(
+        ("elements", "text"),
+        [([0], "0"), ([0, 1, 2], "0-2"), ([0, 2, 3, 9], "0,2-3,9")],
+    )
+    def test_indices(self, elements, text):
+        assert parsing.indices(elements) == text
+
+    def test_limits(self):
+        text = "MaxArraySize            = 1001\nMaxJobCount             = 10000\n"
+        assert parsing.array_limits(text) == ArrayLimits(1001, 1001)
+        fewer = f"{text}SchedulerParameters     = bf_interval=1,max_array_tasks=50\n"
+        assert parsing.array_limits(fewer) == ArrayLimits(1001, 50)
+        assert parsing.array_limits("") == ArrayLimits(0, 0)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,17 @@ def after(run, evidence, *views):
     return verdict
 
 
+def test_said_of_a_job_because_it_is_not_there():
+    """That it was cancelled holds if it has never started."""
+    asked = replace(shown("CANCELLED"), if_unstarted=True)
+    verdict = judge(RUN, Evidence(), view(), asked)
+    assert (verdict.step, verdict.final) == (Step.END, False), "it had a node"
+    verdict = judge(RUN, Evidence(), view(), replace(asked, nodes=""))
+    assert (verdict.step, verdict.final) == (Step.END, True)
+    assert judge(RUN, STARTED, view(), asked).step is Step.ASK
+    assert judge(RUN, replace(STARTED, code=1), view(), asked).step is not Step.END
+
+
 def test_a_good_end_needs_no_scheduler():
     verdict = judge(RUN, replace(STARTED, code=0), View())
     assert (verdict.step, verdict.code, verdict.problem) == (Step.END, 0, "")

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ def submitter(tmp_path, scheduler):
 
 
 def outcome(submitter, run):
-    return asyncio.run(submitter.submit(run))
+    submitter.queue.append(run)
+    return asyncio.run(submitter.submit())[run]
 
 
 def answering(scheduler, monkeypatch, error):
@@ -96,9 +98,107 @@ def test_it_gives_no_answer(submitter, run, scheduler, monkeypatch):
     """A job may have been queued: nothing is submitted until a later question is answered."""
     answering(scheduler, monkeypatch, SchedulerSilent("fsub gave no answer in time"))
     assert outcome(submitter, run) == {}
-    submitter.queue.append(run)
+    submitter.add(run)
     assert not submitter.is_open
     submitter.answered(run.followed.since - 1.0)
     assert not submitter.is_open
     submitter.answered(run.followed.since + 1.0)
     assert submitter.is_open
+
+
+class TestArrays:
+    @pytest.fixture
+    def submitter(self, tmp_path, scheduler):
+        places = (tmp_path / "batch", tmp_path / "channel")
+        return Submitter(places, tmp_path / "spool", Fictitious(), scheduler, arrays=True)
+
+    @pytest.fixture
+    def runs(self, tmp_path, submitter):
+        """Makes runs of such numbers, and has them wait to be submitted."""
+
+        def make(*numbers, launch="#!/bin/sh\ntrue\n", attempt=1):
+            found = []
+            for number in numbers:
+                place = tmp_path / f"run-{number}"
+                place.mkdir()
+                (place / "launch.sh").write_text(launch)
+                name = f"a.{number}.{attempt}-0123456789abcdef0123"
+                entries = {"id": number, "run_path": str(place), "run_name": "r"}
+                entries |= {"batch_name": name, "batch_attempt": attempt, "state": "launched"}
+                found.append(BatchRun.of(entries, Policy()))
+                submitter.add(found[-1])
+            return found
+
+        return make
+
+    @staticmethod
+    def submitted(submitter, scheduler):
+        """Submit all; the elements of each submission."""
+        rounds = 0
+        while submitter.queue and rounds < 40 and submitter.opens_at < time.monotonic() + 5:
+            asyncio.run(submitter.submit())
+            rounds += 1
+        return [list(each.elements) for each in scheduler.submissions]
+
+    def test_within_the_limits(self, submitter, runs, scheduler):
+        """Few elements, and small indices."""
+        made = runs(*range(1, 13), 30, 31, 99)
+        assert not submitter.is_open, "others may come"
+        assert self.submitted(submitter, scheduler) == [
+            *([*range(8)], [*range(4)], [0, 1], []),
+        ]
+        assert [run.followed.job for run in made[:9]] == [*(f"1_{n}" for n in range(8)), "2_0"]
+        assert made[-1].followed.job == "4" and made[-1].followed.name.startswith("a.99.")
+        names = [each.name for each in scheduler.submissions]
+        assert [name.split(".")[1] for name in names] == ["1", "9", "30", "99"]
+
+    def test_those_that_are_alike(self, submitter, runs, scheduler):
+        runs(2, 4)
+        runs(3, 5, launch="#F wide\ntrue\n")
+        runs(6, attempt=2)
+        runs(7, launch="#F forbidden\ntrue\n")
+        assert self.submitted(submitter, scheduler) == [[0, 2], [0, 2], []]
+
+    def test_too_many_now(self, submitter, runs, scheduler, monkeypatch):
+        """Halves are tried; when not even one is taken, nothing for a while."""
+        accept, room = scheduler.submit, [5]
+
+        async def submit(submission):
+            count = max(1, len(submission.elements))
+            if count > room[0]:
+                raise QueueFull("too many")
+            room[0] -= count
+            return await accept(submission)
+
+        monkeypatch.setattr(scheduler, "submit", submit)
+        runs(*range(1, 9))
+        assert self.submitted(submitter, scheduler) == [[0, 1, 2, 3], []]
+        assert len(submitter.queue) == 3 and submitter.opens_at > time.monotonic() + 20
+
+    def test_refused(self, submitter, runs, scheduler, monkeypatch):
+        """If one alone is refused as well, all are; if not, there are no more arrays."""
+        calls = []
+        accept = scheduler.submit
+
+        async def submit(submission):
+            calls.append(submission)
+            if submission.elements or "wrong" in submission.options:
+                raise JobRefused("no")
+            return await accept(submission)
+
+        monkeypatch.setattr(scheduler, "submit", submit)
+        runs(1, 2, 3, launch="#F wrong\ntrue\n")
+        assert asyncio.run(submitter.submit()) == {}, "limits are asked for"
+        outcomes = asyncio.run(submitter.submit())
+        assert list(outcomes.values()) == [End(reason="no", final=True)] * 3 and len(calls) == 2
+        runs(4, 5, 6)
+        assert self.submitted(submitter, scheduler) == [[], [], []]
+        assert len(calls) == 2 + 4
+
+    def test_no_answer(self, submitter, runs, scheduler, monkeypatch):
+        """The jobs of all are looked for."""
+        made = runs(1, 2)
+        asyncio.run(submitter.submit())
+        answering(scheduler, monkeypatch, SchedulerSilent("gave no answer"))
+        assert asyncio.run(submitter.submit()) == {run: {} for run in made}
+        assert not submitter.queue and {run.followed.job for run in made} == {None}
