@@ -27,8 +27,8 @@ def command(context: click.Context, directory: Path | None, nodes: bool, as_json
     Exits with 0, or with 1 if a check has failed.
     """
     from motoko.cli.render import findings_table
+    from motoko.health.check_findings import Level
     from motoko.health.examination import Check, examine
-    from motoko.health.findings import Level
     from motoko.health.looked_at import place_of
 
     place = place_of(directory)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from motoko.errors import MotokoError, NotCreated
 from motoko.health import judgements
-from motoko.health.findings import Finding, failure, ok, warning
+from motoko.health.check_findings import Finding, failure, ok, warning
 from motoko.health.installation import installed_at, requirements, versions
 from motoko.health.judgements import Limits
 from motoko.health.looked_at import Place

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from motoko.health.findings import Finding, failure, ok, warning
+from motoko.health.check_findings import Finding, failure, ok, warning
 from motoko.host.sizes import MB, megabytes
 
 # What a daemon takes: memory, open files, processes with their threads.

@@ -18,7 +18,7 @@ from motoko.batch.batch_system import BatchSystem, Scheduler, Submission
 from motoko.batch.commands import Commands
 from motoko.config import StudyConfig
 from motoko.errors import ConfigError, MotokoError
-from motoko.health.findings import Finding, failure, ok
+from motoko.health.check_findings import Finding, failure, ok
 from motoko.health.installation import versions
 from motoko.health.looked_at import Place
 

@@ -11,8 +11,8 @@ import msgspec
 
 from motoko.channel.endpoint import FILE_NAME
 from motoko.control.other_hosts import connect_control
+from motoko.health.check_findings import Finding, ok, warning
 from motoko.health.examination import clocks, disk, guarded, locks, software
-from motoko.health.findings import Finding, ok, warning
 from motoko.health.installation import versions
 from motoko.health.looked_at import Place, place_of
 from motoko.health.node_examination import NodeAnswer

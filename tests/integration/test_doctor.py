@@ -14,7 +14,7 @@ import pytest
 from support import motoko_command
 
 from motoko.health import examination, judgements
-from motoko.health.findings import Finding, Level
+from motoko.health.check_findings import Finding, Level
 from motoko.health.looked_at import place_of
 from motoko.host.sizes import MB
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from motoko.health.findings import Finding, Level
+from motoko.health.check_findings import Finding, Level
 
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "red"}
 

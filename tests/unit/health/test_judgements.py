@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from motoko.health import judgements as judge
-from motoko.health.findings import Finding, Level, ok
+from motoko.health.check_findings import Finding, Level, ok
 from motoko.health.judgements import Limits
 from motoko.health.node_examination import NodeAnswer, judged
 from motoko.host.sizes import MB
