@@ -190,7 +190,7 @@ started = time.perf_counter()
 study.createTask(x=values, y=0, load=1e9, mesh="coarse", steps=1)
 transaction.commit()
 seconds = time.perf_counter() - started
-assert max(study.base.runs.keys()) == first + count
+assert study.base.runs.entries.maxKey() == first + count
 with open("result.json", "w") as file:
     json.dump(seconds, file)
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from motoko.store.literals import INCOMPARABLE, plain
-from motoko.store.predicates import SIMPLE, Field, Predicate
+from motoko.store.predicates import SIMPLE, Field, Predicate, Range
+from motoko.store.range_index import Ranges
 
 Place = tuple[Field, bool]  # what is looked at, and whether it is looked up among undeclared names
 
@@ -14,14 +16,16 @@ Place = tuple[Field, bool]  # what is looked at, and whether it is looked up amo
 class PredicateIndex:
     """Predicates, and which of them a run may meet: so not each of them has to be asked.
 
-    A predicate that asks for a value (``x = 17``) is filed under that; if it asks for several
-    (``run_name = fine, x = 17``), under the one that the fewest others ask for.
+    A predicate that asks for a value (``x = 17``) is filed under that, and one that asks for a
+    range of numbers (``x > 16, x < 18``) under that; if it asks for several
+    (``run_name = fine, x = 17``), under what the fewest others ask for.
     """
 
     def __init__(self) -> None:
         self._filed: dict[Place, _Values] = {}
-        self._others: dict[Predicate, None] = {}  # they ask for no value
-        self._where: dict[Predicate, tuple[Place, frozenset[Any]] | None] = {}
+        self._ranges: dict[Place, Ranges] = {}
+        self._others: dict[Predicate, None] = {}  # they ask for neither
+        self._where: dict[Predicate, tuple[Place, frozenset[Any] | None] | None] = {}
 
     def __contains__(self, predicate: object) -> bool:
         return predicate in self._where
@@ -36,13 +40,22 @@ class PredicateIndex:
         """File a predicate, once."""
         if predicate in self._where:
             return
-        pins = [((where, bool(predicate.undeclared)), values) for where, values in predicate.pins]
-        if not pins:
-            self._where[predicate] = None
+        is_undeclared = bool(predicate.undeclared)
+        pins = [((where, is_undeclared), values) for where, values in predicate.pins]
+        pin = min(pins, key=lambda pin: self._crowd(*pin), default=None)
+        if pin is None or self._crowd(*pin):
+            ranges = [((w, is_undeclared), wanted) for w, wanted in predicate.ranges.items()]
+            best = min(ranges, key=lambda each: self._crowd_in(*each), default=None)
+            if best and (pin is None or self._crowd_in(*best) < self._crowd(*pin)):
+                place, wanted = best
+                self._where[predicate] = place, None
+                self._ranges.setdefault(place, Ranges()).add(predicate, wanted)
+                return
+        self._where[predicate] = pin
+        if pin is None:
             self._others[predicate] = None
             return
-        place, values = min(pins, key=lambda pin: self._crowd(*pin))
-        self._where[predicate] = place, values
+        place, values = pin
         self._filed.setdefault(place, _Values()).add(predicate, values)
 
     def discard(self, predicate: Predicate) -> None:
@@ -54,6 +67,12 @@ class PredicateIndex:
             del self._others[predicate]
             return
         place, values = pin
+        if values is None:
+            ranges = self._ranges[place]
+            ranges.remove(predicate)
+            if not ranges.all:
+                del self._ranges[place]
+            return
         filed = self._filed[place]
         filed.remove(predicate, values)
         if not filed.all:
@@ -73,15 +92,21 @@ class PredicateIndex:
             job: gives its job's entries; called if there is anything to be looked up there.
         """
         candidates: dict[Predicate, None] = {}
-        for ((side, name), undeclared), filed in self._filed.items():
+        places: Iterable[tuple[Place, _Values | Ranges]]
+        places = itertools.chain(self._filed.items(), self._ranges.items())
+        for ((side, name), undeclared), filed in places:
             source = job() if side == "jobs" else documented if undeclared else run
-            candidates.update(filed.holding(source.get(name)))
+            candidates.update(dict.fromkeys(filed.holding(source.get(name))))
         candidates.update(self._others)
         return list(candidates)
 
     def _crowd(self, place: Place, values: frozenset[Any]) -> int:
         filed = self._filed.get(place)
         return filed.crowd(values) if filed else 0
+
+    def _crowd_in(self, place: Place, wanted: Range) -> int:
+        ranges = self._ranges.get(place)
+        return ranges.crowd(wanted) if ranges else 0
 
 
 class _Values:

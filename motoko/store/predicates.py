@@ -16,9 +16,11 @@ from motoko.store.internals.unreadable import missing_class
 from motoko.store.literals import INCOMPARABLE, literal_or_none, plain
 
 Field = tuple[str, str]  # ("runs" or "jobs", the lower-case name)
+Range = tuple[float | None, float | None]  # where it begins and ends, both included; None: nowhere
 Compare = Callable[[Any, Any], Any]  # of the field's value and the other field's, if any
 
 COMPARISONS: dict[str, Compare] = {"=": eq, "<": lt, ">": gt, "<=": le, ">=": ge}
+_ORDERS = ("<", "<=", ">", ">=")
 SIMPLE = (bool, int, float, str)
 # What changes with a run's state, or never after its creation.
 _TOLD_BY_TRANSITIONS = frozenset({"runs.state", "runs.id", "runs.job_id", "runs.run_name"})
@@ -66,6 +68,22 @@ class FieldTest:
             return None
         none = [None] if self.matches(None, None) else []
         return frozenset([*self.literals.values(), *none])
+
+    @property
+    def bound(self) -> float | None:
+        """What a number must not be beyond for it to hold; ``None``: there is no such.
+
+        It does not hold for ``None``.
+        """
+        if self.op not in _ORDERS or not self.literals or self.other is not None:
+            return None
+        literal = self.literals.get(float)
+        if not isinstance(literal, (int, float)) or self.literals.get(int) != literal:
+            return None
+        try:
+            return float(literal) if float(literal) == literal else None
+        except OverflowError:
+            return None
 
     @property
     def always_answers(self) -> bool:
@@ -157,6 +175,29 @@ class Predicate:
                 yield test.where, values
             if not test.always_answers:
                 return
+
+    @property
+    def ranges(self) -> Mapping[Field, Range]:
+        """Fields, and the range in which a number there must be for all else to matter.
+
+        So it is for numbers of Python's own; ``None`` is in no range.
+        """
+        ranges: dict[Field, Range] = {}
+        unsure: Field | None = None  # where something else than a number may raise
+        for test in self.tests:
+            bound = test.bound
+            if bound is not None and unsure in (None, test.where):
+                low, high = ranges.get(test.where, (None, None))
+                if test.op.startswith(">"):
+                    low = bound if low is None else max(low, bound)
+                else:
+                    high = bound if high is None else min(high, bound)
+                ranges[test.where] = low, high
+            if not test.always_answers:
+                if unsure not in (None, test.where):
+                    break
+                unsure = test.where
+        return ranges
 
 
 def finds(pattern: re.Pattern[str]) -> Compare:

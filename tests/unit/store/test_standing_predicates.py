@@ -33,14 +33,17 @@ def waiting(base, standing, constraints):
         yield all_of_them, told
 
 
-def test_a_change_costs_the_same_whoever_waits(base):
+@pytest.mark.parametrize(
+    "form", ["x = {}, state = FINISHED", "x > {0}.1, x < {0}.2, state = CREATED"]
+)
+def test_a_change_costs_the_same_whoever_waits(base, form):
     """It is judged once, and only those are asked whom it may concern."""
     ((run, _), *_) = create(base, [0, 1, 2])
     transaction.commit()
     costs = []
     for count in (10, 500):
         standing = StandingPredicates(base)
-        wanted = [f"x = {number}, state = FINISHED" for number in range(100, 100 + count)]
+        wanted = [form.format(number) for number in range(100, 100 + count)]
         with waiting(base, standing, [*wanted, f"x = 0, y = {count}"]) as (some, told):
             for y in (0, 1, 2, count):  # the first time, another thing or two has to be loaded
                 run.entries["y"] = y

@@ -31,7 +31,14 @@ CONSTRAINTS = [
 ]
 CONSTRAINTS += [
     "n < 2",
-    "undeclared > 1",
+    *(
+        f"{name} {op} {value}"
+        for name in ("x", "undeclared")
+        for op in ("<", "<=", ">", ">=")
+        for value in ("0", "1", "2.5", "nan", "inf", "1e300")
+    ),
+    f"undeclared < {10**400}",
+    "undeclared >= '1'",
     "state ~ F",
     "xs = [1]",
     "opts = {}",
@@ -40,6 +47,7 @@ CONSTRAINTS += [
 TEXTS = ["", "1", "1.0", "yes", "F", "FINISHED", "None", "[1]"]
 NUMBERS = [True, False, 0, 1, 1.0, 2.5, -0.0, float("nan"), float("inf"), 1 + 0j]
 NUMBERS += [decimal.Decimal(1), decimal.Decimal("sNaN"), fractions.Fraction(5, 2)]
+NUMBERS += [1 - 2**-53, 1e308, 10**400, float("-inf")]
 NUMBERS += [np.float64(1.0), np.int64(1), np.array(1), np.bool_(True)]
 TIMES = [date(2030, 1, 1), datetime(2030, 1, 1), datetime(2030, 1, 1).astimezone()]
 OTHERS = [None, [1], (1,), {}, b"a", object(), np.array([1])]
@@ -73,7 +81,7 @@ def test_none_is_left_out(wanted, unwanted, run, job):
     assert met <= set(candidates) <= left
     for predicate in left:
         index.discard(predicate)
-    assert not index._filed and not index._others
+    assert not index._filed and not index._ranges and not index._others
 
 
 def test_few_are_asked():
@@ -91,6 +99,21 @@ def test_few_are_asked():
         "runs.state = FINISHED and runs.undeclared = 2 and runs.run_name = r",
         "runs.id = 1 and runs.run_name = r",
     } <= {predicate.text for predicate in candidates}
+
+
+def test_few_are_asked_for_ranges():
+    """Of any width, of numbers of any size; half-open ones, too, if few of them are met."""
+    index = PredicateIndex()
+    for number in range(1000):
+        index.add(compiled(f"run_name = r, x >= {number}, x < {number + 1}"))
+        index.add(compiled(f"run_name = r, undeclared > {1e9 + number * 1e-3}"))
+        index.add(compiled(f"state = FINISHED, n <= {-number}, run_name = r"))
+    index.add(compiled("x > -1e300, x < 1e300"))
+    run = {"id": 1, "run_name": "r", "state": "FINISHED", "undeclared": 1e9 + 2.5e-3}
+    candidates = index.candidates(run, DocumentedEntries(run), lambda: {"n": -2, "x": 7.5})
+    assert len(candidates) < 20
+    met = {predicate for predicate in index if meets(predicate, run, {"n": -2, "x": 7.5})}
+    assert len(met) == 8 and met <= set(candidates)
 
 
 def test_jobs_are_not_loaded_for_nothing():
