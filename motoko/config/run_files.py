@@ -48,8 +48,9 @@ def listed_files(bd: YamlFile, texts: Iterable[str], directory: Path) -> tuple[s
     own = {DO_IT: directory / DO_IT, LAUNCH: directory / LAUNCH}
     names = {name: name for name in own}
     listed: list[str] = []
-    for text in dict.fromkeys(texts):
-        bd.require_file(_KEY, directory / text, "create it, or remove it there")
+    wanted = dict.fromkeys(texts)
+    bd.require_files(_KEY, {directory / text: "create it, or remove it there" for text in wanted})
+    for text in wanted:
         name = name_in_run(text)
         if name in own and _is_same(directory / text, own[name]):
             continue

@@ -252,8 +252,9 @@ def _require_files(file: YamlFile, key: str, directory: Path, policy: Policy) ->
         hint = f"did you mean {near!r}?" if near else "create the directory, or correct the name"
         problem = "is not a directory" if mode else "there is no such directory"
         raise file.error(key, f"{directory}: {problem}", hint)
-    for needed in ("bd.yaml", LAUNCH, *(() if policy.on_exit else (DO_IT,))):
-        file.require_file(key, directory / needed, f"every study has a {needed}: create it")
+    needed = ("bd.yaml", LAUNCH, *(() if policy.on_exit else (DO_IT,)))
+    hints = {directory / name: f"every study has a {name}: create it" for name in needed}
+    file.require_files(key, hints)
 
 
 def _types(bd: YamlFile, section: str, names: Mapping[str, str]) -> Mapping[str, type]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,11 +73,16 @@ class YamlFile:
         except WrongValue as wrong:
             raise self.refusal(wrong) from None
 
-    def require_file(self, key: str, path: Path, hint: str) -> None:
-        """Raise ``ConfigError`` unless a file is there that a key names."""
-        if not stat.S_ISREG(mode := mode_of(path)):
-            problem = "is not a file" if mode else "there is no such file"
-            raise self.error(key, f"{path}: {problem}", hint)
+    def require_files(self, key: str, hints: Mapping[Path, str]) -> None:
+        """Raise ``ConfigError`` unless files are there that a key names, each with its hint."""
+        modes = {path: mode_of(path) for path in hints}
+        missing = [path for path, mode in modes.items() if not stat.S_ISREG(mode)]
+        if missing:
+            problems = [
+                f"{path}: {'is not a file' if modes[path] else 'there is no such file'}"
+                for path in missing
+            ]
+            raise self.error(key, "; ".join(problems), hints[missing[0]])
 
 
 def mode_of(path: Path) -> int:

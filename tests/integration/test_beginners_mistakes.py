@@ -52,7 +52,7 @@ MISTAKES = {
         ("motoko.yaml", 2), "launch.sh: there is no such file", "create it",
     ),
     "a missing config file": (
-        text("mult/bd.yaml", f"{BD}config_files: [in.dat]\n"),
+        text("mult/bd.yaml", f"{BD}config_files: [a.dat, in.dat]\n"),
         ("mult/bd.yaml", 4), "in.dat: there is no such file", "create it",
     ),
     "a type that does not exist": (

@@ -94,6 +94,8 @@ class Records:
         own.update(changes)
         if changes.get("ended_state") == FINISHED:
             run.update(results)
+        elif "ended_state" in changes:  # what an earlier execution had is none of this one's
+            run.update({name: None for name in policy.results if name in run})
         if "failure_reason" in changes:
             log.warning("run %d failed: %s", number, changes["failure_reason"])
         if "interruptions" in changes:

@@ -23,6 +23,11 @@ def test_results(supervised):
         errors[2].reason == rf"no result energy: 'energy = (\S+)' matches nothing in r.o{none.id}"
     )
     assert (none.state, none.exit_code) == ("FAILED", 0) and "energy" not in bad.entries
+    # Executed once more, it has not what it had before.
+    fickle = session.create("[ -e ../was-here ] || echo energy = 1\ntouch ../was-here\n")
+    assert session.ends(fickle) == [None] and fickle.energy == 1.0
+    assert flow.motoko("clean", f"mult.{fickle.id}").returncode == 0
+    session.until(fickle, state="FAILED", energy=None)
     explained = flow.motoko("explain", f"mult.{good.id}").stdout
     assert "energy = 2.5" in explained and "steps = 12" in explained
     table = flow.motoko("table", "mult", "--format", "csv").stdout.splitlines()
