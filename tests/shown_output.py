@@ -16,6 +16,9 @@ _VOLATILE = (
     (r"(?<![\w.])\d+(?:\.\d+)? ?(?:ms|[smh])\b(?: \d+ ?s\b)?", "DURATION"),
     (r"\b\d+ MB\b", "MEMORY"),
     (r"\bpid \d+", "pid N"),
+    # Of runs side by side, which one was the first to fail.
+    (r"\b(run|retry) ([a-z]+)\.\d+(?= is FAILED|`)", r"\1 \2.N"),
+    (r"/run-\d+$", "/run-N"),
     (r"(?<= )\d{3,}(?= +DURATION)", "N"),  # the pid in `motoko ps`
     (r"\d+ (connections?|calls|transitions?)\b", r"N \1"),
     (r"\btransaction [0-9a-f]{16}\b", "transaction TID"),

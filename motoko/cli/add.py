@@ -44,7 +44,7 @@ def command(
     parameters: tuple[str, ...],
     results: tuple[str, ...],
 ) -> None:
-    r"""Add a study for a program that knows nothing of Motoko, to the workflow in DIR.
+    """Add a study for a program that knows nothing of Motoko, to the workflow in DIR.
 
     Writes STUDY/bd.yaml and STUDY/launch.sh, and names the study in motoko.yaml, whose comments
     stay. Where there is no motoko.yaml it is written as well, with an orchestrator.py to begin
@@ -56,8 +56,8 @@ def command(
 
     \b
     Example:
-      motoko add sim --command './sim -x {x} --mesh {mesh}' --param mesh:int \
-          --result 'energy=energy = (\S+)'
+      motoko add sim --command './sim -x {x} --mesh {mesh}' --param mesh:int \\
+          --result 'energy=energy = (\\S+)'
     """
     from motoko.operations.study_adding import add_study
 
