@@ -44,8 +44,10 @@ class PredicateIndex:
         pins = [((where, is_undeclared), values) for where, values in predicate.pins]
         pin = min(pins, key=lambda pin: self._crowd(*pin), default=None)
         if pin is None or self._crowd(*pin):
-            ranges = [((w, is_undeclared), wanted) for w, wanted in predicate.ranges.items()]
-            best = min(ranges, key=lambda each: self._crowd_in(*each), default=None)
+            ranges = [
+                ((where, is_undeclared), wanted) for where, wanted in predicate.ranges.items()
+            ]
+            best = min(ranges, key=lambda filing: self._crowd_in(*filing), default=None)
             if best and (pin is None or self._crowd_in(*best) < self._crowd(*pin)):
                 place, wanted = best
                 self._where[predicate] = place, None
