@@ -67,7 +67,7 @@ def workflow(place: Place) -> Iterator[Finding]:
     else:
         from motoko.operations.file_warnings import file_warnings
 
-        lines = [*place.config.warnings, *file_warnings(place.config)]
+        lines = [str(line) for line in (*place.config.warnings, *file_warnings(place.config))]
         for line in lines:
             yield warning("workflow", line, "correct that file")
         missing = [s.name for s in place.config.studies.values() if s.is_local and not s.created]

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from motoko.batch import registry
-from motoko.batch.batch_system import BatchSystem, Scheduler, Submission
+from motoko.batch.batch_system import BatchSystem, Options, Scheduler, Submission, WrongOption
 from motoko.batch.commands import Commands
 from motoko.config import StudyConfig
 from motoko.errors import ConfigError, MotokoError
@@ -25,6 +25,7 @@ from motoko.health.looked_at import Place
 WAIT_S = 600.0  # a queue may be long
 _LOOK_S = 1.0
 _NODES = "nodes"
+_A_MINUTE = ("time=1",)
 # The answer is moved into its place, so that nobody reads a part of it.
 _SCRIPT = """\
 #!/bin/sh
@@ -61,7 +62,7 @@ def on_a_node(place: Place) -> Iterator[Finding]:
         script.chmod(0o700)
         options = system.job_options(
             study.launch_script.read_text(errors="replace"),
-            study.policy.options_for(system.name),
+            _briefly(system, study.policy.options_for(system.name)),
             study.policy.nproc,
         )
         submission = Submission(
@@ -105,6 +106,14 @@ def _handed_over(place: Place) -> StudyConfig:
         "no study is handed to a batch system",
         hint="--nodes is for workflows with `generator: slurm`",
     )
+
+
+def _briefly(system: BatchSystem, options: Options) -> Options:
+    """Options of a study, for a job of a minute: it waits less than one of days."""
+    try:
+        return system.merge_options(options, system.read_options(_A_MINUTE))
+    except WrongOption:  # another system says it in another way: the study's time will do
+        return options
 
 
 async def _submitted(system: BatchSystem, submission: Submission, answer: Path) -> None:

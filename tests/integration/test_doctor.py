@@ -115,6 +115,13 @@ def test_a_broken_workflow(flow):
     assert "remedy: " in done.stdout and "ok       locks" in done.stdout
 
 
+def test_what_is_suspicious(flow):
+    """What `supervise` warns of."""
+    flow.path.write_text(f"{flow.path.read_text()}retires: 2\n")
+    found_here = one(place_of(flow.directory), examination.workflow, "warning", "retires")
+    assert msgspec.to_builtins(found_here)["level"] == "warning"
+
+
 def test_not_created(flow):
     shutil.rmtree(flow.directory / "mult" / ".bd", ignore_errors=True)
     one(place_of(flow.directory), examination.workflow, "warning", "mult")

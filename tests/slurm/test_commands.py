@@ -167,7 +167,9 @@ class TestDoctor:
     def test_a_node(self, batch):
         """What a job sees there, and that it comes in by the gate; nothing is left of it."""
         flow, _ = batch(yaml="remote: true\n")
-        answer = json.loads(flow.motoko("doctor", "--nodes", "--json").stdout)
+        done = flow.motoko("doctor", "--nodes", "--json")
+        assert done.stdout, done.stderr
+        answer = json.loads(done.stdout)
         levels = {finding["check"]: finding["level"] for finding in answer["findings"]}
         assert levels["scheduler"] == levels["nodes"] == "ok", answer
         assert levels["nodes: head node"] == levels["nodes: locks"] == "ok", answer
