@@ -1,14 +1,16 @@
 """The examples, as a newcomer runs them: one command, and nothing is left."""
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from support import processes_in, run_motoko, sockets_in
+from support import Flow, processes_in, run_motoko, sockets_in, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LEFT_BEHIND = (".wf", ".bd", "BD-*", "__pycache__", "result.json", "report.*")
@@ -131,3 +133,60 @@ class TestEos:
         assert table in done.stdout and all(metal in table for metal in metals)
         assert (place / "report.png").read_bytes().startswith(b"\x89PNG\r\n")
         assert not list(processes_in(tmp_path))
+
+
+class TestOptimise:
+    def test_survives_being_killed(self, tmp_path):
+        pytest.importorskip("scipy")
+        pytest.importorskip("matplotlib")
+        place = copy("optimise", tmp_path / "optimise")
+        flow = Flow(place, ("peak",))
+        assert flow.motoko("create").returncode == 0
+        try:
+            flow.supervise()
+            killed = flow.begin("orchestrator", "start", "--run_name", "one")
+            wait_until(lambda: len(points_of(flow)) > 10, "it is in its third round", 60)
+            killed.kill()
+            killed.communicate()
+            done = flow.motoko("orchestrator", "start", "--run_name", "one")
+            assert done.returncode == 0, done.stderr
+            points = points_of(flow)
+        finally:
+            flow.motoko("kill", "--now")
+        # As if nothing had happened: the same questions as without Motoko, each answered once.
+        direct = asked_without_motoko(place)
+        assert sorted((p["ratio"], p["damping"]) for p in points) == sorted(direct.points)
+        assert {(p["state"], p["attempt"]) for p in points} == {("FINISHED", 1)}
+        # Den Hartog: the lowest peak of a damper with this mass is about this one.
+        best = min(p["peak"] for p in points)
+        assert best == pytest.approx((1 + 2 / 0.05) ** 0.5, rel=0.01)
+        assert f"{len(points)} points: peak {best:.3f}" in done.stdout
+        assert (place / "report.png").stat().st_size > 10_000
+
+
+def points_of(flow):
+    """The points of the optimiser that are computed or being computed."""
+    done = flow.motoko(
+        *("table", "peak", "--format", "json", "--columns", "ratio,damping,peak,state,attempt")
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def asked_without_motoko(place):
+    """The optimiser of the example when its questions are answered at once."""
+    specification = importlib.util.spec_from_file_location("surrogate", place / "surrogate.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    # What doIt.py computes, with the job's parameters put in.
+    body = (place / "peak" / "doIt.py").read_text().partition("run.start()")[2]
+    code = "import numpy as np\nMASS = 0.05\n" + body.replace("run.finish()", "")
+    optimiser = module.Surrogate([(0.7, 1.2), (0.02, 0.4)])
+    for _ in range(12):
+        points, values = optimiser.ask(), []
+        for ratio, damping in points:
+            run = {}
+            exec(code, {"job": SimpleNamespace(ratio=ratio, damping=damping), "run": run})
+            values.append(run["peak"])
+        optimiser.tell(points, values)
+    return optimiser
