@@ -117,7 +117,7 @@ clean:
 	done
 	rm -rf build dist *.egg-info test-logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf examples/*/.wf examples/*/*/.bd examples/*/*/BD-*-runs
-	rm -f examples/*/result.json examples/*/report.json examples/*/report.txt examples/*/report.png
+	rm -f examples/program/pendulum examples/*/result.json examples/*/report.json examples/*/report.txt examples/*/report.png
 	find $(wildcard $(SOURCES)) -name __pycache__ -prune -exec rm -rf {} +
 
 # One stamp for each set of dependencies. The package itself is installed in editable form: the

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -190,3 +191,27 @@ def asked_without_motoko(place):
             values.append(run["peak"])
         optimiser.tell(points, values)
     return optimiser
+
+
+class TestProgram:
+    def test_agrees_with_theory(self, tmp_path):
+        special = pytest.importorskip("scipy.special")
+        pytest.importorskip("matplotlib")
+        if shutil.which("cc") is None:
+            pytest.skip("there is no C compiler")
+        place = copy("program", tmp_path / "program")
+        subprocess.run(
+            ["cc", "-O2", "-o", "pendulum", "pendulum.c", "-lm"], cwd=place, check=True, timeout=60
+        )
+        done = run_motoko("run", cwd=place)
+        assert done.returncode == 0, done.stderr
+        lines = [line.split() for line in done.stdout.splitlines() if "degrees" in line]
+        assert len(lines) == 5
+        for amplitude, _, _, period, *_ in lines:
+            exact = 4 * special.ellipk(math.sin(math.radians(float(amplitude)) / 2) ** 2)
+            assert float(period) == pytest.approx(exact, rel=2e-3)
+        table = run_motoko("table", "swing", "--format", "json", cwd=place)
+        # Both results are there: of the output, and of the table that ends before the quarter.
+        for row in json.loads(table.stdout):
+            assert -1e-5 <= row["period"] / 4 - row["duration"] <= 1 / row["steps"]
+        assert (place / "report.png").stat().st_size > 10_000

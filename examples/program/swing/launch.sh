@@ -1,0 +1,1 @@
+./pendulum input.txt
