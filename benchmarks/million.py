@@ -198,7 +198,7 @@ with open("result.json", "w") as file:
 
 def before(source: Path, programs: Path | None) -> float:
     """Seconds of the first selection by a version before, or of a look at all runs."""
-    with BigStudy(source, programs or PROGRAMS, mirrored=False) as study:
+    with BigStudy(source, programs or PROGRAMS, mirrored=programs is None) as study:
         study.serve()
         answer = study.script("ask.py", "select" if programs else "look")
         return float(answer["first"])
