@@ -104,17 +104,23 @@ class Engine:
         """
         connection = self._connections.get(study)
         if connection is None:
-            from motoko.mirror.run_finder import MirrorFinder, WatchedMirror
-            from motoko.store.base import connect
             from motoko.store.session import session
 
-            base = connect(self.definition.studies[study], self.served())
+            base = self.connected(study)
             base.engine = self
-            base.finder = MirrorFinder(base.study, WatchedMirror(self.definition, base.study))
             connection = _Connection(base, session(), threading.get_ident())
             connection.session.attach(base)
             self._connections[study] = connection
         return connection.base
+
+    def connected(self, study: str) -> StudyBase:
+        """Another connection to a study's server; raises as :meth:`base`."""
+        from motoko.mirror.run_finder import MirrorFinder, WatchedMirror
+        from motoko.store.base import connect
+
+        base = connect(self.definition.studies[study], self.served())
+        base.finder = MirrorFinder(base.study, WatchedMirror(self.definition, base.study))
+        return base
 
     def is_connected(self, study: str) -> bool:
         """Whether a study's base has been asked for, and was not closed since."""

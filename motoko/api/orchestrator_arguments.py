@@ -75,7 +75,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_giving_way(self, name: str, **options: Any) -> None:
         """Add an option that a workflow may have instead. Its value is ``motoko_<name>``."""
-        dest = f"{_OURS}{name}"
+        dest = f"{_OURS}{name.replace('-', '_')}"
         self.set_defaults(**{dest: False if options.get("action") == "store_true" else None})
         self._giving_way[f"--{name}"] = {"dest": dest, **options}
 

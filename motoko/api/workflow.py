@@ -16,7 +16,7 @@ from motoko.api.execution import Execution
 from motoko.api.passed_arguments import taken
 from motoko.api.reactions import Reactions
 from motoko.api.task_manager import TaskManager, loop_is_running
-from motoko.config import load
+from motoko.config import WorkflowConfig, load
 from motoko.config.study_config import GIVING_WAY
 from motoko.errors import WrongUse
 from motoko.runs.references import reference
@@ -79,7 +79,7 @@ class Workflow:
 
     def __init__(self, filename: str | os.PathLike[str]) -> None:
         definition = load(filename)
-        self._engine = Engine(definition)
+        self._engine = self._made_engine(definition)
         self.config = definition.raw
         self.config_path = str(definition.path)
         self.directory = str(definition.directory)
@@ -93,6 +93,9 @@ class Workflow:
         self._vars: WorkflowVars | None = None
         for name in GIVING_WAY & {*definition.studies, *definition.aliases}:
             vars(self)[name] = self._manager(name)
+
+    def _made_engine(self, definition: WorkflowConfig) -> Engine:
+        return Engine(definition)
 
     def __getattr__(self, name: str) -> TaskManager:
         return self._manager(name)

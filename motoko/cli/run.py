@@ -59,6 +59,8 @@ def command(context: click.Context) -> None:
         return
     config = load(directory)
     values, parameters = parse(config, arguments, _parser())
+    if values.motoko_dry_run:
+        context.exit(_rehearse(config, values.run_name, parameters, context.obj.verbose))
     refuse_held(daemon_records.records(config), values.run_name)
     for warning in config.warnings:
         click.echo(f"motoko: warning: {warning}", err=True)
@@ -117,6 +119,11 @@ def _parser() -> Parser:
     parser.add_argument(
         "--run_name", "-n", type=run_name, default="run", help="names this execution's runs"
     )
+    parser.add_giving_way(
+        "dry-run",
+        action="store_true",
+        help="execute the orchestrator on copies of the databases, and no run; nothing is kept",
+    )
     return parser
 
 
@@ -135,6 +142,24 @@ def _directory(arguments: list[str]) -> tuple[Path | None, list[str]]:
             raise click.UsageError(f"DIR: {EMPTY}")
         return Path(arguments[0]), arguments[1:]
     return None, arguments
+
+
+def _rehearse(
+    config: WorkflowConfig, run_name: str, parameters: dict[str, object], verbose: bool
+) -> int:
+    """A dry run: say what would be created, and what launch.sh would be; returns the exit code."""
+    from motoko.api.rehearsal import rehearsed
+    from motoko.cli.render.rehearsed_studies import show
+
+    code = 0
+    with rehearsed(config) as workflow:
+        workflow.run_name = run_name
+        try:
+            execute(workflow, parameters)
+        except Exception as error:  # noqa: BLE001 (the user's orchestrator may raise anything)
+            code = tell_any(error, verbose)
+        show(workflow.rehearsed.report())
+    return code
 
 
 def _create_missing(config: WorkflowConfig) -> None:

@@ -46,12 +46,18 @@ def create_study(study: StudyConfig) -> None:
     bd_dir.mkdir()
     base = open_file(study, schema=schema_of(study.bd_name))
     try:
-        base.createBase(
-            _description(base.Job(), study.jobs), _description(base.Run(), study.runs), yes=True
-        )
+        initialise(base)
     finally:
         base.close()
     make_known(study)
+
+
+def initialise(base: StudyBase) -> None:
+    """Have an empty database hold a base's study, and save it."""
+    study = base.study
+    base.createBase(
+        _description(base.Job(), study.jobs), _description(base.Run(), study.runs), yes=True
+    )
 
 
 def rename_schema(study: StudyConfig) -> None:

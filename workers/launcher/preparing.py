@@ -16,7 +16,7 @@ from motoko.config.run_files import LAUNCH, is_ours
 from motoko.errors import MotokoError
 from motoko.runs import fences, launch_script
 from motoko.runs.claims import may_go_on, read_claim
-from motoko.runs.entries import OWN, PREFIX, PRESENT_FILES, OwnEntries, documented
+from motoko.runs.entries import PRESENT_FILES, OwnEntries
 from motoko.runs.outputs import output_stem
 from motoko.runs.paths import ENVIRONMENT, recorded_directory, run_directory
 from motoko.runs.placeholders import fill
@@ -33,6 +33,7 @@ from motoko.runs.warm_start import CannotBeWarm, WarmStart, warm_start
 from motoko.store import config_files
 from motoko.store.base import StudyBase
 from motoko.store.jobs_of_runs import job_of, own_job
+from motoko.store.placeholder_values import placeholder_values
 from motoko.store.present_files import LAUNCH_MODE, StudyFiles
 from motoko.workers.launcher import wrapper
 from motoko.workers.launcher.hindrances import hindered
@@ -242,19 +243,7 @@ class Preparer:
         # Nobody has spoilt it before the first time.
         find_job = own_job if own.attempt > 1 or own.files_wanted else job_of
         job = find_job(self._base.jobs.entries, entries)
-        # The job's entries win: `id` is the job's.
-        values = {
-            **dict.fromkeys(OWN),
-            **documented(entries),
-            "attempt": attempt,
-            "run_path": str(directory),
-            "blackdynamite_version": config_files.BLACKDYNAMITE_VERSION,
-            **{name: value for name, value in entries.items() if not name.startswith(PREFIX)},
-            **dict(job.entries.items()),
-            "dbhost": self._base.host,
-            "study": self._base.schema,
-            "run_id": number,
-        }
+        values = placeholder_values(self._base, run, job, attempt=attempt, directory=directory)
         if own.files_wanted == PRESENT_FILES:
             config_files.renew(self._base, run, self._files)
         launch, others = config_files.files_of(self._base, run)
