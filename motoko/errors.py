@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 class MotokoError(RuntimeError):
@@ -174,6 +176,7 @@ class RunFailed(MotokoError):
         run_id: its number there.
         state: the failed state.
         reason: why, in one line.
+        parameters: its job's, by name.
         run_path: its run directory, or ``None`` if it has none yet.
         stderr: the last lines of its standard error.
     """
@@ -185,13 +188,16 @@ class RunFailed(MotokoError):
         state: str,
         reason: str,
         *,
+        parameters: Mapping[str, Any] | None = None,
+        described: str = "",
         run_path: str | None = None,
         stderr: str = "",
         hint: str | None = None,
     ) -> None:
         self.study, self.run_id, self.state = study, run_id, state
         self.reason, self.run_path, self.stderr = reason, run_path, stderr
-        text = f"run {study}.{run_id} is {state}: {reason}"
+        self.parameters = dict(parameters or {})
+        text = f"run {described or f'{study}.{run_id}'} is {state}: {reason}"
         if run_path:
             text += f"\n  run directory: {run_path}"
         if stderr:

@@ -11,6 +11,7 @@ from motoko.runs.entries import OwnEntries
 from motoko.runs.outcomes import Outcome, outcome
 from motoko.runs.outputs import stderr_path, tail
 from motoko.runs.paths import present_directory
+from motoko.runs.references import described
 from motoko.runs.states import (
     FINISHED,
     UNENDED_STATES,
@@ -192,16 +193,21 @@ def _waits(pending: dict[RunKey, RunZEO], study: str) -> bool:
 
 def failure(run: RunZEO) -> RunFailed:
     """The error that tells why a run has failed."""
+    from motoko.store.jobs_of_runs import parameters_of
+
     entries = run.entries
     study = _study(run)
     run.base.engine.noticed.add(_key(run))
     state = state_of(entries)
     directory = present_directory(run.base.study, entries)
+    parameters = parameters_of(run.base.study, run.base.jobs.entries, entries)
     return RunFailed(
         study,
         entries["id"],
         state,
         OwnEntries(entries).failure_reason or "no reason was recorded",
+        parameters=parameters,
+        described=described(f"{study}.{entries['id']}", parameters),
         run_path=None if directory is None else str(directory),
         stderr=tail(stderr_path(entries, run.base.study)),
         hint=f"when the cause is mended, `motoko retry {study}.{entries['id']}` runs it again",

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from motoko.cli.render import log_sections
+from motoko.cli.selecting import named_run
 from motoko.cli.taken_config import load_or_taken
 from motoko.config import WorkflowConfig, load
 from motoko.config.daemon_kinds import ORCHESTRATOR, kinds
@@ -16,6 +18,7 @@ from motoko.control.daemon_records import living_orchestrators
 from motoko.errors import ConfigError, MotokoError
 from motoko.host.log_reading import LAST, Log, additions, in_order, names_itself
 from motoko.operations.daemon_switches import daemon_names
+from motoko.runs.references import reference
 
 
 def _completed(
@@ -28,7 +31,7 @@ def _completed(
     return [name for name in names if name.startswith(incomplete)]
 
 
-@click.command(short_help="Show what the daemons have logged.")
+@click.command(short_help="Show what the daemons have logged, or a run's output.")
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_completed)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is logged, until Ctrl-C.")
 @click.option(
@@ -44,13 +47,20 @@ def command(names: tuple[str, ...], follow: bool, count: int) -> None:
     NAME is as in `motoko ps`: supervisor, bus, watcher, zeo:<study>, launcher:<study>; or
     orchestrator:<run_name> for one that was started with --detach. Without a name all are shown.
 
+    With STUDY.ID it shows the end of what a run has printed: the standard output and the standard
+    error of each attempt.
+
     \b
     Examples:
       motoko logs
       motoko logs launcher:mult -n 100
       motoko logs -f
+      motoko logs mult.3 -f
     """
     config = load_or_taken()
+    if any(reference(name) for name in names if ":" not in name):
+        log_sections.show(_outputs(config, names), count, follow=follow)
+        return
     chosen = _chosen(config, names)
     logs = {name: Log(name, path) for name, path in chosen.items()}
     several = len(names) != 1
@@ -95,6 +105,19 @@ def _chosen(config: WorkflowConfig, names: tuple[str, ...]) -> dict[str, Path]:
                 hint=f"these do: {', '.join(there)}",
             )
     return chosen or there
+
+
+def _outputs(config: WorkflowConfig, names: tuple[str, ...]) -> list[Path]:
+    """The files that runs have printed into."""
+    from motoko.reports.base_reading import outputs_in
+
+    outputs = []
+    for name in names:
+        study, number = named_run(config, name)
+        if not (printed := outputs_in(config, study, number)):
+            click.echo(f"{name} has printed nothing: it was not started yet", err=True)
+        outputs += printed
+    return outputs
 
 
 def _show(lines: list[tuple[str, str]], several: bool) -> None:

@@ -35,7 +35,7 @@ COMMANDS = {
     "supervise": ("motoko.cli.supervise", "Start the workflow's daemons and look after them."),
     "ps": ("motoko.cli.ps", "Show the workflow's processes and their health."),
     "kill": ("motoko.cli.kill", "Stop the workflow: daemons, launchers and local runs."),
-    "logs": ("motoko.cli.logs", "Show what the daemons have logged."),
+    "logs": ("motoko.cli.logs", "Show what the daemons have logged, or a run's output."),
     "start": ("motoko.cli.daemon_commands", "Start single daemons again."),
     "stop": ("motoko.cli.daemon_commands", "Stop single daemons."),
     "restart": ("motoko.cli.daemon_commands", "Replace single daemons by new ones."),
@@ -79,6 +79,7 @@ class LazyGroup(click.Group):
         # A module of several commands has them under their names.
         command = getattr(module, "command", None) or getattr(module, cmd_name)
         assert isinstance(command, click.Command)
+        _take_directory(command)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -94,6 +95,32 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
+def _go_to(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None and not context.resilient_parsing:
+        os.chdir(value)
+
+
+def _directory_option() -> click.Option:
+    """``-C DIR``, as make, git and tar have it."""
+    return click.Option(
+        ["-C", "--directory"],
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False),
+        is_eager=True,
+        expose_value=False,
+        callback=_go_to,
+        help="Do as if it had been typed in this directory.",
+    )
+
+
+def _take_directory(command: click.Command) -> None:
+    """Give a command and its own commands ``-C``; not where options are the workflow's own."""
+    if not command.ignore_unknown_options and not any("-C" in p.opts for p in command.params):
+        command.params.append(_directory_option())
+    for member in getattr(command, "commands", {}).values():
+        _take_directory(member)
+
+
 def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
         from importlib.metadata import version
@@ -103,7 +130,11 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
         context.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    params=[_directory_option()],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--verbose", "-v", is_flag=True, help="Show the traceback of errors.")
 @click.option(
     "--version",
@@ -117,8 +148,8 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
 def cli(context: click.Context, verbose: bool) -> None:
     """Run workflows of BlackDynamite studies.
 
-    A workflow is a directory with a motoko.yaml. Most commands take it, or the file, as their
-    argument, and use the current directory without one.
+    A workflow is a directory with a motoko.yaml: the current one, or that of `motoko -C DIR
+    COMMAND`. Commands that take no other arguments take it, or the file, as theirs.
 
     \b
     To begin with:

@@ -1,13 +1,16 @@
-"""A study's base for those who only look."""
+"""A study's base for those who only look, and a run in it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from motoko.config import StudyConfig, WorkflowConfig
-from motoko.errors import StudyUnavailable
+from motoko.errors import ConfigError, StudyUnavailable
+from motoko.runs.outputs import outputs_of
+from motoko.runs.paths import present_directory
 
 if TYPE_CHECKING:
     from motoko.store.base import StudyBase
@@ -32,3 +35,26 @@ def reading_base(config: WorkflowConfig, study: StudyConfig) -> Iterator[tuple[S
             base, answers = open_file(study, read_only=True), False
             stack.callback(base.close)
         yield base, answers
+
+
+def run_in(base: StudyBase, study: StudyConfig, number: int) -> tuple[Any, dict[str, Any]]:
+    """A run of a base, and its entries, with the ``run_path`` where it is now.
+
+    Raises ``ConfigError`` if there is none of that number.
+    """
+    run = base.runs.entries.get(number)
+    if run is None:
+        raise ConfigError(
+            f"study {study.name} has no run {number}",
+            hint=f"{base.known_runs}: see `motoko info`",
+        )
+    entries = dict(run.entries.items())
+    if (directory := present_directory(study, entries)) is not None:
+        entries["run_path"] = str(directory)
+    return run, entries
+
+
+def outputs_in(config: WorkflowConfig, study: StudyConfig, number: int) -> list[Path]:
+    """The output files of a run, those of earlier attempts first. Raises what the two above do."""
+    with reading_base(config, study) as (base, _):
+        return outputs_of(run_in(base, study, number)[1])

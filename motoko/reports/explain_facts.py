@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -17,10 +14,9 @@ from motoko.config import StudyConfig, WorkflowConfig, snapshot
 from motoko.config.config_changes import changes
 from motoko.config.daemon_kinds import LAUNCHER, daemon_of
 from motoko.control.daemon_records import records
-from motoko.errors import ConfigError
 from motoko.host.durations import since
 from motoko.reports import slot_use
-from motoko.reports.base_reading import reading_base
+from motoko.reports.base_reading import reading_base, run_in
 from motoko.reports.batch_jobs import job_facts, submitted
 from motoko.reports.run_facts import (
     WAITING,
@@ -31,8 +27,7 @@ from motoko.reports.run_facts import (
 )
 from motoko.reports.status import Daemon, Orchestrator, collect
 from motoko.runs.entries import OwnEntries
-from motoko.runs.outputs import output_stem, stderr_path, tail
-from motoko.runs.paths import present_directory
+from motoko.runs.outputs import outputs_of, stderr_path, tail
 from motoko.runs.run_policy import policy_of
 from motoko.runs.states import (
     CREATED,
@@ -46,16 +41,11 @@ STDERR_LINES = 20
 def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
     """What is known of a run, from its base, its directory, the daemons and the host."""
     from motoko.store.history import changed_at
+    from motoko.store.jobs_of_runs import parameters_of
 
     processes = collect(config)
     with reading_base(config, study) as (base, answers):
-        run = base.runs.entries.get(number)
-        if run is None:
-            raise ConfigError(
-                f"study {study.name} has no run {number}",
-                hint=f"{base.known_runs}: see `motoko info`",
-            )
-        entries = dict(run.entries.items())
+        run, entries = run_in(base, study, number)
         changed = changed_at(run)
         daemons = {daemon.name: daemon for daemon in processes.daemons}
         followed, not_taken = _followed(config, study, daemons.get(daemon_of(LAUNCHER, study.name)))
@@ -64,13 +54,12 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
             policy = policy_of(followed, entries)
         except ValueError as error:
             problem = str(error)
-        if (directory := present_directory(study, entries)) is not None:
-            entries["run_path"] = str(directory)
-        outputs = _outputs(entries)
+        outputs = outputs_of(entries)
         facts = Facts(
             study=study.name,
             run_id=number,
             entries=entries,
+            parameters=parameters_of(study, base.jobs.entries, entries),
             now=time.time(),
             host=socket.gethostname(),
             policy=policy,
@@ -157,23 +146,6 @@ def _changed(of: Callable[..., Path], directory: Path, *names: int) -> float | N
         return of(directory, *names).stat().st_mtime
     except OSError:
         return None
-
-
-def _outputs(entries: Mapping[str, Any]) -> list[Path]:
-    """The output files that there are: those of earlier attempts first."""
-    from motoko.runs.paths import recorded_directory
-
-    directory, number = recorded_directory(entries), entries.get("id")
-    if directory is None:
-        return []
-    stem = output_stem(str(entries.get("run_name")))
-    pattern = re.compile(re.escape(stem) + rf"\.([oe]){number}(?:\.(\d+))?")
-    outputs = []
-    with contextlib.suppress(OSError):
-        for file in directory.iterdir():
-            if match := pattern.fullmatch(file.name):
-                outputs.append((int(match[2] or sys.maxsize), match[1] != "o", file))
-    return [file for *_, file in sorted(outputs)]
 
 
 def _last_line(outputs: list[Path]) -> str:

@@ -8,6 +8,7 @@ from motoko.host.durations import since
 from motoko.reports import causes, particulars
 from motoko.reports.causes import Cause
 from motoko.reports.run_facts import RUNNING, WAITING, Facts
+from motoko.runs.references import described
 from motoko.runs.states import FAILED_STATES, FINISHED, LAUNCHED
 
 
@@ -40,7 +41,7 @@ def explain(facts: Facts) -> Explanation:
             summary, details = _how_it_ended(facts), particulars.ended(facts)
     return Explanation(
         status,
-        f"{facts.name} is {facts.state}: {summary}",
+        f"{described(facts.name, facts.parameters)} is {facts.state}: {summary}",
         reasons,
         (*particulars.common(facts), *details),
     )

@@ -99,6 +99,7 @@ class Facts:
 
     Attributes:
         entries: the run's.
+        parameters: its job's, in the order of bd.yaml.
         host: this host's name.
         policy: how it is executed; ``policy_error`` if what it says of that is wrong.
         not_taken: the keys of motoko.yaml that have changed since its launcher was started.
@@ -120,6 +121,7 @@ class Facts:
     entries: Mapping[str, Any]
     now: float
     host: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     policy: Policy | None = field(default_factory=Policy)
     policy_error: str = ""
     not_taken: tuple[str, ...] = ()

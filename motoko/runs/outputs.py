@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,25 @@ def stderr_path(run: Mapping[str, Any], study: StudyConfig | None = None) -> Pat
     if directory is None:
         return None
     return directory / stderr_name(output_stem(str(run.get("run_name"))), run.get("id", 0))
+
+
+def outputs_of(run: Mapping[str, Any]) -> list[Path]:
+    """The output files of a run that there are: those of earlier attempts first.
+
+    Args:
+        run: its entries, with the ``run_path`` where it is now.
+    """
+    directory, number = recorded_directory(run), run.get("id")
+    if directory is None:
+        return []
+    stem = output_stem(str(run.get("run_name")))
+    pattern = re.compile(re.escape(stem) + rf"\.([oe]){number}(?:\.(\d+))?")
+    outputs = []
+    with contextlib.suppress(OSError):
+        for file in directory.iterdir():
+            if match := pattern.fullmatch(file.name):
+                outputs.append((int(match[2] or sys.maxsize), match[1] != "o", file))
+    return [file for *_, file in sorted(outputs)]
 
 
 def tail(path: Path | None, lines: int = 20) -> str:

@@ -1,10 +1,11 @@
-"""Which job a run is of: what its ``job_id`` says, if nobody has spoilt that."""
+"""Which job a run is of, and so its parameters: what its ``job_id`` says, unless that is spoilt."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from motoko.config import StudyConfig
 from motoko.errors import MotokoError
 
 
@@ -32,3 +33,16 @@ def own_job(jobs: Mapping[int, Any], run: Mapping[str, Any]) -> Any:
     if hasattr(job, "runs") and run["id"] not in job.runs.entries:
         raise NoJob(f"its job_id is {run['job_id']}, and that job does not have the run")
     return job
+
+
+def parameters_of(
+    study: StudyConfig, jobs: Mapping[int, Any], run: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The parameters of a run's job, in the order of bd.yaml; none if it has no such job."""
+    try:
+        entries = own_job(jobs, run).entries
+    except NoJob:
+        return {}
+    names = [*(name for name in study.declared("job") if name in entries)]
+    names += [name for name in entries if name not in names and name != "id"]
+    return {name: entries[name] for name in names}

@@ -195,6 +195,7 @@ def serve(
     unix = runtime.zeo(study.name)
     options = _options(render(files, unix))
     options.family, options.address = socket.AF_UNIX, str(unix)
+    logging.getLogger("ZEO.asyncio.server").addFilter(_broken_connections_are_no_errors)
     log_here()  # zeo.conf has logging of its own, for servers that others start from it
     try:
         LockFile(str(files.transactions_lock)).close()
@@ -214,6 +215,13 @@ def serve(
             f"the database of study {study.name} is in use, by no server of this workflow",
             hint=f"`fuser -v {files.transactions_lock}` names who uses it",
         ) from error
+
+
+def _broken_connections_are_no_errors(record: logging.LogRecord) -> bool:
+    """Runs that were killed, or have left without a word, break theirs: ZEO calls that an error."""
+    if str(record.msg).startswith("Disconnected "):
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+    return True
 
 
 def _options(configuration: str) -> ZEOOptions:

@@ -13,6 +13,7 @@ from motoko.runs.ends import End, is_undecided, settle
 from motoko.runs.entries import OwnEntries
 from motoko.runs.paths import present_directory
 from motoko.runs.program_results import NoResult, read_results
+from motoko.runs.references import described
 from motoko.runs.run_times import times_of
 from motoko.runs.states import (
     CREATED,
@@ -22,6 +23,7 @@ from motoko.runs.states import (
 )
 from motoko.store.base import StudyBase
 from motoko.store.history import has_been
+from motoko.store.jobs_of_runs import parameters_of
 from motoko.workers.launcher.agenda import Agenda
 from motoko.workers.launcher.executor import Executor, Place, Start
 from motoko.workers.launcher.hindrances import Hindered
@@ -63,6 +65,12 @@ class Records:
         run = self._base.runs.entries.get(number)
         return None if run is None else run.entries
 
+    def described(self, number: int) -> str:
+        """A run and its parameters, for the log."""
+        run = self.entries(number)
+        jobs, study = self._base.jobs.entries, self._base.study
+        return described(f"run {number}", {} if run is None else parameters_of(study, jobs, run))
+
     def change(self, number: int, entries: Mapping[str, Any]) -> None:
         """Set some of Motoko's own entries."""
         if (run := self.entries(number)) is not None:
@@ -96,14 +104,17 @@ class Records:
             run.update(results)
         elif "ended_state" in changes:  # what an earlier execution had is none of this one's
             run.update({name: None for name in policy.results if name in run})
+        name = self.described(number)
+        if changes.get("ended_state") == FINISHED:
+            log.info("%s has ended: %s", name, state_of(run))
         if "failure_reason" in changes:
-            log.warning("run %d failed: %s", number, changes["failure_reason"])
+            log.warning("%s failed: %s", name, changes["failure_reason"])
         if "interruptions" in changes:
-            log.info("run %d was interrupted, and is executed again: %s", number, end.reason)
+            log.info("%s was interrupted, and is executed again: %s", name, end.reason)
             return 0.0
         if "retry_at" not in changes:
             return None
-        log.warning("run %d failed and will be retried: %s", number, changes["last_failure"])
+        log.warning("%s failed and will be retried: %s", name, changes["last_failure"])
         at: float = changes["retry_at"]
         return at
 
@@ -140,7 +151,7 @@ class Commit:
         self._unstarted = frozenset(unstarted)
         self._handled: list[int] = []  # of those that the plan starts or prepares
         self._starts: dict[tuple[int, int], Start] = {}  # by run and attempt
-        self._going: set[tuple[int, int]] = set()  # those that are to begin
+        self._going: dict[tuple[int, int], str] = {}  # those that are to begin, for the log
         self._ahead: dict[int, Prepared] = {}
         self._retries: dict[int, float] = {}
 
@@ -182,7 +193,7 @@ class Commit:
                 if number not in self._unstarted:
                     self._records.give_back(number)
                 raise
-        self._going.add(key)
+        self._going[key] = f"{self._records.described(number)} starts, attempt {prepared.attempt}"
         if (entries := self._records.entries(number)) is not None:
             self._starts[key].mark(entries)
 
@@ -222,6 +233,7 @@ class Commit:
             ahead.add(prepared, now)
         for key, start in self._starts.items():
             if key in self._going:
+                log.info("%s", self._going[key])
                 start.begin()
             else:
                 start.abandon()

@@ -64,6 +64,7 @@ def _as_object(facts: Facts, explanation: Explanation) -> dict[str, Any]:
         "study": facts.study,
         "run_id": facts.run_id,
         "state": facts.state,
+        "parameters": dict(facts.parameters),
         "status": explanation.status,
         "summary": explanation.summary,
         "causes": [_cause(cause) for cause in explanation.causes],
