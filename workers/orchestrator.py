@@ -19,6 +19,7 @@ from typing import NoReturn
 # First of all: BlackDynamite has a say in what is logged.
 import motoko.store.session  # noqa: F401
 from motoko.api.orchestrator_arguments import execute_wholly, parse, start_parser
+from motoko.api.users_traceback import users_line, users_traceback
 from motoko.api.workflow import Workflow
 from motoko.config import load
 from motoko.control import detached_requests
@@ -125,10 +126,18 @@ def _told(error: BaseException) -> tuple[int, str, str]:
     """An error's exit code, its message, and its traceback if that is worth showing."""
     expected = expected_errors(error)
     if expected:
-        hints = [f"{shown}\nhint: {shown.hint}" if shown.hint else str(shown) for shown in expected]
-        return expected[0].exit_code, "\n".join(dict.fromkeys(hints)), ""
+        return expected[0].exit_code, "\n".join(dict.fromkeys(map(_shown, expected))), ""
     message = "".join(traceback.format_exception_only(error)).strip()
-    return MotokoError.exit_code, message, "".join(traceback.format_exception(error))
+    return MotokoError.exit_code, message, users_traceback(error)
+
+
+def _shown(error: MotokoError) -> str:
+    lines = [str(error)]
+    if line := users_line(error):
+        lines.append(f"  raised by {line}")
+    if error.hint:
+        lines.append(f"hint: {error.hint}")
+    return "\n".join(lines)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -13,6 +13,7 @@ from motoko.api.actions import Action, in_handler
 from motoko.api.engine import Engine
 from motoko.api.error_handlers import ErrorHandling
 from motoko.api.loose_tasks import LeftTasks, LooseTasks
+from motoko.api.passed_arguments import NOT_ASYNC
 from motoko.api.reactions import Reactions, round_of
 from motoko.api.selection import TICK_S
 from motoko.api.task_manager import TaskManager
@@ -138,7 +139,7 @@ class Execution:
             name = ".".join(self._engine.definition.orchestrator)
             raise ConfigError(
                 f"{name} is not an async function",
-                hint="write `async def main(workflow, **params)`",
+                hint=NOT_ASYNC,
             )
         await result
         session().commit()

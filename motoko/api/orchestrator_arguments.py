@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from motoko.api.orchestrator_file import load_function, load_module
-from motoko.api.passed_arguments import OF_THE_COMMAND
+from motoko.api.passed_arguments import OF_THE_COMMAND, check_main
 from motoko.api.unnoticed_failures import refuse_unnoticed
 from motoko.config import WorkflowConfig, load
 from motoko.config.supervision import RESTARTS
@@ -36,6 +36,7 @@ The options that are not described above are the workflow's own.
 """
 
 _OURS = "motoko_"
+_FIXED = ("run_name", "detach", "retry_failed")  # those that give way to nobody's
 
 
 def parse(
@@ -49,7 +50,7 @@ def parse(
 
     Raises ``ConfigError`` if an option of the workflow's is one of ours that does not give way.
     """
-    load_function(config)  # or fail now, before anything is started
+    function = load_function(config)  # or fail now, before anything is started
     ours = parser.names
     _populate(config, parser)
     values = parser.parse_args(arguments)
@@ -63,7 +64,9 @@ def parse(
         name: given.get(name) or given.get(f"{_OURS}{name}") or value
         for name, value in OF_THE_COMMAND.items()
     }
-    return values, {**of_command, **parameters}
+    given_on = {**of_command, **parameters}
+    check_main(".".join(config.orchestrator), function, given_on)
+    return values, given_on
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,11 +87,32 @@ class Parser(argparse.ArgumentParser):
         """The names of all values that it gives."""
         return {action.dest for action in self._actions} | set(self._defaults)
 
+    def take(self, other: Parser) -> None:
+        """Have the options of another one that are not its workflow's."""
+        for action in other.own_actions():
+            self._add_action(action)
+
+    def own_actions(self) -> list[argparse.Action]:
+        """Its options that are not the workflow's."""
+        return [a for a in self._actions if a.dest in _FIXED or a.dest.startswith(_OURS)]
+
     def complete(self) -> None:
         """The workflow has added its options."""
         for name, options in self._giving_way.items():
             if name not in self._option_string_actions:
                 self.add_argument(name, **options)
+
+
+def workflows_own(parser: Parser, arguments: list[str]) -> list[str]:
+    """Those of the arguments that are the workflow's own.
+
+    Args:
+        parser: has parsed them.
+        arguments: as they were given.
+    """
+    ours = Parser(add_help=False)
+    ours.take(parser)
+    return ours.parse_known_args(arguments)[1]
 
 
 def run_name(text: str) -> str:

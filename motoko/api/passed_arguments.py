@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from motoko.errors import ConfigError
+
+NOT_ASYNC = "write `async def main(workflow, **params)`"
 # What motoko 0.1.4 passed of its own command line, besides the workflow's options.
 OF_THE_COMMAND = {
     "command": "orchestrator",
@@ -30,3 +35,32 @@ def taken(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[st
     return {
         name: value for name, value in arguments.items() if name not in _OPTIONAL or name in names
     }
+
+
+def check_main(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` if an orchestrator's function cannot be what it is to be.
+
+    Args:
+        name: what motoko.yaml calls it.
+        function: would be called with the workflow, and with ``arguments`` by name.
+    """
+    if _returns_nothing(function):
+        raise ConfigError(f"{name} is not an async function", hint=NOT_ASYNC)
+    try:
+        inspect.signature(function).bind(None, **taken(function, arguments))
+    except TypeError as error:
+        raise ConfigError(f"{name} cannot be called: {error}", hint=NOT_ASYNC) from error
+    except ValueError:
+        return  # a builtin may have no signature
+
+
+def _returns_nothing(function: Callable[..., Any]) -> bool:
+    """Whether it is a plain function that returns no value: nothing that can be awaited."""
+    if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
+        return False
+    try:
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    except (OSError, SyntaxError, ValueError):
+        return False  # it cannot be known
+    values = (node.value for node in ast.walk(definition) if isinstance(node, ast.Return))
+    return isinstance(definition, ast.FunctionDef) and not any(values)

@@ -103,7 +103,7 @@ def _go_to(context: click.Context, parameter: click.Parameter, value: str | None
 def _directory_option() -> click.Option:
     """``-C DIR``, as make, git and tar have it."""
     return click.Option(
-        ["-C", "--directory"],
+        ["go_to", "-C", "--directory"],
         metavar="DIR",
         type=click.Path(exists=True, file_okay=False),
         is_eager=True,

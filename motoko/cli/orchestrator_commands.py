@@ -6,16 +6,15 @@ import contextlib
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from motoko.cli.selecting import created
+from motoko.cli.earlier_runs import refuse_earlier, retry_failed
 from motoko.cli.texts import TEXT
-from motoko.config import WorkflowConfig, load
+from motoko.config import load
 from motoko.control import daemon_records
-from motoko.errors import MotokoError
 
 if TYPE_CHECKING:
     from motoko.api.workflow import Workflow
@@ -61,7 +60,6 @@ def command() -> None:
 def start(context: click.Context) -> None:
     """Run the orchestrator (see `motoko orchestrator start --help`)."""
     from motoko.api.orchestrator_arguments import (
-        execute_wholly,
         help_text,
         parse,
         start_parser,
@@ -82,14 +80,11 @@ def start(context: click.Context) -> None:
     log_to_terminal(context.obj.verbose)
     with Workflow(config.path) as workflow:
         workflow.run_name = values.run_name
-        if values.motoko_fresh and not workflow.is_empty():
-            raise MotokoError(
-                f"run_name {values.run_name!r} has runs already",
-                hint="choose another --run_name, or go on with them without --fresh",
-            )
+        if values.motoko_fresh:
+            refuse_earlier(workflow)
         renew_launchers(config, config.local_studies, partial(click.echo, err=True))
         if values.retry_failed:
-            _retry_failed(config, values.run_name)
+            retry_failed(config, values.run_name)
         if values.detach:
             from motoko.operations import detaching
 
@@ -97,8 +92,31 @@ def start(context: click.Context) -> None:
             restart = values.motoko_restart
             click.echo(detaching.start(config, values.run_name, context.args, restart))
         else:
-            with _progress(workflow, quiet=values.motoko_quiet, as_json=values.motoko_json):
-                execute_wholly(workflow, parameters)
+            progress = _progress(workflow, quiet=values.motoko_quiet, as_json=values.motoko_json)
+            if code := _execute(workflow, parameters, progress, context.obj.verbose):
+                context.exit(code)
+
+
+def _execute(
+    workflow: Workflow,
+    parameters: dict[str, Any],
+    progress: contextlib.AbstractContextManager[object],
+    verbose: bool,
+) -> int:
+    """Execute it, and show what it raises as its author needs it; returns the exit code."""
+    from motoko.api.orchestrator_arguments import execute_wholly
+    from motoko.cli.render.errors_shown import tell_any
+
+    try:
+        with progress:
+            execute_wholly(workflow, parameters)
+    except OSError as error:
+        if error.filename is None:
+            raise  # of what it prints
+        return tell_any(error, verbose)
+    except Exception as error:  # noqa: BLE001 (it is shown)
+        return tell_any(error, verbose)
+    return 0
 
 
 def _progress(
@@ -110,18 +128,6 @@ def _progress(
     from motoko.cli.render.progress import Progress
 
     return Progress(workflow, as_json=as_json)
-
-
-def _retry_failed(config: WorkflowConfig, run_name: str) -> None:
-    from motoko.cli.render.run_changes import show_retried
-    from motoko.operations.choosing import Choice
-    from motoko.operations.retrying import retry_runs
-    from motoko.store.literals import quote
-
-    constraints = [f"runs.run_name = {quote(run_name)}"]
-    studies = created(config.studies.values())
-    choice = Choice(studies=studies, constraints=constraints)
-    show_retried(retry_runs(config, choice, announce=click.echo))
 
 
 @command.command()

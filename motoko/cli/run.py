@@ -19,7 +19,9 @@ from motoko.api.orchestrator_arguments import (
     parse,
     run_name,
     wants_help,
+    workflows_own,
 )
+from motoko.cli.earlier_runs import refuse_earlier, retry_failed
 from motoko.cli.render.errors_shown import tell_any
 from motoko.cli.terminal_log import log_to_terminal
 from motoko.cli.texts import EMPTY
@@ -28,7 +30,7 @@ from motoko.control import client, daemon_records
 from motoko.control.registration import refuse_held
 from motoko.errors import MotokoError, WorkflowStopped, expected_errors
 from motoko.host.identity import Identity
-from motoko.operations import draining, starting, stopping
+from motoko.operations import detaching, draining, starting, stopping
 from motoko.operations.renewing import renew_launchers
 from motoko.runs.entries import OwnEntries
 from motoko.runs.references import listed
@@ -58,7 +60,8 @@ def command(context: click.Context) -> None:
         click.echo(help_text(_parser, directory), nl=False)
         return
     config = load(directory)
-    values, parameters = parse(config, arguments, _parser())
+    parser = _parser()
+    values, parameters = parse(config, arguments, parser)
     if values.motoko_dry_run:
         context.exit(_rehearse(config, values.run_name, parameters, context.obj.verbose))
     refuse_held(daemon_records.records(config), values.run_name)
@@ -75,7 +78,7 @@ def command(context: click.Context) -> None:
         signal.signal(signal.SIGHUP, _leave)
     try:
         try:
-            starting.start_detached(config.path, launchers=True)
+            starting.start_detached(config.path, launchers=True, slots=values.motoko_slots)
         except MotokoError:
             started = False  # what has failed is there to be looked at
             raise
@@ -84,6 +87,16 @@ def command(context: click.Context) -> None:
             renew_launchers(config, config.local_studies, partial(click.echo, err=True))
         workflow = Workflow(config.path)
         workflow.run_name = values.run_name
+        if values.motoko_fresh:
+            refuse_earlier(workflow)
+        if values.retry_failed:
+            retry_failed(config, values.run_name, err=True)
+        if values.detach:
+            given = ["--run_name", values.run_name, *workflows_own(parser, arguments)]
+            begun = detaching.start(config, values.run_name, given, None)
+            started, before = False, None  # all goes on
+            click.echo(f"{begun}\n`motoko kill {config.directory}` stops it all", err=True)
+            return
         code = _execute(workflow, parameters, is_ours=started, verbose=context.obj.verbose)
     except WorkflowStopped:
         started, before = False, None  # somebody ends it all just now
@@ -124,7 +137,30 @@ def _parser() -> Parser:
         action="store_true",
         help="execute the orchestrator on copies of the databases, and no run; nothing is kept",
     )
+    parser.add_argument(
+        *("--detach", "-d"),
+        action="store_true",
+        help="return when all has begun: supervisor and orchestrator go on in the background",
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="first, have its failed runs executed again"
+    )
+    parser.add_giving_way(
+        "fresh", action="store_true", help="refuse if the run_name has runs already"
+    )
+    parser.add_giving_way(
+        "slots",
+        type=_count,
+        metavar="N",
+        help="runs at the same time, in nproc (default: all cores)",
+    )
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of slots: 1 or more")
+    return int(text)
 
 
 class _ToldToEnd(SystemExit):

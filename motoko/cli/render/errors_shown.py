@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 
 import click
 
@@ -11,19 +12,38 @@ from motoko.errors import MotokoError, expected_errors
 
 def tell_any(error: BaseException, verbose: bool) -> int:
     """Show whatever an orchestrator has raised; returns the exit code."""
+    from motoko.api.users_traceback import hint_at, users_line, users_traceback
+
     if expected := expected_errors(error):
-        return tell(expected, error, verbose)
+        return tell(expected, error, verbose, users_line)
     if isinstance(error, SystemExit):
         if isinstance(error.code, int):
             return error.code
         click.echo(str(error.code), err=True)
         return 1
-    traceback.print_exception(error)
+    if verbose:
+        traceback.print_exception(error)
+    else:
+        click.echo(users_traceback(error), err=True, nl=False)
+        if slip := hint_at(error):
+            click.echo(f"hint: {slip}", err=True)
     return 1
 
 
-def tell(errors: list[MotokoError], error: BaseException, verbose: bool) -> int:
-    """Show errors, with ``verbose`` the traceback of what was raised too; returns the exit code."""
+def _no_line(error: BaseException) -> str:
+    return ""
+
+
+def tell(
+    errors: list[MotokoError],
+    error: BaseException,
+    verbose: bool,
+    line_of: Callable[[BaseException], str] = _no_line,
+) -> int:
+    """Show errors, with ``verbose`` the traceback of what was raised too; returns the exit code.
+
+    ``line_of`` tells which line of the user's has raised one, if one has.
+    """
     if verbose:
         traceback.print_exception(error)
     shown = set()
@@ -33,6 +53,8 @@ def tell(errors: list[MotokoError], error: BaseException, verbose: bool) -> int:
         shown.add((str(reported), reported.hint))
         first, *more = str(reported).split("\n")
         lines = [f"motoko: error: {first} [{reported.short_name}]", *more]
+        if line := line_of(reported):
+            lines.append(f"  raised by {line}")
         click.echo("\n".join(lines), err=True)
         if reported.hint:
             click.echo(f"hint: {reported.hint}", err=True)

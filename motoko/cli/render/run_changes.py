@@ -50,11 +50,11 @@ def _cancelled(run: CancelledRun) -> str:
             return f"ended by itself; it is {run.state}"
 
 
-def show_retried(runs: Iterable[RetriedRun]) -> int:
-    """A line a run, as they come; returns how many there were."""
+def show_retried(runs: Iterable[RetriedRun], *, err: bool = False) -> int:
+    """A line a run, as they come, ``err``: on stderr; returns how many there were."""
     count = 0
     for run in runs:
-        click.echo(f"{run.study}.{run.run_id}: CREATED again, attempt {run.attempt}")
+        click.echo(f"{run.study}.{run.run_id}: CREATED again, attempt {run.attempt}", err=err)
         count += 1
     return count
 

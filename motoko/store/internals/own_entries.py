@@ -9,6 +9,7 @@ stand-in for it.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 from BlackDynamite.run_zeo import RunZEO
@@ -16,6 +17,7 @@ from BlackDynamite.zeoobject import ZEOObject
 
 from motoko.errors import UnreadableEntry
 from motoko.runs.entries import OWN, own_key
+from motoko.runs.states import UNENDED_STATES, state_of
 from motoko.store.internals import unreadable
 from motoko.store.internals.self_check import Need, relies_on
 
@@ -34,8 +36,34 @@ def install() -> None:
         setattr(RunZEO, name, _OwnEntry(name))
     RunZEO.__getitem__ = _item
     get_attribute = ZEOObject.__getattr__
-    ZEOObject.__getattr__ = lambda self, attr: _readable(self, attr, get_attribute(self, attr))
+
+    def attribute(self: Any, attr: str) -> Any:
+        try:
+            value = get_attribute(self, attr)
+        except AttributeError:
+            if attr.startswith("_"):
+                raise
+            raise AttributeError(_why_missing(self, attr)) from None
+        return _readable(self, attr, value)
+
+    ZEOObject.__getattr__ = attribute
     unreadable.install()
+
+
+def _why_missing(record: Any, name: str) -> str:
+    """That a run or job has no such entry, and what may be meant."""
+    entries = vars(record).get("entries", {})
+    number, state = entries.get("id"), state_of(entries)
+    if "job_id" not in entries:
+        text = f"job {number} has no {name!r}"
+    elif state in UNENDED_STATES:
+        return (
+            f"run {number} has no {name!r}: it is {state}, and has no results before it is awaited"
+        )
+    else:
+        text = f"run {number} has no {name!r}"
+    alike = get_close_matches(name.lower(), [key for key in entries if isinstance(key, str)], n=1)
+    return f"{text}; is {alike[0]!r} meant?" if alike else text
 
 
 class _OwnEntry:
