@@ -124,7 +124,7 @@ def _checked(study: str, kind: str, name: str, value: Any, expected: type | None
         return value  # BlackDynamite's functor: computed from the job itself
     hint = f"the types are declared in {study}/bd.yaml"
     if not isinstance(value, (str, bytes)) and isinstance(value, Iterable):
-        hint = f"a list makes a run for each value: {name}=[*values], and of an array's .tolist()"
+        hint = f"a list makes a run for each value: {name}=[*values], .tolist() of arrays; {hint}"
     raise ParameterError(
         f"study {study}: {kind} parameter {name!r} is {value!r} ({type(value).__name__}), "
         f"not of type {expected.__name__}",

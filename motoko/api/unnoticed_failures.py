@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from motoko.errors import MotokoError
 from motoko.runs.entries import OwnEntries
-from motoko.runs.references import listed
+from motoko.runs.references import described, listed
 from motoko.runs.states import FAILED_STATES, UNENDED_STATES, state_of
 
 if TYPE_CHECKING:
     from motoko.api.workflow import Workflow
+    from motoko.store.base import StudyBase
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +31,19 @@ def refuse_unnoticed(workflow: Workflow) -> None:
     was told that a run has failed has noticed it: by an await, as a handler, or since a selection
     that was awaited gives it. Of runs that have not ended nobody can tell: a warning names them.
     """
+    from motoko.store.jobs_of_runs import parameters_of
+
     failed: list[str] = []
     unended: list[str] = []
-    for name, number, entries in _runs(workflow):
+    for base, name, entries in _runs(workflow):
+        number = entries["id"]
         state = state_of(entries)
         if state in UNENDED_STATES:
             unended.append(f"{name}.{number}")
         elif state in FAILED_STATES and (name, number) not in workflow.motoko_engine.noticed:
             reason = OwnEntries(entries).failure_reason or "no reason"
-            failed.append(f"  {name}.{number}: {reason}")
+            parameters = parameters_of(base.study, base.jobs.entries, entries)
+            failed.append(f"  {described(f'{name}.{number}', parameters)}: {reason}")
     if unended:
         log.warning(
             "the orchestrator has ended, and these runs have not: %s; `motoko info` shows how they "
@@ -50,17 +55,17 @@ def refuse_unnoticed(workflow: Workflow) -> None:
     more = [f"  and {len(failed) - SHOWN} more"] if len(failed) > SHOWN else []
     what = "1 run has" if len(failed) == 1 else f"{len(failed)} runs have"
     raise UnnoticedFailures(
-        "\n".join([f"{what} failed, and nobody has awaited that:", *failed[:SHOWN], *more]),
+        "\n".join([f"{what} failed, and nobody has awaited that", *failed[:SHOWN], *more]),
         hint="await what createTask() returns; `motoko explain` says more, `motoko retry` runs "
         "them again",
     )
 
 
-def _runs(workflow: Workflow) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+def _runs(workflow: Workflow) -> Iterator[tuple[StudyBase, str, Mapping[str, Any]]]:
     from motoko.store.session import session
 
     for name, manager in workflow.task_managers.items():
         if workflow.motoko_engine.is_connected(name):
             session().refresh(manager.base)
             for run, _ in manager.select():
-                yield name, run.entries["id"], run.entries
+                yield manager.base, name, run.entries

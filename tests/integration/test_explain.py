@@ -159,7 +159,7 @@ class TestTrouble:
         finally:
             os.kill(pid, signal.SIGCONT)
         assert done.returncode == 0, done.stderr
-        assert "mult.1 is FORWARDED: a state of your own; it was FINISHED" in done.stdout
+        assert "mult.1 (x=1.0) is FORWARDED: a state of your own; it was FINISHED" in done.stdout
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

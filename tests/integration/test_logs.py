@@ -43,7 +43,7 @@ def logged_failures(flow):
     """The runs whose failure is in the launcher's log, in any of its files, in their order."""
     files = sorted((flow.directory / ".wf" / "log").glob("launcher-mult.log*"))
     text = "".join(file.read_text() for file in files)
-    return sorted(int(number) for number in re.findall(r"run (\d+) failed: ", text))
+    return sorted(int(number) for number in re.findall(r"run (\d+) \S+ failed: ", text))
 
 
 def following(flow, *arguments):
@@ -183,7 +183,7 @@ class TestContinued:
         wait_until(
             lambda: output.read_text().count(" failed: ") >= 40, "it has seen all", timeout=40
         )
-        found = re.findall(r"run (\d+) failed: ", output.read_text())
+        found = re.findall(r"run (\d+) \S+ failed: ", output.read_text())
         assert sorted(map(int, found)) == list(range(1, 41))
         assert len(list((small.directory / ".wf" / "log").glob("launcher-mult.log.*"))) > 2
         process.send_signal(signal.SIGINT)

@@ -44,7 +44,7 @@ def test_whoever_runs_the_orchestrator(workflow):
     (flow.directory / "mult" / "launch.sh").write_text(LAUNCH)
     (flow.directory / "orchestrator.py").write_text(ORCHESTRATOR)
     flow.supervise()
-    said = "1 run has failed, and nobody has awaited that:\n  mult."
+    said = "1 run has failed, and nobody has awaited that [unnoticed-failures]\n  mult."
     start = "orchestrator", "start", "--run_name"
     done = flow.motoko(*start, "a", "--how", "more")
     assert done.returncode == 1 and said in done.stderr, done.stderr
