@@ -33,7 +33,7 @@ def _completed(
 
 @click.command(short_help="Show what the daemons have logged, or a run's output.")
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_completed)
-@click.option("--follow", "-f", is_flag=True, help="Go on with what is logged, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Follow the logs, until Ctrl-C.")
 @click.option(
     *("--lines", "-n", "count"),
     default=LAST,
@@ -45,10 +45,11 @@ def command(names: tuple[str, ...], follow: bool, count: int) -> None:
     """Show the last lines of the daemons' logs, in the order of time. Times are in UTC.
 
     NAME is as in `motoko ps`: supervisor, bus, watcher, zeo:<study>, launcher:<study>; or
-    orchestrator:<run_name> for one that was started with --detach. Without a name all are shown.
+    orchestrator:<run_name> for an orchestrator that was started with --detach. Without a name all
+    logs are shown.
 
-    With STUDY.ID it shows the end of what a run has printed: the standard output and the standard
-    error of each attempt.
+    With STUDY.ID the command shows the end of what a run has printed: the standard output and the
+    standard error of each attempt.
 
     \b
     Examples:
@@ -75,13 +76,13 @@ def command(names: tuple[str, ...], follow: bool, count: int) -> None:
 
 
 def known(config: WorkflowConfig) -> dict[str, Path]:
-    """The workflow's logs by the name of who writes them, written to or not."""
+    """The workflow's log files by the name of the process that writes them, existing or not."""
     runtime = daemon_records.records(config)
     orchestrators = [run_name for run_name, _ in living_orchestrators(runtime)]
     names = [daemon_records.SUPERVISOR, *daemon_names(config)]
     names += [f"{ORCHESTRATOR}:{run_name}" for run_name in orchestrators]
     files = {name: runtime.log(name) for name in names}
-    # Of studies that are in motoko.yaml no more, and of orchestrators that have ended.
+    # Logs of studies that are no longer in motoko.yaml, and of orchestrators that have ended.
     for path in sorted((runtime.wf / "log").glob("*.log")):
         if path not in files.values():
             kind, dash, rest = path.stem.partition("-")
@@ -98,11 +99,11 @@ def _chosen(config: WorkflowConfig, names: tuple[str, ...]) -> dict[str, Path]:
         if name in there:
             chosen[name] = there[name]
         elif name.startswith(f"{ORCHESTRATOR}:") and path.exists():
-            chosen[name] = path  # its file's name does not tell all of its own
+            chosen[name] = path  # the file's name does not tell the whole name
         else:
             raise ConfigError(
-                f"nobody called {name!r} logs in {config.path}",
-                hint=f"these do: {', '.join(there)}",
+                f"there is no log of {name!r} in {config.path}",
+                hint=f"the logs are: {', '.join(there)}",
             )
     return chosen or there
 

@@ -1,4 +1,4 @@
-"""The workflow for commands that look and stop: a broken motoko.yaml keeps nobody from that."""
+"""The workflow for commands that show or stop it, which work even if motoko.yaml is broken."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from motoko.layout import snapshot_path
 
 
 def load_or_taken(where: Path | None = None) -> WorkflowConfig:
-    """A workflow as its files are; if they are not right, as its supervisor has taken it over.
+    """A workflow as its files describe it; if they have errors, as its supervisor last read them.
 
-    Of the latter it says so on stderr, and why. Raises ``ConfigError`` if there is neither.
+    In the latter case, warnings on stderr say so, and why. Raises ``ConfigError`` if there is
+    neither.
     """
     try:
         return load(where)
@@ -26,5 +27,5 @@ def load_or_taken(where: Path | None = None) -> WorkflowConfig:
         if taken is None:
             raise
         click.echo(f"motoko: warning: {error}", err=True)
-        click.echo("motoko: warning: what the supervisor has read before counts here", err=True)
+        click.echo("motoko: warning: using the files as the supervisor last read them", err=True)
         return taken.config

@@ -13,12 +13,12 @@ from motoko.control.runtime_directories import unwritable
 
 @dataclass(frozen=True)
 class TakenOver:
-    """What has become of the changes in a workflow's files.
+    """The changes in a workflow's files, and whether they were taken over.
 
     Attributes:
-        new: what has changed since the last time.
-        pending: what was taken over, now or before, and needs restarts before it counts.
-        refused: what the supervisor cannot take; because of it nothing was taken over.
+        new: the changes since the last time.
+        pending: changes that were taken over, now or before, and need restarts to take effect.
+        refused: changes that the supervisor cannot take; because of them none was taken over.
     """
 
     new: list[Change] = field(default_factory=list)
@@ -31,14 +31,16 @@ class TakenOver:
         if not self.refused:
             return None
         keys = ", ".join(change.key for change in self.refused)
-        return f"the files have changed: all of it counts after {RESTART_WORKFLOW}, due to {keys}"
+        return (
+            f"the files have changed: the changes count after {RESTART_WORKFLOW}, because of {keys}"
+        )
 
 
 def take_over(config: WorkflowConfig) -> TakenOver:
-    """Have daemons that are started from now on take a configuration, which was loaded just now.
+    """Have daemons that are started from now on use a configuration that was just loaded.
 
-    Changes nothing without a supervisor, or with one of a version whose daemons read the files.
-    Raises ``MotokoError`` if ``.wf`` cannot be written.
+    Changes nothing without a supervisor, or if its version is one whose daemons read the files
+    themselves. Raises ``MotokoError`` if ``.wf`` cannot be written.
     """
     runtime = daemon_records.records(config)
     taken = snapshot.read(runtime.snapshot, config.path)
@@ -57,7 +59,7 @@ def take_over(config: WorkflowConfig) -> TakenOver:
 
 
 def _started(config: WorkflowConfig) -> dict[str, float]:
-    """When those of the supervisor and its daemons that run began to read, at the earliest."""
+    """When the supervisor and each running daemon began to read files, at the earliest; by name."""
     status = client.supervisor_status(config)
     if status is None:
         return {}

@@ -62,7 +62,7 @@ def test_daemons_come_back_without_the_files(flow, gone):
         for command in ("ps", "logs"):  # to look is possible
             done = flow.motoko(command)
             assert done.returncode == 0 and "launcher:mult" in done.stdout, done.stderr
-            assert "what the supervisor has read before counts here" in done.stderr
+            assert "using the files as the supervisor last read them" in done.stderr
     finally:
         flow.path.write_text(text)
     done = flow.motoko("orchestrator", "start", "--run_name", "a")
@@ -133,7 +133,7 @@ def test_what_only_another_supervisor_can_take(flow, workflow):
         assert f"  supervisor.attempts: {PAUSE}" in supervise(flow)
     append(flow, "runtime_dir: run")
     said = supervise(flow)
-    assert "all of it counts after" in said and "runtime_dir" in said
+    assert "the changes count after" in said and "runtime_dir" in said
     done = flow.motoko("restart", "bus")
     assert done.returncode == 0 and "runtime_dir" in done.stdout
     flow.path.write_text(flow.path.read_text().replace("runtime_dir: run\n", ""))

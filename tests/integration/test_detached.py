@@ -106,7 +106,7 @@ class TestStarting:
         assert lives(flow) == ["of the caller 3"]
         found = wait_until(lambda: (found := status(flow))["waiting"] and found, "it waits")
         assert found["waiting"] == ["RunList(mult.1)"] and found["detached"]
-        assert "waits since" in flow.motoko("ps").stdout
+        assert "has waited" in flow.motoko("ps").stdout
         line = r"\d{4}-\d\d-\d\dT[\d:.]+Z INFO orchestrator:a how: await"
         assert re.search(line, flow.log("orchestrator:a"))
         assert "how: await" in flow.motoko("logs", "orchestrator:a").stdout

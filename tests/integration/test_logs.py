@@ -95,9 +95,9 @@ class TestShowing:
 
     def test_unknown_name(self, flow):
         done = flow.motoko("logs", "bus", "launcher:mul")
-        assert done.returncode == 2 and "nobody called 'launcher:mul' logs in" in done.stderr
+        assert done.returncode == 2 and "there is no log of 'launcher:mul' in" in done.stderr
         possible = "supervisor, zeo:mult, bus, watcher, gate, launcher:mult"
-        assert f"hint: these do: {possible}\n" in done.stderr
+        assert f"hint: the logs are: {possible}\n" in done.stderr
         assert flow.motoko("logs", "-n", "-1").returncode == 2
 
     def test_detached_orchestrators(self, flow):

@@ -88,11 +88,11 @@ def test_on_a_terminal(flow, quiet):
 
     try:
         if not quiet:
-            wait_until(lambda: look(b"main waits since"), "what main waits for is shown")
+            wait_until(lambda: look(b"main has waited"), "what main waits for is shown")
             assert b"RunList(mult.1, mult.2)" in shown and b"running" in shown
         release(flow)
         wait_until(lambda: look(b"never said") or process.poll() is not None, "it has ended")
         assert process.wait(20) == 0
-        assert (b"waits since" in shown) != quiet and (b"finished" in shown) != quiet
+        assert (b"has waited" in shown) != quiet and (b"finished" in shown) != quiet
     finally:
         os.close(mine)

@@ -1,4 +1,4 @@
-"""What is shown of orchestrators: who runs, and how those in the background have ended."""
+"""How orchestrators are shown: those that run, and how detached ones have ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from motoko.reports.status import Orchestrator
 
 
 def show(states: Sequence[OrchestratorState]) -> None:
-    """A line an orchestrator, and the traceback that it has ended with below."""
+    """Print a line for each orchestrator, with the traceback that ended it below."""
     if not any(state.state == RUNNING for state in states):
         click.echo("no orchestrator is running")
     for state in states:
@@ -30,11 +30,11 @@ def show_json(states: Sequence[OrchestratorState]) -> None:
 
 
 def waits_for(orchestrator: Orchestrator | OrchestratorState) -> str:
-    """What one waits for, and since when; nothing if it waits for nothing."""
+    """What an orchestrator waits for, and for how long; empty if it waits for nothing."""
     if not orchestrator.waiting or orchestrator.since is None:
         return ""
     more = (orchestrator.awaits or 1) - 1
-    text = f"waits since {uptime(time.time() - orchestrator.since)} for "
+    text = f"has waited {uptime(time.time() - orchestrator.since)} for "
     return f"{text}{orchestrator.waiting[0]}{f' and {more} more' if more else ''}"
 
 

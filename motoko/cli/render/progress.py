@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from motoko.api.workflow import Workflow
 
-# Lines for a file or a pipe: no more than one a study in this time.
+# Lines for a file or a pipe: at most one for each study in this time.
 LINE_EVERY_S = 2.0
 OBJECT_EVERY_S = 0.5
 AWAITS_SHOWN = 5
@@ -33,8 +33,8 @@ LOOK_S = 0.5
 class Progress:
     """Shows how many runs of a workflow's run_name are in which state, while the block runs.
 
-    A live table on a terminal, plain lines otherwise, both on stderr; or JSON objects on stdout,
-    one a line. What the orchestrator waits for is in the table and in the objects.
+    Prints a live table on a terminal, and plain lines otherwise, both on stderr; or JSON objects
+    on stdout, one on each line. The table and the objects include what the orchestrator waits for.
     """
 
     def __init__(self, workflow: Workflow, *, as_json: bool = False) -> None:
@@ -61,7 +61,7 @@ class Progress:
                 get_renderable=self._shown,
                 console=console,
                 refresh_per_second=4,
-                # Else a result that is sent to a file would be shown here instead.
+                # Otherwise results that are redirected to a file would be shown here instead.
                 redirect_stdout=sys.stdout.isatty(),
             )
             self._live.start()
@@ -75,7 +75,7 @@ class Progress:
     ) -> None:
         self._engine.listeners.remove(self._on_transition)
         if kind is None:
-            self._read()  # the orchestrator has seen what the bus may not have told yet
+            self._read()  # the orchestrator has seen changes that the bus may not have sent yet
         if self._live is not None:
             self._live.stop()
         elif self._as_json:
@@ -90,7 +90,7 @@ class Progress:
         return sum(progress_column(state) in ("created", "running") for state in self._all())
 
     async def until_all_have_ended(self) -> None:
-        """Wait until no run of the run_name is created or running, its processes included.
+        """Wait until no run of the run_name is created or running, and no process of one is left.
 
         Raises ``WorkflowStopped`` if the workflow is stopped meanwhile.
         """
@@ -122,7 +122,7 @@ class Progress:
             self._engine.detach()
 
     def _no_process_runs(self) -> bool:
-        """Whether no process of a run is left; looks for so long that it can be interrupted."""
+        """Whether no process of a run is left; looks only briefly, so it can be interrupted."""
         deadline = time.monotonic() + LOOK_S
         for status in client.statuses(self._engine.definition, deadline):
             daemons = status.daemons if status else []
@@ -159,7 +159,7 @@ class Progress:
             states[change.run_id] = change.new
         if self._as_json:
             if self._flushing is None:
-                # What comes soon after it is told together with it.
+                # Changes that follow soon after this one are printed together with it.
                 loop = asyncio.get_running_loop()
                 self._flushing = loop.call_later(OBJECT_EVERY_S, self._object)
         elif self._live is None:
@@ -199,7 +199,7 @@ class Progress:
 
         awaits, now = self._engine.awaits, time.time()
         lines = [
-            Text(f"{wait.who} waits since {now - wait.since:.0f} s for {wait.what}", style="dim")
+            Text(f"{wait.who} has waited {now - wait.since:.0f} s for {wait.what}", style="dim")
             for wait in awaits[:AWAITS_SHOWN]
         ]
         if self._main_has_returned:
