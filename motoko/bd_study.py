@@ -1,4 +1,4 @@
-"""Creating studies, by the names that motoko 0.1.4 has for it."""
+"""Functions that create studies, under the names that motoko 0.1.4 uses."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def create_bd_study(task_manager: TaskManager) -> None:
-    """Initialise one study's database; what was there is gone. Leaves nothing running.
+    """Initialise one study's database; its previous contents are deleted. Leaves nothing running.
 
-    What supervises the workflow is stopped first. The other studies keep what they hold.
+    The workflow's supervisor is stopped first. The other studies keep their contents.
     """
     from motoko.operations.creation import create_one
 
@@ -27,15 +27,15 @@ def create_bd_studies(workflow: Workflow, validated: bool | None = None) -> None
 
     Args:
         workflow: the workflow.
-        validated: ``True`` to ask nothing, though something would be lost.
+        validated: ``True`` to ask nothing, even if runs would be lost.
     """
     workflow.create(validated)
 
 
 def remote_launch(*args: object, **kwargs: object) -> NoReturn:
-    """0.1.4's way to a study on another host: it deletes what is in the directory there.
+    """0.1.4's way to use a study on another host: it deleted the contents of the directory there.
 
-    Always raises ``MotokoError``, which says how that is done now.
+    Always raises ``MotokoError``, whose hint says how to use such a study now.
     """
     raise MotokoError(
         "remote_launch is not there any more: it deleted the study's directory on the other host",

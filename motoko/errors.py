@@ -16,8 +16,8 @@ class MotokoError(RuntimeError):
     Attributes:
         hint: what the user can do about it, or ``None``.
         exit_code: the exit code of a command that ends with this error.
-        short_name: what commands print beside the message, and what its section in
-            docs/troubleshooting.md is called: ``not-created`` of ``NotCreated``.
+        short_name: what commands print next to the message, and the title of the error's section
+            in docs/troubleshooting.md: ``not-created`` for ``NotCreated``.
     """
 
     exit_code: int = 1
@@ -35,13 +35,13 @@ class MotokoError(RuntimeError):
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is wrong in a file, and what.
+    """A place in a file where something is wrong, and the problem there.
 
     Attributes:
         file: the file.
         problem: what is wrong there.
-        line: from 1, if it is known.
-        key: the names that lead there, if it is YAML.
+        line: the line's number, from 1, if it is known.
+        key: the path of keys to the place, if the file is YAML.
     """
 
     file: Path
@@ -54,7 +54,7 @@ class ConfigError(MotokoError):
     """motoko.yaml, bd.yaml or a directory is not what it should be; nothing was changed.
 
     Attributes:
-        place: where, if it is about one place in a file.
+        place: where the problem is, if the error is about one place in a file.
     """
 
     exit_code = 2
@@ -73,19 +73,19 @@ class NotCreated(MotokoError):
 
 
 class ConstraintError(MotokoError):
-    """A constraint string that cannot be understood."""
+    """A constraint string cannot be understood."""
 
     exit_code = 2
 
 
 class NotConfirmed(MotokoError):
-    """Something would be destroyed that nobody has chosen, and there is no terminal to ask on."""
+    """Data would be destroyed that the user did not name, and there is no terminal to ask on."""
 
     exit_code = 2
 
 
 class ParameterError(MotokoError):
-    """A job or run parameter that is unknown, missing or of the wrong type."""
+    """A job or run parameter is unknown, missing or of the wrong type."""
 
     exit_code = 2
 
@@ -97,7 +97,7 @@ class NoSupervisor(MotokoError):
 
 
 class WorkflowStopped(MotokoError):
-    """The workflow was stopped with ``motoko kill`` while somebody was waiting."""
+    """The workflow was stopped with ``motoko kill`` while this process was waiting."""
 
     exit_code = 4
 
@@ -109,19 +109,19 @@ class OrchestratorRunning(MotokoError):
 
 
 class WrongUse(MotokoError):
-    """Something of Motoko's Python interface is used as it cannot be."""
+    """Motoko's Python interface is used in a way that it does not support."""
 
 
 class NoSuchRun(MotokoError):
-    """A study has no run of a number."""
+    """A study has no run with the given number."""
 
 
 class BeingExecuted(MotokoError):
-    """Runs that would be changed or removed are being executed; nothing was changed."""
+    """Runs to be changed or removed are being executed; nothing was changed."""
 
 
 class SupervisorSilent(MotokoError):
-    """A supervisor is there and does not answer."""
+    """A supervisor is running and does not answer."""
 
 
 class NotReady(MotokoError):
@@ -129,11 +129,11 @@ class NotReady(MotokoError):
 
 
 class NotStopped(MotokoError):
-    """Something was told to end, and has not ended in time."""
+    """A process was told to end, and has not ended in time."""
 
 
 class NoPlaceForSockets(MotokoError):
-    """There is no directory in which the workflow's sockets can be, for its owner alone."""
+    """There is no directory for the workflow's sockets to which only its owner has access."""
 
 
 class CannotWrite(MotokoError):
@@ -141,11 +141,11 @@ class CannotWrite(MotokoError):
 
 
 class NotPermitted(MotokoError):
-    """The system refuses it to this account."""
+    """The operating system does not permit this account to do something."""
 
 
 class AnotherAccount(MotokoError):
-    """The workflow, or its key, is another account's."""
+    """The workflow, or its key, belongs to another account."""
 
 
 class StudyUnavailable(MotokoError):
@@ -153,15 +153,15 @@ class StudyUnavailable(MotokoError):
 
 
 class UnsupportedPackage(MotokoError):
-    """A package below Motoko is not what Motoko relies on: another version of it is needed."""
+    """A package that Motoko uses has a version that Motoko does not support."""
 
 
 class LauncherGivenUp(MotokoError):
-    """Runs that somebody waits for are not going to be started: their launcher was given up."""
+    """Runs that are awaited will not be started: the supervisor has given up their launcher."""
 
 
 class ChangeConflict(MotokoError):
-    """A change could not be committed because somebody else changed the same thing."""
+    """A change could not be committed because another process changed the same object."""
 
 
 class UnreadableEntry(MotokoError):
@@ -169,14 +169,14 @@ class UnreadableEntry(MotokoError):
 
 
 class RunFailed(MotokoError):
-    """A run that somebody waits for ended in a failed state.
+    """A run that is awaited ended in a failed state.
 
     Attributes:
         study: the run's study.
-        run_id: its number there.
+        run_id: the run's number in the study.
         state: the failed state.
-        reason: why, in one line.
-        parameters: its job's, by name.
+        reason: why the run failed, in one line.
+        parameters: the job's parameters, by name.
         run_path: its run directory, or ``None`` if it has none yet.
         stderr: the last lines of its standard error.
     """
@@ -208,9 +208,9 @@ class RunFailed(MotokoError):
 
 
 def expected_errors(error: BaseException) -> list[MotokoError]:
-    """The errors that Motoko has raised on purpose: one, or all those of a group.
+    """The errors that Motoko has raised on purpose: one, or all errors of a group.
 
-    Tasks of an ``asyncio.TaskGroup`` raise them in groups. Empty if anything else is among them.
+    Tasks of an ``asyncio.TaskGroup`` raise errors in groups. Empty if any other error is in it.
     """
     if isinstance(error, MotokoError):
         return [error]

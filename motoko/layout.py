@@ -1,11 +1,11 @@
 """Where a workflow's sockets, records, locks and logs live.
 
-Sockets live in a private directory of this host, short enough for ``sun_path`` whatever the
-workflow's own path is; everything else lives in ``.wf/`` beside ``motoko.yaml``. Which socket
-directory is in use is recorded in ``.wf/runtime``.
+Sockets live in a private directory of this host, whose path is short enough for ``sun_path``
+however long the workflow's own path is. Everything else lives in ``.wf/`` next to ``motoko.yaml``.
+``.wf/runtime`` records which socket directory is in use.
 
-``.wf/directory.json`` says which directory all of it belongs to, and ``workflow.json`` beside the
-sockets likewise: what was copied, cloned or restored with another directory is not this one's.
+``.wf/directory.json``, and ``workflow.json`` next to the sockets, say which directory these files
+belong to: files that were copied, cloned or restored from another directory are ignored.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Runtime:
 
     @property
     def owner(self) -> Path:
-        """The file beside the sockets that says which directory's they are."""
+        """The file next to the sockets that says which workflow directory they belong to."""
         return self.sockets / "workflow.json"
 
     @property
@@ -83,12 +83,12 @@ class Runtime:
 
     @property
     def channel(self) -> Path:
-        """The directory of what other hosts need to come here: see ``motoko.channel``."""
+        """The directory of the files that other hosts need to connect: see ``motoko.channel``."""
         return channel_directory(self.directory)
 
     @property
     def snapshot(self) -> Path:
-        """The file with the configuration that daemons take: see ``motoko.config.snapshot``."""
+        """The file with the configuration that daemons use: see ``motoko.config.snapshot``."""
         return snapshot_path(self.directory)
 
     @property
@@ -97,7 +97,7 @@ class Runtime:
         return self.wf / "restarts.json"
 
     def mirror(self, study: str) -> Path:
-        """The copy of a study's runs and jobs that is made for questions."""
+        """The study's mirror: the copy of its runs and jobs that queries read."""
         return mirror_path(self.directory, study)
 
     def record(self, daemon: str) -> Path:
@@ -105,27 +105,27 @@ class Runtime:
         return self.wf / "daemons" / f"{_daemon_file_name(daemon)}.json"
 
     def lock(self, name: str) -> Path:
-        """The file whose lock says that its holder is alive."""
+        """The file whose lock shows that the lock's holder is alive."""
         return lock_path(self.directory, name)
 
 
 def snapshot_path(directory: Path) -> Path:
-    """Where the configuration that daemons take is, in a workflow's directory."""
+    """Where the configuration that daemons use is, in a workflow's directory."""
     return directory / ".wf" / "config.json"
 
 
 def channel_directory(directory: Path) -> Path:
-    """Where a workflow's keys are, and what else those on other hosts need; if it has a channel."""
+    """Where a workflow's keys and the other files for other hosts are, if it has a channel."""
     return directory / ".wf" / "channel"
 
 
 def mirror_path(directory: Path, study: str) -> Path:
-    """Where a study's mirror is, whether anybody supervises the workflow or not."""
+    """Where a study's mirror is, whether the workflow has a supervisor or not."""
     return directory / ".wf" / "mirror" / f"{file_name(study)}.sqlite"
 
 
 def lock_path(directory: Path, name: str) -> Path:
-    """Where a daemon's lock is, likewise."""
+    """Where a daemon's lock is, whether the workflow has a supervisor or not."""
     return directory / ".wf" / "locks" / _daemon_file_name(name)
 
 
@@ -138,20 +138,20 @@ def file_name(name: str) -> str:
 
 
 def _daemon_file_name(name: str) -> str:
-    """``zeo:mult`` as ``zeo-mult``: what precedes the colon is one of our own words."""
+    """``zeo:mult`` as ``zeo-mult``: the part before the colon is one of Motoko's own words."""
     kind, colon, rest = name.partition(":")
     return f"{kind}-{file_name(rest)}" if colon else kind
 
 
 def recorded_directory(directory: Path) -> DirectoryIdentity | None:
-    """Which directory a workflow's ``.wf`` says that it belongs to; ``None`` if it does not say."""
+    """The directory that a workflow's ``.wf`` says it belongs to; ``None`` if it does not say."""
     return DirectoryIdentity.from_dict(read_json(directory / ".wf" / "directory.json"))
 
 
 def owns_wf(directory: Path) -> bool:
-    """Whether the ``.wf`` in a workflow's directory is its own: not copied with another's content.
+    """Whether the ``.wf`` in a workflow's directory is its own, and not a copy of another one's.
 
-    One of a version that did not write down whose it is names the sockets of that directory.
+    Older versions did not record the directory: the name of their sockets is made of its path.
     """
     recorded = recorded_directory(directory)
     if recorded is not None:
@@ -163,14 +163,14 @@ def owns_wf(directory: Path) -> bool:
 
 
 def recorded_sockets(directory: Path) -> Path | None:
-    """What ``.wf/runtime`` names; ``None`` if nobody has written it, or not wholly."""
+    """The path in ``.wf/runtime``; ``None`` if the file is missing or incomplete."""
     data = contents(directory / ".wf" / "runtime") or b""
     text = os.fsdecode(data.rstrip(b"\n"))
     return Path(text) if text.startswith("/") and "\0" not in text else None
 
 
 def _is_default(sockets: Path) -> bool:
-    """Whether a place for sockets is one that is named after a workflow."""
+    """Whether a socket directory has the default name, which is derived from a workflow's path."""
     named = re.fullmatch("[0-9a-f]{16}", sockets.name)
     return named is not None and sockets.parent.name == f"motoko-{os.getuid()}"
 
@@ -178,8 +178,8 @@ def _is_default(sockets: Path) -> bool:
 def locate(config: WorkflowConfig) -> Runtime | None:
     """The workflow's runtime as its last supervisor recorded it. Changes nothing.
 
-    Returns ``None`` if there is no record, or one that came with a copy, or if the recorded
-    directory is gone, not private, or another workflow's.
+    Returns ``None`` if there is no record, if the record was copied from another directory, or if
+    the recorded socket directory is gone, is not private, or belongs to another workflow.
     """
     sockets = recorded_sockets(config.directory)
     if sockets is None or not is_private(sockets) or not owns_wf(config.directory):
@@ -189,7 +189,7 @@ def locate(config: WorkflowConfig) -> Runtime | None:
 
 
 def other_account(directory: Path) -> str | None:
-    """Who supervises, or has supervised, a workflow, if that is another account than this one."""
+    """The other account that supervises, or has supervised, a workflow; ``None`` if it is ours."""
     try:
         uid = (directory / ".wf" / "runtime").stat().st_uid
     except OSError:
