@@ -1,8 +1,8 @@
 """Actions: conditions on the studies, and the handlers that are called while they hold.
 
 An action fires when its condition becomes true or selects other runs (or runs in other states)
-than before, and otherwise again every tick while it is true. So a handler that writes what
-triggers it does not spin, and one that failed to act is called again.
+than before, and otherwise again every tick while the condition is true. So a handler that writes
+what triggers it does not spin, and a handler that failed to act is called again.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Evaluate = Callable[[TaskManager], Any]
 
 
 def condition(event: Any, name: str) -> Evaluate:
-    """What evaluates an event condition for one task manager; its result is true if it holds.
+    """A function that evaluates an event condition for one task manager; true if it holds.
 
-    Raises ``MotokoError`` for something that is no condition.
+    Raises ``MotokoError`` if ``event`` is not a condition.
     """
     if isinstance(event, TaskSelection):
         return lambda manager: event.current()
@@ -67,7 +67,7 @@ def condition(event: Any, name: str) -> Evaluate:
 
 
 def handler(f: Any, name: str) -> Any:
-    """Check a callback; ``MotokoError`` for what cannot be called back."""
+    """Check a handler; ``MotokoError`` if it cannot be called."""
     target = inspect.unwrap(f) if callable(f) else f
     if not callable(f):
         raise WrongUse(f"action {name!r}: f={f!r} cannot be called")
@@ -81,7 +81,7 @@ def handler(f: Any, name: str) -> Any:
 
 @dataclass
 class _Firing:
-    """What an action has last fired for, in one study."""
+    """What an action last fired for in one study, and when."""
 
     selected: Any = None
     at: float = 0.0
@@ -96,9 +96,9 @@ class Action:
     event: Any
     f: Any
     get_params: Any
-    engine: Engine = field(kw_only=True)  # of the workflow it belongs to
-    managers: tuple[TaskManager, ...] = field(kw_only=True)  # it is evaluated for each of them
-    concurrent: bool = False  # its handler runs beside others (never beside itself)
+    engine: Engine = field(kw_only=True)  # of the workflow that the action belongs to
+    managers: tuple[TaskManager, ...] = field(kw_only=True)  # evaluated for each of them
+    concurrent: bool = False  # its handler runs alongside other handlers (never twice at once)
     running: bool = False
     _last: dict[str, _Firing] = field(default_factory=dict)
 
@@ -115,7 +115,7 @@ class Action:
 
     @property
     def reads_states_only(self) -> bool:
-        """Whether commits that change no run's state are of no concern to the condition."""
+        """Whether commits that change no run's state cannot change the condition."""
         if isinstance(self.event, TaskSelection):
             return self.event.reads_states_only
         return isinstance(self.event, (str, list)) and all(
@@ -123,7 +123,7 @@ class Action:
         )
 
     def due(self, manager: TaskManager, result: Any) -> bool:
-        """Whether to fire now for what the condition gives; notes it if so."""
+        """Whether to fire now for the condition's result; records the firing if so."""
         selected = signature(result)
         now = time.monotonic()
         last = self._last.get(manager.study)
@@ -136,13 +136,13 @@ class Action:
         return True
 
     def holds_in(self, manager: TaskManager) -> bool:
-        """Whether its condition held in a study when it was last looked at."""
+        """Whether the condition held in a study when it was last evaluated."""
         return manager.study in self._last
 
     def settle(self, manager: TaskManager) -> None:
-        """After the handler: what it wrote to its own runs is no reason to fire before the tick.
+        """After the handler: its changes to its own runs do not fire the action before the tick.
 
-        Runs that it was not called for are: they may have come while it was at work.
+        Runs that the handler was not called for do: they may have appeared while it was running.
         """
         selected = signature(self.evaluate(manager))
         fired = self._last.get(manager.study)
@@ -155,7 +155,7 @@ class Action:
         self._last[manager.study] = _Firing(selected, time.monotonic())
 
     async def handle(self, manager: TaskManager, result: Any) -> None:
-        """Call the handler and save what it has changed."""
+        """Call the handler and commit its changes."""
         from motoko.store.session import session
 
         self.running = True
@@ -187,12 +187,12 @@ class Action:
 
 
 def selected(result: Any) -> Any:
-    """What a condition gives, with the pairs in place of a selection that finds them."""
+    """A condition's result; for a selection, the pairs that it finds."""
     return result.current() if isinstance(result, TaskSelection) else result
 
 
 def signature(result: Any) -> Any:
-    """What a condition gives, comparable; ``None`` if it does not hold."""
+    """A condition's result in a form that can be compared; ``None`` if it does not hold."""
     result = selected(result)
     if not result:
         return None
@@ -201,9 +201,9 @@ def signature(result: Any) -> Any:
     try:
         return frozenset((job.id, run.id, state_of(run.entries)) for run, job in result)
     except (TypeError, ValueError, AttributeError):
-        return True  # something else that is true: no runs to compare
+        return True  # the result is true, but has no runs to compare
 
 
 def in_handler() -> bool:
-    """Whether the caller runs inside a handler (and not in ``main``, or in a user's script)."""
+    """Whether the caller runs inside a handler (and not in ``main`` or in a user's script)."""
     return _in_handler.get()

@@ -1,4 +1,4 @@
-"""What a run comes after, as recorded: ``run.dependencies``, a list such as ``["mult.3"]``."""
+"""The runs that a run comes after, as ``run.dependencies`` records them: ``["mult.3"]``."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ NAME = "dependencies"
 
 
 def references(after: Any) -> list[str]:
-    """The names of runs, each once, in their order.
+    """The names of runs, each once, in the order given.
 
     Args:
-        after: a run, a ``(run, job)`` pair, a name such as ``"mult.3"``, or anything that gives
-            some of these: a list, a ``RunList``, a selection.
+        after: a run, a ``(run, job)`` pair, a name such as ``"mult.3"``, or an iterable of
+            these: a list, a ``RunList``, a selection.
 
-    Raises ``ParameterError`` for what is none of these.
+    Raises ``ParameterError`` for anything else.
     """
     return list(dict.fromkeys(_references(after)))
 
@@ -51,7 +51,7 @@ def _wrong(what: object) -> ParameterError:
 
 
 def record(run: RunZEO, names: list[str]) -> None:
-    """Add to what a run comes after; what is recorded already is not written again."""
+    """Add to the runs that a run comes after; names that are already recorded are left alone."""
     known = list(run.entries.get(NAME) or ())
     missing = [name for name in names if name not in known]
     if missing:

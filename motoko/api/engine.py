@@ -1,7 +1,7 @@
-"""What the parts of one workflow object share: its connections, and its ear at the bus.
+"""What the parts of one workflow object share: its connections, and its subscription to the bus.
 
-It is handed down: to the task managers, and to the run lists, selections and actions that they
-make. It knows none of them.
+The engine is passed to the task managers, and to the run lists, selections and actions that they
+make. The engine knows none of them.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Driver(Protocol):
         """End it. May be called by a signal's handler, and by other threads."""
 
     async def handle_failure(self) -> None:
-        """Have error handlers, and perhaps actions, act on what has failed."""
+        """Have error handlers, and perhaps actions, act on failed runs."""
 
 
 @dataclass(frozen=True)
 class _Connection:
-    """A study's base, and who has connected it: changes are saved thread by thread."""
+    """A study's base, its session and its thread: each thread commits its own changes."""
 
     base: StudyBase
     session: Session
@@ -60,18 +60,18 @@ class _Connection:
 
 
 class Engine:
-    """What one workflow object's parts share. Motoko's own commands use it, too.
+    """What the parts of one workflow object share. Motoko's own commands use it, too.
 
     Args:
-        definition: the workflow, as its motoko.yaml says.
+        definition: the workflow, as its motoko.yaml describes it.
 
     Attributes:
-        definition: likewise.
+        definition: the workflow, as its motoko.yaml describes it.
         run_name: names the execution, and scopes selections.
-        params: what the workflow is executed with.
+        params: the parameters of the execution.
         on_failure: what awaiting runs does when one has failed.
-        starts_supervisor: whether to start one where there is none.
-        noticed: the runs whose failure an await or an error handler was told of.
+        starts_supervisor: whether to start a supervisor if none is running.
+        noticed: the failed runs that an await or an error handler was told of.
         listeners: called with every transition from the next :meth:`attached` on.
     """
 
@@ -100,7 +100,7 @@ class Engine:
     def base(self, study: str) -> StudyBase:
         """A study's base, connected at the first use, and again after it was closed.
 
-        Raises ``NotCreated``, ``NoSupervisor`` or ``StudyUnavailable`` if that cannot be.
+        Raises ``NotCreated``, ``NoSupervisor`` or ``StudyUnavailable`` if it cannot be connected.
         """
         connection = self._connections.get(study)
         if connection is None:
@@ -114,7 +114,7 @@ class Engine:
         return connection.base
 
     def connected(self, study: str) -> StudyBase:
-        """Another connection to a study's server; raises as :meth:`base`."""
+        """A new connection to a study's server; raises what :meth:`base` raises."""
         from motoko.mirror.run_finder import MirrorFinder, WatchedMirror
         from motoko.store.base import connect
 
@@ -123,7 +123,7 @@ class Engine:
         return base
 
     def is_connected(self, study: str) -> bool:
-        """Whether a study's base has been asked for, and was not closed since."""
+        """Whether a study's base is connected: used, and not closed since then."""
         return study in self._connections
 
     def is_another_threads(self, study: str) -> bool:
@@ -137,14 +137,14 @@ class Engine:
         return None if connection is None else connection.base.tid
 
     def disconnect(self, study: str) -> None:
-        """Close a study's base; what is not saved there is lost."""
+        """Close a study's base; uncommitted changes are lost."""
         connection = self._connections.pop(study, None)
         if connection is not None:
             connection.session.detach(connection.base)
             connection.base.close()
 
     async def attached(self) -> Dispatcher:
-        """The dispatcher of the running loop, made at the first use, and live."""
+        """The dispatcher of the running loop, made at the first use and subscribed to the bus."""
         current = self._dispatcher
         if current is None or current.loop is not asyncio.get_running_loop():
             self.detach()
@@ -175,12 +175,12 @@ class Engine:
 
     @property
     def dispatcher(self) -> Dispatcher | None:
-        """What listens to the bus just now; :meth:`attached` makes it."""
+        """The dispatcher that listens to the bus now, if any; :meth:`attached` makes it."""
         return self._dispatcher
 
     @property
     def awaits(self) -> list[Waiter]:
-        """What is awaited just now, the longest first."""
+        """The current waiters, the longest-waiting first."""
         return [] if self._dispatcher is None else self._dispatcher.awaits
 
     def _heard(self, message: Message) -> None:
@@ -188,7 +188,7 @@ class Engine:
             self._lacking.heard(message, self._dispatcher.awaits)
 
     def launcher_given_up(self, study: str) -> LauncherGivenUp | None:
-        """What to raise if a study's runs that wait are not going to be started."""
+        """The error to raise if a study's waiting runs will not be started, else ``None``."""
         why = self._lacking.is_never_started(study)
         if not why or self.on_failure != "raise":
             return None
@@ -198,7 +198,7 @@ class Engine:
         )
 
     def lookout(self, base: StudyBase, dispatcher: Dispatcher) -> Lookout:
-        """What looks at the changes of a study for all who wait for selections there."""
+        """The lookout that examines a study's changes for all waiters for its selections."""
         lookout = self._lookouts.get(base.study.name)
         if lookout is None or lookout.base is not base or lookout.dispatcher is not dispatcher:
             from motoko.api.lookout import Lookout
@@ -214,13 +214,13 @@ class Engine:
             self._lookouts.clear()
 
     def close(self) -> None:
-        """Disconnect from everything; changes that are not saved are lost."""
+        """Disconnect from everything; uncommitted changes are lost."""
         self.detach()
         for study in list(self._connections):
             self.disconnect(study)
 
     def publish_var(self, name: str) -> None:
-        """Tell whoever waits that a value of ``workflow.vars`` is another."""
+        """Tell all waiters that a value of ``workflow.vars`` has changed."""
         if self._dispatcher is not None:
             who = Identity.mine()
             self._dispatcher.publish(VarChanged(name, who.pid, who.host))
@@ -242,7 +242,7 @@ class Engine:
         return self._stopped
 
     def stop(self) -> None:
-        """Have what is executed, now or next, raise ``WorkflowStopped``.
+        """Make the current execution, or the next one, raise ``WorkflowStopped``.
 
         May be called by a signal's handler.
         """
@@ -252,7 +252,7 @@ class Engine:
 
     @contextlib.contextmanager
     def executing(self, params: dict[str, Any]) -> Iterator[None]:
-        """One execution at a time; ``MotokoError`` if there is one already."""
+        """Allow one execution at a time; ``MotokoError`` if one is already running."""
         if self._executing:
             raise WrongUse(
                 "this Workflow object is being executed already",
@@ -266,7 +266,7 @@ class Engine:
 
     @contextlib.contextmanager
     def driven_by(self, driver: Driver) -> Iterator[None]:
-        """Tell a driver of what concerns it while the block runs."""
+        """Pass the end of the execution, and failures, on to a driver while the block runs."""
         self._driver = driver
         if self._finished or self._stopped:
             driver.finish()
@@ -278,7 +278,7 @@ class Engine:
     async def handle_failure(self) -> None:
         """Called before an await raises: error handlers first, then, for ``main``, one round.
 
-        Without an execution there is nobody but the caller who can act.
+        Without an execution only the caller can act.
         """
         if self._driver is not None:
             await self._driver.handle_failure()
@@ -300,7 +300,7 @@ class Engine:
 
 
 def _leave(reference: weakref.ref[Engine], pid: int) -> None:
-    """At the interpreter's end: take leave of the servers instead of just vanishing."""
+    """At the interpreter's exit: close the connections to the servers properly."""
     engine = reference()
-    if engine is not None and pid == os.getpid():  # a forked child's connections are its parent's
+    if engine is not None and pid == os.getpid():  # a forked child must not close its parent's
         engine.close()

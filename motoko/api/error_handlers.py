@@ -1,4 +1,4 @@
-"""Error handlers: called once for each run that fails, before anybody's await raises."""
+"""Error handlers: called once for each run that fails, before any await raises."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from motoko.api.task_manager import TaskManager
 from motoko.errors import MotokoError
 from motoko.runs.entries import OwnEntries
 
-# A failure: the handler's task and name, the study; of a run its number and attempt besides.
+# A failure: the handler's task and name, and the study; for a run also its number and attempt.
 Failure = tuple[Any, ...]
-FEWEST = 3  # parts of one that is no run's
+FEWEST = 3  # parts of a failure that is not a run's
 
 
 class Handled:
     """The failures that handlers have been called for. It outlives an execution.
 
     Attributes:
-        runs: the studies and ids of the runs among them.
+        runs: the study and id of each failed run among these.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Handled:
         self._failures: set[Failure] = set()
 
     def add_new(self, action: Action, manager: TaskManager, result: Any) -> set[Failure]:
-        """Note what a condition gives; returns what was not noted before."""
+        """Record the failures in a condition's result; returns those that are new."""
         if signature(result) is None:
             return set()
         new = _failures(action, manager, result) - self._failures
@@ -40,11 +40,11 @@ class Handled:
 
 
 class ErrorHandling:
-    """Calls the error handlers in one execution: nobody's await raises while one is at work.
+    """Calls the error handlers in one execution: no await raises while a handler is running.
 
     Args:
-        handlers: what is registered, also later.
-        handled: what they need not be called for again.
+        handlers: the registered handlers, including those that are added later.
+        handled: the failures that they need not be called for again.
 
     Belongs to the running loop.
     """
@@ -55,13 +55,13 @@ class ErrorHandling:
         self._lock = asyncio.Lock()
 
     async def check(self) -> None:
-        """Call the handlers for what has failed since the last check.
+        """Call the handlers for the failures since the last check.
 
-        Raises ``RunFailed`` (or ``MotokoError``, for conditions that select no runs) if it is
-        still so afterwards: a failure that nobody mends ends the workflow.
+        Raises ``RunFailed`` (or ``MotokoError``, for conditions that select no runs) if a failure
+        remains afterwards: a failure that no handler mends ends the workflow.
         """
         if in_handler():
-            await self._check()  # whoever has called this handler may hold the lock
+            await self._check()  # the caller of this handler may hold the lock
         else:
             async with self._lock:
                 await self._check()

@@ -29,7 +29,7 @@ class Execution:
     """One execution; belongs to the loop that runs when it is made.
 
     Args:
-        engine: the workflow's.
+        engine: the workflow's engine.
         reactions: the workflow's actions and error handlers.
         managers: the workflow's task managers by study.
     """
@@ -46,7 +46,7 @@ class Execution:
         self._errors = ErrorHandling(reactions.error_handlers, reactions.handled)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._wake_up = asyncio.Event()
-        self._fault: BaseException | None = None  # of a task that nobody can await any more
+        self._fault: BaseException | None = None  # of a task that can no longer be awaited
 
     def finish(self) -> None:
         """End it. May be called by a signal's handler, and by other threads."""
@@ -55,13 +55,13 @@ class Execution:
     async def handle_failure(self) -> None:
         """Called before an await raises: error handlers first, then, for ``main``, one round."""
         await self._errors.check()
-        # While a handler is suspended a round has to wait; the failure does not.
+        # While a handler is suspended, a round would have to wait for it; a failure does not wait.
         if not in_handler() and not self._round.locked():
             async with self._round:
                 await round_of(self._engine, self._reactions.in_order(), self._beside)
 
     async def run(self, main: Callable[[], Any]) -> None:
-        """What :meth:`motoko.workflow.Workflow.execute` promises.
+        """Do what :meth:`motoko.workflow.Workflow.execute` promises.
 
         Args:
             main: calls the orchestrator's function.
@@ -89,7 +89,7 @@ class Execution:
         }
         try:
             while not finish.done() and (not main.done() or self._reactions.registered):
-                # A handler that starts beside the others is waited for from then on.
+                # A concurrent handler that has just started is waited for from now on.
                 started = asyncio.create_task(self._wake_up.wait())
                 done, _ = await asyncio.wait(
                     {*self._tasks, started}, return_when=asyncio.FIRST_COMPLETED
@@ -97,7 +97,7 @@ class Execution:
                 started.cancel()
                 self._wake_up.clear()
                 self._tasks -= done
-                _raise_first([main, *done - {started}])  # it ends the workflow
+                _raise_first([main, *done - {started}])  # an error ends the workflow
             if self._engine.stopped:
                 raise WorkflowStopped("the workflow was stopped while it was executed")
             session().commit()
@@ -119,7 +119,7 @@ class Execution:
         self._finish.set()
 
     def _check(self, loose: LooseTasks) -> None:
-        """Raise what a task has raised unnoticed; ``LeftTasks`` for those that nobody awaits."""
+        """Raise a task's error that nothing has awaited; ``LeftTasks`` if tasks are running."""
         if (failure := self._fault or loose.failure) is not None:
             raise failure
         if left := loose.left:
@@ -145,7 +145,7 @@ class Execution:
         session().commit()
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a handler beside the others; what it raises ends the workflow."""
+        """Run a handler alongside other handlers; an error that it raises ends the workflow."""
         self._tasks.add(asyncio.create_task(work))
         self._wake_up.set()
 
@@ -169,9 +169,9 @@ class Execution:
         await self._react(self._reactions.error_handlers, act)
 
     async def _watch_for_stop(self) -> None:
-        """Raise ``WorkflowStopped`` at once, even if nothing of Motoko's is awaited just now."""
+        """Raise ``WorkflowStopped`` at once, even if the code awaits nothing of Motoko's now."""
         if not client.is_supervised(self._engine.definition):
-            return  # one is started when it is needed; what is awaited then is told of its end
+            return  # a supervisor is started when needed; awaits are then told when it stops
         dispatcher = await self._engine.attached()
         with dispatcher.waiting(Interest()) as waiter:
             while True:
@@ -183,7 +183,7 @@ class Execution:
         actions: Mapping[Any, Action],
         act: Callable[[], Coroutine[Any, Any, float | None]],
     ) -> None:
-        """Act now, and again when something has happened in the studies, or is registered."""
+        """Act now, and again when something happens in the studies or is registered."""
         from motoko.store.session import session
 
         registration = asyncio.Event()
@@ -217,7 +217,7 @@ class Execution:
 
 
 def _raise_first(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Raise what the first of some tasks has raised, if any has; the others are seen as well."""
+    """Raise the error of the first task that has one; all tasks' errors count as retrieved."""
     ended = [task for task in tasks if task.done()]
     for task in ended:
         if not task.cancelled():

@@ -1,4 +1,4 @@
-"""Failures that somebody notices who is given the runs."""
+"""Failures that count as noticed because the orchestrator is given the runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from motoko.runs.states import FAILED_STATES, state_of
 
 
 def given_runs(result: Any) -> list[Any] | None:
-    """The runs that a condition gives; ``None`` if it gives something else that is true."""
+    """The runs in a condition's result; ``None`` if the result is not made of runs."""
     try:
         runs = [run for run, _ in result]
     except (TypeError, ValueError):
@@ -17,7 +17,7 @@ def given_runs(result: Any) -> list[Any] | None:
 
 
 def notice_failures(result: Any) -> None:
-    """Of the runs that somebody gets who has asked for them, note those that have failed."""
+    """Record which of the runs that the orchestrator is given have failed."""
     for run in given_runs(result) or ():
         if state_of(run.entries) in FAILED_STATES:
             run.base.engine.noticed.add((run.base.study.name, run.entries["id"]))

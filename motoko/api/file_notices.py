@@ -1,4 +1,4 @@
-"""What is said once, in the log, when tasks are created: what to know of the study's files."""
+"""Warnings about a study's files, logged once when tasks are created."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from motoko.store.task_creator import TaskCreator
 
 log = logging.getLogger(__name__)
-_warned: set[str] = set()  # texts, and studies with the files that were compared
+_warned: set[str] = set()  # keys of the warnings that this process has logged
 
 
 def warn_of_scripts(study: StudyConfig) -> None:
-    """Say what shells read otherwise than it looks; once a process."""
+    """Warn of lines that a shell reads differently than they look; once per process and study."""
     key = f"scripts of {study.directory}"
     if key not in _warned:
         _warned.add(key)
@@ -25,7 +25,7 @@ def warn_of_scripts(study: StudyConfig) -> None:
 
 
 def warn_of_changes(creator: TaskCreator, run_name: str) -> None:
-    """Say that results are taken that were made with other files; once a process and study."""
+    """Warn that results made with other files are reused; once per process, study and run name."""
     changes = creator.changes
     outdated = changes.outdated if changes is not None else None
     if outdated is None:

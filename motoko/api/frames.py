@@ -1,4 +1,4 @@
-"""A table as pandas, Arrow and polars have it."""
+"""Tables of runs, and their conversion to pandas, Arrow and polars."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class RunTable:
     """Values of runs, in columns.
 
     Attributes:
-        columns: what they are called, each once.
+        columns: the names of the columns, each once.
         rows: the values.
-        tids: by study, after which transaction they were so, where that can be said.
+        tids: by study, the transaction as of which the values are read, where that is known.
     """
 
     columns: Sequence[str]
@@ -36,7 +36,7 @@ class RunTable:
         return [[row[place] for row in self.rows] for place in range(len(self.columns))]
 
     def as_pandas(self) -> pandas.DataFrame:
-        """All of it as one of pandas."""
+        """The table as a ``pandas.DataFrame``."""
         import pandas
 
         series = [_series(pandas, values) for values in self.values()]
@@ -45,21 +45,21 @@ class RunTable:
         return frame
 
     def as_arrow(self, what: str = "to_arrow()") -> Any:
-        """A ``pyarrow.Table``; ``ConfigError`` where pyarrow is missing."""
+        """The table as a ``pyarrow.Table``; ``ConfigError`` if pyarrow is missing."""
         arrow = pyarrow(what)
         arrays = [arrow_column(arrow, values, with_lists=True) for values in self.values()]
         metadata = {f"motoko.tid.{study}": tid for study, tid in self.tids.items()}
         return arrow.table(arrays, names=list(self.columns), metadata=metadata or None)
 
     def as_polars(self) -> polars.DataFrame:
-        """A ``polars.DataFrame``; ``ConfigError`` where polars or pyarrow is missing."""
+        """The table as a ``polars.DataFrame``; ``ConfigError`` if polars or pyarrow is missing."""
         library = extra("polars", "table", "to_polars()")
         frame: polars.DataFrame = library.from_arrow(self.as_arrow("to_polars()"))
         return frame
 
 
 def _series(pandas: Any, values: list[Any]) -> Any:
-    """A column of the type that all values have; of objects, if there is no such."""
+    """A column of the type that all values have; of objects, if there is no such type."""
     kinds = set(map(type, values))
     has_none = type(None) in kinds
     kinds.discard(type(None))
@@ -70,7 +70,7 @@ def _series(pandas: Any, values: list[Any]) -> Any:
     if kinds and kinds <= {int, float} and float in kinds:
         try:
             return pandas.Series([None if v is None else float(v) for v in values], dtype="float64")
-        except OverflowError:  # of an int
+        except OverflowError:  # an int is too large for a float
             pass
     if kinds == {datetime}:
         is_one, zone = zone_of(values)

@@ -1,4 +1,4 @@
-"""Telling those who wait for runs that a daemon does not do what is needed for that."""
+"""Warnings for processes that wait for runs when a daemon that these runs need is missing."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from motoko.config.daemon_kinds import LAUNCHER, daemon_of
 log = logging.getLogger(__name__)
 
 AGAIN_S = 60.0
-# How long a launcher that was given up is waited for: somebody may be there to mend what it has.
+# How long to wait for a launcher that was given up: a user may be mending it.
 GIVEN_UP_S = 300.0
 
 
 class LackingDaemons:
-    """Warns while somebody waits and daemons are lacking: at once, and again every minute."""
+    """Warns while something is awaited and daemons are lacking: at once, and again every minute."""
 
     def __init__(self) -> None:
-        # Those that somebody was told of, and when.
+        # The daemons that were warned of, and when.
         self._absent: dict[str, float] = {}
         self._hindered: set[str] = set()
-        self._told_of_hindered: dict[str, float] = {}  # they may come and go
+        self._told_of_hindered: dict[str, float] = {}  # a daemon may be hindered repeatedly
         self._given_up: dict[str, tuple[float, str]] = {}  # since when, and why
 
     def note_absent(self, names: Iterable[str]) -> None:
-        """Somebody was told already that some daemons are not there."""
+        """Record that the user has already been told that some daemons are not running."""
         self._absent.update(dict.fromkeys(names, time.monotonic()))
 
     def heard(self, message: Lacking, awaits: Iterable[Waiter]) -> None:
-        """The supervisor's word, which it repeats; ``awaits`` are those who wait."""
+        """Handle the supervisor's message, which it repeats; ``awaits`` are the waiters."""
         now, awaits = time.monotonic(), [*awaits]
         self._given_up = {
             name: (self._given_up.get(name, (now, ""))[0], message.absent.get(name, name))
@@ -69,12 +69,12 @@ class LackingDaemons:
             log.warning("all daemons are there again")
 
     def is_never_started(self, study: str) -> str:
-        """Why a study's runs that wait will not be started; empty as long as they may be."""
+        """Why a study's waiting runs will not be started; empty as long as they may be."""
         since, why = self._given_up.get(daemon_of(LAUNCHER, study), (0.0, ""))
         return why if why and time.monotonic() >= since + GIVEN_UP_S else ""
 
 
 def _concerns(waits_for: Callable[[str], bool], name: str) -> bool:
-    """Whether who waits for a study needs a daemon: the study's, or everybody's."""
+    """Whether a waiter needs a daemon: one of a study that it waits for, or of the workflow."""
     study = name.partition(":")[2]
     return not study or waits_for(study)

@@ -1,4 +1,4 @@
-"""One look at what has changed in a study, for all who await selections of its runs."""
+"""One look at what has changed in a study, shared by all who await selections of its runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class Lookout:
-    """Tells those who wait for selections of a study; at work as long as somebody does.
+    """Tells waiters for selections of a study of its changes; active while there are waiters.
 
     Args:
-        base: the study's.
-        dispatcher: tells it that something has happened there.
+        base: the study's base.
+        dispatcher: tells the lookout that something has happened in the study.
     """
 
     def __init__(self, base: StudyBase, dispatcher: Dispatcher) -> None:
@@ -34,9 +34,9 @@ class Lookout:
 
     @contextlib.contextmanager
     def waiting(self, constraints: list[str], tell: Callable[[], None]) -> Iterator[Standing]:
-        """Constraints that are waited for, for the time of the block.
+        """Wait for runs that meet constraints, while the block runs.
 
-        ``tell`` is called when ``found`` of what is given may find something.
+        ``tell`` is called when ``found()`` of the returned object may find something.
         """
         if self._standing.is_empty:
             waiter = self._work.enter_context(self.dispatcher.waiting(self._interest))
@@ -59,13 +59,13 @@ class Lookout:
         study = self.base.study.name
         while True:
             news = await waiter.wait()
-            waiter.read_again = False  # the connection knows what has changed, whoever told of it
-            while session().pending:  # they are saved at the loop's next turn
+            waiter.read_again = False  # the connection knows what has changed in any case
+            while session().pending:  # pending changes are saved at the loop's next turn
                 await asyncio.sleep(0)
             tids = [bytes.fromhex(change.tid) for change in news]
             try:
                 session().look(self.base, max(tids, default=self.dispatcher.tid(study)))
                 self._standing.look([change.run_id for change in news])
-            except Exception as error:  # noqa: BLE001 (whoever waits meets it himself)
+            except Exception as error:  # noqa: BLE001 (each waiter will get the error itself)
                 log.info("%s: all who wait search anew, after %r", study, error)
                 self._standing.look_anew()

@@ -1,4 +1,4 @@
-"""Tasks that an orchestrator creates and leaves to themselves: none ends in silence."""
+"""Tasks that an orchestrator creates and does not await: their errors do not go unnoticed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ASYNCIO = Path(asyncio.__file__).parent
 
 
 class LeftTasks(MotokoError):
-    """The orchestrator's function has returned while tasks that it had created were at work."""
+    """The orchestrator's function has returned while tasks that it had created were running."""
 
 
 class LooseTasks:
@@ -25,19 +25,19 @@ class LooseTasks:
 
     Args:
         directory: where that code is. Libraries look after their tasks themselves.
-        on_failure: called with what a task has raised that nobody can await any more.
+        on_failure: called with the exception of a task that can no longer be awaited.
     """
 
     def __init__(self, directory: Path, on_failure: Callable[[BaseException], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._places = (directory, _ASYNCIO)  # what is awaited for somebody is asyncio's
+        self._places = (directory, _ASYNCIO)  # asyncio's own coroutines wrap the workflow's
         self._on_failure = on_failure
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._loop.set_task_factory(self._make)
         self._loop.set_exception_handler(self._handle)
 
     def close(self) -> None:
-        """Look at new tasks no more."""
+        """Stop watching new tasks."""
         self._loop.set_task_factory(None)
         self._loop.set_exception_handler(None)
 
@@ -59,16 +59,16 @@ class LooseTasks:
 
     @property
     def failure(self) -> BaseException | None:
-        """What one of them has raised, if nobody has looked at it yet."""
+        """The exception of one of the tasks, if it has not been retrieved yet."""
         for task in self._tasks:
-            # What Python itself goes by when it warns of it: asking would count as a look.
+            # Python's own flag for this warning: task.exception() would mark it as retrieved.
             if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
                 return task.exception()
         return None
 
     @property
     def left(self) -> list[str]:
-        """Those that are at work, and that nobody has cancelled, in a few words."""
+        """The tasks that are running and have not been cancelled, each as name and function."""
         return sorted(
             f"{task.get_name()}: {getattr(task.get_coro(), '__qualname__', task.get_coro())}"
             for task in self._tasks

@@ -1,4 +1,4 @@
-"""The workflow's own options, beside ours, in the commands that run its orchestrator."""
+"""The workflow's own options, alongside ours, in the commands that run its orchestrator."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 _START_HELP = """\
 Run the workflow's orchestrator: here, or in the background with --detach.
 
-If the workflow is not supervised, a supervisor is started without launchers, and says so; `motoko
-supervise --detach` starts both. Started again with the same run_name, the orchestrator goes on
-where it was: finished runs are found again, not run again. Failed ones raise at once, unless
---retry-failed has them executed again.
+If the workflow is not supervised, the command starts a supervisor without launchers, and says so;
+`motoko supervise --detach` starts both. Started again with the same run_name, the orchestrator goes
+on where it was: finished runs are found again, and not executed again. Failed runs raise at once,
+unless --retry-failed executes them again.
 """
 _START_EXAMPLES = """\
 examples:
@@ -36,7 +36,7 @@ The options that are not described above are the workflow's own.
 """
 
 _OURS = "motoko_"
-_FIXED = ("run_name", "detach", "retry_failed")  # those that give way to nobody's
+_FIXED = ("run_name", "detach", "retry_failed")  # ours; a workflow cannot redefine these
 
 
 def parse(
@@ -46,11 +46,11 @@ def parse(
 
     Returns:
         All values, and the orchestrator's parameters: ``run_name`` and the workflow's own, without
-        those that are ``None``; and those of the command itself that motoko 0.1.4 passes.
+        those that are ``None``; and the command's own values that motoko 0.1.4 passes.
 
-    Raises ``ConfigError`` if an option of the workflow's is one of ours that does not give way.
+    Raises ``ConfigError`` if the workflow redefines one of our options that does not give way.
     """
-    function = load_function(config)  # or fail now, before anything is started
+    function = load_function(config)  # fails now, before anything is started
     ours = parser.names
     _populate(config, parser)
     values = parser.parse_args(arguments)
@@ -70,45 +70,45 @@ def parse(
 
 
 class Parser(argparse.ArgumentParser):
-    """Our options, some of which give way to the workflow's own of the same name."""
+    """Our options, some of which give way to the workflow's options of the same name."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._giving_way: dict[str, dict[str, Any]] = {}
 
     def add_giving_way(self, name: str, **options: Any) -> None:
-        """Add an option that a workflow may have instead. Its value is ``motoko_<name>``."""
+        """Add an option that a workflow may replace. Its value is named ``motoko_<name>``."""
         dest = f"{_OURS}{name.replace('-', '_')}"
         self.set_defaults(**{dest: False if options.get("action") == "store_true" else None})
         self._giving_way[f"--{name}"] = {"dest": dest, **options}
 
     @property
     def names(self) -> set[str]:
-        """The names of all values that it gives."""
+        """The names of all values that the parser gives."""
         return {action.dest for action in self._actions} | set(self._defaults)
 
     def take(self, other: Parser) -> None:
-        """Have the options of another one that are not its workflow's."""
+        """Add another parser's options, except those of the workflow."""
         for action in other.own_actions():
             self._add_action(action)
 
     def own_actions(self) -> list[argparse.Action]:
-        """Its options that are not the workflow's."""
+        """The parser's options, except those of the workflow."""
         return [a for a in self._actions if a.dest in _FIXED or a.dest.startswith(_OURS)]
 
     def complete(self) -> None:
-        """The workflow has added its options."""
+        """Add the options that the workflow has not replaced; called after it has added its own."""
         for name, options in self._giving_way.items():
             if name not in self._option_string_actions:
                 self.add_argument(name, **options)
 
 
 def workflows_own(parser: Parser, arguments: list[str]) -> list[str]:
-    """Those of the arguments that are the workflow's own.
+    """The arguments that are the workflow's own.
 
     Args:
-        parser: has parsed them.
-        arguments: as they were given.
+        parser: the parser that has parsed the arguments.
+        arguments: all arguments, as they were given.
     """
     ours = Parser(add_help=False)
     ours.take(parser)
@@ -116,7 +116,7 @@ def workflows_own(parser: Parser, arguments: list[str]) -> list[str]:
 
 
 def run_name(text: str) -> str:
-    """A run name from the command line: an empty one, an unset variable of a shell, is none."""
+    """A run name from the command line; refuses an empty one (an unset shell variable)."""
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty: is a variable of your shell not set?")
     return text
@@ -137,7 +137,7 @@ def start_parser() -> Parser:
         "--detach", "-d", action="store_true", help="run in the background, under the supervisor"
     )
     parser.add_argument(
-        "--retry-failed", action="store_true", help="first, have its failed runs executed again"
+        "--retry-failed", action="store_true", help="first, execute its failed runs again"
     )
     parser.add_giving_way(
         "fresh", action="store_true", help="refuse if the run_name has runs already"
@@ -145,12 +145,12 @@ def start_parser() -> Parser:
     parser.add_giving_way(
         "restart",
         choices=RESTARTS,
-        help="when a detached one that has died is started again (default: motoko.yaml's, or "
+        help="when to restart a detached orchestrator that has died (default: motoko.yaml's, or "
         f"{RESTARTS[0]})",
     )
     parser.add_giving_way("quiet", action="store_true", help="show no progress")
     parser.add_giving_way(
-        "json", action="store_true", help="print the progress as JSON objects, one a line"
+        "json", action="store_true", help="print the progress as JSON objects, one per line"
     )
     parser.add_giving_way("wait", help=argparse.SUPPRESS)  # 0.1.4's poll interval: nothing polls
     return parser
@@ -162,7 +162,7 @@ def wants_help(arguments: list[str]) -> bool:
 
 
 def help_text(make_parser: Callable[[], Parser], directory: Path | None = None) -> str:
-    """A command's help with the workflow's own options, or why these are missing."""
+    """A command's help with the workflow's own options, or the reason why these are missing."""
     parser = make_parser()
     try:
         _populate(load(directory), parser)
@@ -177,10 +177,10 @@ def help_text(make_parser: Callable[[], Parser], directory: Path | None = None) 
 
 
 def execute(workflow: Workflow, parameters: dict[str, Any]) -> None:
-    """Execute a workflow, with what every orchestrator is made of left out of garbage collection.
+    """Execute a workflow; objects that exist before it starts are exempt from garbage collection.
 
-    At its end, too, the interpreter collects all that is left: 50 ms, most of them for this. What
-    comes later is collected as always.
+    The interpreter also collects at its exit, which takes 50 ms, mostly for these objects. Objects
+    that are made later are collected as usual.
     """
     import motoko.bus.dispatcher  # noqa: F401
 
@@ -189,10 +189,10 @@ def execute(workflow: Workflow, parameters: dict[str, Any]) -> None:
 
 
 def execute_wholly(workflow: Workflow, parameters: dict[str, Any]) -> None:
-    """Likewise, where nobody looks at the runs afterwards.
+    """Execute a workflow as :func:`execute` does, where the caller does not examine the runs.
 
-    Raises ``UnnoticedFailures`` for runs that have failed, and that nobody has awaited, when the
-    orchestrator has ended without an error of its own.
+    Raises ``UnnoticedFailures`` for failed runs that were not awaited, when the orchestrator has
+    ended without an error of its own.
     """
     try:
         execute(workflow, parameters)

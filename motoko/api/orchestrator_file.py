@@ -1,4 +1,4 @@
-"""Loading the user's orchestrator module. Only the commands that run it come here."""
+"""Loading the user's orchestrator module. Only commands that run the orchestrator load it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 from motoko.config import WorkflowConfig
 from motoko.errors import ConfigError
 
-# The name motoko 0.1.4 gives it, whatever the file is called.
+# The module's name, as in motoko 0.1.4, whatever the file is called.
 MODULE_NAME = "orchestrator"
 _VERSION = "__motoko_version__"
-# Reentrant: the file may load itself, as through a Workflow that it makes.
+# Reentrant: the file may load itself, for instance through a Workflow that it makes.
 _loading = threading.RLock()
 
 
 def load_module(config: WorkflowConfig) -> ModuleType:
     """Import the orchestrator's file, with its directory on ``sys.path``.
 
-    It is executed once, and again (in a notebook, say) when it has been changed; threads that want
-    it meanwhile get what the first one has loaded.
+    The file is executed once, and again (in a notebook, say) when it has been changed. Threads that
+    ask for it meanwhile wait, and get the module that the first thread has loaded.
 
-    Raises ``ConfigError`` if there is no such file, or if it is not Python.
+    Raises ``ConfigError`` if there is no such file, or if it has a syntax error.
     """
     with _loading:
         return _loaded(config)
@@ -36,7 +36,7 @@ def _loaded(config: WorkflowConfig) -> ModuleType:
     if not path.is_file():
         raise ConfigError(
             f"{config.path}: orchestrator: there is no {path}",
-            hint="`orchestrator: module.function` names a file beside motoko.yaml",
+            hint="`orchestrator: module.function` names a file next to motoko.yaml",
         )
     if str(config.directory) not in sys.path:
         sys.path.insert(0, str(config.directory))

@@ -1,4 +1,4 @@
-"""Job and run parameters: merged with the study's defaults, checked, expanded. Pure logic."""
+"""Job and run parameters: merging with the study's defaults, checks, expansion. Pure logic."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from motoko.store.values import check_parameters, plain, same
 
 
 def merge(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults with what a call gives: dict values update a default dict, others replace it.
+    """Defaults merged with a call's values: a dict updates a default dict, others replace it.
 
-    Keys become lower case, values are copies: neither argument is ever changed through the result.
+    Keys become lower case. Values are copied: changing the result changes neither argument.
     """
     merged = {key.lower(): copy.deepcopy(value) for key, value in defaults.items()}
     for key, value in given.items():
@@ -47,7 +47,7 @@ def refuse_reserved(study: str, given: Mapping[str, Any], ours: Mapping[str, Any
     Args:
         study: the study's name, for messages.
         given: the run parameters of a call.
-        ours: what Motoko sets itself: the same may be given.
+        ours: the values that Motoko sets itself; a call may give the same values.
     """
     for name, value in given.items():
         why = why_reserved("run", name, given)
@@ -71,9 +71,9 @@ def check(
     Args:
         study: the study's name, for messages.
         kind: ``"job"`` or ``"run"``, for messages.
-        values: what is to be stored, by lower-case name.
-        types: the declared parameters. All of them must be there.
-        undeclared: whether others may be there as well.
+        values: the values to store, by lower-case name.
+        types: the declared parameters. Each of them must have a value.
+        undeclared: whether undeclared parameters are allowed as well.
     """
     known = f"declared {kind} parameters: {_listed(types)}"
     for name in values:
@@ -90,7 +90,8 @@ def check(
                 f"study {study}: {kind} parameter {name!r} ({kind_of.__name__}) is not given",
                 hint=f"{known}; give it in the call, or a default in {study}/bd.yaml",
             )
-    # What a job's containers hold is made plain later: versions before have looked it up as given.
+    # The contents of a job's containers are made plain later: earlier versions compared them as
+    # given.
     checked = {
         name: _checked(study, kind, name, _plain_if_single(value), types.get(name))
         for name, value in values.items()
@@ -121,7 +122,7 @@ def _checked(study: str, kind: str, name: str, value: Any, expected: type | None
     except Unfit:
         pass
     if callable(value):
-        return value  # BlackDynamite's functor: computed from the job itself
+        return value  # BlackDynamite's functor: it is computed from the job itself
     hint = f"the types are declared in {study}/bd.yaml"
     if not isinstance(value, (str, bytes)) and isinstance(value, Iterable):
         hint = f"a list makes a run for each value: {name}=[*values], .tolist() of arrays; {hint}"

@@ -1,4 +1,4 @@
-"""What the user's functions are called with: of some arguments, those that they take."""
+"""The arguments that the user's functions are called with: those that they accept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from motoko.errors import ConfigError
 
 NOT_ASYNC = "write `async def main(workflow, **params)`"
-# What motoko 0.1.4 passed of its own command line, besides the workflow's options.
+# The values of its own command line that motoko 0.1.4 passed, besides the workflow's options.
 OF_THE_COMMAND = {
     "command": "orchestrator",
     "what": "start",
@@ -19,12 +19,12 @@ OF_THE_COMMAND = {
     "wait": 5,
     "verbose": False,
 }
-# 0.1.4 passes no runs for some conditions, and its functions had to take all of its options.
+# 0.1.4 passes no runs for some conditions, and functions written for it had to accept all options.
 _OPTIONAL = {"runs", *OF_THE_COMMAND}
 
 
 def taken(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments without those that are optional and that the function does not take."""
+    """The arguments without the optional ones that the function does not accept."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a builtin may have no signature
@@ -38,11 +38,11 @@ def taken(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[st
 
 
 def check_main(name: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Raise ``ConfigError`` if an orchestrator's function cannot be what it is to be.
+    """Raise ``ConfigError`` if a function cannot be used as the orchestrator's function.
 
     Args:
-        name: what motoko.yaml calls it.
-        function: would be called with the workflow, and with ``arguments`` by name.
+        name: the function's name in motoko.yaml.
+        function: the function; it will be called with the workflow, and ``arguments`` by name.
     """
     if _returns_nothing(function):
         raise ConfigError(f"{name} is not an async function", hint=NOT_ASYNC)
@@ -55,12 +55,12 @@ def check_main(name: str, function: Callable[..., Any], arguments: Mapping[str, 
 
 
 def _returns_nothing(function: Callable[..., Any]) -> bool:
-    """Whether it is a plain function that returns no value: nothing that can be awaited."""
+    """Whether a function is a plain one that returns no value, so that nothing can be awaited."""
     if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
         return False
     try:
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     except (OSError, SyntaxError, ValueError):
-        return False  # it cannot be known
+        return False  # without the source it cannot be known
     values = (node.value for node in ast.walk(definition) if isinstance(node, ast.Return))
     return isinstance(definition, ast.FunctionDef) and not any(values)

@@ -1,4 +1,4 @@
-"""Points of a parameter space that are no product, as a call gives them. Pure logic."""
+"""Points of a parameter space that a call lists one by one, not as a product. Pure logic."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ HOW = "give a list of dicts, points=[{'x': 1.0}, {'x': 2.5}], or a pandas DataFr
 
 
 def points_of(study: str, given: Any) -> Iterator[dict[str, Any]]:
-    """Points, one after the other, as dicts of values by lower-case name: copies of those given.
+    """Points, one after the other, as dicts of values by lower-case name; all values are copies.
 
     Args:
         study: the study's name, for messages.
         given: mappings, or a DataFrame whose columns are the parameters.
 
-    Raises ``ParameterError``, naming the point, for what is none, and for a name given twice.
+    Raises ``ParameterError``, which names the point, if it is not one or has a name twice.
     """
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
         raise ParameterError(f"study {study}: points is {_short(given)}: no points", hint=HOW)
@@ -45,7 +45,7 @@ def points_of(study: str, given: Any) -> Iterator[dict[str, Any]]:
 
 
 def place(number: int) -> str:
-    """How a point is called in messages: as Python counts."""
+    """A point's name in messages: its index in Python, from 0."""
     return f"points[{number}]"
 
 
@@ -58,20 +58,20 @@ def on_space(
     fixed: Iterable[str] = (),
     named: Callable[[int], str] = place,
 ) -> list[dict[str, Any]]:
-    """Each point with what the space gives for all of them, checked, in the order of the points.
+    """Each point with the space's values, which are for all points; checked, in the points' order.
 
-    A list in the space gives, for each point, one for each of its elements. A list in a point is
-    one value. A dict in a point updates the space's.
+    A list in the space gives, for each point, one job for each of its elements. A list in a point
+    is one value. A dict in a point updates the space's dict.
 
     Args:
         study: the study's name, for messages.
         space: values by lower-case name.
-        points: likewise.
+        points: the points, each with its values by lower-case name.
         types: the declared parameters.
-        fixed: those of the space that points must not have as well.
-        named: how a point is called in messages, by its number from 0.
+        fixed: the names in the space that no point may have as well.
+        named: gives a point's name in messages, from its number (which counts from 0).
 
-    Raises ``ParameterError``, naming point and value, where anything does not fit.
+    Raises ``ParameterError``, which names the point and the value, if a value does not fit.
     """
     fixed = set(fixed)
     jobs = []
@@ -106,7 +106,7 @@ def on_space(
 
 
 def _rows(study: str, given: Iterable[Any]) -> Iterator[Any]:
-    pandas: Any = sys.modules.get("pandas")  # whoever has a DataFrame has imported it
+    pandas: Any = sys.modules.get("pandas")  # a caller that has a DataFrame has imported pandas
     if pandas is None or not isinstance(given, pandas.DataFrame):
         yield from given
         return
@@ -118,7 +118,7 @@ def _rows(study: str, given: Iterable[Any]) -> Iterator[Any]:
     columns = [given[name].tolist() for name in given.columns]  # with Python's own numbers
     for number, row in enumerate(zip(*columns, strict=True)):
         for name, value in zip(given.columns, row, strict=True):
-            # pandas has not-a-number for what is missing.
+            # pandas marks a missing value with not-a-number.
             if pandas.api.types.is_scalar(value) and pandas.isna(value):
                 raise ParameterError(
                     f"study {study}: {place(number)}: {name!r} has no value ({value!r})",

@@ -1,4 +1,4 @@
-"""The actions and error handlers of a workflow: as registered, and one round of them."""
+"""The registered actions and error handlers of a workflow, and one round of its actions."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Key = tuple[str, str]  # a task and an action's name
 
 
 class Reactions:
-    """What is registered with one workflow object; it outlives an execution.
+    """The actions and error handlers of one workflow object; they outlive an execution.
 
     Args:
-        engine: the workflow's.
+        engine: the workflow's engine.
         managers: the task managers by name.
         manager_of: finds the task manager of a name or alias; ``AttributeError`` if there is none.
 
     Attributes:
-        actions: by task and name.
-        error_handlers: likewise.
+        actions: the actions by task and name.
+        error_handlers: the error handlers by task and name.
         registered: ``(event, f, get_params)`` of the actions, by task and name.
-        handled: for which failures the error handlers have been called.
-        changed: set when something is registered: one for each loop that reacts.
+        handled: the failures that the error handlers have been called for.
+        changed: events, one for each loop that reacts; they are set when something is registered.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Reactions:
     def add_error_handler(
         self, event: Any, f: Callable[..., Any], task: str = ALL, get_params: Any = None
     ) -> None:
-        """Register an error handler, the only one of its task."""
+        """Register an error handler; it replaces the task's earlier one."""
         name = "error_handler"
         self.error_handlers[task, name] = self._action(name, task, event, f, get_params)
         self._wake()
@@ -99,7 +99,7 @@ class Reactions:
         )
 
     def _wake(self) -> None:
-        """Something was registered: evaluate it now."""
+        """Wake the loops that react, so that they evaluate what was registered now."""
         for event in self.changed:
             event.set()
 
@@ -109,7 +109,7 @@ async def round_of(
     actions: list[Action],
     beside: Callable[[Coroutine[Any, Any, None]], None],
 ) -> bool:
-    """Evaluate actions in order and fire those that are due; whether any condition holds.
+    """Evaluate actions in order and fire those that are due; returns whether any condition holds.
 
     ``beside`` starts the handler of a concurrent action.
     """
@@ -117,7 +117,7 @@ async def round_of(
     for action in actions:
         for manager in action.managers:
             if action.running:
-                holds = True  # to be looked at again
+                holds = True  # so that it is evaluated again
                 continue
             result = action.evaluate(manager)
             if not action.due(manager, result):
@@ -126,7 +126,7 @@ async def round_of(
             holds = True
             work = action.handle(manager, result)
             if action.concurrent:
-                action.running = True  # before it starts: the next study's turn is now
+                action.running = True  # before the handler starts: the next study comes first
                 beside(work)
             else:
                 await work

@@ -1,8 +1,8 @@
 """A dry run: the orchestrator on copies of the databases in memory, where no run is executed.
 
-It works in a directory of its own whose entries are links to the workflow's: what Motoko writes
-beside a database goes there. Runs are FINISHED at once, with results from ``stub.py`` of the study,
-or with the last ones of the same job.
+The dry run works in a directory of its own, whose entries are links to the workflow's; files that
+Motoko writes next to a database go there. Runs are FINISHED at once, with results from the study's
+``stub.py``, or with the results of the same job's last finished run.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from motoko.runs.states import FINISHED, WAITING_STATES, state_of
 
 STUB = "stub.py"
 LOOK_S = 0.01
-IDLE_S = 10.0  # so long nothing happens while somebody waits
+IDLE_S = 10.0  # nothing may happen for this long while something is awaited
 
 
 class NothingHappens(MotokoError):
-    """In a dry run, something is waited for that only an executed run could bring about."""
+    """A dry run waits for something that only an executed run could bring about."""
 
 
 @dataclass(frozen=True)
 class StudyRehearsal:
-    """What an execution would make of a study.
+    """What an execution would do in a study.
 
     Attributes:
-        study: its name.
-        new: the numbers of the runs that it would execute.
-        existing: those of the runs of its run_name that were there.
-        launch: the launch.sh of the first new one, as it would be executed; empty if there is none.
+        study: the study's name.
+        new: the numbers of the runs that would be executed.
+        existing: the numbers of the run_name's runs that existed already.
+        launch: the launch.sh of the first new run, as it would be executed; empty without new runs.
     """
 
     study: str
@@ -61,9 +61,9 @@ class StudyRehearsal:
 
 @contextlib.contextmanager
 def rehearsed(config: WorkflowConfig) -> Iterator[RehearsedWorkflow]:
-    """A workflow that can be executed, and of which nothing is left afterwards.
+    """A workflow that can be executed, and that leaves nothing behind afterwards.
 
-    Raises ``ConfigError`` for studies whose databases are elsewhere.
+    Raises ``ConfigError`` if a study's database is not in this workflow.
     """
     import tempfile
 
@@ -109,7 +109,7 @@ class RehearsedWorkflow(Workflow):
     """The workflow of a dry run.
 
     Attributes:
-        rehearsed: what its parts share.
+        rehearsed: the engine that its parts share.
     """
 
     rehearsed: RehearsedEngine
@@ -124,14 +124,14 @@ class RehearsedWorkflow(Workflow):
 
 
 class RehearsedEngine(Engine):
-    """Opens copies of the databases, and has their runs FINISHED.
+    """Opens copies of the databases, and sets their waiting runs to FINISHED.
 
     Args:
-        definition: the workflow in its own directory.
-        real: the workflow as it is.
+        definition: the workflow in the dry run's directory.
+        real: the workflow itself.
 
     Attributes:
-        finished_runs: the numbers of the runs that would be executed, by study, as they came.
+        finished_runs: by study, the numbers of the runs that would be executed, in that order.
     """
 
     def __init__(self, definition: WorkflowConfig, real: WorkflowConfig) -> None:
@@ -140,13 +140,13 @@ class RehearsedEngine(Engine):
         self.finished_runs: dict[str, list[int]] = {name: [] for name in definition.studies}
         self._real = real
         self._bases: dict[str, Any] = {}
-        self._tids: dict[str, bytes] = {}  # until where each was played
-        self._states: dict[str, dict[int, str]] = {}  # of runs, as they were then
+        self._tids: dict[str, bytes] = {}  # each study's newest transaction at the last play()
+        self._states: dict[str, dict[int, str]] = {}  # the states of the runs at that time
         self._existing: dict[str, list[int]] = {}
         self._stubs = {name: _stub(s.directory) for name, s in definition.studies.items()}
 
     def served(self) -> Runtime | None:
-        """Nobody serves it."""
+        """No server serves a dry run."""
         return None
 
     def connected(self, study: str) -> Any:
@@ -165,7 +165,7 @@ class RehearsedEngine(Engine):
         self._bases.pop(study, None)
 
     async def attached(self) -> Any:
-        """What tells whoever waits that runs are FINISHED."""
+        """The stand-in for a dispatcher, which tells waiters that runs are FINISHED."""
         current: Any = self._dispatcher
         if current is None or current.loop is not asyncio.get_running_loop():
             self.detach()
@@ -174,7 +174,7 @@ class RehearsedEngine(Engine):
         return current
 
     def play(self) -> list[Transition]:
-        """Have the runs that wait FINISHED; all transitions since the last call, in no order."""
+        """Set waiting runs to FINISHED; returns all transitions since the last call, unordered."""
         from motoko.store.session import session
 
         session().commit()
@@ -188,7 +188,7 @@ class RehearsedEngine(Engine):
         return [event for study in changed for event in self._news(study)]
 
     def report(self) -> list[StudyRehearsal]:
-        """What has come of it, of the studies that were used."""
+        """The results of the dry run, for the studies that were used."""
         return [
             StudyRehearsal(study, new, self._existing[study], self._launch(study, new[:1]))
             for study, new in self.finished_runs.items()
@@ -236,7 +236,7 @@ class RehearsedEngine(Engine):
 
 
 def _stub(directory: Path) -> Callable[[Any, Any], Mapping[str, Any]] | None:
-    """``results(job, run)`` of a study's stub.py, if it has one."""
+    """The function ``results(job, run)`` of a study's stub.py, if the study has one."""
     path = directory / STUB
     if not path.exists():
         return None
@@ -254,7 +254,7 @@ def _stub(directory: Path) -> Callable[[Any, Any], Mapping[str, Any]] | None:
 
 
 def _last_results(base: Any, job: Any, run: Any) -> dict[str, Any]:
-    """What the job's last run that has FINISHED has, and this one has not."""
+    """The entries that the job's last FINISHED run has and this run lacks."""
     for number in sorted(job.runs.entries.keys(), reverse=True):
         earlier = base.runs.entries.get(number)
         is_other = earlier is not None and earlier is not run
@@ -268,7 +268,7 @@ def _last_results(base: Any, job: Any, run: Any) -> dict[str, Any]:
 
 
 class _Stage:
-    """Stands in a dispatcher's place: what happens is made here."""
+    """Takes the place of a dispatcher; it makes the events itself."""
 
     def __init__(self, engine: RehearsedEngine) -> None:
         self.loop = asyncio.get_running_loop()
@@ -298,7 +298,7 @@ class _Stage:
         return [waiter for waiter in self.waiters if waiter.what]
 
     def publish(self, message: Message) -> None:
-        """Nobody else listens."""
+        """Do nothing: no other process listens."""
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """See ``Dispatcher``."""

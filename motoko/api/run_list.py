@@ -37,18 +37,18 @@ SHOWN = 4
 class RunList:
     """Runs that can be awaited until all of them have FINISHED.
 
-    ``await run_list`` saves pending changes, sleeps until every run has reached FINISHED (it may
-    have moved on since) and returns the pairs. It raises ``RunFailed`` as soon as one of them has
-    failed for good or is deleted, and ``WorkflowStopped`` if the workflow is stopped meanwhile;
-    ``LauncherGivenUp`` if one waits for a launcher that is not coming back. It may be awaited more
-    than once, by several coroutines, and be cancelled.
+    ``await run_list`` saves pending changes, sleeps until every run has reached FINISHED (a run may
+    have moved on since then) and returns the pairs. It raises ``RunFailed`` as soon as one of the
+    runs has failed for good or is deleted, ``WorkflowStopped`` if the workflow is stopped
+    meanwhile, and ``LauncherGivenUp`` if a run waits for a launcher that was given up. It may be
+    awaited more than once, by several coroutines, and be cancelled.
 
     Iterating, ``len`` and indexing work on the pairs, which are also in ``runs``.
 
     Args:
         runs: ``(run, job)`` pairs, as selections give them too; of one study or of several.
-        engine: whose waiting this is. The runs know it themselves.
-        study: the study's name, for lists without a run: their tables have its columns.
+        engine: the engine through which the list waits. By default that of the runs.
+        study: the study's name, for lists without a run: their tables have the study's columns.
     """
 
     def __init__(
@@ -90,17 +90,17 @@ class RunList:
     def to_pandas(self, columns: Sequence[str] | str | None = None) -> pandas.DataFrame:
         """The runs' parameters and results as they are now, a row for each, in their order.
 
-        Otherwise as :meth:`TaskSelection.to_pandas`. Runs that were deleted are left out. Raises
-        ``ConfigError`` for runs of several studies, too.
+        Otherwise the same as :meth:`TaskSelection.to_pandas`. Runs that were deleted are left out.
+        Also raises ``ConfigError`` if the runs are of several studies.
         """
         return self._table(columns).as_pandas()
 
     def to_arrow(self, columns: Sequence[str] | str | None = None) -> pyarrow.Table:
-        """The same as a table of Arrow's; see :meth:`TaskSelection.to_arrow`."""
+        """The same as a ``pyarrow.Table``; see :meth:`TaskSelection.to_arrow`."""
         return self._table(columns).as_arrow()
 
     def to_polars(self, columns: Sequence[str] | str | None = None) -> polars.DataFrame:
-        """The same as a DataFrame of polars; see :meth:`TaskSelection.to_polars`."""
+        """The same as a ``polars.DataFrame``; see :meth:`TaskSelection.to_polars`."""
         return self._table(columns).as_polars()
 
     def _table(self, columns: Sequence[str] | str | None) -> RunTable:
@@ -117,7 +117,7 @@ class RunList:
     async def _wait(self) -> list[tuple[RunZEO, JobZEO]]:
         from motoko.store.session import session
 
-        # First of all: saving may put other objects into the list.
+        # This comes first: saving may put other objects into the list.
         session().commit()
         if not self.runs:
             return self.runs
@@ -135,7 +135,7 @@ class RunList:
                 waiter.check_stopped("waiting for runs")
                 concerned = list(pending) if waiter.read_again else []
                 waiter.read_again = False
-                # That a run has got on its way ends no wait, and is not worth a look.
+                # A run that has only been started ends no wait, and need not be looked at.
                 telling = [change for change in news if change.new not in UNENDED_STATES]
                 for study in {change.study for change in telling}:
                     tid = max(change.tid for change in telling if change.study == study)
@@ -162,7 +162,7 @@ class RunList:
         concerned: Iterable[RunKey],
         passed: set[RunKey],
     ) -> None:
-        """Wait no more for the runs that have ended; ``RunFailed`` if one has failed."""
+        """Stop waiting for the runs that have ended; ``RunFailed`` if one has failed."""
         for key in concerned:
             run = pending.get(key)
             if run is None:
@@ -181,12 +181,12 @@ class RunList:
         engine = self._engine
         await engine.handle_failure()
         if outcome(run.entries) is Outcome.FAILED and engine.on_failure == "raise":
-            engine.noticed |= {_key(run) for run, _ in self.runs}  # who awaits one awaits all
+            engine.noticed |= {_key(run) for run, _ in self.runs}  # the await is for all of them
             raise failure(run)
 
 
 def _waits(pending: dict[RunKey, RunZEO], study: str) -> bool:
-    """Whether a run of a study has not been started yet."""
+    """Whether any of a study's pending runs has not been started yet."""
     states = (state_of(run.entries) for (name, _), run in pending.items() if name == study)
     return any(state in WAITING_STATES for state in states)
 
@@ -215,12 +215,12 @@ def failure(run: RunZEO) -> RunFailed:
 
 
 def _is_gone(run: RunZEO) -> bool:
-    """Whether somebody has deleted a run."""
+    """Whether a run has been deleted."""
     return run.base.runs.entries.get(run.entries["id"]) is not run
 
 
 def _deleted(run: RunZEO) -> RunFailed:
-    """The error for whoever awaits a run that will never end."""
+    """The error for awaiting a run that was deleted, and so will never end."""
     return RunFailed(
         *_key(run),
         "deleted",
@@ -230,7 +230,7 @@ def _deleted(run: RunZEO) -> RunFailed:
 
 
 def _has_moved_on(run: RunZEO) -> bool:
-    """Whether a run in a state of the user's own was FINISHED, though nobody has recorded it."""
+    """Whether a run in a user's own state was FINISHED before, without an entry that says so."""
     entries = run.entries
     state = state_of(entries)
     if state in UNENDED_STATES or OwnEntries(entries).ended_state:

@@ -1,7 +1,7 @@
 """Parameters and results of runs as tables: what ``motoko table`` shows, for programs.
 
-As long as nothing is unsaved the study's mirror is asked. What is not saved is known to this
-process alone: then the runs' own objects are.
+If there are no unsaved changes, the tables are read from the study's mirror. Unsaved changes are
+known to this process alone: then the tables are made of the runs' objects.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from motoko.runs.entries import DocumentedEntries
 if TYPE_CHECKING:
     from motoko.store.base import StudyBase
 
-FEW = 500  # runs whose objects are soon loaded
+FEW = 500  # this many runs' objects are loaded quickly
 _warned: set[str] = set()  # studies
 
 log = logging.getLogger(__name__)
@@ -41,22 +41,22 @@ def table_of_selected(
     select: Callable[[], Pairs],
     columns: Sequence[str] | str | None,
 ) -> RunTable:
-    """What a selection selects now.
+    """A table of the runs that a selection selects now.
 
     Args:
-        base: the study's.
-        constraints: the selection's.
-        select: gives the pairs.
-        columns: which; ``None`` for all.
+        base: the study's base.
+        constraints: the selection's constraints.
+        select: gives the selection's pairs.
+        columns: the columns' names; ``None`` for all.
 
-    Raises ``ConfigError`` for a column that there is not, and what ``select`` does.
+    Raises ``ConfigError`` for a column that does not exist, and whatever ``select`` raises.
     """
     from motoko.store.session import session
 
     wanted = _names(columns)
     session().look()
     if not session().pending:
-        # What cannot be compared in a table may be comparable as it is.
+        # Values that cannot be compared in the mirror may be comparable as objects.
         with contextlib.suppress(ConstraintError):
             asked = Wanted(constraints, columns=[*wanted, "id"] if wanted else ())
             with results(base.engine.definition, base.study, asked) as answer:
@@ -71,14 +71,14 @@ def table_of_selected(
 def table_of_runs(
     pairs: Pairs, base: StudyBase | None, columns: Sequence[str] | str | None
 ) -> RunTable:
-    """What some runs of one study are now, in their order; those that were deleted are left out.
+    """A table of some runs of one study as they are now, in their order, without deleted runs.
 
     Args:
         pairs: the runs and their jobs.
-        base: the study's; ``None`` if nobody knows: there are no runs then.
-        columns: which; ``None`` for all.
+        base: the study's base; ``None`` if it is not known: there are no runs then.
+        columns: the columns' names; ``None`` for all.
 
-    Raises ``ConfigError`` for a column that there is not.
+    Raises ``ConfigError`` for a column that does not exist.
     """
     from motoko.store.session import session
 
@@ -113,7 +113,7 @@ def one_study(pairs: Pairs) -> StudyBase | None:
 
 
 def _names(columns: Sequence[str] | str | None) -> list[str]:
-    """The columns that are asked for, each once; none for all."""
+    """The names of the columns that are asked for, each once; an empty list means all."""
     if isinstance(columns, str):
         columns = columns.split(",")
     names = list(dict.fromkeys(name.strip() for name in columns or ()))
@@ -123,14 +123,14 @@ def _names(columns: Sequence[str] | str | None) -> list[str]:
 
 
 def _shown(columns: ResultColumns, wanted: Sequence[str]) -> list[ResultColumn]:
-    """The columns that are wanted, and at the end the id, by which runs are found again."""
+    """The wanted columns, and at the end the id, by which the runs are found again."""
     if not wanted:
         return columns.shown()
     return [*(columns.named(name) for name in wanted), columns.named("id")]
 
 
 def _of_objects(base: StudyBase, pairs: Pairs, wanted: Sequence[str]) -> RunTable:
-    """The same, by what this process has of the runs, saved or not."""
+    """A table made of the runs' objects in this process, with their unsaved changes."""
     pairs = [pair for pair in _loaded(base, pairs) if _is_there(base, pair[0])]
     with current(base.engine.definition, base.study) as moment:
         _say(base.study.name, moment.without)
@@ -152,14 +152,14 @@ def _loaded(base: StudyBase, pairs: Pairs) -> Pairs:
 
 
 def _is_there(base: StudyBase, run: Any) -> bool:
-    """Whether nobody has deleted a run."""
+    """Whether a run still exists."""
     return base.runs.entries.get(run.entries["id"]) is run
 
 
 def _with_objects(moment: Moment, pairs: Pairs) -> MirrorTables:
-    """A mirror that holds some runs alone, as their objects are."""
+    """A mirror that holds only some runs, with the values of their objects."""
     tables = Mirror.copy_of(moment.tables).tables
-    tables.clear()  # columns stay: names come in the order in which the mirror has them
+    tables.clear()  # the columns remain, and with them the mirror's order of the names
     for run, job in pairs:
         for owner, thing in (
             (Owner(RUNS, run.entries["id"]), run),
@@ -172,7 +172,7 @@ def _with_objects(moment: Moment, pairs: Pairs) -> MirrorTables:
 
 
 def _values_of(thing: Any) -> dict[Name, Any]:
-    """What a run or a job has: its entries, and attributes beside them."""
+    """The values of a run or a job: its entries and its attributes."""
     from motoko.store.values import plain
 
     values = {
@@ -203,7 +203,7 @@ def _rows(
 
 
 def _completed(base: StudyBase, table: RunTable, wanted: Sequence[str]) -> RunTable:
-    """A table as it was asked for: what is named is there, however large."""
+    """The table with the values that the mirror has left out, in the columns that were named."""
     if not wanted:
         return table
     columns, rows = list(table.columns)[: len(wanted)], []
@@ -218,7 +218,7 @@ def _completed(base: StudyBase, table: RunTable, wanted: Sequence[str]) -> RunTa
 
 
 def _value(base: StudyBase, label: str, run: Any, job: Any, otherwise: Any) -> Any:
-    """What a column says of a run, in the database."""
+    """A run's value in a column, from the database."""
     where, _, name = label.rpartition(".")
     of_run: Mapping[str, Any] = DocumentedEntries(run.entries, vars(run))
     of_job: Mapping[str, Any] = job.entries if job is not None else {}

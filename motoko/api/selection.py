@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from motoko.store.found_runs import Found
     from motoko.store.predicates import Predicate
 
-# A condition that may depend on time, files or anything else is asked again this often.
+# A condition that may depend on time, files or anything else is evaluated again this often.
 TICK_S = 2.0
 
 log = logging.getLogger(__name__)
-_warned: set[tuple[str, str]] = set()  # studies and names, each warned about once
+_warned: set[tuple[str, str]] = set()  # studies and names that were warned about, each once
 
 Pair = tuple["RunZEO", "JobZEO"]
 
@@ -39,8 +39,8 @@ Pair = tuple["RunZEO", "JobZEO"]
 class TaskSelectionEval:
     """A condition: a function whose true result is awaited, called or combined.
 
-    Calling it evaluates it now. ``await`` saves pending changes and returns the result once it is
-    true. ``a & b`` is true when both are; its result is the two results, concatenated.
+    Calling the condition evaluates it now. ``await`` saves pending changes and returns the result
+    once it is true. ``a & b`` is true when both are; its result is the two results, concatenated.
 
     Args:
         func: called without arguments, when something has happened in the studies that it is known
@@ -60,7 +60,7 @@ class TaskSelectionEval:
         if not callable(other):
             raise RuntimeError(f"cannot combine a condition with {other!r}: it is not callable")
 
-        # In an await an unknown name matches nothing, and is no error.
+        # In an await, an unknown name matches nothing and is not an error.
         second_one = other.current if isinstance(other, TaskSelection) else other
 
         def both() -> Any:
@@ -74,9 +74,9 @@ class TaskSelectionEval:
 
         return _reading(both, self, other)
 
-    # What the condition reads, where that is known: it is asked again at events of these studies,
+    # The bases that the condition is known to read: it is evaluated again at their studies' events.
     bases: tuple[StudyBase, ...] = ()
-    # and at every tick, if it may read something else as well.
+    # Whether it may read something else as well: then it is also evaluated at every tick.
     ticks: bool = True
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -87,19 +87,19 @@ class TaskSelection:
     """The runs of a study that meet constraints, evaluated anew at each use.
 
     Iterating gives ``(run, job)`` pairs. ``await selection`` saves pending changes and returns the
-    list of matching pairs once it is not empty. Own changes that are not saved yet are visible.
-    Each use raises ``ConstraintError`` for text that is no constraint, and direct ones (not
-    ``await``) also for a name that no run carries.
+    list of matching pairs once it is not empty. This process's unsaved changes are visible. Each
+    use raises ``ConstraintError`` for a text that is not a constraint; uses other than ``await``
+    also raise it for a name that no run has.
 
     Args:
         constraints: all of these must hold.
         selector: kept, and not used.
         base: the study's base, as ``TaskManager.base`` gives it.
         study: the study's name.
-        engine: whose waiting an ``await`` is. The base knows it itself.
+        engine: the engine through which ``await`` waits. By default that of the base.
     """
 
-    matching_condition: Callable[..., bool] | None = None  # always: kept for those who look at it
+    matching_condition: Callable[..., bool] | None = None  # always None: code for 0.1.4 may read it
 
     def __init__(
         self,
@@ -146,21 +146,21 @@ class TaskSelection:
         return _reading(self.current, self) & other
 
     def to_pandas(self, columns: Sequence[str] | str | None = None) -> pandas.DataFrame:
-        """Parameters and results of the selected runs as they are now, a row for each, by id.
+        """Parameters and results of the selected runs as they are now, a row for each run, by id.
 
-        Own changes that are not saved yet are in it. As long as there are none the study's mirror
-        is read: that takes seconds for 100,000 runs.
+        The table includes this process's unsaved changes. If there are none, it is read from the
+        study's mirror: that takes seconds for 100,000 runs.
 
         Args:
-            columns: which, in this order, by name as in ``motoko table --columns``; without it,
-                those that ``motoko table`` shows. Arrays, long texts and the like are there if
-                they are named; else a ``<numpy.ndarray>`` stands for them.
+            columns: the columns' names, in this order, as in ``motoko table --columns``; without
+                it, the columns that ``motoko table`` shows. Arrays, long texts and the like are
+                included if their columns are named; else a ``<numpy.ndarray>`` stands for them.
 
         Returns:
-            Ints, floats, bools and times in columns of their type, ints and bools without a value
-            somewhere in those of pandas that know such; all others are Python's objects. Where
-            there is no value it has ``None``, ``NaN``, ``NA`` or ``NaT``, as the column's type. The
-            id is a column; the index counts from 0.
+            Ints, floats, bools and times are in columns of their type. If a value is missing in a
+            column of ints or bools, its type is pandas' nullable one. All other values are Python
+            objects. A missing value is ``None``, ``NaN``, ``NA`` or ``NaT``, according to the
+            column's type. The id is a column; the index counts from 0.
 
         Raises:
             ConfigError: there is no such column.
@@ -169,15 +169,15 @@ class TaskSelection:
         return self._table(columns).as_pandas()
 
     def to_arrow(self, columns: Sequence[str] | str | None = None) -> pyarrow.Table:
-        """The same as a table of Arrow's; ``ConfigError`` where pyarrow is missing, too.
+        """The same as a ``pyarrow.Table``; also raises ``ConfigError`` if pyarrow is missing.
 
-        Columns are of one type: what is mixed, and dicts, are texts. Where there is no value there
+        Each column has one type: columns of mixed types, and dicts, become texts. A missing value
         is a null. If the mirror was read, its transaction is in the metadata.
         """
         return self._table(columns).as_arrow()
 
     def to_polars(self, columns: Sequence[str] | str | None = None) -> polars.DataFrame:
-        """As :meth:`to_arrow`, a DataFrame of polars; ``ConfigError`` where that is missing."""
+        """As :meth:`to_arrow`, but a ``polars.DataFrame``; ``ConfigError`` if polars is missing."""
         return self._table(columns).as_polars()
 
     def _table(self, columns: Sequence[str] | str | None) -> RunTable:
@@ -202,7 +202,7 @@ class TaskSelection:
             dispatcher.waiting(self.interest(), what=what) as waiter,
             lookout.waiting(self.constraints, waiter.event.set) as standing,
         ):
-            await asyncio.sleep(0)  # others who begin to wait now search together with this one
+            await asyncio.sleep(0)  # awaits that begin now share one search
             session().refresh(self.base)
             while not (pairs := standing.found(self.current)):
                 await waiter.wait()
@@ -212,7 +212,7 @@ class TaskSelection:
             return pairs
 
     def interest(self) -> Interest:
-        """What is waited for; a lookout looks after it."""
+        """The waiter's interest; a lookout relays the events."""
         numbers = self.base.predicate(self.constraints).run_ids or ()
         runs = {(self.study, number) for number in numbers}
         return Interest(runs, [self.study], relayed=True)
@@ -223,7 +223,7 @@ class TaskSelection:
         return self.base.predicate(self.constraints).reads_states_only
 
     def current(self) -> list[Pair]:
-        """The matching pairs; a name that no run carries matches nothing, instead of an error."""
+        """The matching pairs; a name that no run has matches nothing, instead of raising."""
         predicate = self.base.predicate(self.constraints)
         pairs = self.base.matches.find(predicate)
         if not pairs and predicate.undeclared:
@@ -241,10 +241,10 @@ class TaskSelection:
 
         Returns:
             A condition whose result is the selected pairs. It is never true on an empty selection,
-            and raises ``RunFailed`` if a selected run has failed and no alternative accepts that.
+            and raises ``RunFailed`` if a selected run has failed and meets no alternative.
 
         Raises:
-            ConstraintError: there is no alternative, or one is no constraint.
+            ConstraintError: there is no alternative, or one is not a constraint.
         """
         if not args:
             raise ConstraintError("all() needs a constraint", hint='.all("state = FINISHED")')
@@ -272,7 +272,7 @@ class TaskSelection:
 
 
 def _reading(func: Callable[[], Any], *conditions: Any) -> TaskSelectionEval:
-    """A condition that reads what these read."""
+    """A condition that reads what the given conditions read."""
     result = TaskSelectionEval(func)
     result.ticks = False
     for condition in conditions:
@@ -289,7 +289,7 @@ def _reading(func: Callable[[], Any], *conditions: Any) -> TaskSelectionEval:
 async def _until_true(
     condition: Callable[[], Any], bases: tuple[StudyBase, ...], *, ticks: bool = False
 ) -> Any:
-    """Ask when something has happened in the studies, and with ``ticks`` at every tick as well."""
+    """Evaluate it at each event in the studies (with ``ticks`` also at every tick) until true."""
     import asyncio
 
     from motoko.store.session import session
@@ -312,7 +312,7 @@ async def _until_true(
             try:
                 result = condition()
             except RunFailed:
-                # Error handlers act first; what they have not mended is an error.
+                # Error handlers act first; a failure that they have not mended raises.
                 await owner.handle_failure()
                 result = condition()
             if result:

@@ -1,4 +1,4 @@
-"""Who serves a workflow's studies: found, or started where there is nobody."""
+"""The supervisor that serves a workflow's studies: found, or started if there is none."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from motoko.operations import starting
 
 log = logging.getLogger(__name__)
 
-# Set in every run: from inside one, nothing is ever started.
+# Set in every run: a process inside a run never starts a supervisor.
 RUN_ID_VARIABLE = "BLACKDYNAMITE_RUN_ID"
 
 
 def served(config: WorkflowConfig, *, starts_supervisor: bool = True) -> Runtime | None:
     """Where a workflow's servers listen; a supervisor is started if there is none.
 
-    It is started detached and without launchers, and never from inside a run: then
+    The supervisor is started detached and without launchers. Inside a run none is started:
     ``NoSupervisor`` is raised if there is none.
 
     Args:
         config: the workflow.
-        starts_supervisor: otherwise a place that is known is taken for served.
+        starts_supervisor: if false, a recorded socket directory is assumed to be served.
     """
     if not any(study.is_local for study in config.studies.values()):
         return locate(config)
@@ -55,10 +55,10 @@ def served(config: WorkflowConfig, *, starts_supervisor: bool = True) -> Runtime
 
 
 def warn_without_launchers(config: WorkflowConfig) -> bool:
-    """Say so if the supervisor has no launcher: what is created then is not run."""
+    """Warn if the supervisor has no launcher, so that new runs are not started; returns whether."""
     status = client.supervisor_status(config)
     if lacks := bool(status and not status.of_kind(LAUNCHER)):
         log.warning(
-            "no launcher runs: runs that are created stay so; `motoko launcher` starts them"
+            "no launcher runs: created runs are not started; `motoko launcher` starts launchers"
         )
     return lacks

@@ -1,4 +1,4 @@
-"""A study's Python face: creating tasks in it, and selecting its runs."""
+"""A study's Python interface: creating tasks in the study, and selecting its runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["RunList", "TaskManager", "TaskSelection", "TaskSelectionEval"]
 
 log = logging.getLogger(__name__)
 
-# What BlackDynamite compares besides the declared parameters, when it looks for an equal run.
+# The entries that BlackDynamite compares, besides the declared parameters, to find an equal run.
 _IDENTITY = ("run_name", "nproc", "machine_name")
 
 
@@ -39,30 +39,30 @@ AT_ONCE = 1_000  # runs that are made and saved together
 
 
 class HasEngine(Protocol):
-    """The workflow of task managers, whatever else it is."""
+    """An object with an engine: the workflow that task managers belong to."""
 
     @property
     def motoko_engine(self) -> Engine:
-        """What its parts share."""
+        """The engine that the workflow's parts share."""
 
 
 class TaskManager:
     """Creates and selects the runs of one study of a workflow.
 
-    Making it, and its attributes, connect to nothing; ``base``, :meth:`createTask` and
-    :meth:`select` do.
+    Making a task manager, and reading its attributes, does not connect to the study's server;
+    ``base``, :meth:`createTask` and :meth:`select` connect.
 
     Args:
-        workflow: the workflow it belongs to.
+        workflow: the workflow that the study belongs to.
         study: one of the names below ``task_managers`` in motoko.yaml.
 
     Attributes:
-        workflow: the ``Workflow`` it belongs to.
+        workflow: the ``Workflow`` that the study belongs to.
         study: the study's name, which is also its directory's.
-        config: its entry in motoko.yaml, as a dict; empty if it has none.
-        host: where its database is served: ``zeo://`` and a path or an address.
+        config: the study's entry in motoko.yaml, as a dict; empty if it has none.
+        host: where the study's database is served: ``zeo://`` and a path or an address.
         selector: BlackDynamite's ``RunSelector`` of the base, once something was selected.
-        engine: what it shares with the workflow's other parts.
+        engine: what the task manager shares with the workflow's other parts.
         made: how many runs the last creation has made, rather than found.
     """
 
@@ -85,10 +85,10 @@ class TaskManager:
     def base(self) -> StudyBase:
         """The study's BlackDynamite base, connected at the first use.
 
-        Raises ``NotCreated``, ``NoSupervisor`` or ``StudyUnavailable`` if that cannot be.
+        Raises ``NotCreated``, ``NoSupervisor`` or ``StudyUnavailable`` if it cannot be connected.
         """
         base = self.engine.base(self.study)
-        base.task_manager = self  # for those who have a run, and look for this
+        base.task_manager = self  # so that code that has a run finds its task manager
         return base
 
     def _refuse_other_threads(self) -> None:
@@ -104,12 +104,12 @@ class TaskManager:
         return self.engine.own_tid(self.study)
 
     def close(self) -> None:
-        """Disconnect; changes of this study that are not saved are lost. It connects again."""
+        """Disconnect; this study's unsaved changes are lost. The next use connects again."""
         self.engine.disconnect(self.study)
 
     @property
     def bd_config(self) -> dict[str, Any]:
-        """The content of the study's bd.yaml, read anew at each use; or ``ConfigError``."""
+        """The content of the study's bd.yaml, read anew at each use; may raise ``ConfigError``."""
         return parameter_file(self.definition.directory / "bd.yaml")
 
     @property
@@ -134,34 +134,36 @@ class TaskManager:
             run_params: parameters of the runs, added to bd.yaml's ``run_params``.
             commit: save before returning. Otherwise the runs are saved when something is awaited,
                 at the latest at the event loop's next turn; without a running loop, at once. More
-                than 1,000 runs are saved in parts, before this returns.
-            points: points that are no product: dicts of job parameters, or a pandas DataFrame, each
-                row a point. What else is given is for all of them; a list there gives one job for
-                each of its elements and each point. (In a study with a job parameter ``points`` it
-                is that: there :meth:`create_runs` takes them.)
-            after: runs that these come after, in any study: runs, pairs, ``RunList``, selections,
-                names such as ``"mult.3"``. They are recorded in ``run.dependencies``, and nothing
-                waits for them. (In a study with a job parameter ``after`` it is that.)
+                than 1,000 runs are saved in parts, before this method returns.
+            points: points that are not a product: dicts of job parameters, or a pandas DataFrame
+                with a point in each row. The other job parameters of the call are for all points; a
+                list among them gives one job for each of its elements and each point. (If the study
+                has a job parameter ``points``, this argument is that parameter, and
+                :meth:`create_runs` takes the points.)
+            after: runs that the new runs come after, in any study: runs, pairs, ``RunList``,
+                selections, names such as ``"mult.3"``. They are recorded in ``run.dependencies``,
+                and nothing waits for them. (If the study has a job parameter ``after``, this
+                argument is that parameter.)
             **kwargs: job parameters, replacing those of bd.yaml's ``job_space``. A list gives one
                 job for each of its elements, several lists their cartesian product, the first
                 keyword varying slowest; a parameter declared ``list`` is one value.
 
         Returns:
-            The ``(run, job)`` pairs in that order, or that of the points; the same pair for points
-            that are the same. A run that exists already is returned instead
-            of a new one, whatever its state, if its job, run_name, nproc, machine_name, the
-            content of ``launch.sh`` and every declared ``run:`` parameter are equal.
+            The ``(run, job)`` pairs, in the order of the product or of the points; equal points
+            give the same pair. A run that exists already is returned instead of a new one,
+            whatever its state, if its job, run_name, nproc, machine_name, the content of
+            ``launch.sh`` and every declared ``run:`` parameter are equal.
 
         Raises:
             ParameterError: a parameter is unknown, missing or of the wrong type, or has a name or a
-                value that it cannot have; nothing is made.
+                value that it cannot have; no run is made.
             MotokoError: ``workflow.run_name`` is not set, another thread uses this object, or a
-                file of the study asks for a parameter that is not there.
+                file of the study refers to a parameter that does not exist.
             NotCreated, NoSupervisor, StudyUnavailable: as ``base``.
         """
         frame = inspect.currentframe()
         caller = frame.f_back.f_code.co_name if frame and frame.f_back else ""
-        # Where they are declared, they are parameters as any other.
+        # In a study that declares them, "after" and "points" are ordinary job parameters.
         own = [name for name in ("after", "points") if name not in self.definition.jobs]
         given = {name: kwargs.pop(name, None) for name in own}
         return self.create_runs(
@@ -184,16 +186,16 @@ class TaskManager:
         caller: str = "",
         place: Callable[[int], str] = place,
     ) -> RunList:
-        """What :meth:`createTask` does, in a study with any parameters.
+        """Do what :meth:`createTask` does, whatever the names of the study's parameters.
 
         Args:
-            points: as there; ``None`` is one point, for which ``values`` has all that is given.
+            points: as in :meth:`createTask`; ``None`` if ``values`` alone gives the jobs.
             values: job parameters by name.
-            run_params: as there.
-            commit: as there.
-            after: as there.
-            caller: what ``run.event_name`` becomes.
-            place: how errors call a point, by its number from 0.
+            run_params: as in :meth:`createTask`.
+            commit: as in :meth:`createTask`.
+            after: as in :meth:`createTask`.
+            caller: the value of ``run.event_name``.
+            place: gives a point's name in errors, from its number (which counts from 0).
         """
         self._refuse_other_threads()
         run_name = self.engine.run_name
@@ -203,7 +205,7 @@ class TaskManager:
                 hint='set it (workflow.run_name = "..."), or use `motoko orchestrator start`',
             )
         study = self.definition
-        references([] if after is None else after)  # or fail before anything is done
+        references([] if after is None else after)  # fails now, before anything is done
         space = merge(study.job_space, values)
         if points is None:
             jobs = [check(self.study, "job", job, study.jobs) for job in expand(space, study.jobs)]
@@ -234,7 +236,7 @@ class TaskManager:
     def _created(
         self, jobs: list[dict[str, Any]], run: dict[str, Any], commit: bool, after: Any
     ) -> list[Any]:
-        """The pairs of a run for each job's values; many of them are saved in parts."""
+        """The pairs, with a run for each job's values; many runs are saved in parts."""
         from motoko.store.session import session
 
         def build(part: list[dict[str, Any]]) -> list[Any]:
@@ -267,10 +269,10 @@ class TaskManager:
 
         Args:
             constraints: ``None`` for all runs; a string with constraints separated by ``,`` or
-                ``and``; or a list of such strings, which all must hold. With a
-                ``workflow.run_name``, only its runs are selected.
+                ``and``; or a list of such strings, all of which must hold. If
+                ``workflow.run_name`` is set, only its runs are selected.
 
-        Texts that are no constraints raise ``ConstraintError`` when the selection is first used.
+        A text that is not a constraint raises ``ConstraintError`` at the selection's first use.
         Raises ``MotokoError`` if another thread uses this object.
         """
         self._refuse_other_threads()
@@ -283,7 +285,7 @@ class TaskManager:
         return TaskSelection(wanted, self.selector, base, self.study, engine=self.engine)
 
     def _creator_in(self, base: StudyBase) -> TaskCreator:
-        """What knows of the jobs it has made; another one once the base is another."""
+        """The creator, which knows the jobs that it has made; a new one for each new base."""
         from motoko.store.declarations import differences, warning
         from motoko.store.task_creator import TaskCreator
 

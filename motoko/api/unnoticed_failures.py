@@ -1,4 +1,4 @@
-"""Failures that nobody has noticed: of runs that nobody awaited."""
+"""Failures that went unnoticed: of runs that were never awaited."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class UnnoticedFailures(MotokoError):
 
 
 def refuse_unnoticed(workflow: Workflow) -> None:
-    """Raise ``UnnoticedFailures`` for runs that are in a failed state unnoticed.
+    """Raise ``UnnoticedFailures`` for failed runs whose failure was not noticed.
 
-    Those of the workflow's run_name count, in the studies that it has been connected to. Whoever
-    was told that a run has failed has noticed it: by an await, as a handler, or since a selection
-    that was awaited gives it. Of runs that have not ended nobody can tell: a warning names them.
+    Only runs of the workflow's run_name count, in the studies that the workflow is connected to. A
+    failure is noticed if an await raises it, if a handler is called for it, or if an awaited
+    selection includes the run. Runs that have not ended may still fail: a warning names them.
     """
     from motoko.store.jobs_of_runs import parameters_of
 

@@ -1,4 +1,4 @@
-"""What of an exception's traceback is the user's: the lines of the orchestrator and its modules."""
+"""The user's part of an exception's traceback: the lines of the orchestrator and its modules."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import cache
 from pathlib import Path
 from traceback import FrameSummary, TracebackException
 
-# Between the user's lines and what was wrong with them these tell nothing.
+# Lines of these packages do not help to find the fault in the user's lines.
 _FRAMEWORK = ("motoko", "motoko.supervisor", "motoko.workers", "BlackDynamite", "ZODB", "ZEO")
 _LIBRARIES = ("persistent", "transaction", "BTrees", "asyncio")
 
 
 @cache
 def _places() -> tuple[str, ...]:
-    """The directories of what is not the user's."""
+    """The directories of code that is not the user's."""
     places = [str(Path(asyncio.__file__).parent)]
     for name in (*_FRAMEWORK, *_LIBRARIES):
         spec = importlib.util.find_spec(name)
@@ -29,9 +29,9 @@ def _is_users(frame: FrameSummary) -> bool:
 
 
 def users_traceback(error: BaseException) -> str:
-    """An exception as Python shows it, without the lines of Motoko and of what it rests on.
+    """An exception as Python shows it, without the lines of Motoko and of the packages it uses.
 
-    All lines are there if none is the user's: then the fault is Motoko's.
+    If no line is the user's, all lines are shown: then the fault is Motoko's.
     """
     shown = TracebackException.from_exception(error)
     _cut(shown)
@@ -48,7 +48,7 @@ def _cut(shown: TracebackException) -> None:
 
 
 def users_line(error: BaseException) -> str:
-    """Where in the user's files an error of Motoko's was raised, with that line; or nothing.
+    """The line of the user's files where an error of Motoko's was raised; empty if there is none.
 
     ``orchestrator.py, line 4, in main: runs = await workflow.solve.createTask(x=1)``
     """
@@ -60,9 +60,9 @@ def users_line(error: BaseException) -> str:
 
 
 def hint_at(error: BaseException) -> str:
-    """What is usually meant where an exception of the user's looks like a common slip; or nothing.
+    """A hint if an exception in the user's code looks like a common mistake; else empty.
 
-    Lists of runs hold pairs: ``runs[0].y`` is asked of a tuple.
+    Lists of runs hold pairs: ``runs[0].y`` asks a tuple for the attribute.
     """
     asked = error.obj if isinstance(error, AttributeError) else None
     if isinstance(asked, tuple) and len(asked) == 2 and hasattr(asked[0], "entries"):

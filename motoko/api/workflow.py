@@ -50,15 +50,15 @@ def event(func: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def no_action(*args: Any, **kwargs: Any) -> None:
-    """The error handler that does nothing itself."""
+    """The default error handler: it does nothing."""
 
 
 class Workflow:
     """The workflow that a ``motoko.yaml`` describes.
 
-    Its task managers are attributes, by their names and aliases (so what is not for users starts
-    with an underscore). Making the object only reads
-    files: it starts, locks and prints nothing.
+    Its task managers are attributes, by their names and aliases (so names that are not for users
+    start with an underscore). Making the object only reads files: it starts, locks and prints
+    nothing.
 
     Args:
         filename: path of ``motoko.yaml``.
@@ -68,13 +68,13 @@ class Workflow:
 
     Attributes:
         config: the content of motoko.yaml, keys of your own included.
-        config_path: its absolute path.
-        directory: the directory it is in.
+        config_path: the absolute path of motoko.yaml.
+        directory: the directory of motoko.yaml.
         task_managers: the task managers by name, in the order of the file.
         aliases: further names for task managers.
-        orchestrator_script: what motoko.yaml says: ``"orchestrator.main"``.
+        orchestrator_script: the orchestrator's name in motoko.yaml: ``"orchestrator.main"``.
         orchestrator_function: the function, once :meth:`get_orchestrator_function` has loaded it;
-            set it to have :meth:`execute` call another one.
+            set it to make :meth:`execute` call another function.
     """
 
     def __init__(self, filename: str | os.PathLike[str]) -> None:
@@ -126,20 +126,20 @@ class Workflow:
         self._engine.close()
 
     def close(self) -> None:
-        """Disconnect from everything; changes that are not saved are lost.
+        """Disconnect from everything; unsaved changes are lost.
 
-        ``with Workflow(...) as workflow:`` does it at the end of the block. Closing twice is fine.
-        A closed workflow connects again when it is used; runs and jobs that were got before are
-        not to be used any more.
+        ``with Workflow(...) as workflow:`` closes the workflow at the end of the block. Closing
+        twice is fine. A closed workflow connects again when it is used; runs and jobs obtained
+        before must not be used any more.
 
-        In a workflow with a study (or an alias) named ``close`` this name is the study's, as every
-        version of Motoko has it. Use ``with`` there.
+        In a workflow with a study (or an alias) named ``close``, this name is the study's, as in
+        every version of Motoko. Use ``with`` there.
         """
         self._engine.close()
 
     @property
     def motoko_engine(self) -> Engine:
-        """For Motoko's own commands and tools: what the parts of this object share."""
+        """For Motoko's own commands and tools: the engine that the parts of this object share."""
         return self._engine
 
     @property
@@ -172,15 +172,15 @@ class Workflow:
 
     @property
     def actions(self) -> dict[str, dict[str, Any]]:
-        """What is registered: ``(event, f, get_params)`` by task and event name."""
+        """The registered actions: ``(event, f, get_params)`` by task and event name."""
         return self._reactions.registered
 
     @property
     def on_failure(self) -> OnFailure:
         """What awaiting created runs does when one has failed.
 
-        ``"raise"`` (the default) raises ``RunFailed``; ``"wait"`` waits on, until somebody runs it
-        again. Setting anything else raises ``MotokoError``.
+        ``"raise"`` (the default) raises ``RunFailed``; ``"wait"`` keeps waiting until the run is
+        retried and finishes. Setting anything else raises ``MotokoError``.
         """
         return self._engine.on_failure
 
@@ -203,13 +203,13 @@ class Workflow:
         self._engine.finished = value
 
     def create(self, validated: bool | None = None) -> None:
-        """Initialise every study's database, and ``.wf``; what was there is gone.
+        """Initialise every study's database, and ``.wf``; their previous contents are deleted.
 
-        Leaves nothing running: what supervised the workflow is stopped.
+        Leaves nothing running: the workflow's supervisor is stopped.
 
         Args:
             validated: ``True`` to ask nothing; otherwise a question is asked on the terminal if
-                something would be lost. If the answer is no, only missing studies are made.
+                something would be lost. If the answer is no, only missing studies are created.
 
         Raises:
             NotConfirmed: something would be lost, and there is no terminal to ask on.
@@ -223,11 +223,11 @@ class Workflow:
         """Add launchers to the workflow's supervisor; start one, detached, if there is none.
 
         Args:
-            args: as ``motoko launcher`` has them: ``bd_study`` names the one study (or alias) whose
-                launcher is wanted, ``"all"`` or its absence means all of them.
+            args: the arguments of ``motoko launcher``: ``bd_study`` names the one study (or alias)
+                whose launcher is wanted; ``"all"``, or its absence, means all studies.
 
-        Returns when they are ready. Raises ``NoSupervisor`` inside a run, ``MotokoError`` with the
-        end of its log if a launcher does not start.
+        Returns when the launchers are ready. Raises ``NoSupervisor`` inside a run, and
+        ``MotokoError``, with the end of its log, if a launcher does not start.
         """
         from motoko.operations.adding_launchers import add_launchers
 
@@ -242,8 +242,8 @@ class Workflow:
     def get_orchestrator_function(self) -> Callable[..., Any]:
         """The orchestrator's function, loaded from the module that motoko.yaml names.
 
-        The orchestrator's directory is importable from it. Raises ``ConfigError`` if the file or
-        the function is not there; what the module itself raises comes through.
+        The module can import other modules of its directory. Raises ``ConfigError`` if the file or
+        the function does not exist; exceptions of the module itself are passed on.
         """
         if self.orchestrator_function is None:
             from motoko.api.orchestrator_file import load_function
@@ -265,21 +265,21 @@ class Workflow:
 
         Args:
             event_name: the action's name; the same name and task replaces an earlier action.
-            task: the task manager it watches, or ``"__all__"``: each of them in turn.
+            task: the task manager that the action watches, or ``"__all__"``: each of them in turn.
             event: the condition: a constraint string, a list of them that all must hold, a
                 function ``f(run, job)`` of each run, ``f(workflow, task_manager)`` or ``f()``, or
                 a selection.
             get_params: called when the action fires; its result is passed as ``params``.
             f: the handler, async or plain. Gets ``workflow``, ``params``, the parameters of
                 :meth:`execute`, and ``runs`` where the condition gives runs.
-            concurrent: run this handler beside others; it never runs twice at once itself.
+            concurrent: run this handler alongside other handlers; it never runs twice at once.
 
-        Handlers run one at a time, in the order of registration, beside ``main``. A handler is
+        Handlers run one at a time, in the order of registration, alongside ``main``. A handler is
         called when its condition becomes true or selects other runs, and again every two seconds
         while it is true.
 
-        Raises ``MotokoError`` for what is no condition or no handler, ``AttributeError`` for an
-        unknown task.
+        Raises ``MotokoError`` if the condition or the handler is not valid, and ``AttributeError``
+        for an unknown task.
         """
         self._reactions.add_action(event_name, task, event, get_params, f, concurrent)
 
@@ -293,7 +293,7 @@ class Workflow:
             f: the handler, async or plain.
             **kwargs: ``task`` and ``get_params``, as for :meth:`add_action`.
 
-        There is one for each ``task``: a second one replaces it.
+        There is one error handler for each ``task``: a second one replaces the first.
         """
         self._reactions.add_error_handler(event, f, **kwargs)
 
@@ -301,7 +301,8 @@ class Workflow:
         """Run the orchestrator and the actions until ``finished`` is set or nothing is left to do.
 
         Returns when ``finished`` is set, or when the orchestrator's function returns and there are
-        no actions. What it or a handler raises ends everything and reaches the caller.
+        no actions. An exception of this function or of a handler ends everything and reaches the
+        caller.
 
         Args:
             **params: passed to the orchestrator's function and to every handler.
@@ -312,7 +313,7 @@ class Workflow:
             MotokoError: this object is being executed already; or called where an event loop is
                 running, in a notebook for instance.
 
-        It may be called again when it has returned, and beside others: by other threads, each
+        It may be called again when it has returned, and at the same time by other threads, each
         with a Workflow and a ``run_name`` of its own.
         """
         import asyncio
@@ -326,7 +327,7 @@ class Workflow:
             )
         with self._engine.executing(params):
             asyncio.run(self._executed())
-        # What a task could not be told of any more, when it was cancelled, is told here.
+        # Errors that a task could no longer be told of, because it was cancelled, are raised here.
         session().raise_unseen()
 
     async def _executed(self) -> None:
@@ -335,15 +336,15 @@ class Workflow:
         await execution.run(lambda: function(self, **taken(function, self.params)))
 
     def get_runs(self, run_list: Iterable[str]) -> dict[str, list[RunZEO]]:
-        """The runs that references such as ``"add.1"`` name, by the task manager's name used.
+        """The runs that references such as ``"add.1"`` name, by the name of the study used in them.
 
         Args:
-            run_list: a study's name or alias, a dot and a run's ``id`` in each.
+            run_list: texts, each with a study's name or alias, a dot and a run's ``id``.
 
         Raises:
             AttributeError: unknown task manager.
             KeyError: unknown run.
-            MotokoError: a text that is no reference.
+            MotokoError: a text is not such a reference.
         """
         from motoko.store.session import session
 
