@@ -46,13 +46,13 @@ def command(
 ) -> None:
     """Add a study for a program that knows nothing of Motoko, to the workflow in DIR.
 
-    Writes STUDY/bd.yaml and STUDY/launch.sh, and names the study in motoko.yaml, whose comments
-    stay. Where there is no motoko.yaml it is written as well, with an orchestrator.py to begin
+    Writes STUDY/bd.yaml and STUDY/launch.sh, and adds the study to motoko.yaml, whose comments are
+    kept. If there is no motoko.yaml, it is written as well, with an orchestrator.py to begin
     with. Nothing is overwritten.
 
-    The command's words are taken as they are: what only a shell understands, such as pipes, is
-    refused, and can be written into launch.sh. Files of DIR that it names, such as ./sim, are
-    copied into each run's directory.
+    The words of COMMAND are used as they are: shell syntax, such as a pipe, is refused, and can be
+    written into launch.sh. Files of DIR that COMMAND names, such as ./sim, are copied into each
+    run's directory.
 
     \b
     Example:
@@ -63,10 +63,10 @@ def command(
 
     types = dict(_typed(text, "--param") for text in parameters)
     if len(types) < len(parameters):
-        raise click.UsageError("--param: a name is there twice")
+        raise click.UsageError("--param: a name is given twice")
     rules = dict(_rule(text) for text in results)
     if len(rules) < len(results):
-        raise click.UsageError("--result: a name is there twice")
+        raise click.UsageError("--result: a name is given twice")
     added = add_study(directory, study, line, types, rules)
     for warning in added.warnings:
         click.echo(f"motoko: warning: {warning}", err=True)

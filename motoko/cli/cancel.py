@@ -25,15 +25,15 @@ def command(
 ) -> None:
     """Cancel runs: those that wait are never started, those that run are ended.
 
-    They become FAILED, with the reason "cancelled by" you, and are not tried again by themselves;
-    whoever awaits one gets RunFailed. All processes of a running one are ended, by SIGTERM and
-    3 s later by SIGKILL. `motoko retry` has it executed again.
+    Cancelled runs become FAILED, with the reason "cancelled by" you, and are not tried again
+    automatically; an orchestrator that awaits one gets RunFailed. All processes of a running run
+    are ended, by SIGTERM and 3 s later by SIGKILL. `motoko retry` executes cancelled runs again.
 
-    Name the runs as `motoko info` does, or choose them by --bd_study or --constraints. If none
-    is chosen, all are meant; that is asked, or refused without a terminal, unless --yes is given.
-    If a run that is named has ended already, nothing is done, and the exit code is 2. The
-    command waits until the runs have ended; its exit code is 1 if some have not within 15 s. It
-    works with and without a supervisor.
+    Name the runs as `motoko info` does, or choose them by --bd_study or --constraints. If you
+    choose none, all are meant; the command then asks first, and without a terminal it refuses,
+    unless --yes is given. If a run that you name has ended already, nothing is done, and the exit
+    code is 2. The command waits until the runs have ended; its exit code is 1 if some of them have
+    not ended within 15 s. It works with and without a supervisor.
 
     \b
     Examples:

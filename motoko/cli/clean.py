@@ -27,13 +27,15 @@ def command(
 ) -> None:
     """Reset runs: their directories and quantities are removed, their state is CREATED again.
 
-    Name the runs as `motoko info` does, or choose them by --bd_study or --constraints. If none is
-    chosen, all runs of all studies are meant; that is asked, or refused without a terminal, unless
-    --yes is given. A launcher that is running starts the reset runs at once. With --delete the runs
-    are removed from the database instead; createTask makes new ones then.
+    Name the runs as `motoko info` does, or choose them by --bd_study or --constraints. If you
+    choose none, all runs of all studies are meant; the command then asks first, and without a
+    terminal it refuses, unless --yes is given. A launcher that is running starts the reset runs at
+    once. With --delete the runs are removed from the database instead; createTask then makes new
+    ones.
 
-    Runs that are being executed are refused, and then nothing is done. It works with and without
-    a supervisor. Values that a run has stored (run["y"] = ...) stay until it is executed again.
+    If any of the runs is being executed, the command refuses and does nothing. It works with and
+    without a supervisor. Values that a run has stored (run["y"] = ...) stay until the run is
+    executed again.
 
     \b
     Examples:

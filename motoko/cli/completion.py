@@ -22,7 +22,7 @@ Print the script that completes Motoko's commands, options and study names in a 
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
-    assert kind is not None  # click knows the three
+    assert kind is not None  # click supports all three shells
     group = context.find_root().command
     # Not `.source()`, which calls bash to ask for its version.
     script = kind.source_template % kind(group, {}, "motoko", "_MOTOKO_COMPLETE").source_vars()

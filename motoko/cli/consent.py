@@ -1,6 +1,7 @@
-"""The one rule of commands that destroy: what is chosen is done, all of it only if that is wanted.
+"""The rule for commands that destroy: chosen runs need no consent, all runs need it.
 
-On a terminal they ask, and no is the default; without one they refuse, and name what to say.
+On a terminal such a command asks, and no is the default. Without a terminal it refuses, and its
+hint says what to add.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ def ask(question: str) -> None:
 
 
 def all_are_meant(what: str, held: str, hint: str) -> None:
-    """Ask before all runs are concerned, none of which was chosen.
+    """Ask before a command changes all runs because the user has chosen none.
 
     Args:
-        what: what becomes of them: ``"reset"``.
-        held: what there is, in lines.
-        hint: how to choose.
+        what: what will be done to the runs: ``"reset"``.
+        held: the studies' contents, in lines.
+        hint: how to choose runs.
 
     Raises ``NotConfirmed`` without a terminal, ``click.Abort`` if the answer is not yes.
     """

@@ -21,9 +21,9 @@ from motoko.errors import MotokoError
 def command(directory: Path | None, validated: bool) -> None:
     """Initialise the database of every study of the workflow. Nothing is left running.
 
-    Studies that exist are reset only after a question on the terminal, which says what would be
-    lost; without a terminal that is refused. With --yes (in motoko 0.1.4: --validated) nothing is
-    asked.
+    Existing studies are reset only after a question on the terminal, which says what would be
+    lost; without a terminal the command refuses to reset them. With --yes (in motoko 0.1.4:
+    --validated) it asks nothing.
     """
     from motoko.operations.creation import create_workflow, describe, existing
     from motoko.operations.file_warnings import file_warnings

@@ -1,4 +1,4 @@
-"""``motoko create-runs``: runs at points that a file has."""
+"""``motoko create-runs``: create runs at the points of a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVENT_NAME = "create-runs"
     metavar="FILE",
     help="The points: *.csv, *.json, *.jsonl or *.parquet.",
 )
-@click.option("--run_name", "-n", required=True, type=TEXT, help="The run_name that they get.")
+@click.option("--run_name", "-n", required=True, type=TEXT, help="The run_name of the runs.")
 @click.option(
     *("--set", "assignments"),
     multiple=True,
@@ -47,14 +47,14 @@ def command(
 ) -> None:
     """Create runs of a study, one for each line of a file, or find those that exist.
 
-    The first line of a CSV file names job parameters; what it does not have comes from --set, or
-    from job_space in bd.yaml. A JSON file is an array of objects, a JSON-lines file has an object a
-    line. Values are of the types that bd.yaml declares; in CSV, lists and dicts are JSON. All of
-    the file is checked first: if anything in it is wrong, nothing is created.
+    The first line of a CSV file names job parameters; other job parameters come from --set, or
+    from job_space in bd.yaml. A JSON file is an array of objects; a JSON-lines file has an object
+    on each line. Values have the types that bd.yaml declares; in CSV, lists and dicts are JSON. The
+    whole file is checked first: if anything in it is wrong, nothing is created.
 
-    A run that exists already is found again, as createTask does it: so the command may be repeated,
-    and an orchestrator of the same run_name finds the runs by select or createTask. It starts a
-    supervisor where there is none, without launchers.
+    Runs that exist already are found again, as by createTask: so the command may be repeated, and
+    an orchestrator of the same run_name finds the runs by select or createTask. The command starts
+    a supervisor, without launchers, if there is none.
 
     \b
     Examples:

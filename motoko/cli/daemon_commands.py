@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def completed_names(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str | CompletionItem]:
-    """What shells complete."""
+    """The daemons' names that a shell completes."""
     try:
         names = daemon_names(load())
     except MotokoError:
@@ -46,7 +46,7 @@ def _checked(names: tuple[str, ...], otherwise: str) -> WorkflowConfig:
 def start(names: tuple[str, ...]) -> None:
     """Start daemons that were stopped or given up, and wait until they are ready.
 
-    What they need is started as well: a launcher's server, the bus, the watcher.
+    The daemons that they need are started as well: a launcher's server, the bus, the watcher.
 
     \b
     Examples:
@@ -64,7 +64,7 @@ def stop(names: tuple[str, ...]) -> None:
     """Stop daemons, until `motoko start` or `motoko supervise` is called.
 
     The runs of a launcher go on without it: their ends are recorded when it is started again.
-    `motoko kill` stops everything, and ends the runs; with --bd_study, one study's.
+    `motoko kill` stops everything, and ends the runs; with --bd_study it does so for one study.
 
     \b
     Examples:

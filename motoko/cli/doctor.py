@@ -1,4 +1,4 @@
-"""``motoko doctor``: is this a good place to run?"""
+"""``motoko doctor``: check whether this is a good place to run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ EXIT_FAILURE = 1
 
 @click.command(short_help="Say whether this is a good place to run.")
 @click.argument("directory", required=False, type=WORKFLOW_PATH)
-@click.option("--nodes", is_flag=True, help="Look at a node, too: by a job of one minute.")
+@click.option("--nodes", is_flag=True, help="Check a node, too: by a batch job of one minute.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(context: click.Context, directory: Path | None, nodes: bool, as_json: bool) -> None:
     """Say whether this is a good place to run, and what to do about it if not.
 
-    It looks at versions, locks, sockets, permissions, limits, memory, disk, clocks, what happens at
-    logout, the scheduler, running daemons and databases. It works with and without a workflow, and
-    changes nothing. With --nodes a batch job of a minute looks at the same on a node, and whether
-    that reaches the workflow.
+    The command checks versions, locks, sockets, permissions, limits, memory, disk, clocks, what
+    happens at logout, the scheduler, running daemons and databases. It works with and without a
+    workflow, and changes nothing. With --nodes, a batch job of one minute checks the same on a
+    node, and whether the node reaches the workflow.
 
     Exits with 0, or with 1 if a check has failed.
     """

@@ -25,7 +25,7 @@ def refuse_earlier(workflow: Workflow) -> None:
 
 
 def retry_failed(config: WorkflowConfig, run_name: str, *, err: bool = False) -> None:
-    """Have the failed runs of a run_name executed again, and say which; ``err``: on stderr."""
+    """Have a run_name's failed runs executed again, and name them (on stderr with ``err``)."""
     from motoko.cli.render.run_changes import show_retried
     from motoko.operations.choosing import Choice
     from motoko.operations.retrying import retry_runs

@@ -26,14 +26,14 @@ _TID = re.compile("[0-9a-fA-F]{16}")
 
 @click.command(short_help="Follow what happens to the runs.")
 @click.argument("directory", required=False, type=WORKFLOW_PATH)
-@study_option("Only this study's.", "--study")
+@study_option("Only events of this study.", "--study")
 @click.option("--run_name", type=TEXT, help="Only runs of this run_name.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.option(
     "--since",
     type=TEXT,
     metavar="TID",
-    help="Begin with what has happened since: a transaction id as --json prints it, 0 for "
+    help="Begin with what has happened after this: a transaction id as --json prints it, 0 for "
     "everything, or a local time such as '2030-01-31 12:00'.",
 )
 def command(
@@ -45,9 +45,9 @@ def command(
 ) -> None:
     """Follow what happens to the runs, until Ctrl-C or until the workflow is stopped.
 
-    Each change of a run's state is told once, in the order of its study's commits, however short
-    the state lasted. With --since the past comes first, from the database's own log, and the
-    present follows without a gap.
+    Each change of a run's state is shown once, in the order of its study's commits, however short
+    the state lasted. With --since, past changes come first, from the database's own log, and new
+    ones follow without a gap.
 
     \b
     Examples:
@@ -88,7 +88,7 @@ async def _follow(
             await dispatcher.live()
             while not waiter.stopped:
                 await waiter.wait()
-                # Here, and not in the listener: a closed pipe is to end the command.
+                # Here, and not in the listener: a closed pipe must end the command.
                 for event in waiting:
                     listener(event)
                 waiting.clear()
@@ -99,7 +99,7 @@ async def _follow(
 
 
 def tid(text: str) -> str:
-    """The transaction id that a user means; ``ConfigError`` if it is none."""
+    """The transaction id that a user's text means; ``ConfigError`` if it means none."""
     from motoko.store import tids
 
     if text == "0":

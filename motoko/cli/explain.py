@@ -1,4 +1,4 @@
-"""``motoko explain``: where a run stands, and why it is not running."""
+"""``motoko explain``: the situation of a run, and why it is not running."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from motoko.config import load
 def command(run: str, as_json: bool) -> None:
     """Say where a run stands, why it is not running, and what to do about it.
 
-    Of a run that waits: what is missing (supervisor, launcher, server, slots and who has them), or
-    until when it waits for its retry. Of one that runs: since when, where, what is left of its
-    time, and the last line of its output. Of one that has ended: how, why, and the end of its
-    stderr. And who awaits it. It changes nothing, and works with and without a supervisor.
+    For a run that waits: what is missing (supervisor, launcher, server, slots and the runs that
+    have them), or when it will be retried. For a running run: since when and where it runs, how
+    much of its time is left, and the last line of its output. For a run that has ended: how and
+    why it ended, and the end of its stderr. For each of them: which orchestrators await it. The
+    command changes nothing, and works with and without a supervisor.
 
     \b
     Examples:

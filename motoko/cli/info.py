@@ -13,7 +13,7 @@ from motoko.config import load
 from motoko.reports.workflow_overview import collect
 
 
-# Behind the first argument everything is canYouDigIt's, options included.
+# Everything after the first argument is for canYouDigIt, options included.
 @click.command(
     short_help="Show the workflow's studies and the state of their runs.",
     context_settings={"allow_interspersed_args": False},
@@ -38,13 +38,13 @@ def command(
 ) -> None:
     """Show the studies of the workflow, the states of their runs, and why failed ones failed.
 
-    A table with the jobs and runs of each study, how many runs are created, running, finished,
-    failed or in states of your own, and how long the finished ones ran: the median and the
-    longest, of those that have a start_time. It works with and without a supervisor, and changes
-    nothing.
+    The table has the jobs and runs of each study, how many runs are created, running, finished,
+    failed or in states of your own, and how long the finished runs took: the median and the
+    longest, of those that have a start_time. The command works with and without a supervisor, and
+    changes nothing.
 
-    Behind a lone dash, what follows are arguments of BlackDynamite's canYouDigIt, which is called
-    in each study's directory. The studies have to be supervised for that.
+    Arguments after a lone dash are passed to BlackDynamite's canYouDigIt, which is called in each
+    study's directory. The studies must be supervised for that.
 
     \b
     Examples:

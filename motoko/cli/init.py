@@ -19,13 +19,13 @@ from motoko.operations.starter_files import TEMPLATES
     type=click.Choice([*TEMPLATES]),
     default="minimal",
     show_default=True,
-    help="Which workflow is written.",
+    help="The workflow to write.",
 )
 def command(directory: Path, template: str) -> None:
     """Write a small workflow into DIR, or the current directory: `motoko run` runs it as it is.
 
-    Its comments say what is what. Nothing is asked, and nothing is overwritten: if one of the
-    files is there already, none is written.
+    Comments in the files explain them. Nothing is asked, and nothing is overwritten: if one of the
+    files exists already, none is written.
 
     \b
     minimal   one study of one line of Python

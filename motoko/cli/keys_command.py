@@ -1,4 +1,4 @@
-"""``motoko keys``: the key that other hosts come in with. It is never shown itself."""
+"""``motoko keys``: the key with which other hosts connect. The key itself is never shown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from motoko.cli.texts import WORKFLOW_PATH
 @click.argument("action", type=click.Choice(["show", "renew"]), default="show")
 @click.argument("directory", required=False, type=WORKFLOW_PATH)
 def command(action: str, directory: Path | None) -> None:
-    """Show until when the workflow's key is valid, or make another one.
+    """Show until when the workflow's key is valid, or make a new one.
 
-    Nodes and other hosts reach a workflow with the key in its .wf/channel, which its owner alone
-    can read. `motoko keys renew` makes another one, in force at once and without a restart: the
-    present one opens nothing any more, connections that exist go on. By itself it is renewed a
-    month before its end.
+    Nodes and other hosts reach a workflow with the key in its .wf/channel, which only its owner can
+    read. `motoko keys renew` makes a new key, which is valid at once and without a restart: the old
+    key is not accepted any more, but existing connections go on. The key is renewed automatically a
+    month before it expires.
     """
     from motoko.operations import channel_keys
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from motoko.store.study_database import Contents
 
 ANSWER_S = 5.0
-# Orchestrators that wait for something are told of the end, and end themselves.
+# Orchestrators that wait for something are told that the workflow stops, and exit by themselves.
 ORCHESTRATORS_S = 5.0
 
 
@@ -46,8 +46,8 @@ ORCHESTRATORS_S = 5.0
 @click.option("--cancel-jobs", is_flag=True, help="Cancel the runs that are batch jobs, too.")
 @study_option("Only this study's launcher, local runs and server; the others go on.")
 @click.option("--reset", is_flag=True, help="Remove the databases and run directories as well.")
-@click.option("--aggressive", is_flag=True, hidden=True)  # 0.1.4's: that is always done
-@click.option("--verbose", is_flag=True, help="Say every signal that is sent.")
+@click.option("--aggressive", is_flag=True, hidden=True)  # 0.1.4's option; it is always done now
+@click.option("--verbose", is_flag=True, help="Show every signal that is sent.")
 def command(
     directory: Path | None,
     now: bool,
@@ -60,18 +60,19 @@ def command(
 ) -> None:
     """Stop the workflow: its supervisor, its daemons and the runs they started here.
 
-    The runs are interrupted: they are CREATED again, and the next start executes them, which counts
-    as no retry (with `interrupted: fail` in motoko.yaml they become FAILED). Runs that are jobs of
-    a batch system go on, and are found again by the next `motoko supervise`; with --cancel-jobs
-    they are cancelled. On a terminal it asks first if local runs are running.
-    Whatever was frozen or orphaned is stopped as well, and servers and launch daemons that
-    BlackDynamite or motoko 0.1.4 has started here. With --wait nothing more is started, and the
-    workflow is stopped when no run is running any more; Ctrl-C meanwhile, and everything goes on.
+    The runs are interrupted: they are CREATED again, and the next start executes them, which does
+    not count as a retry (with `interrupted: fail` in motoko.yaml they become FAILED). Runs that are
+    jobs of a batch system go on, and are found again by the next `motoko supervise`; with
+    --cancel-jobs they are cancelled. On a terminal the command asks first if local runs are
+    running. Frozen or orphaned daemons are stopped as well, and so are servers and launch daemons
+    that BlackDynamite or motoko 0.1.4 has started here. With --wait no more runs are started, and
+    the workflow is stopped when no run is running any more; if you press Ctrl-C meanwhile,
+    everything goes on.
 
-    With --bd_study only what belongs to that study is stopped, until `motoko supervise` or
+    With --bd_study only that study's daemons and runs are stopped, until `motoko supervise` or
     `motoko launcher` is called again. With --reset the studies' databases and run directories are
-    removed afterwards, and .wf if they are all; on a terminal it says what would be lost, and
-    asks. `motoko create` makes empty ones.
+    removed afterwards, and .wf if all studies are reset; on a terminal the command says what would
+    be lost, and asks. `motoko create` makes empty databases.
 
     \b
     Examples:
@@ -114,7 +115,7 @@ def command(
 
 
 def _stop_foreign(config: WorkflowConfig, studies: list[StudyConfig] | None, verbose: bool) -> bool:
-    """Stop what BlackDynamite has started for some studies, or for all; whether there was any."""
+    """Stop BlackDynamite's daemons of some studies, or of all; returns whether there were any."""
     from motoko.operations import stopping
     from motoko.store.blackdynamite_daemons import foreign_daemons
 
@@ -124,7 +125,7 @@ def _stop_foreign(config: WorkflowConfig, studies: list[StudyConfig] | None, ver
 
 
 def _stop(config: WorkflowConfig, study: StudyConfig | None, verbose: bool) -> bool:
-    """Stop a study's daemons, or all; whether there were any."""
+    """Stop a study's daemons, or all daemons; returns whether there were any."""
     from motoko.operations import stopping
 
     detail = click.echo if verbose else stopping.ignore
@@ -135,21 +136,21 @@ def _stop(config: WorkflowConfig, study: StudyConfig | None, verbose: bool) -> b
     ):
         supervisor_lock.refuse_elsewhere(config)
         daemon_records.leave_to_blackdynamite(config, daemon_records.records(config))
-        not_wanted(daemon_records.records(config))  # nor are they started by the next supervisor
+        not_wanted(daemon_records.records(config))  # the next supervisor does not start them either
         return False
     stopping.stop(config, click.echo, detail)
     return True
 
 
 def _confirm(config: WorkflowConfig, study: str | None = None) -> None:
-    """Ask if local runs (of a study, or all) are running."""
+    """Ask for consent if local runs (of a study, or of all studies) are running."""
     if running := sum(_running(config, study).values()):
         runs = "1 run is" if running == 1 else f"{running} runs are"
         ask(f"{runs} running and will be ended. Stop?")
 
 
 def _running(config: WorkflowConfig, study: str | None) -> dict[str, int]:
-    """How many local runs of a study, or of each, are running."""
+    """How many local runs of a study, or of each study, are running."""
     status = client.supervisor_status(config, ANSWER_S)
     launchers = status.of_kind(LAUNCHER, study) if status else []
     return {launcher.subject: launcher.counts.get("running", 0) for launcher in launchers}
@@ -165,7 +166,7 @@ def _cancel_jobs(config: WorkflowConfig, studies: list[StudyConfig], study: str 
 
 
 def _contents(studies: list[StudyConfig]) -> dict[str, str]:
-    """What a reset would remove, in a few words for each study."""
+    """The contents of the studies that a reset would remove, in a few words for each study."""
     lost = {}
     for study in studies:
         runs = runs_directory(study)
@@ -182,7 +183,7 @@ def _counted(study: StudyConfig) -> str:
     try:
         held: Contents = contents(study)
     except MotokoError as error:
-        return f"a database that cannot be read ({error})"  # a reset is what it needs
+        return f"a database that cannot be read ({error})"  # a reset is the cure
     return f"{held.jobs} jobs, {held.runs} runs"
 
 
@@ -216,7 +217,7 @@ def _reset(config: WorkflowConfig, studies: list[StudyConfig], everything: bool)
 
 
 def _await_orchestrators(config: WorkflowConfig) -> None:
-    """Let the orchestrators end, which write into ``.wf``; ``MotokoError`` if one does not."""
+    """Let the orchestrators, which write into ``.wf``, exit; ``MotokoError`` if one does not."""
     runtime = daemon_records.records(config)
     gone([who for _, who in living_orchestrators(runtime)], ORCHESTRATORS_S)
     if living := list(living_orchestrators(runtime)):

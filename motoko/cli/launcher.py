@@ -28,8 +28,8 @@ from motoko.operations.generator_check import check_generators
 def command(generator: str | None, log: bool, do_not_detach: bool, bd_study: str) -> None:
     """Start the launchers, which start the runs that are CREATED.
 
-    They are added to the workflow's supervisor; if there is none, one is started, in the
-    background. `motoko supervise --detach` does the same, and more; this command is for those who
+    The launchers are added to the workflow's supervisor; if there is none, one is started, in the
+    background. `motoko supervise --detach` does the same, and more; this command is for users who
     know it from motoko 0.1.4, or who want only one study's runs to be started.
 
     \b

@@ -1,7 +1,7 @@
-"""``motoko``: the group of all commands, and what becomes of their errors.
+"""``motoko``: the group of all commands, and the handling of their errors.
 
 A command's module is imported when that command runs, so that ``motoko --help`` and the commands
-that only ask or stop start fast, and work whatever state the studies are in.
+that only ask or stop start fast, and work in whatever state the studies are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from motoko.errors import CannotWrite, MotokoError, NotPermitted, expected_error
 from motoko.host.accounts import name_of
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
-EXIT_BROKEN_PIPE = 1  # as click does when it notices first
+EXIT_BROKEN_PIPE = 1  # the same as click's when click notices the broken pipe first
 _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 # name -> (module, one line of help)
@@ -67,7 +67,7 @@ class Options:
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by the table above, and imports only the one that runs."""
+    """A group with the commands of the table above, which imports only the command that runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -76,14 +76,14 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
-        # A module of several commands has them under their names.
+        # A module with several commands has them under their own names.
         command = getattr(module, "command", None) or getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         _take_directory(command)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        # Without importing all commands for their help, as click does.
+        # This does not import all commands for their help, as click would.
         names = [name for name in COMMANDS if name.startswith(incomplete)]
         return [
             *(CompletionItem(name, help=COMMANDS[name][1]) for name in names),
@@ -101,7 +101,7 @@ def _go_to(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def _directory_option() -> click.Option:
-    """``-C DIR``, as make, git and tar have it."""
+    """The option ``-C DIR``, as in make, git and tar."""
     return click.Option(
         ["go_to", "-C", "--directory"],
         metavar="DIR",
@@ -109,12 +109,12 @@ def _directory_option() -> click.Option:
         is_eager=True,
         expose_value=False,
         callback=_go_to,
-        help="Do as if it had been typed in this directory.",
+        help="Run the command as if it was typed in this directory.",
     )
 
 
 def _take_directory(command: click.Command) -> None:
-    """Give a command and its own commands ``-C``; not where options are the workflow's own."""
+    """Add ``-C`` to a command and its subcommands, unless it passes options on to the workflow."""
     if not command.ignore_unknown_options and not any("-C" in p.opts for p in command.params):
         command.params.append(_directory_option())
     for member in getattr(command, "commands", {}).values():
@@ -142,14 +142,14 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the versions of Motoko and of what it rests on.",
+    help="Show the versions of Motoko and of the packages that it uses.",
 )
 @click.pass_context
 def cli(context: click.Context, verbose: bool) -> None:
     """Run workflows of BlackDynamite studies.
 
-    A workflow is a directory with a motoko.yaml: the current one, or that of `motoko -C DIR
-    COMMAND`. Commands that take no other arguments take it, or the file, as theirs.
+    A workflow is a directory with a motoko.yaml: the current directory, or DIR of `motoko -C DIR
+    COMMAND`. Commands without other arguments also take the directory, or the file, as an argument.
 
     \b
     To begin with:
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code. Never returns.
 
     A ``MotokoError``, or a group of them, becomes a message, a hint and the error's exit code; an
-    interruption exits with 130. What else a command raises is a bug and keeps its traceback.
+    interruption exits with 130. Any other exception is a bug and keeps its traceback.
     """
     options = Options()
     _have_streams()
@@ -176,21 +176,21 @@ def main(arguments: list[str] | None = None) -> None:
         code = _run(arguments, options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Without a standard output the interpreter has
-        # nothing to complain about when it flushes at exit.
+        # The reader has closed the pipe. With /dev/null as standard output, the interpreter's flush
+        # at exit does not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_BROKEN_PIPE
     sys.exit(code)
 
 
 def _have_streams() -> None:
-    """Have standard streams where the caller has closed them: files would take their numbers."""
+    """Open standard streams that the caller has closed: other files would get their numbers."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free, which is this one.
-            file = open(os.devnull, "r+")  # noqa: SIM115 (as long as the process)
+            # open() uses the lowest free number, which is this one.
+            file = open(os.devnull, "r+")  # noqa: SIM115 (it stays open as long as the process)
             os.set_inheritable(file.fileno(), True)
             setattr(sys, name, file)
 
@@ -216,12 +216,13 @@ def _run(arguments: list[str] | None, options: Options) -> int:
         )
         return tell([failure], error, options.verbose)
     except OSError as error:
-        # Of a file it names that; of our output it does not: a full disk, a terminal that has gone.
+        # An error about a file names the file. One about our output names none: the disk is full,
+        # or the terminal is gone.
         if error.filename is not None or error.errno not in _OF_OUTPUT:
             raise
         failure = CannotWrite(f"the output cannot be written: {error.strerror}")
         with contextlib.suppress(OSError):
             tell([failure], error, options.verbose)
         return failure.exit_code
-    # Out of standalone mode click returns the code that a command gave to `context.exit`.
+    # Outside standalone mode click returns the code that a command gave to `context.exit`.
     return result if isinstance(result, int) else 0

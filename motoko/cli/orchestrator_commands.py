@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from motoko.api.workflow import Workflow
 
 LINES_SHOWN = 100  # of a log
-# What the workflow's own options come on top of; for shells, which must not import it.
+# Our options, for completion in shells, which must not import the workflow's code.
 _START_OPTIONS = (
     "--run_name",
     "--detach",
@@ -33,7 +33,7 @@ _START_OPTIONS = (
 
 
 class _Start(click.Command):
-    """Its options are argparse's, since workflows add theirs to an argparse parser."""
+    """The options are argparse's, because workflows add their own to an argparse parser."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(name) for name in _START_OPTIONS if name.startswith(incomplete)]
@@ -88,7 +88,7 @@ def start(context: click.Context) -> None:
         if values.detach:
             from motoko.operations import detaching
 
-            workflow.motoko_engine.served()  # has a supervisor started if there is none
+            workflow.motoko_engine.served()  # starts a supervisor if there is none
             restart = values.motoko_restart
             click.echo(detaching.start(config, values.run_name, context.args, restart))
         else:
@@ -103,7 +103,7 @@ def _execute(
     progress: contextlib.AbstractContextManager[object],
     verbose: bool,
 ) -> int:
-    """Execute it, and show what it raises as its author needs it; returns the exit code."""
+    """Execute a workflow, and show its errors in the form that its author needs; the exit code."""
     from motoko.api.orchestrator_arguments import execute_wholly
     from motoko.cli.render.errors_shown import tell_any
 
@@ -112,7 +112,7 @@ def _execute(
             execute_wholly(workflow, parameters)
     except OSError as error:
         if error.filename is None:
-            raise  # of what it prints
+            raise  # an error of its output
         return tell_any(error, verbose)
     except Exception as error:  # noqa: BLE001 (it is shown)
         return tell_any(error, verbose)
@@ -122,7 +122,7 @@ def _execute(
 def _progress(
     workflow: Workflow, *, quiet: bool, as_json: bool
 ) -> contextlib.AbstractContextManager[object]:
-    """What shows the progress: on a terminal, or where it is asked for."""
+    """The context manager that shows the progress: on a terminal, or if it is asked for."""
     if quiet or not (as_json or sys.stderr.isatty()):
         return contextlib.nullcontext()
     from motoko.cli.render.progress import Progress
@@ -131,12 +131,12 @@ def _progress(
 
 
 @command.command()
-@click.option("--run_name", "-n", type=TEXT, help="Only this one.")
+@click.option("--run_name", "-n", type=TEXT, help="Only the orchestrator of this run_name.")
 def stop(run_name: str | None) -> None:
     """Stop the workflow's orchestrators on this host, or one of them. Runs go on.
 
-    They are told to end, and killed if they do not. Started again with the same run_name, they go
-    on where they were.
+    Orchestrators are told to end, and killed if they do not. Started again with the same run_name,
+    they go on where they were.
     """
     from motoko.operations import detaching
 
@@ -149,7 +149,7 @@ def stop(run_name: str | None) -> None:
 @click.option("--follow", "-f", is_flag=True, help="Show the logs, and follow them.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def status(logs: bool, follow: bool, as_json: bool) -> None:
-    """Show the workflow's orchestrators: who runs, and how those in the background have ended.
+    """Show the workflow's orchestrators: those that run, and how detached ones have ended.
 
     \b
     Examples:

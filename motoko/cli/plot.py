@@ -14,16 +14,16 @@ from motoko.config import load
 
 @click.command(short_help="Plot results of a study's runs.")
 @study_argument()
-@click.option("--x", required=True, type=TEXT, metavar="COLUMN", help="What is to the right.")
-@click.option("--y", required=True, type=TEXT, metavar="COLUMN", help="What is upwards: numbers.")
-@click.option("--by", type=TEXT, metavar="COLUMN", help="A series for each value of it.")
+@click.option("--x", required=True, type=TEXT, metavar="COLUMN", help="The column on the x axis.")
+@click.option("--y", required=True, type=TEXT, metavar="COLUMN", help="Numbers, on the y axis.")
+@click.option("--by", type=TEXT, metavar="COLUMN", help="Plot a series for each value of it.")
 @constraints_option('Only runs that obey these, such as "state = FINISHED, x < 3".')
 @click.option("--run_name", type=TEXT, help="Only runs of this run_name.")
 @click.option(
     *("output", "-o", "--output"),
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Draw it into a file, *.png, *.svg or *.pdf; without it, it is shown in a window.",
+    help="Write the plot into a *.png, *.svg or *.pdf file, instead of showing it in a window.",
 )
 def command(
     bd_study: str,
@@ -37,9 +37,9 @@ def command(
     """Plot results of a study's runs, one column over another.
 
     Columns are those of `motoko table`. Points of a series are joined if x is a parameter, each x
-    has one y, and no other job parameter differs among them. What is no number along x is a
-    category. Runs without a value are left out, and counted on standard error. It works with and
-    without a supervisor, and changes nothing.
+    has one y, and no other job parameter differs among them. Values on the x axis that are not
+    numbers are categories. Runs without a value are left out, and counted on standard error. The
+    command works with and without a supervisor, and changes nothing.
 
     \b
     Examples:

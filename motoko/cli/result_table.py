@@ -28,7 +28,7 @@ from motoko.runs.references import listed
     metavar="NAME",
     help="What runs have pushed under this name: a row for each step.",
 )
-@click.option("--at", type=TEXT, metavar="TID", help="As it was after this transaction, or time.")
+@click.option("--at", type=TEXT, metavar="TID", help="The state after this transaction, or time.")
 @written_tables.format_option()
 @written_tables.output_option()
 def command(
@@ -45,20 +45,20 @@ def command(
 ) -> None:
     """Print the parameters and results of a study's runs: a row for each.
 
-    The columns are id, state and run_name, the parameters in the order of bd.yaml, and what runs
-    carry beside them. `--columns` takes any entry: `jobs.x` and `runs.x` where both have one.
-    All rows are of one transaction, which is named on standard error. It works with and without a
-    supervisor, and changes nothing.
+    The columns are id, state and run_name, the parameters in the order of bd.yaml, and the runs'
+    other entries. `--columns` takes any entry: `jobs.x` and `runs.x` if both jobs and runs have an
+    x. All rows are as of one transaction, which is named on standard error. The command works with
+    and without a supervisor, and changes nothing.
 
-    What is too large for a table (arrays, texts of more than 4,096 characters) is shown as
+    Values that are too large for a table (arrays, texts of more than 4,096 characters) are shown as
     <what it is>. A missing value is an empty cell, or null.
 
-    With `--quantity NAME` it prints what runs have pushed by pushQuantity (pushScalarQuantity,
-    pushVectorQuantity): a row for each step with run, step, component and value, and then the
-    `--columns`. Vectors have a row for each component: 0, 1, ...
+    With `--quantity NAME` the command prints what runs have pushed by pushQuantity
+    (pushScalarQuantity, pushVectorQuantity): a row for each step with run, step, component and
+    value, and then the `--columns`. Vectors have a row for each component: 0, 1, ...
 
-    With `--at` it prints what was, until the database was packed: after a transaction, or at a
-    time of this host.
+    With `--at` the command prints an earlier state: after a transaction, or at a local time of this
+    host. States from before the database was last packed are not available.
 
     \b
     Examples:

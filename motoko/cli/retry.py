@@ -14,14 +14,14 @@ from motoko.config import load
 @study_option("All failed runs of this study.")
 @constraints_option("The failed runs that obey these constraints.")
 @click.option("--timeout", type=TEXT, help="How long an attempt may take from now on: 2h, 10:00.")
-@click.option("--retries", type=click.IntRange(min=0), help="How often they are tried again.")
-@click.option("--nproc", type=click.IntRange(min=1), help="The slots that each takes.")
+@click.option("--retries", type=click.IntRange(min=0), help="How often these runs are tried again.")
+@click.option("--nproc", type=click.IntRange(min=1), help="The slots that each run takes.")
 @click.option(
     "--environment",
     multiple=True,
     type=TEXT,
     metavar="NAME=VALUE",
-    help="A variable that is set for them; several times for several.",
+    help="An environment variable for these runs; may be given several times.",
 )
 @click.option(
     "--slurm-option",
@@ -29,20 +29,21 @@ from motoko.config import load
     multiple=True,
     type=TEXT,
     metavar="OPTION",
-    help="An option of sbatch such as time=2:00:00; several times for several.",
+    help="An option of sbatch such as time=2:00:00; may be given several times.",
 )
 @click.option(
-    "--same-files", is_flag=True, help="Keep the files that the runs have had, also of launch.sh."
+    "--same-files", is_flag=True, help="Keep the runs' previous files, including launch.sh."
 )
 @click.option(
     "--changed",
     is_flag=True,
-    help="Not failed runs, but finished ones that were made with other files than there are now.",
+    help="Finished runs that were made with files other than the present ones, instead of failed "
+    "runs.",
 )
 @click.option(
     "--lost",
     is_flag=True,
-    help="Not failed runs, but those that were started on another host, which is gone for good.",
+    help="Runs that were started on another host, which is gone for good, instead of failed runs.",
 )
 @yes_option()
 def command(
@@ -62,27 +63,27 @@ def command(
     """Have failed runs executed again, once you have mended what made them fail.
 
     A failed run becomes CREATED again and is started by the study's launcher, as one more attempt
-    in the same run directory; the output of earlier attempts is kept there. It takes the study's
-    present launch.sh, doIt.py and config files (with --same-files those that it has had), and what
-    motoko.yaml says now: a launcher that has started before it was changed is restarted, which
-    disturbs no run.
+    in the same run directory; the output of earlier attempts is kept there. The attempt uses the
+    study's current launch.sh, doIt.py and config files (with --same-files those of the earlier
+    attempts), and the current motoko.yaml: a launcher that was started before that file was changed
+    is restarted, which disturbs no run.
 
-    --timeout, --nproc and the others change how these runs are executed, and no others, for good:
-    they replace what createTask's run_params have said; variables and options add up.
+    --timeout, --nproc and the like change how these runs (and no others) are executed, permanently:
+    they replace the values of createTask's run_params; variables and options are added to them.
 
-    With --changed, finished runs are meant that were made with another doIt.py or other config
-    files than there are now: they are reset, as by `motoko clean`, and executed again.
+    With --changed, the command is for finished runs that were made with another doIt.py or other
+    config files than the current ones: they are reset, as by `motoko clean`, and executed again.
 
-    With --lost, runs are meant that were started on a host from which `motoko supervise
-    --takeover` has taken the workflow over, and of whose end nobody knows. They wait until that
-    host is up again and says so; this says that it will not be: they are interrupted, and executed
-    again here.
+    With --lost, the command is for runs that were started on a host from which `motoko supervise
+    --takeover` has taken the workflow over, and whose end is not known. They wait until that host
+    is up again and reports their end. With --lost you say that the host will not come back: the
+    runs are interrupted, and executed again here.
 
-    Name the runs as `motoko info` does, or choose the failed ones by --bd_study or --constraints.
-    If none is chosen, all that have failed are meant; that is asked, or refused without a terminal,
-    unless --yes is given.
-    An orchestrator that ended because of them goes on when it is started again with the same
-    run_name. It works with and without a supervisor.
+    Name the runs as `motoko info` does, or choose failed runs by --bd_study or --constraints. If
+    you choose none, all failed runs are meant; the command then asks first, and without a terminal
+    it refuses, unless --yes is given.
+    An orchestrator that ended because of failed runs goes on when it is started again with the same
+    run_name. The command works with and without a supervisor.
 
     \b
     Examples:

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 _HELP = """\
 Run the workflow from beginning to end: create the studies that are missing (none is reset), start
 a supervisor if there is none, run the orchestrator in this terminal with live progress, and stop
-what was started once its runs have ended. Called again, it goes on where it was.
+the supervisor, if it was started here, once the runs have ended. Called again, the workflow goes on
+where it was.
 """
 
 
@@ -72,7 +73,7 @@ def command(context: click.Context) -> None:
     starting.let_moved_end(config, lambda line: click.echo(line, err=True))
     before = daemon_records.supervisor_identity(config)
     started = not client.is_supervised(config)
-    # Told to end, end what was started as well. (`nohup` has SIGHUP ignored.)
+    # A signal to end also ends the supervisor that was started here. (`nohup` ignores SIGHUP.)
     signal.signal(signal.SIGTERM, _leave)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _leave)
@@ -80,7 +81,7 @@ def command(context: click.Context) -> None:
         try:
             starting.start_detached(config.path, launchers=True, slots=values.motoko_slots)
         except MotokoError:
-            started = False  # what has failed is there to be looked at
+            started = False  # leave everything as it is, so that the user can look at it
             raise
         click.echo(f"supervisor {'started' if started else 'found'}: {config.path}", err=True)
         if not started:
@@ -94,12 +95,12 @@ def command(context: click.Context) -> None:
         if values.detach:
             given = ["--run_name", values.run_name, *workflows_own(parser, arguments)]
             begun = detaching.start(config, values.run_name, given, None)
-            started, before = False, None  # all goes on
+            started, before = False, None  # everything goes on
             click.echo(f"{begun}\n`motoko kill {config.directory}` stops it all", err=True)
             return
         code = _execute(workflow, parameters, is_ours=started, verbose=context.obj.verbose)
     except WorkflowStopped:
-        started, before = False, None  # somebody ends it all just now
+        started, before = False, None  # another command is stopping the workflow
         raise
     finally:
         _end(config, started=started, before=before)
@@ -107,7 +108,7 @@ def command(context: click.Context) -> None:
 
 
 def _end(config: WorkflowConfig, *, started: bool, before: Identity | None) -> None:
-    """Stop what was started, whatever comes meanwhile; say what goes on."""
+    """Stop the supervisor that was started, despite signals; say what is left running."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if started:
@@ -135,15 +136,15 @@ def _parser() -> Parser:
     parser.add_giving_way(
         "dry-run",
         action="store_true",
-        help="execute the orchestrator on copies of the databases, and no run; nothing is kept",
+        help="execute the orchestrator on copies of the databases, but no run; nothing is kept",
     )
     parser.add_argument(
         *("--detach", "-d"),
         action="store_true",
-        help="return when all has begun: supervisor and orchestrator go on in the background",
+        help="return when all is started: supervisor and orchestrator go on in the background",
     )
     parser.add_argument(
-        "--retry-failed", action="store_true", help="first, have its failed runs executed again"
+        "--retry-failed", action="store_true", help="first, execute its failed runs again"
     )
     parser.add_giving_way(
         "fresh", action="store_true", help="refuse if the run_name has runs already"
@@ -152,7 +153,7 @@ def _parser() -> Parser:
         "slots",
         type=_count,
         metavar="N",
-        help="runs at the same time, in nproc (default: all cores)",
+        help="how many runs may run at once, counted in nproc (default: all cores)",
     )
     return parser
 
@@ -164,7 +165,7 @@ def _count(text: str) -> int:
 
 
 class _ToldToEnd(SystemExit):
-    """A signal has come."""
+    """A signal has told this process to end."""
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -183,7 +184,7 @@ def _directory(arguments: list[str]) -> tuple[Path | None, list[str]]:
 def _rehearse(
     config: WorkflowConfig, run_name: str, parameters: dict[str, object], verbose: bool
 ) -> int:
-    """A dry run: say what would be created, and what launch.sh would be; returns the exit code."""
+    """Do a dry run: show the runs that would be created, and launch.sh; returns the exit code."""
     from motoko.api.rehearsal import rehearsed
     from motoko.cli.render.rehearsed_studies import show
 
@@ -213,8 +214,8 @@ def _execute(
 ) -> int:
     """Run the orchestrator and wait for its runs; returns the exit code.
 
-    ``is_ours``: the supervisor was started for it. Raises ``WorkflowStopped``, and ``MotokoError``
-    for runs that have failed without anybody's notice.
+    ``is_ours``: this command has started the supervisor. Raises ``WorkflowStopped``, and
+    ``MotokoError`` for failed runs that were not noticed.
     """
     import asyncio
 
@@ -239,7 +240,7 @@ def _execute(
         if failure is None:
             asyncio.run(progress.until_all_have_ended())
     if failure is not None:
-        # At once, and below the table, which is gone.
+        # Shown at once, after the progress table has been removed.
         code = tell_any(failure, verbose)
         if is_ours:
             _let_running_end(workflow)
@@ -249,7 +250,7 @@ def _execute(
 
 
 def _interrupted(workflow: Workflow) -> list[str]:
-    """The runs that an earlier end of the workflow has interrupted."""
+    """The runs that were interrupted when the workflow was stopped earlier."""
     return [
         f"{name}.{run.entries['id']}"
         for name, manager in workflow.task_managers.items()
@@ -259,7 +260,7 @@ def _interrupted(workflow: Workflow) -> list[str]:
 
 
 def _let_running_end(workflow: Workflow) -> None:
-    """Start nothing more, which nobody would await; what runs gets its results."""
+    """Start no more runs, since nothing would await them; let running ones end."""
 
     def announce(line: str) -> None:
         click.echo(f"motoko: the orchestrator has failed: {line}; Ctrl-C ends them", err=True)

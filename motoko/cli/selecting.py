@@ -26,7 +26,7 @@ HOW_TO_CHOOSE = "name runs (STUDY.ID), or give --constraints or --bd_study; --ye
 def _study_names(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str | CompletionItem]:
-    """What shells complete."""
+    """The studies' names that a shell completes."""
     try:
         names = load().studies
     except MotokoError:
@@ -35,7 +35,7 @@ def _study_names(
 
 
 def study_option(text: str, *names: str) -> Callable[[F], F]:
-    """``--bd_study``, as in motoko 0.1.4, or other names: a study's name, or ``all``."""
+    """The option ``--bd_study`` of motoko 0.1.4, also under other names: a study, or ``all``."""
     return click.option(
         *("bd_study", *names, "--bd_study", "-bd"),
         default=ALL,
@@ -47,39 +47,40 @@ def study_option(text: str, *names: str) -> Callable[[F], F]:
 
 
 def study_argument() -> Callable[[F], F]:
-    """``STUDY``: a study's name, or an alias."""
+    """The argument ``STUDY``: a study's name, or an alias."""
     return click.argument("bd_study", type=TEXT, metavar="STUDY", shell_complete=_study_names)
 
 
 def constraints_option(text: str) -> Callable[[F], F]:
-    """``--constraints``, which may be given several times."""
+    """The option ``--constraints``, which may be given several times."""
     return click.option("--constraints", multiple=True, type=TEXT, metavar="CONSTRAINTS", help=text)
 
 
 def yes_option(*names: str) -> Callable[[F], F]:
-    """``--yes``: nothing is asked."""
+    """The option ``--yes``: the command asks nothing."""
     return click.option("--yes", "-y", *names, is_flag=True, help="Ask nothing.")
 
 
 def chosen(config: WorkflowConfig, bd_study: str) -> list[StudyConfig]:
-    """The studies that ``--bd_study`` means; an alias will do."""
+    """The studies that ``--bd_study`` means; it may be an alias."""
     if bd_study == ALL:
         return list(config.studies.values())
     return [study_named(config, bd_study)]
 
 
 def created(studies: Iterable[StudyConfig]) -> list[StudyConfig]:
-    """Those of the studies that may have runs; one that has no database yet has none."""
+    """The studies that may have runs: a study without a database has none."""
     return [study for study in studies if not study.is_local or study.created]
 
 
 @dataclass(frozen=True)
 class Concern:
-    """Which runs a command changes when all are meant, and what becomes of them.
+    """Which runs a command changes when all are meant, and what it does to them.
 
     Attributes:
-        becomes: what: ``"reset"``.
-        columns: those of :data:`motoko.reports.overview.COLUMNS` that it concerns; none: all runs.
+        becomes: what is done to the runs: ``"reset"``.
+        columns: the columns of :data:`motoko.reports.overview.COLUMNS` whose runs the command
+            changes; empty: all runs.
     """
 
     becomes: str
@@ -97,8 +98,8 @@ def choice_of(
 ) -> Choice:
     """The runs that are named as STUDY.ID, and those of ``--bd_study`` and ``--constraints``.
 
-    If nothing chooses any, all are meant: that is asked, unless it was said (``yes``). Raises what
-    :func:`motoko.cli.consent.all_are_meant` raises.
+    If the user has chosen none, all runs are meant: consent is asked for, unless ``yes`` gives it.
+    Raises what :func:`motoko.cli.consent.all_are_meant` raises.
     """
     from motoko.operations.choosing import Choice
 
@@ -149,7 +150,7 @@ def study_named(config: WorkflowConfig, name: str) -> StudyConfig:
 
 
 def named_runs(config: WorkflowConfig, runs: tuple[str, ...]) -> dict[str, list[int]]:
-    """The runs that are named as STUDY.ID, by study; ``ConfigError`` for what names none."""
+    """The runs that are named as STUDY.ID, by study; ``ConfigError`` if a text names none."""
     named: dict[str, list[int]] = {}
     for text in runs:
         study, number = named_run(config, text)
@@ -160,7 +161,7 @@ def named_runs(config: WorkflowConfig, runs: tuple[str, ...]) -> dict[str, list[
 
 
 def named_run(config: WorkflowConfig, text: str) -> tuple[StudyConfig, int]:
-    """The study and id that STUDY.ID means; ``ConfigError`` if it names none."""
+    """The study and id that STUDY.ID means; ``ConfigError`` if it names no run."""
     run = reference(text)
     if run is None:
         raise ConfigError(

@@ -16,12 +16,12 @@ from motoko.config import load
 @written_tables.format_option()
 @written_tables.output_option()
 def command(query: str, form: str | None, output: Path | None) -> None:
-    """Ask parameters and results by a SELECT of SQLite's; nothing can be changed.
+    """Query parameters and results with a SELECT of SQLite; nothing can be changed.
 
     Each study is a table, with a row for each run and a column for each parameter and each entry
-    that any run carries: state, run_name, job_id and so on, too. Names with other signs than
-    letters, digits and _ stand in double quotes. Bools are 1 and 0, dates are texts that sort as
-    dates do, lists and dicts are JSON; what is too large for a table, or not a number, is NULL.
+    that any run has, including state, run_name and job_id. Write names with characters other than
+    letters, digits and _ in double quotes. Bools are 1 and 0, dates are texts that sort as
+    dates do, lists and dicts are JSON; values that are too large for a table, and NaN, are NULL.
 
     \b
     Examples:

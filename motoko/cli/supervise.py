@@ -18,14 +18,14 @@ from motoko.operations.generator_check import check_generators
 
 @click.command()
 @click.argument("motoko_yaml", required=False, type=WORKFLOW_PATH)
-@click.option("--detach", is_flag=True, help="Go to the background as soon as all is ready.")
-@click.option("--slots", type=click.IntRange(min=1), help="Runs at the same time, in nproc.")
+@click.option("--detach", is_flag=True, help="Go to the background once all daemons are ready.")
+@click.option("--slots", type=click.IntRange(min=1), help="Runs at once, counted in nproc.")
 @click.option(
     "--generator", type=TEXT, help=f"{' or '.join(available())}, in place of motoko.yaml's."
 )
-@click.option("--no-launchers", is_flag=True, help="Start no created runs.")
+@click.option("--no-launchers", is_flag=True, help="Start no launchers, and so no runs.")
 @click.option(
-    "--takeover", is_flag=True, help="End daemons of BlackDynamite and motoko 0.1.4 that are there."
+    "--takeover", is_flag=True, help="End running daemons of BlackDynamite and motoko 0.1.4."
 )
 def command(
     motoko_yaml: Path | None,
@@ -38,12 +38,12 @@ def command(
     """Start the workflow's daemons and look after them.
 
     MOTOKO_YAML is the file or its directory, by default the current directory. In the foreground,
-    Ctrl-C stops everything. If the workflow is supervised already, the launchers that it lacks and
-    the daemons that were given up are started; launchers that have other --slots, or another
-    --generator, are restarted with those. Runs go on.
+    Ctrl-C stops everything. If the workflow is supervised already, missing launchers and daemons
+    that were given up are started; launchers with other --slots or another --generator are
+    restarted with the given ones. Runs go on.
 
-    A ZEO server that BlackDynamite's commands have left is ended. Where launch daemons of
-    BlackDynamite or motoko 0.1.4 are at work, nothing is started, unless --takeover ends them.
+    A ZEO server that BlackDynamite's commands have left running is ended. If launch daemons of
+    BlackDynamite or motoko 0.1.4 are running, nothing is started, unless --takeover ends them.
     """
     if no_launchers and (slots is not None or generator is not None):
         raise click.UsageError("--slots and --generator are for launchers: drop --no-launchers")

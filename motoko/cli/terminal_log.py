@@ -8,7 +8,7 @@ from typing import TextIO
 
 
 class _OnTerminal(logging.StreamHandler[TextIO]):
-    """Writes to what stderr is at the time: a live table puts itself there, and is not spoilt."""
+    """Writes to the current ``sys.stderr``: a live table replaces it, and so is not disturbed."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -16,7 +16,7 @@ class _OnTerminal(logging.StreamHandler[TextIO]):
 
 
 def log_to_terminal(verbose: bool = False) -> None:
-    """Show an orchestrator's warnings, and with ``verbose`` also what is fired, on stderr."""
+    """Show an orchestrator's warnings, and with ``verbose`` also fired actions, on stderr."""
     logger = logging.getLogger("motoko")
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
     handler = _OnTerminal()

@@ -1,4 +1,4 @@
-"""Texts on the command line: an empty one, an unset variable of a shell, never means everything."""
+"""Texts on the command line: an empty text (an unset shell variable) never means everything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EMPTY = "it is empty: is a variable of your shell not set?"
 
 
 class Text(click.ParamType[str]):
-    """A text that says something."""
+    """A text that is not empty."""
 
     name = "text"
 

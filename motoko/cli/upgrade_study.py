@@ -1,4 +1,4 @@
-"""``motoko upgrade-study``: jobs and runs follow a changed bd.yaml."""
+"""``motoko upgrade-study``: adapt jobs and runs to a changed bd.yaml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from motoko.config import load
     multiple=True,
     type=TEXT,
     metavar="OLD=NEW",
-    help="A parameter that was renamed; several times for several.",
+    help="A parameter that was renamed; may be given several times.",
 )
 @click.option(
     "--drop",
@@ -25,16 +25,17 @@ from motoko.config import load
     multiple=True,
     type=TEXT,
     metavar="NAME",
-    help="Remove a parameter that is declared no more; several times for several.",
+    help="Remove a parameter that is no longer declared; may be given several times.",
 )
-@click.option("--apply", is_flag=True, help="Do it. Without, it is only said.")
+@click.option("--apply", is_flag=True, help="Make the changes; without it they are only shown.")
 def command(study: str, renames: tuple[str, ...], dropped: tuple[str, ...], apply: bool) -> None:
-    """Have the jobs and runs of a study follow its bd.yaml, after that was changed.
+    """Adapt the jobs and runs of a study to its bd.yaml, after that file was changed.
 
-    Parameters that are new get their default (`job_space:`, `run_params:`) in the jobs and runs
-    that are there, values of another type are converted, and renamed ones get their new name: so
-    createTask finds these jobs again. Without --apply this only says what would be done. What
-    cannot be converted without loss, or has no default, is an error, and nothing is changed.
+    New parameters get their default (`job_space:`, `run_params:`) in the existing jobs and runs,
+    values of another type are converted, and renamed parameters get their new name: so createTask
+    finds these jobs again. Without --apply the command only says what would be done. If a value
+    cannot be converted without loss, or a parameter has no default, that is an error, and nothing
+    is changed.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``motoko validate``: check a workflow, and start and change nothing."""
+"""``motoko validate``: check a workflow; start and change nothing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from motoko.errors import ConfigError
 def command(context: click.Context, directory: Path | None, as_json: bool) -> None:
     """Check the workflow's files. Nothing is started, executed or changed.
 
-    Says all at once, each with file, line and remedy: what `motoko supervise` and `motoko run`
-    would refuse, and what would go wrong later, such as syntax errors in launch.sh, doIt.py and
-    the orchestrator, modules and programs that are not there, a forgotten await, placeholders
-    without parameters, and options that the scheduler would refuse.
+    Shows all problems at once, each with file, line and remedy: those that `motoko supervise` and
+    `motoko run` would refuse, and those that would appear later, such as syntax errors in
+    launch.sh, doIt.py and the orchestrator, missing modules and programs, a forgotten await,
+    placeholders without parameters, and options that the scheduler would refuse.
 
-    Exits with 2 if anything is an error, and with 0 otherwise.
+    Exits with 2 if there is any error, and with 0 otherwise.
     """
     from motoko.operations.validating import validate
 

@@ -1,1 +1,1 @@
-"""How reports look: tables, lines, JSON, live progress."""
+"""How reports are shown: tables, lines, JSON, live progress."""

@@ -1,4 +1,4 @@
-"""What a command says of the errors that end it."""
+"""How a command shows the errors that end it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from motoko.errors import MotokoError, expected_errors
 
 
 def tell_any(error: BaseException, verbose: bool) -> int:
-    """Show whatever an orchestrator has raised; returns the exit code."""
+    """Show any exception of an orchestrator; returns the exit code."""
     from motoko.api.users_traceback import hint_at, users_line, users_traceback
 
     if expected := expected_errors(error):
@@ -40,16 +40,16 @@ def tell(
     verbose: bool,
     line_of: Callable[[BaseException], str] = _no_line,
 ) -> int:
-    """Show errors, with ``verbose`` the traceback of what was raised too; returns the exit code.
+    """Show errors, and with ``verbose`` the traceback of ``error``; returns the exit code.
 
-    ``line_of`` tells which line of the user's has raised one, if one has.
+    ``line_of`` gives the line of the user's code that has raised an error, if there is one.
     """
     if verbose:
         traceback.print_exception(error)
     shown = set()
     for reported in errors:
         if (str(reported), reported.hint) in shown:
-            continue  # several tasks have waited for the same
+            continue  # several tasks have waited for the same run
         shown.add((str(reported), reported.hint))
         first, *more = str(reported).split("\n")
         lines = [f"motoko: error: {first} [{reported.short_name}]", *more]

@@ -1,4 +1,4 @@
-"""What `motoko events` shows of an event, in one line."""
+"""The line that `motoko events` prints for an event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from motoko.bus.messages import Transition
 
 
 def as_text(event: Transition) -> str:
-    """For people: its local time, the run, and its change of state."""
+    """For people: the event's local time, the run, and its change of state."""
     from motoko.store.tids import committed_at
 
     when = committed_at(event.tid).replace(tzinfo=None).isoformat(" ", "milliseconds")
@@ -18,7 +18,7 @@ def as_text(event: Transition) -> str:
 
 
 def as_json(event: Transition) -> str:
-    """For programs: a JSON object; its time is local, with its offset from UTC."""
+    """For programs: a JSON object; the time is local, with its offset from UTC."""
     from motoko.store.tids import committed_at
 
     return json.dumps(

@@ -1,4 +1,4 @@
-"""What `motoko explain` shows of a run, for people and as JSON."""
+"""The output of `motoko explain`, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OWN = (
 
 
 def show(facts: Facts, explanation: Explanation) -> None:
-    """Print it for people."""
+    """Print the explanation for people."""
     click.echo(explanation.summary)
     for cause in explanation.causes:
         click.echo(f"- {cause.text}")

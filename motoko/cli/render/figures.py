@@ -1,4 +1,4 @@
-"""Plots of results by matplotlib, which is an extra: ``motoko[plot]``."""
+"""Plots of results with matplotlib, which is an extra: ``motoko[plot]``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from motoko.reports.plotted import Plot
 SUFFIXES = ("png", "svg", "pdf")
 SIZE = (8, 5)  # inches
 DPI = 150
-MANY = 10  # series that colours of their own tell apart
-TICKS_MAX = 40  # categories that are named
-LEVEL = 48  # letters beside each other below the axis
+MANY = 10  # up to this many series have distinct colours
+TICKS_MAX = 40  # at most this many categories are named
+LEVEL = 48  # this many letters fit horizontally below the axis
 MARKERS = "os^Dv<>Pp*"
 
 
 def check(output: Path | None) -> None:
-    """Raise ``ConfigError`` if a plot cannot be drawn, or not shown, here."""
+    """Raise ``ConfigError`` if a plot cannot be drawn, or cannot be shown, here."""
     extra("matplotlib", "plot", "A plot")
     if output is not None and output.suffix.removeprefix(".").lower() not in SUFFIXES:
         raise ConfigError(
@@ -33,7 +33,7 @@ def check(output: Path | None) -> None:
 
 
 def draw(plot: Plot, output: Path | None) -> None:
-    """Draw into a file, which is there when all is in it; or show it until it is closed."""
+    """Draw a plot into a file, which appears only when complete; or show it in a window."""
     if output is not None:
         from matplotlib.figure import Figure
 
@@ -78,8 +78,8 @@ def _draw(plot: Plot, figure: Any) -> None:
             markersize=5 if len(series.x) <= 500 else 2,
             color=colours(number / count) if count > MANY else colours(number),
         )
-        line.set_label(f" {series.label}")  # what begins with _ would not be told
-    # Names may hold $, which is no formula here.
+        line.set_label(f" {series.label}")  # the legend leaves out labels that begin with _
+    # Names may contain $, which does not start a formula here.
     axes.set_title(_wrapped(plot.title), fontsize="medium", parse_math=False)
     axes.set_xlabel(plot.axes.x, parse_math=False)
     axes.set_ylabel(plot.axes.y, parse_math=False)

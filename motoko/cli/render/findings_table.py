@@ -1,4 +1,4 @@
-"""What `motoko doctor` shows: a line for each finding, its remedy below, and JSON."""
+"""The output of `motoko doctor`: a line for each finding with its remedy below, or JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def show_json(directory: Path, findings: Sequence[Finding]) -> None:
 
 
 def show(directory: Path, findings: Sequence[Finding]) -> None:
-    """Print a line for each finding, with its remedy below, and how many there are."""
+    """Print a line for each finding, with its remedy below, and the number of each level."""
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
         level = click.style(f"{finding.level:8}", fg=_COLOURS[finding.level])

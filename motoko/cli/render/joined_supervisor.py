@@ -1,4 +1,4 @@
-"""What a terminal shows of a supervisor that was there already."""
+"""The lines that a terminal shows about a supervisor that was already running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from motoko.operations.starting import who
 
 
 def show(joined: Joined) -> None:
-    """Print what it starts, what has become of a changed motoko.yaml, and who it is."""
+    """Print the daemons it starts, the effect of a changed motoko.yaml, and which process it is."""
     for name in joined.started:
         click.echo(f"starting {name}")
     for name in joined.restarted:

@@ -1,4 +1,4 @@
-"""Several logs below each other: sections with a log's path above, as ``tail`` shows files."""
+"""Several logs below each other: sections with a log's path above, as ``tail`` prints files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from motoko.host.log_reading import Event, Log, additions
 
 
 def show(paths: Sequence[Path], count: int, *, follow: bool) -> None:
-    """Print the last ``count`` lines of logs, one after the other; then, for ever, what is added.
+    """Print the last ``count`` lines of logs, one log after the other; then follow them for ever.
 
-    A single log has no path above.
+    New lines are followed only with ``follow``. A single log has no path above.
     """
     logs = {str(path): Log(str(path), path) for path in paths}
     sections = _Sections(titled=len(logs) > 1)
@@ -30,7 +30,7 @@ def show(paths: Sequence[Path], count: int, *, follow: bool) -> None:
 
 
 class _Sections:
-    """Prints lines, and a title where they are another log's than those before."""
+    """Prints lines, with a title where another log begins."""
 
     def __init__(self, *, titled: bool) -> None:
         self._titled = titled

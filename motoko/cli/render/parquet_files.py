@@ -1,4 +1,4 @@
-"""Results as a Parquet file, by pyarrow, which is an extra: ``motoko[table]``."""
+"""Results as a Parquet file, with pyarrow, which is an extra: ``motoko[table]``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from motoko.reports.arrow_columns import arrow_column, pyarrow
 from motoko.reports.result_texts import as_text
 
 AT_ONCE = 50_000  # rows at most
-# A value of each type that is kept as it is; times may have a zone, or none.
+# A sample of each type that is kept as it is; not of times, which may have a time zone or none.
 _SAMPLES: dict[type | None, Any] = {int: 0, float: 0.0, bool: False, str: "", date: date.min}
 
 
 def check() -> Any:
-    """pyarrow; ``ConfigError`` where it is missing."""
+    """The module pyarrow; ``ConfigError`` if it is missing."""
     extra("pyarrow.parquet", "table", "Parquet")
     return pyarrow("Parquet")
 
@@ -33,12 +33,12 @@ def write(
     """Write rows into a file.
 
     Args:
-        columns: what they are called.
-        parts: some of the rows, a sequence for each column: numbers, texts, bools and dates; what
-            else there is becomes a text.
+        columns: the columns' names.
+        parts: the rows in parts, each with a sequence of values for each column: numbers, texts,
+            bools and dates; other values become texts.
         path: the file.
-        metadata: is kept in the file.
-        types: what values there are probably in each column; ``None``: nobody knows.
+        metadata: the metadata to keep in the file.
+        types: the expected type of each column's values; ``None`` if it is not known.
     """
     arrow = check()
     known = [arrow_column(arrow, [_SAMPLES.get(kind)]).type for kind in types]
@@ -49,7 +49,7 @@ def write(
 
 
 class _File:
-    """A file whose columns get other types once a value has no place in them."""
+    """A file that is rewritten with other column types when a value does not fit a column."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class _File:
         self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
 
     def _write_anew(self, types: list[Any]) -> None:
-        """Write what there is with other types."""
+        """Rewrite the rows so far with other types."""
         self._writer.close()
         before = self._path.with_name(f"{self._path.name}.before")
         self._path.rename(before)
@@ -109,7 +109,7 @@ class _File:
             before.unlink()
 
     def _cast(self, array: Any, values: Sequence[Any] | None, kind: Any) -> Any:
-        """Values as a column of some type has them."""
+        """The values converted to a column of a type."""
         arrow = self._arrow
         if array.type == kind:
             return array
@@ -122,7 +122,7 @@ class _File:
 
 
 def _type_of_both(arrow: Any, one: Any, other: Any) -> Any:
-    """A type that has a place for the values of two."""
+    """A type that can hold the values of both types."""
     if one == other or arrow.types.is_null(other):
         return one
     if arrow.types.is_null(one):

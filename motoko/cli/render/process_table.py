@@ -1,4 +1,4 @@
-"""What `motoko ps` shows: the workflow's processes, as a table and as JSON."""
+"""The output of `motoko ps`: the workflow's processes, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def show_json(status: WorkflowStatus) -> None:
     if not status.note:
         del values["note"]
     for orchestrator in values["orchestrators"]:
-        del orchestrator["runs"]  # `waiting` says them in words
+        del orchestrator["runs"]  # `waiting` names them in words
     click.echo(json.dumps(values, indent=2))
 
 
 def show(status: WorkflowStatus) -> None:
-    """Print the table, and below the last lines of those that were given up."""
+    """Print the table, and below it the last log lines of daemons that were given up."""
     by_pid = {orchestrator.pid: orchestrator for orchestrator in status.orchestrators}
     rows = [_supervisor(status)]
     rows += [_daemon(daemon, by_pid.pop(daemon.pid or 0, None)) for daemon in status.daemons]

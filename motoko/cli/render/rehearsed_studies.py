@@ -1,4 +1,4 @@
-"""What `motoko run --dry-run` shows at its end."""
+"""The lines that `motoko run --dry-run` prints at its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show(studies: list[StudyRehearsal]) -> None:
-    """Print what each study would get, and the launch.sh of its first new run."""
+    """Print the runs that each study would get, and the launch.sh of its first new run."""
     for study in studies:
         line = f"{study.study}: {counted(len(study.new), 'new run')}"
         if study.existing:

@@ -1,4 +1,4 @@
-"""What became of runs that were cancelled, cleaned or retried, line by line."""
+"""Lines about runs that were cancelled, cleaned, retried, lost or interrupted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def show_cancelled(cancelled: Cancelled) -> None:
-    """A line a run; those that have not ended are told on stderr."""
+    """Print a line for each run; those that have not ended are named on stderr."""
     for study, count in cancelled.over.items():
         click.echo(f"{study}: {count} {'run has' if count == 1 else 'runs have'} ended")
     for run in cancelled.runs:
@@ -51,7 +51,7 @@ def _cancelled(run: CancelledRun) -> str:
 
 
 def show_retried(runs: Iterable[RetriedRun], *, err: bool = False) -> int:
-    """A line a run, as they come, ``err``: on stderr; returns how many there were."""
+    """Print a line for each run as it is retried (on stderr with ``err``); returns their number."""
     count = 0
     for run in runs:
         click.echo(f"{run.study}.{run.run_id}: CREATED again, attempt {run.attempt}", err=err)
@@ -60,7 +60,7 @@ def show_retried(runs: Iterable[RetriedRun], *, err: bool = False) -> int:
 
 
 def show_lost(runs: Iterable[LostRun]) -> int:
-    """A line a run, as they come; returns how many there were."""
+    """Print a line for each run as it is declared lost; returns their number."""
     count = 0
     for run in runs:
         what = "CREATED again" if run.state == CREATED else f"it is {run.state} now"
@@ -70,7 +70,7 @@ def show_lost(runs: Iterable[LostRun]) -> int:
 
 
 def show_cleaned(studies: Iterable[Cleaned], deleted: bool) -> None:
-    """A line a study, as they come."""
+    """Print a line for each study as it is cleaned."""
     what = "deleted" if deleted else "reset"
     for cleaned in studies:
         line = f"{cleaned.study}: {what} {len(cleaned.done)} runs"
@@ -84,7 +84,10 @@ def show_cleaned(studies: Iterable[Cleaned], deleted: bool) -> None:
 
 
 def show_interrupted(config: WorkflowConfig, running: Mapping[str, int]) -> None:
-    """What becomes of runs that were running when the workflow was stopped: how many by study."""
+    """Say what happens to runs that were running when the workflow was stopped.
+
+    ``running`` has the number of these runs by study.
+    """
     failed = [name for name in running if config.studies[name].policy.interrupted == FAIL]
     again = sum(count for name, count in running.items() if name not in failed)
     if again:

@@ -1,4 +1,4 @@
-"""What was found in a workflow's files, as text and as JSON."""
+"""The findings in a workflow's files, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from motoko.operations.findings import Finding
 
 
 def show(findings: Sequence[Finding]) -> None:
-    """Two lines each, on standard output: the place and what is wrong; what to do."""
+    """Print two lines for each finding: the place with the problem, and what to do."""
     for finding in findings:
         line = "" if finding.line is None else f":{finding.line}"
         click.echo(f"{_shown(finding.file)}{line}: {_kind(finding)}: {finding.problem}")
@@ -26,7 +26,7 @@ def show(findings: Sequence[Finding]) -> None:
 
 
 def show_json(findings: Sequence[Finding]) -> None:
-    """One object: ``{"findings": [...]}``."""
+    """Print one JSON object: ``{"findings": [...]}``."""
     objects = [
         {
             "severity": _kind(finding),
@@ -45,9 +45,9 @@ def _kind(finding: Finding) -> str:
 
 
 def _shown(path: Path) -> str:
-    """A path as short as it can be written here."""
+    """A path in its shortest form: relative to the current directory, or absolute."""
     try:
         relative = os.path.relpath(path)
-    except OSError:  # the current directory has gone
+    except OSError:  # the current directory is gone
         return str(path)
     return min(relative, str(path), key=len)

@@ -1,4 +1,4 @@
-"""What `motoko info` shows: studies and runs, as tables and as JSON."""
+"""The output of `motoko info`: studies and runs, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def show_json(overview: WorkflowOverview, *, verbose: bool) -> None:
 
 
 def show(overview: WorkflowOverview, *, verbose: bool) -> None:
-    """Print it for people: a table, and below what there is to say of runs and daemons."""
+    """Print the overview for people: a table, and below it notes about runs and daemons."""
     _show_studies(overview.studies)
     for name in overview.not_created:
         click.echo(f"{name}: not created")
@@ -98,7 +98,7 @@ def _show_studies(studies: Sequence[Overview]) -> None:
 
 
 def _job_states(rows: Sequence[RunRow], batch_states: Mapping[str, str]) -> str:
-    """How many jobs are in which state, in the scheduler's words."""
+    """How many batch jobs are in each state, in the scheduler's words."""
     states = Counter(
         batch_states.get(row.batch_job_id or "") or row.batch_state or "?" for row in rows
     )
@@ -106,7 +106,7 @@ def _job_states(rows: Sequence[RunRow], batch_states: Mapping[str, str]) -> str:
 
 
 def _job(row: RunRow, batch_states: Mapping[str, str]) -> str:
-    """A run's job: its number and state."""
+    """A run's batch job: its number and state."""
     if row.batch_job_id is None:
         return row.batch_state or "-"
     is_over = row.state in (FINISHED, *FAILED_STATES)

@@ -23,12 +23,12 @@ def show_table(
     """Print a table.
 
     Args:
-        columns: their names.
+        columns: the columns' names.
         rows: the cells.
-        title: a line above.
-        right: columns of numbers.
-        styles: the colours of columns, or functions that tell those of a column's cells.
-        dim: cells that are nothing to look at.
+        title: a line above the table.
+        right: the columns of numbers, which are aligned right.
+        styles: the colours of columns, or functions that give the colours of a column's cells.
+        dim: the texts of unimportant cells, which are dimmed.
     """
     if sys.stdout.isatty():
         _show_rich(columns, rows, title, right, styles or {}, dim)
@@ -76,7 +76,7 @@ def _show_rich(
     for row in rows:
         table.add_row(*(cell(name, text) for name, text in zip(columns, row, strict=True)))
     console = Console()
-    # On a terminal too narrow for the short columns the lines run over: nothing is cut.
+    # If the terminal is too narrow for the short columns, the lines wrap: nothing is cut off.
     widths = [max(map(len, cells)) + 2 for cells in zip(columns, *rows, strict=True)]
     console.width = max(console.width, sum(widths[:-1]) + min(widths[-1], LAST_WIDTH))
     console.print(table)

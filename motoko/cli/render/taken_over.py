@@ -1,4 +1,4 @@
-"""What has become of a changed motoko.yaml, for the terminal."""
+"""The effects of a changed motoko.yaml, for the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STARTED_LATER = "counts for daemons that are started from now on"
 
 
 def lines(taken: TakenOver) -> Iterator[str]:
-    """A line for each key that counts only later; none if all that was changed counts."""
+    """A line for each changed key that takes effect only later; none if all are in effect."""
     if taken.refusal:
         yield taken.refusal
         return

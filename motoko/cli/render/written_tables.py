@@ -22,38 +22,38 @@ from motoko.reports.result_texts import as_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 Rows = Iterable[Sequence[Any]]
-# Some of the rows, a sequence for each column.
+# Parts of the rows, each with a sequence of values for each column.
 Parts = Iterable[Sequence[Sequence[Any]]]
-# Whatever would move the cursor is a blank.
+# Characters that would move the cursor become blanks.
 _UNPRINTABLE = {code: " " for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 Write = Callable[[Sequence[str], Parts, TextIO], None]
 PART = 10_000  # rows
-_AS_THEY_ARE = frozenset({type(None), int, float, bool, str})  # in CSV
-AT_ONCE = 1_000  # rows of a table on the screen; more than that, and the next part is aligned anew
+_AS_THEY_ARE = frozenset({type(None), int, float, bool, str})  # types that CSV writes as they are
+AT_ONCE = 1_000  # a table on the screen is aligned anew after this many rows
 
 
 def format_option() -> Callable[[F], F]:
-    """``--format``."""
+    """The option ``--format``."""
     return click.option(
         "--format",
         "form",
         type=click.Choice([*FORMATS, PARQUET]),
-        help="How it is written; the default is a table, or what the file's name ends with.",
+        help="The format; by default a table, or the format that the file's name ends with.",
     )
 
 
 def output_option() -> Callable[[F], F]:
-    """``-o``."""
+    """The option ``-o``."""
     return click.option(
         *("output", "-o", "--output"),
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Write it into a file.",
+        help="Write the result into this file.",
     )
 
 
 def tell_of(study: str, without: str | None) -> None:
-    """Say that a study's mirror could not tell all, if so."""
+    """Say so if a study's mirror could not give everything."""
     if without is not None:
         click.echo(
             f"{study}: read from the database, which takes longer: its mirror cannot tell all of "
@@ -63,12 +63,12 @@ def tell_of(study: str, without: str | None) -> None:
 
 
 def tell_when(study: str, tid: str) -> None:
-    """Say of which moment the rows are."""
+    """Say as of which transaction the rows are."""
     click.echo(f"{study}: as of transaction {tid}", err=True)
 
 
 def form_of(form: str | None, output: Path | None) -> str:
-    """How results are to be written: as was said, or as the file's name says."""
+    """The format of the results: the one that is given, or that of the file's name."""
     if form is None and output is None:
         return "table"
     form = form or output.suffix.removeprefix(".").lower()  # type: ignore[union-attr]
@@ -85,7 +85,7 @@ def form_of(form: str | None, output: Path | None) -> str:
 
 
 def in_parts(rows: Rows) -> Parts:
-    """Rows as :func:`write` takes them."""
+    """Rows in the parts that :func:`write` takes."""
     remaining = iter(rows)
     while part := list(itertools.islice(remaining, PART)):
         yield list(zip(*part, strict=True))
@@ -99,15 +99,15 @@ def write(
     tids: Mapping[str, str],
     types: Sequence[type | None] = (),
 ) -> None:
-    """Write rows to standard output, or into a file, which is there when all is in it.
+    """Write rows to standard output, or into a file, which appears only when it is complete.
 
     Args:
-        columns: what they are called.
-        parts: the values: some of the rows, a sequence for each column.
-        form: how, as :func:`form_of` gives it.
+        columns: the columns' names.
+        parts: the rows in parts, each with a sequence of values for each column.
+        form: the format, as :func:`form_of` gives it.
         output: the file.
-        tids: after which transaction of each study they were so; kept in Parquet's metadata.
-        types: what values there are probably in each column.
+        tids: by study, the transaction as of which the rows are; kept in Parquet's metadata.
+        types: the expected type of each column's values.
     """
     if output is None:
         FORMATS[form](columns, parts, sys.stdout)
@@ -127,7 +127,7 @@ def _rows(parts: Parts) -> Iterator[Sequence[Any]]:
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A new file that takes the place of another once the block has ended well."""
+    """A temporary file that replaces a file once the block has ended without an error."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
@@ -185,7 +185,7 @@ def _json_row(columns: Sequence[str], row: Sequence[Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it; what is not finite is null, and what it does not know a text."""
+    """A value for JSON: numbers that are not finite become null, and unknown types texts."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):
