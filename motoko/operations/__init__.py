@@ -1,1 +1,1 @@
-"""What commands do, without a command line."""
+"""The work of the commands, without the command line."""

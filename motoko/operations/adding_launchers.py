@@ -21,20 +21,21 @@ def add_launchers(
     generator: str | None = None,
     announce: starting.Announce = lambda line: None,
 ) -> None:
-    """Have the launchers of all studies, or only one study's, and return when they are ready.
+    """Start the launchers of all studies, or of one study, and return when they are ready.
 
-    They are added to the workflow's supervisor; if there is none, one is started, detached.
+    The launchers are added to the workflow's supervisor; if there is none, one is started,
+    detached.
 
     Args:
         config: the workflow.
         study: the one study whose launcher is wanted; ``None`` for all of them.
-        generator: what the runs are handed to, instead of motoko.yaml's.
-        announce: gets a line for each thing that is started.
+        generator: the generator that gets the runs, instead of motoko.yaml's.
+        announce: gets a line for each daemon that is started.
 
     Raises:
-        ConfigError: the generator is not there.
-        NoSupervisor: called from inside a run, which never starts anything.
-        MotokoError: a launcher does not start; with the end of its log.
+        ConfigError: there is no such generator.
+        NoSupervisor: the caller is inside a run, which never starts a supervisor.
+        MotokoError: a launcher does not start; the message has the end of its log.
     """
     check_generators(config, generator)
     if study is None:
@@ -64,5 +65,5 @@ def _add_one(
         raise MotokoError(f"the supervisor starts no launcher: {refused}") from refused
     for name in answer.added if answer else ():
         announce(f"starting {name}")
-    # The other studies' daemons may have been stopped, and are no concern of ours.
+    # The other studies' daemons are not waited for: they may have been stopped on purpose.
     starting.wait_for_daemons(config, deadline, {daemon_of(LAUNCHER, study.name): None})

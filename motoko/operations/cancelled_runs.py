@@ -1,4 +1,4 @@
-"""Cancelling runs of several studies, and what became of them."""
+"""Cancelling runs of several studies, and the outcomes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ PATIENCE_S = 15.0
 
 @dataclass(frozen=True)
 class Cancelled:
-    """What became of runs that were to be cancelled.
+    """The outcomes of cancelling runs.
 
     Attributes:
-        runs: study by study, sorted by id.
-        patience: how long it was waited for their ends at most, in seconds.
+        runs: the runs, study by study, sorted by id.
+        patience: how long their ends were waited for at most, in seconds.
         over: by study, how many of the runs that obey the constraints had ended before.
     """
 
@@ -40,25 +40,25 @@ class Cancelled:
 
     @property
     def all_ended(self) -> bool:
-        """Whether all of them have ended."""
+        """Whether all runs have ended."""
         return all(run.outcome is not None for run in self.runs)
 
 
 def cancel_runs(config: WorkflowConfig, choice: Choice) -> Cancelled:
     """Cancel runs, and wait until they have ended, at most ``PATIENCE_S``.
 
-    Of those that obey constraints the ones that have ended are left alone. Raises
-    ``NotCancellable`` if a run that is named does not exist or has ended; then nothing is changed.
+    Runs that were chosen by constraints and have ended are left alone. Raises ``NotCancellable``
+    if a run that is named does not exist or has ended; then nothing is changed.
     """
     over: dict[str, int] = {}
     with choice.opened(config) as studies:
-        # Nothing is changed before everything has been looked at.
+        # Everything is checked before anything is changed.
         work = [Cancellation(s.base, _unended(s, over), name_of(os.getuid())) for s in studies]
         return Cancelled(_end(config, work), PATIENCE_S, over)
 
 
 def cancel_jobs(config: WorkflowConfig, studies: Sequence[StudyConfig]) -> Cancelled:
-    """Cancel all runs of some studies that are batch jobs, and wait likewise."""
+    """Cancel all runs of some studies that are batch jobs, and wait at most ``PATIENCE_S``."""
     from motoko.control.study_access import opened
 
     with contextlib.ExitStack() as stack:
@@ -73,7 +73,7 @@ def cancel_jobs(config: WorkflowConfig, studies: Sequence[StudyConfig]) -> Cance
 
 
 def _unended(chosen: StudyChoice, over: dict[str, int]) -> set[int]:
-    """The runs of a study that are to be cancelled; notes how many of the selected have ended."""
+    """The runs of a study to cancel; records in ``over`` how many selected runs have ended."""
     check_cancel(chosen.base, sorted(chosen.named))
     if chosen.constraints is None:
         return set(chosen.named)

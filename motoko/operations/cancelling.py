@@ -1,8 +1,8 @@
 """Cancelling runs: those that wait are never started, those that run are ended.
 
-A run that waits is made FAILED; a launcher that is about to start it meets a conflict, and looks
-again. A run that runs gets the entry ``cancelled_by``, and its launcher ends it. Where none lives,
-its processes are ended from here, and its end is recorded as the launcher would.
+A run that waits becomes FAILED; a launcher that is about to start it gets a conflict, and looks
+again. A running run gets the entry ``cancelled_by``, and its launcher ends it. If no launcher is
+alive, this process ends the run's processes, and records the end as the launcher would.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ from motoko.store.storage import PatientStorage
 from motoko.store.transactions import commit_now
 
 KILL_GRACE_S = 3.0  # from SIGTERM to SIGKILL
-# A launcher that was not woken is told again.
+# A launcher that was not woken is told again after this time.
 TELL_AGAIN_S = 2.0
 LIVE_S = 3.0
 POLL_S = 0.05
 
 
 class NotCancellable(MotokoError):
-    """A run that is to be cancelled does not exist, or has ended."""
+    """A run to be cancelled does not exist, or has ended."""
 
     exit_code = 2
 
@@ -76,7 +76,7 @@ class Stage(Enum):
 
 
 def stage(base: StudyBase, entries: Mapping[str, Any]) -> Stage:
-    """How far a run has come; one in a user's own state runs as long as its processes do."""
+    """How far a run has come; a run in a user's own state is running while its processes are."""
     state = state_of(entries)
     if state in WAITING_STATES:
         return Stage.WAITING
@@ -111,19 +111,19 @@ def check_cancel(base: StudyBase, numbers: Collection[int]) -> None:
 
 
 def _is_unrecorded(entries: Mapping[str, Any]) -> bool:
-    """Whether nobody has recorded the end of a run whose processes have gone."""
+    """Whether the end of a run whose processes are gone has not been recorded."""
     state = state_of(entries)
     ended = OwnEntries(entries).ended_state
     return state in RUNNING_STATES or (state in FAILED_STATES and not ended)
 
 
 class Cancelled(Enum):
-    """What became of a run that was to be cancelled."""
+    """The outcome of cancelling a run."""
 
     NOT_STARTED = "not started"
     PROCESSES_ENDED = "processes ended"
     ENDED_BY_ITSELF = "ended by itself"
-    GONE = "gone"  # somebody has deleted it
+    GONE = "gone"  # the run was deleted
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class CancelledRun:
     """A run that was to be cancelled.
 
     Attributes:
-        outcome: what became of it; ``None`` if it has not ended yet.
-        state: its state, as it was seen last.
+        outcome: the outcome; ``None`` if the run has not ended yet.
+        state: the run's state, as it was last seen.
     """
 
     study: str
@@ -142,11 +142,11 @@ class CancelledRun:
 
 
 class Cancellation:
-    """Some runs of one study that somebody wants to have ended.
+    """The cancelling of some runs of one study.
 
     Attributes:
-        left: those that have not ended yet.
-        ended: what became of the others.
+        left: the runs that have not ended yet.
+        ended: the outcomes of the runs that have ended.
     """
 
     def __init__(self, base: StudyBase, numbers: Iterable[int], who: str) -> None:
@@ -155,12 +155,12 @@ class Cancellation:
         self.ended: dict[int, CancelledRun] = {}
         self._who = who
         self._reason = cancelled_reason(who)
-        self._ended_here: set[int] = set()  # whose processes we have ended
+        self._ended_here: set[int] = set()  # runs whose processes this process has ended
 
     def look(self, *, again: bool = False) -> None:
-        """Cancel those that wait, have the others ended, and note those that have ended.
+        """Cancel waiting runs, ask for the end of running ones, and record those that have ended.
 
-        With ``again``, those who are to end them are told once more. Raises ``StudyUnavailable``.
+        With ``again``, the launchers are told once more. Raises ``StudyUnavailable``.
         """
 
         def work() -> dict[int, CancelledRun]:
@@ -181,7 +181,7 @@ class Cancellation:
         return CancelledRun(self.base.study.name, number, outcome, state)
 
     def _cancel(self, number: int, entries: Any, again: bool) -> Cancelled | None:
-        """One run: what became of it, or nothing if it has not ended."""
+        """Cancel one run; returns its outcome, or ``None`` if it has not ended."""
         at = stage(self.base, entries)
         state = state_of(entries)
         if at is Stage.WAITING or (state == LAUNCHED and self._is_unstarted(entries)):
@@ -199,15 +199,15 @@ class Cancellation:
                 entries._p_changed = True
             return None
         if wanted is not None:
-            own.drop("cancelled_by")  # or it would end an execution to come
+            own.drop("cancelled_by")  # otherwise it would end a later execution
             if state != FINISHED and state not in FAILED_STATES and not own.ended_state:
-                self._fail(entries)  # it was ended in a state of the user's own
+                self._fail(entries)  # the run was ended in a user's own state
         if was_cancelled(entries) or number in self._ended_here:
             return Cancelled.PROCESSES_ENDED
         return Cancelled.ENDED_BY_ITSELF
 
     def _is_unstarted(self, entries: Mapping[str, Any]) -> bool:
-        """Whether a run that was prepared is not started; then nobody starts it any more."""
+        """Whether a prepared run has not started; claims its attempt, so that it cannot start."""
         return (
             self.base.study.is_local
             and is_here(entries)
@@ -233,19 +233,19 @@ class Cancellation:
         own.update(settle(entries, end, policy=Policy(), now=time.time()))
 
     def results(self) -> list[CancelledRun]:
-        """What became of all of them, by id."""
+        """All runs with their outcomes, sorted by id."""
         runs = self.base.runs.entries
         left = [self._result(n, None, state_of(runs[n].entries)) for n in self.left]
         return sorted([*self.ended.values(), *left], key=lambda run: run.run_id)
 
     def is_ours(self, living: Collection[str]) -> bool:
-        """Whether no launcher ends the runs: none of the living daemons can."""
+        """Whether this process must end the runs, because no launcher is alive that can."""
         study = self.base.study
         served = isinstance(self.base.db.storage, PatientStorage)
         return study.is_local and not (served and daemon_of(LAUNCHER, study.name) in living)
 
     async def end_here(self) -> None:
-        """End the processes of those that run on this host, and record it."""
+        """End the processes of the runs on this host, and record these ends."""
         runs, study = self.base.runs.entries, self.base.study
         here = {n: runs[n].entries for n in self.left if is_here(runs[n].entries)}
         jobs = {n: entries for n, entries in here.items() if is_followed(entries)}
@@ -253,7 +253,7 @@ class Cancellation:
         claims = {n: claim_of(study, here[n]) for n in here if n not in jobs}
         for number, claim in [*claims.items()]:
             if claim is not None and is_elsewhere(study, here[number], claim):
-                del claims[number]  # nobody can end it from here
+                del claims[number]  # its processes are on another host
         end_processes([claim for claim in claims.values() if claim is not None], KILL_GRACE_S)
         self._ended_here |= {n for n, claim in claims.items() if not (claim and members(claim))}
         self.look()
@@ -262,9 +262,9 @@ class Cancellation:
 async def until_ended(
     config: WorkflowConfig, cancellations: Sequence[Cancellation], patience: float
 ) -> None:
-    """Wait until all runs have ended, at most some seconds; those without a launcher are ended.
+    """Wait until all runs have ended, at most ``patience`` s; ends runs that have no launcher.
 
-    Sleeps on the bus, if there is one.
+    Sleeps until the bus reports a change, if there is a bus.
     """
     deadline = time.monotonic() + patience
     with contextlib.ExitStack() as stack:
@@ -297,7 +297,7 @@ async def _listening(
     """A waiter that the bus wakes when one of the runs changes its state."""
     bases = {cancellation.base.study.name: cancellation.base for cancellation in cancellations}
     dispatcher = Dispatcher(runtime, bases, lambda study: bases[study].tid)
-    # Without a bus its safety net will do: the own connections are told of commits, too.
+    # Without a bus the dispatcher's fallback is enough: our own connections are told of commits.
     with contextlib.suppress(NoSupervisor, TimeoutError):
         async with asyncio.timeout(LIVE_S):
             await dispatcher.live()
@@ -319,7 +319,7 @@ async def _listening(
 
 
 async def _news_of(cancellations: Sequence[Cancellation], pause: float) -> None:
-    """Sleep until one of the bases' own connections is told of a commit: asks no server."""
+    """Sleep until one of the bases' own connections is told of a commit; sends no request."""
     deadline = time.monotonic() + pause
     before = [cancellation.base.tid for cancellation in cancellations]
     while time.monotonic() < deadline and before == [

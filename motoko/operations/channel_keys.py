@@ -1,4 +1,4 @@
-"""The key that other hosts come in with: shown by what is public of it, and renewed."""
+"""The key with which other hosts connect: showing its public facts, and renewing it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from motoko.layout import channel_directory
 
 
 class KeyFacts(NamedTuple):
-    """What may be shown of a workflow's key.
+    """The facts about a workflow's key that may be shown.
 
     Attributes:
-        certificate: of the key.
-        where: the gate's address; empty if it has never listened.
+        certificate: the key's certificate.
+        where: the gate's address; empty if the gate has never listened.
     """
 
     certificate: Certificate
@@ -30,7 +30,10 @@ class KeyFacts(NamedTuple):
 
 
 def present(config: WorkflowConfig) -> KeyFacts:
-    """The workflow's key. Raises ``MotokoError`` if it has none, or is another account's."""
+    """The facts about the workflow's key.
+
+    Raises ``MotokoError`` if there is no key, or if it belongs to another account.
+    """
     channel = _own_channel(config)
     certificate = keys.read(channel)
     if certificate is None:
@@ -41,7 +44,7 @@ def present(config: WorkflowConfig) -> KeyFacts:
 
 
 def renewed(config: WorkflowConfig) -> KeyFacts:
-    """Another key in place of the workflow's, in force at once. Raises as :func:`present`."""
+    """Replace the workflow's key by a new one, valid at once. Raises as :func:`present` does."""
     channel = _own_channel(config)
     try:
         return KeyFacts(keys.renew(channel), _where(channel))

@@ -1,4 +1,4 @@
-"""Which runs a command is about."""
+"""The runs that a command is about."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ END_S = 5.0
 
 @dataclass(frozen=True)
 class Choice:
-    """Runs of a workflow that somebody has chosen.
+    """Runs of a workflow that a user has chosen.
 
     Attributes:
         named: the ids of single runs, by study.
-        studies: in which further runs are chosen: all that obey the constraints.
-        constraints: as in ``select``.
+        studies: the studies in which all runs that obey the constraints are chosen, too.
+        constraints: the constraints, as in ``select``.
     """
 
     named: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Choice:
 
     @contextlib.contextmanager
     def opened(self, config: WorkflowConfig) -> Iterator[list[StudyChoice]]:
-        """The choice study by study, with open bases that are of the present place.
+        """The choice study by study, with open bases whose paths are right for this directory.
 
         Raises ``StudyUnavailable``.
         """
@@ -71,8 +71,8 @@ class StudyChoice:
     """The runs of one study that were chosen.
 
     Attributes:
-        named: the ids of those that were named.
-        constraints: what the others obey; ``None`` if there are no others.
+        named: the ids of the runs that were named.
+        constraints: the constraints that choose further runs; ``None`` if there are none to choose.
     """
 
     config: WorkflowConfig
@@ -81,7 +81,7 @@ class StudyChoice:
     constraints: tuple[str, ...] | None
 
     def selected(self, states: Collection[str] | None = None) -> dict[int, str]:
-        """The states of the runs that obey the constraints, by id; only runs of some states."""
+        """The states of the runs that obey the constraints, by id; with ``states``, only those."""
         if self.constraints is None:
             return {}
         return selected(self.config, self.base, self.constraints, states)
@@ -93,10 +93,10 @@ def selected(
     constraints: Sequence[str],
     states: Collection[str] | None = None,
 ) -> dict[int, str]:
-    """The states of the runs that obey all constraints, by id; with ``states``, only of those.
+    """The states of the runs that obey all constraints, by id; with ``states``, only those.
 
-    All that was committed before counts. The mirror tells which runs may obey; whether they do is
-    looked at in the base. Raises ``ConstraintError``, also for a name that no run carries.
+    All changes that were committed before are seen. The mirror gives candidates; the base decides
+    whether they obey. Raises ``ConstraintError``, also for a name that no run has.
     """
     predicate = base.predicate(list(constraints))
     with current(config, base.study) as moment:
@@ -117,13 +117,13 @@ def selected(
 
 
 def _is_carried(tables: MirrorTables, name: str) -> bool:
-    """Whether a run has a value under a name, as far as the mirror tells."""
+    """Whether any run has a value under a name, as far as the mirror knows."""
     own = [Name(False, PREFIX + name)] if name in OWN else []
     return has_value(tables, RUNS, [*own, Name(False, name), Name(True, name)])
 
 
 def no_such_run(base: StudyBase, number: int) -> MotokoError:
-    """The error for a run that was named, and does not exist."""
+    """The error for a named run that does not exist."""
     return NoSuchRun(
         f"study {base.study.name} has no run {number}",
         hint=f"{base.known_runs}: see `motoko info`",
@@ -131,9 +131,9 @@ def no_such_run(base: StudyBase, number: int) -> MotokoError:
 
 
 def running(base: StudyBase, numbers: Collection[int]) -> list[int]:
-    """Those of the runs that are being executed.
+    """The runs that are being executed.
 
-    Waits a moment for those that have said they have ended, and whose processes have not yet.
+    Waits a moment for runs that have reported their end while their processes have not ended yet.
     """
     deadline = time.monotonic() + END_S
     known = base.loaded((number, base.runs.entries.get(number)) for number in numbers)

@@ -1,8 +1,8 @@
-"""Resetting and deleting runs, beside whatever else works in the study.
+"""Resetting and deleting runs, while other processes work in the study.
 
-A run is taken out of everybody's hands before its directory is removed: its state is CLEANING
-until that is done. A launcher that was about to start it meets a conflict, or finds the attempt
-claimed. Should the command be killed in between, the same command finishes the work.
+A run is reserved before its directory is removed: its state is CLEANING until that is done. A
+launcher that was about to start the run gets a conflict, or finds the attempt claimed. If the
+command is killed in between, calling the same command again finishes the work.
 """
 
 from __future__ import annotations
@@ -35,37 +35,37 @@ from motoko.store.unused_contents import drop_unused
 CLEANING = "CLEANING"
 BATCH = 500
 REMOVE_ATTEMPTS = 5
-# What an execution leaves in a run's entries beside Motoko's own.
+# The entries that an execution leaves in a run, besides Motoko's own.
 _OF_EXECUTION = ("run_path", "blackdynamite_version", "python_requirements")
 _NONE_AT_FIRST = ("start_time", "last_step", "last_step_time")
 
 
 @dataclass
 class Cleaned:
-    """What became of a study's runs that were to be cleaned, by id."""
+    """The outcomes of cleaning a study's runs: the runs' ids, by outcome."""
 
     study: str
-    directory: Path  # the study's
+    directory: Path  # the study's directory
     done: list[int] = field(default_factory=list)
     untouched: list[int] = field(default_factory=list)  # never executed: nothing to reset
     changed: list[int] = field(default_factory=list)  # started or changed meanwhile: left alone
-    left: list[Path] = field(default_factory=list)  # directories that are not this study's
-    freed: int = 0  # bytes of large files that no run has any more
+    left: list[Path] = field(default_factory=list)  # directories outside this study: left alone
+    freed: int = 0  # bytes of large files that no run uses any more
 
 
 def clean_runs(
     config: WorkflowConfig, choice: Choice, *, delete: bool = False, outdated: bool = False
 ) -> Iterator[Cleaned]:
-    """Reset or delete the runs that obey constraints, study by study.
+    """Reset or delete the chosen runs, study by study.
 
-    With ``outdated``, those of them that have finished, with other files than the present ones.
+    With ``outdated``, only finished runs that were made with other files than the current ones.
 
-    Raises ``MotokoError`` if one of them is being executed, and then nothing is changed; and in the
-    end if some have changed meanwhile, which were left alone.
+    Raises ``MotokoError`` if one of the runs is being executed; then nothing is changed. Also
+    raises it at the end if some runs have changed meanwhile; these were left alone.
     """
     changed: list[str] = []
     with choice.opened(config) as studies:
-        # Nothing is changed before everything has been looked at.
+        # Everything is checked before anything is changed.
         work = [(chosen.base, _named(chosen) | chosen.selected()) for chosen in studies]
         if outdated:
             work = [(base, _outdated(base, wanted)) for base, wanted in work]
@@ -88,7 +88,7 @@ def clean_runs(
 
 
 def _named(chosen: StudyChoice) -> dict[int, str]:
-    """The states of the runs that were named, by id; ``MotokoError`` if one is not there."""
+    """The states of the runs that were named, by id; ``MotokoError`` if one does not exist."""
     renew(chosen.base)
     runs, states = chosen.base.runs.entries, {}
     for number in chosen.named:
@@ -99,7 +99,7 @@ def _named(chosen: StudyChoice) -> dict[int, str]:
 
 
 def _outdated(base: StudyBase, wanted: Mapping[int, str]) -> dict[int, str]:
-    """Those of some runs that have finished, with other files than the present ones."""
+    """The runs that have finished and were made with other files than the current ones."""
     changes = FileChanges(base, StudyFiles(base.study, keeping=False).present())
     runs = dict(base.loaded((number, base.runs.entries.get(number)) for number in wanted))
     return {n: wanted[n] for n, run in runs.items() if run is not None and changes.add(run)}
@@ -108,12 +108,12 @@ def _outdated(base: StudyBase, wanted: Mapping[int, str]) -> dict[int, str]:
 def clean(base: StudyBase, wanted: Mapping[int, str], *, delete: bool = False) -> Cleaned:
     """Remove the directories of runs, and reset the runs to CREATED or delete them.
 
-    A reset run is as ``createTask`` made it, but for the values that it has stored itself. Runs
-    that are being executed, or whose state is not the expected one any more, are left alone.
+    A reset run is as ``createTask`` made it, except for values that the run has stored itself. Runs
+    that are being executed, or whose state is no longer the expected one, are left alone.
 
     Args:
-        base: the study.
-        wanted: the runs' ids, and the state that each is expected to have.
+        base: the study's base.
+        wanted: the runs' ids, and the state that each run is expected to have.
         delete: remove the runs from the database. Their jobs stay.
     """
     cleaned = Cleaned(base.study.name, base.study.directory)
@@ -128,7 +128,7 @@ def _clean(base: StudyBase, wanted: Mapping[int, str], delete: bool, cleaned: Cl
     present = None if delete else StudyFiles(base.study, keeping=True).present()
 
     def take() -> tuple[dict[int, Path | None], Cleaned]:
-        """The runs that are ours from now on, with their directories."""
+        """Reserve the runs: gives those that are ours from now on, with their directories."""
         taken: dict[int, Path | None] = {}
         candidates: dict[int, Any] = {}
         passed = Cleaned(base.study.name, base.study.directory)
@@ -145,12 +145,12 @@ def _clean(base: StudyBase, wanted: Mapping[int, str], delete: bool, cleaned: Cl
         }
         executed = running_of(base.study, candidates)
         for number, entries in candidates.items():
-            # Whoever is not claimed yet may be started at any moment, but for this.
+            # A run whose attempt is not claimed could be started at any moment: claim it here.
             free = number not in executed and take_claim(base.study, entries)
             if not free and (number in executed or number not in claimed):
                 passed.changed.append(number)
                 continue
-            OwnEntries(entries).drop("ended_state")  # nobody is to take it for finished
+            OwnEntries(entries).drop("ended_state")  # the run must not count as finished
             entries["state"] = CLEANING
             taken[number] = directory_of(base.study, entries)
             if taken[number] is None and (elsewhere := entries.get("run_path")):
@@ -180,12 +180,12 @@ def _clean(base: StudyBase, wanted: Mapping[int, str], delete: bool, cleaned: Cl
     commit_now(base, finish)
     cleaned.done += taken
     if delete:
-        # Those of a run that is reset stay: its attempts go on being counted after them.
+        # The fences of a reset run are kept: the numbers of its attempts continue after them.
         remove_fences(base.study.directory.parent, base.study.name, taken)
 
 
 def _is_fresh(entries: Mapping[str, Any]) -> bool:
-    """Whether a run was never executed, nor cleaned halfway."""
+    """Whether a run was never executed, and was not partly cleaned."""
     return state_of(entries) == CREATED and not (
         any(entries.get(name) is not None for name in _OF_EXECUTION)
         or documented(entries).keys() - {"files_checksum", "files_wanted"}
@@ -199,7 +199,7 @@ def _remove(directory: Path) -> None:
         except FileNotFoundError:
             return
         except OSError as error:
-            # A launcher that has not noticed yet may have written into it just now.
+            # A launcher that has not seen the change yet may have just written into the directory.
             if left and directory.is_dir():
                 time.sleep(0.02)
                 continue

@@ -1,4 +1,4 @@
-"""All that is wrong in motoko.yaml and the studies' bd.yaml, and not just the first thing."""
+"""All faults in motoko.yaml and the studies' bd.yaml, and not just the first one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _STUDIES = "task_managers"
 
 @dataclass(frozen=True)
 class Examined:
-    """What was read of a workflow.
+    """A workflow's files as far as they could be read.
 
     Attributes:
-        path: of motoko.yaml.
-        config: the workflow without what is wrong; ``None`` if nothing was left that could be read.
-        left_out: the names of the studies that are not in it, since something is wrong there.
-        findings: what is wrong, or suspicious.
+        path: the path of motoko.yaml.
+        config: the workflow without the faulty parts; ``None`` if nothing readable was left.
+        left_out: the names of the studies that ``config`` lacks because of faults in them.
+        findings: the errors and warnings.
     """
 
     path: Path
@@ -33,12 +33,12 @@ class Examined:
 
     @property
     def whole_studies(self) -> list[StudyConfig]:
-        """The studies of which all could be read, without what is wrong in them."""
+        """The studies that could be read, without the faulty parts."""
         return [] if self.config is None else [*self.config.studies.values()]
 
 
 def examined(where: Path | None) -> Examined:
-    """Read a workflow as often as needed: each time without what was wrong the time before.
+    """Read a workflow repeatedly: each time without the part that was faulty the time before.
 
     Raises ``ConfigError`` if there is no workflow.
     """
@@ -63,7 +63,7 @@ def examined(where: Path | None) -> Examined:
 
 
 def _follows(error: ConfigError, path: Path, without: Without, left_out: dict[str, None]) -> bool:
-    """Whether an error is there only since something was left out before."""
+    """Whether an error occurs only because another part was left out before."""
     place = error.place
     if place is None or not place.key:
         return False
@@ -75,7 +75,7 @@ def _follows(error: ConfigError, path: Path, without: Without, left_out: dict[st
 def _narrower(
     error: ConfigError, path: Path, without: Without, left_out: dict[str, None]
 ) -> Without | None:
-    """What to leave out besides; ``None`` if no more can be."""
+    """The parts to leave out, with one more; ``None`` if no more can be left out."""
     place = error.place
     if place is None:
         return None
@@ -84,7 +84,7 @@ def _narrower(
         if place.file == path and names[0] == _STUDIES and len(names) == 2:
             left_out[names[1]] = None
         return without.and_without(place.file, place.key)
-    # The study, then, whose entry or file it is.
+    # Otherwise leave out the study whose entry or file is faulty.
     names = place.key.split(".")
     study = place.file.parent.name
     if place.file == path:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def existing(config: WorkflowConfig) -> dict[str, Contents]:
-    """What would be lost: the contents of the local studies that have a database."""
+    """The contents that would be lost: those of the local studies that have a database."""
     from motoko.store.study_database import contents
 
     return {s.name: contents(s) for s in config.studies.values() if s.is_local and s.created}
@@ -27,17 +27,17 @@ def existing(config: WorkflowConfig) -> dict[str, Contents]:
 def create_workflow(config: WorkflowConfig, *, validated: bool) -> bool:
     """Initialise the database of every local study; leaves nothing running.
 
-    Existing ones are reset, with ``.wf``, if ``validated`` or if a question on the terminal is
-    answered with yes; else they are kept and only missing ones are made.
+    Existing databases are reset, with ``.wf``, if ``validated`` or if a question on the terminal is
+    answered with yes; otherwise they are kept and only missing ones are created.
 
     Returns:
-        Whether the existing ones were reset (``True`` if there were none).
+        Whether the existing databases were reset (``True`` if there were none).
 
     Raises:
-        NamelessAccount: studies are named by the account.
-        NoLocks: the file system of a study does not know locks.
-        NotConfirmed: some exist, and there is no terminal to ask on.
-        AlreadySupervised: a supervisor on another host works with them.
+        NamelessAccount: the account has no name; BlackDynamite names studies by it.
+        NoLocks: the file system of a study does not support locks.
+        NotConfirmed: databases exist, and there is no terminal to ask on.
+        AlreadySupervised: a supervisor on another host uses them.
     """
     from motoko.store.study_database import create_study
 
@@ -56,9 +56,9 @@ def create_workflow(config: WorkflowConfig, *, validated: bool) -> bool:
 
 
 def create_one(config: WorkflowConfig, study: StudyConfig) -> None:
-    """Initialise one study's database; what was there is gone. Leaves nothing running.
+    """Initialise one study's database; its previous contents are deleted. Leaves nothing running.
 
-    Raises ``AlreadySupervised`` if a supervisor on another host works with it.
+    Raises ``AlreadySupervised`` if a supervisor on another host uses it.
     """
     from motoko.store.study_database import create_study
 
@@ -68,7 +68,7 @@ def create_one(config: WorkflowConfig, study: StudyConfig) -> None:
 
 
 def _check_place(config: WorkflowConfig, *directories: Path) -> None:
-    """Refuse what would go wrong once something is deleted: databases are made there."""
+    """Raise, before anything is deleted, whatever would prevent making databases here."""
     supervisor_lock.refuse_elsewhere(config)
     own_name()
     for directory in directories:
@@ -76,9 +76,9 @@ def _check_place(config: WorkflowConfig, *directories: Path) -> None:
 
 
 def stop_everything(config: WorkflowConfig) -> None:
-    """Stop the workflow's supervisor and daemons, if there are any: files are to be replaced.
+    """Stop the workflow's supervisor and daemons, if there are any, before files are replaced.
 
-    Also those of BlackDynamite and of motoko 0.1.4.
+    Daemons of BlackDynamite and of motoko 0.1.4 are stopped, too.
     """
     from motoko.operations.stopping import end_foreign, ignore, stop
     from motoko.store.blackdynamite_daemons import foreign_daemons
@@ -88,7 +88,7 @@ def stop_everything(config: WorkflowConfig) -> None:
 
 
 def describe(lost: Mapping[str, Contents]) -> str:
-    """What would be lost, in a line for each study."""
+    """The contents that would be lost, in a line for each study."""
     return "\n".join(f"  {name}: {held.jobs} jobs, {held.runs} runs" for name, held in lost.items())
 
 

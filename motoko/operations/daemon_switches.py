@@ -28,11 +28,11 @@ def daemon_names(config: WorkflowConfig) -> list[str]:
 
 
 def start(config: WorkflowConfig, names: Sequence[str], announce: starting.Announce) -> None:
-    """Start daemons, and what they need; returns when they are ready.
+    """Start daemons, and the daemons that they need; returns when they are ready.
 
-    One that runs already is left alone. Raises ``ConfigError`` for an unknown name,
-    ``NoSupervisor`` if the workflow is not supervised, ``MotokoError`` with the end of its log if a
-    daemon fails.
+    A daemon that is already running is left alone. Raises ``ConfigError`` for an unknown name,
+    ``NoSupervisor`` if the workflow is not supervised, and ``MotokoError``, with the end of its
+    log, if a daemon fails.
     """
     _refuse_in_a_run()
     before = _pids(config, names)
@@ -47,9 +47,9 @@ def start(config: WorkflowConfig, names: Sequence[str], announce: starting.Annou
 
 
 def restart(config: WorkflowConfig, names: Sequence[str], announce: starting.Announce) -> None:
-    """Have daemons replaced by new ones; returns when these are ready. Runs go on.
+    """Replace daemons by new ones; returns when these are ready. Runs go on.
 
-    What is not running is started. Raises the same as :func:`start`.
+    Daemons that are not running are started. Raises the same as :func:`start`.
     """
     _refuse_in_a_run()
     before = _pids(config, names)
@@ -63,7 +63,7 @@ def restart(config: WorkflowConfig, names: Sequence[str], announce: starting.Ann
 def stop(config: WorkflowConfig, names: Sequence[str], announce: starting.Announce) -> None:
     """Stop daemons until they are started again; returns when they have ended. Runs go on.
 
-    One that does not run is no error. Raises the same as :func:`start`.
+    A daemon that is not running is not an error. Raises the same as :func:`start`.
     """
     from motoko.operations.stopping import await_stopped
 
@@ -83,13 +83,13 @@ def _refuse_in_a_run() -> None:
 
 
 def _take_over(config: WorkflowConfig, announce: starting.Announce) -> None:
-    """Have daemons take the files as they are now, or say why they cannot."""
+    """Have daemons use the files as they are now, or announce why they cannot."""
     if refusal := reconfiguring.take_over(config).refusal:
         announce(refusal)
 
 
 def _pids(config: WorkflowConfig, names: Sequence[str]) -> dict[str, int | None]:
-    """The present pids of daemons; raises for names that there are not, or without supervisor."""
+    """The current pids of daemons; raises for unknown names, or if there is no supervisor."""
     daemon_records.refuse_guests(config)
     status = client.supervisor_status(config, ANSWER_S)
     present = {daemon.name: daemon.pid for daemon in status.daemons} if status else {}
@@ -131,7 +131,7 @@ def _ask(config: WorkflowConfig, request: Request[AnswerT]) -> AnswerT:
 def _wait(
     config: WorkflowConfig, names: Sequence[str], before: dict[str, int | None]
 ) -> dict[str, int | None]:
-    """The pids of daemons as soon as they are ready, and other processes than before."""
+    """The pids of daemons, once they are ready and are not the processes of ``before``."""
     deadline = time.monotonic() + config.supervision.stopped_s + config.supervision.started_s
     waited = {name: before.get(name) for name in names}
     status = starting.wait_for_daemons(config, deadline, waited)

@@ -1,4 +1,4 @@
-"""Starting orchestrators in the background, and stopping any."""
+"""Starting orchestrators in the background, and stopping any orchestrator."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from motoko.operations import daemon_switches, starting
 ANSWER_S = 10.0
 STARTED_S = 20.0
 STOPPED_S = 5.0
-# A member of the supervisor in one of these has, or is about to get, a process.
+# A supervised orchestrator in one of these states has a process, or is about to get one.
 _ON = ("starting", "ready", "backoff", "stopping")
 
 
 def start(
     config: WorkflowConfig, run_name: str, arguments: Sequence[str], restart: str | None
 ) -> str:
-    """Have the supervisor run an orchestrator; returns what to say once it has begun.
+    """Have the supervisor run an orchestrator; returns a line to show once it has begun.
 
     Args:
         config: the workflow, which is supervised.
-        run_name: whose orchestrator it is.
-        arguments: those of `motoko orchestrator start`.
+        run_name: the orchestrator's run_name.
+        arguments: the arguments of `motoko orchestrator start`.
         restart: one of ``motoko.config.supervision.RESTARTS``; ``None`` for the workflow's.
 
     Raises:
-        OrchestratorRunning: the run_name has one.
-        NoSupervisor: nobody supervises, or this is called inside a run.
-        MotokoError: it has ended at once, with its own exit code and message.
+        OrchestratorRunning: an orchestrator with this run_name is running.
+        NoSupervisor: the workflow is not supervised, or this is called inside a run.
+        MotokoError: the orchestrator has ended at once; with its own exit code and message.
     """
     if "BLACKDYNAMITE_RUN_ID" in os.environ:
         raise NoSupervisor("a run starts no orchestrator", hint="start it outside of runs")
@@ -54,7 +54,7 @@ def start(
         run_name=run_name,
         arguments=tuple(arguments),
         directory=str(Path.cwd()),
-        # The relay is this process's, or its job's, and no business of the supervisor's host.
+        # The relay belongs to this process or its job: the supervisor's host must not use it.
         environment={k: v for k, v in os.environ.items() if k != VARIABLE},
         restart=restart or config.supervision.restart,
     )
@@ -89,7 +89,7 @@ def start(
 
 
 def _begun(config: WorkflowConfig, name: str) -> DaemonInfo | None:
-    """What the supervisor tells of it as soon as it is at work or has ended."""
+    """The supervisor's information about the orchestrator, once it is running or has ended."""
     member: DaemonInfo | None = None
     for status in client.statuses(config, time.monotonic() + STARTED_S):
         member = (status.daemon(name) if status else None) or member
@@ -99,7 +99,7 @@ def _begun(config: WorkflowConfig, name: str) -> DaemonInfo | None:
 
 
 def stop(config: WorkflowConfig, only: str | None) -> list[str]:
-    """Stop the orchestrators of this host, or one; returns what to say of each. Runs go on."""
+    """Stop the orchestrators of this host, or one of them; returns a line for each. Runs go on."""
     runtime = daemon_records.records(config)
     living = dict(living_orchestrators(runtime))
     status = client.supervisor_status(config)

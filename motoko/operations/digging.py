@@ -19,19 +19,19 @@ def dig(
     arguments: Collection[str],
     announce: Callable[[str], None],
 ) -> int:
-    """Call canYouDigIt in each study's directory; the first exit code that is not 0.
+    """Call canYouDigIt in each study's directory; returns the first exit code that is not 0.
 
     Args:
         config: the workflow.
-        studies: those of its studies.
-        arguments: canYouDigIt's.
+        studies: the studies, of this workflow.
+        arguments: canYouDigIt's arguments.
         announce: gets each study's name before its call.
 
-    Raises ``NoSupervisor``, and calls nothing, if one of them is not served.
+    Raises ``NoSupervisor``, and calls nothing, if one of the studies is not served.
     """
     for study in studies:
         _require_server(config, study)
-    # Variables that would make it talk to another base than the one in its directory.
+    # BlackDynamite's variables would make canYouDigIt use another base than its directory's.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("BLACKDYNAMITE_")}
     codes = []
     for study in studies:
@@ -44,7 +44,7 @@ def dig(
 
 
 def _require_server(config: WorkflowConfig, study: StudyConfig) -> None:
-    # canYouDigIt itself would start a server of its own if it finds none.
+    # canYouDigIt would start a server of its own if it found none.
     if not study.is_local:
         return
     if daemon_of(ZEO, study.name) not in client.daemons_at_work(config):

@@ -1,4 +1,4 @@
-"""Letting runs end: launchers start nothing more meanwhile."""
+"""Letting runs end, while launchers start no more runs."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ ANSWER_S = 5.0
 
 
 class LauncherPause:
-    """Has the launchers of a study, or all, start nothing more, until this process ends.
+    """Keeps the launchers of a study, or of all, from starting runs, until this process ends.
 
-    Whether others want the same makes no difference to them, nor to us.
+    Several processes may pause the launchers at once: each pause is independent of the others.
     """
 
     def __init__(self, config: WorkflowConfig, study: str | None) -> None:
@@ -45,12 +45,12 @@ class LauncherPause:
         self._study = study
         self._runtime = daemon_records.records(config)
         self._signals = PauseSignals()
-        self._asked: int | None = None  # the pid of the supervisor that knows of it
-        self._ask_again_at = math.inf  # one of another host does not see us live
-        self._by_ourselves = False  # the supervisor is of a version that cannot do it
+        self._asked: int | None = None  # the pid of the supervisor that knows of the pause
+        self._ask_again_at = math.inf  # a supervisor on another host cannot see that we are alive
+        self._by_ourselves = False  # the supervisor's version does not support pauses
 
     def hold(self, status: Status) -> bool:
-        """Ask for it, unless that was done; whether it has come to pass."""
+        """Ask for the pause, unless that was done; returns whether the launchers are paused."""
         studies = None if self._study is None else [self._study]
         if self._asked != status.supervisor.pid or time.monotonic() >= self._ask_again_at:
             try:
@@ -67,14 +67,14 @@ class LauncherPause:
         return self._is_so(status, wanted=True)
 
     def release(self) -> bool:
-        """Take it back; whether the launchers start runs again, since nobody else paused them."""
+        """End the pause; returns whether the launchers start runs again: no other pause is left."""
         if self._asked is None:
             return True
         try:
             if not self._by_ourselves:
                 answer = client.ask(self._runtime, ResumeLaunchersRequest(this_process()), ANSWER_S)
                 return answer is None or not answer.paused
-        except RequestRefused:  # it is being stopped
+        except RequestRefused:  # the supervisor is being stopped
             return True
         others = without_holder(read_pauses(self._runtime), this_process())
         write_pauses(self._runtime, others)
@@ -111,13 +111,13 @@ def let_runs_end(
     *,
     resume: bool = True,
 ) -> None:
-    """Have the launchers (of a study, or all) start nothing more, and wait for what runs.
+    """Have the launchers (of a study, or all) start no more runs, and wait for the running ones.
 
-    If it is interrupted they start runs again, unless somebody else has paused them, too; or with
-    ``resume=False``, if the workflow is to be stopped in any case.
+    If this is interrupted, the launchers start runs again, unless another process has paused them,
+    too. With ``resume=False`` they stay paused: the workflow will be stopped in any case.
 
     Raises:
-        MotokoError: there is no supervisor that could tell what runs.
+        MotokoError: no supervisor answers that could tell which runs are running.
     """
     pause = LauncherPause(config, study)
     shown = 0
@@ -146,14 +146,14 @@ def let_runs_end(
         elif pause.release():
             announce("the launchers start runs again")
         else:
-            announce("the launchers stay paused: somebody else waits for the runs, too")
+            announce("the launchers stay paused: another command waits for the runs, too")
         raise
 
 
 def pause_launchers(config: WorkflowConfig, study: str | None) -> None:
-    """Have the launchers (of a study, or all) start nothing more until this process has ended.
+    """Have the launchers (of a study, or all) start no more runs until this process has ended.
 
-    Returns when they say that they do not, or after some seconds.
+    Returns when the launchers report that they are paused, or after some seconds.
     """
     pause = LauncherPause(config, study)
     for status in client.statuses(config, time.monotonic() + ANSWER_S):

@@ -1,4 +1,4 @@
-"""What is suspicious in the files of studies, before anything is made of them."""
+"""Warnings about the files of studies, before runs are made with them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from motoko.runs.placeholders import PREFIX, names_of, placeholders
 from motoko.runs.shell_texts import line_with_crlf, unquoted_texts
 from motoko.runs.warm_start import refuse_cold_lines
 
-# Larger files are looked at when tasks are created.
+# Larger files are examined only when tasks are created.
 LOOKED_AT = 10**7
 
 
 def file_warnings(config: WorkflowConfig) -> list[Remark]:
     """Warnings about the files of a workflow's own studies, one line each.
 
-    Raises ``ConfigError`` for a file that cannot be read, and a launch.sh that cannot be executed.
+    Raises ``ConfigError`` for a file that cannot be read or a launch.sh that cannot be executed.
     """
     return [
         warning
@@ -32,7 +32,7 @@ def file_warnings(config: WorkflowConfig) -> list[Remark]:
 
 
 def study_warnings(study: StudyConfig) -> list[Remark]:
-    """The same for one study."""
+    """Warnings about the files of one study; raises what :func:`file_warnings` raises."""
     contents = _contents(study)
     launch = contents.get(LAUNCH, b"")
     refuse_wrong_first_line(study.launch_script, launch)
@@ -42,7 +42,7 @@ def study_warnings(study: StudyConfig) -> list[Remark]:
 
 
 def script_warnings(study: StudyConfig) -> list[Remark]:
-    """Warnings about shell scripts: texts of parameters that become part of them, and line ends.
+    """Warnings about shell scripts: parameters' texts that the shell interprets, and line ends.
 
     Raises ``ConfigError`` for a file that cannot be read.
     """
@@ -85,7 +85,7 @@ def _texts_in_scripts(study: StudyConfig, contents: Mapping[str, bytes]) -> list
 
 
 def _names_without_parameters(study: StudyConfig, contents: Mapping[str, bytes]) -> list[Remark]:
-    """Warnings about names that only ``run_params`` of ``createTask`` could give a value."""
+    """Warnings about placeholders that only ``run_params`` of ``createTask`` could fill."""
     known = names_of(study.jobs, {**study.runs, **study.run_params})
     return [
         _remark(

@@ -1,4 +1,4 @@
-"""What is found wrong, or suspicious, in a workflow's files: each with place and remedy."""
+"""The findings in a workflow's files, errors and warnings: each with its place and remedy."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from motoko.errors import ConfigError, MotokoError
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing.
+    """One error or warning.
 
     Attributes:
-        file: the file that it is about.
-        line: from 1; ``None`` if it is about the whole file.
+        file: the file that the finding is about.
+        line: the line's number, from 1; ``None`` if the finding is about the whole file.
         problem: what is wrong.
         remedy: what to do; empty if the problem says it.
-        is_error: whether the workflow cannot run so; else it is a warning.
+        is_error: whether it keeps the workflow from running; otherwise it is a warning.
     """
 
     file: Path
@@ -29,7 +29,7 @@ class Finding:
 
     @classmethod
     def of_error(cls, error: MotokoError, file: Path) -> Finding:
-        """What an error says; about ``file``, unless it knows its place."""
+        """The finding of an error; it is about ``file``, unless the error knows its place."""
         place = error.place if isinstance(error, ConfigError) else None
         if place is None:
             return cls(file, None, str(error), error.hint or "")
@@ -37,6 +37,6 @@ class Finding:
 
     @classmethod
     def of_remark(cls, remark: Remark) -> Finding:
-        """What a warning says."""
+        """The finding of a warning."""
         place = remark.place
         return cls(place.file, place.line, place.problem, is_error=False)

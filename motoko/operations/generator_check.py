@@ -1,4 +1,4 @@
-"""What runs are handed to, checked before anything is started: is it there, does it reach us."""
+"""Checking generators before anything is started: whether they exist, and nodes can reach us."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from motoko.host.addresses import addresses, is_loopback
 
 
 def check_generators(config: WorkflowConfig, generator: str | None = None) -> None:
-    """Raise ``ConfigError`` if launchers cannot hand runs to what they are to hand them to.
+    """Raise ``ConfigError`` if launchers cannot hand runs to their generators.
 
-    So for a generator that is not there, a cluster's commands that are not on PATH, and nodes that
-    may not reach a study's database. If the cluster gives no answer now, that is no error.
+    That is so if a generator does not exist, if a cluster's commands are not on PATH, or if nodes
+    may not reach a study's database. A cluster that does not answer now is not an error.
 
     Args:
         config: the workflow.
-        generator: what is used in place of motoko.yaml's; ``Coat`` may stand behind it.
+        generator: used instead of motoko.yaml's generator; it may end with ``Coat``.
     """
     wanted: dict[str, list[StudyConfig]] = {}
     for study in config.studies.values():

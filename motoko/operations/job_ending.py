@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 
 
 async def end_jobs(study: StudyConfig, runs: Mapping[int, Mapping[str, Any]]) -> set[int]:
-    """Have the jobs of runs cancelled; returns those runs of which nothing runs any more.
+    """Cancel the batch jobs of runs; returns the runs of which no process runs any more.
 
     Args:
         study: the runs' study.
-        runs: by id the entries of runs that are jobs.
+        runs: by id, the entries of runs that are batch jobs.
 
-    Called again it looks again: what runs takes a while to end. A scheduler that gives no answer
-    has ended none.
+    A running job takes a while to end: call this again to look again. If a scheduler gives no
+    answer, none of its jobs counts as ended.
     """
     by_system: dict[str, dict[int, Mapping[str, Any]]] = {}
     for number, entries in runs.items():
@@ -45,13 +45,13 @@ async def _cancel(system: str, jobs: Sequence[OwnEntries]) -> None:
     scheduler = registry.named(system).scheduler(Commands())
     await scheduler.cancel(
         [job.batch_job_id for job in jobs if job.batch_job_id],
-        # They are being submitted, or nobody heard the answer.
+        # Jobs without an id are being submitted, or the scheduler's answer was lost.
         names=[job.batch_name for job in jobs if job.batch_name and not job.batch_job_id],
     )
 
 
 def _is_over(study: StudyConfig, entries: Mapping[str, Any]) -> bool:
-    """Whether a run whose job was cancelled has ended, or can never start."""
+    """Whether a run whose batch job was cancelled has ended, or can never start."""
     directory = directory_of(study, entries)
     if directory is None:
         return False

@@ -1,4 +1,4 @@
-"""Making do with a supervisor that is there: what it lacks is started."""
+"""Using a supervisor that is already running: the daemons that it lacks are started."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ANSWER_S = 10.0
 
 @dataclass(frozen=True)
 class Joined:
-    """What a supervisor that was there already has been asked to do.
+    """What a supervisor that was already running has been asked to do.
 
     Attributes:
         started: the names of the daemons that it starts.
-        restarted: those that it starts again with the options that were asked for.
-        taken: what has become of a changed motoko.yaml.
-        supervisor: who it is.
+        restarted: the daemons that it restarts with the given options.
+        taken: the effects of a changed motoko.yaml.
+        supervisor: the supervisor.
     """
 
     started: list[str]
@@ -40,12 +40,13 @@ def join(
     slots: int | None = None,
     generator: str | None = None,
 ) -> None:
-    """Have the launchers that are lacking and the daemons that were given up started.
+    """Have the supervisor start missing launchers and daemons that were given up.
 
     Launchers that have other ``slots`` or another ``generator`` are restarted with these.
 
-    Returns when all are ready. ``show`` gets what is started, before that is waited for. Raises a
-    ``MotokoError`` if the supervisor does not answer, or a daemon does not become ready.
+    Returns when all daemons are ready. ``show`` is called with the daemons that are started, before
+    they are waited for. Raises ``MotokoError`` if the supervisor does not answer, or if a daemon
+    does not become ready.
     """
     status = starting.wait_for_answer(config, time.monotonic() + ANSWER_S)
     taken = reconfiguring.take_over(config)

@@ -1,9 +1,9 @@
 """Declaring runs lost whose host is gone for good.
 
-What was started on another host than the supervisor's is waited for, as long as nobody knows of
-its end: its record, or its host once it is up again, tells. Whoever knows that neither will come
-says so by this. The attempt is fenced first: should something of it come back after all, it commits
-no more.
+A run that was started on another host than the supervisor's is waited for until its end is known:
+from its record, or from its host once that is up again. A user who knows that neither will come
+declares the run lost. The attempt is fenced first: if a process of it comes back after all, its
+commits are refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from motoko.store.transactions import commit_now, renew
 
 
 class NotLost(MotokoError):
-    """A run that is to be declared lost is no run of a host that is gone."""
+    """A run to be declared lost was not started on another host than the supervisor's."""
 
     exit_code = 2
 
@@ -39,8 +39,8 @@ class LostRun:
     """A run that was declared lost.
 
     Attributes:
-        host: where it was executed.
-        state: its state now.
+        host: the host on which the run was executed.
+        state: the run's state now.
     """
 
     study: str
@@ -52,8 +52,8 @@ class LostRun:
 def declare_lost(config: WorkflowConfig, choice: Choice) -> Iterator[LostRun]:
     """Give up the attempts of runs that were started on a host that is gone for good.
 
-    They are interrupted: executed again as the next attempt, or FAILED where the study's policy
-    says so. Of those that are not named, the ones that this is true of are meant.
+    The runs are interrupted: they are executed again as the next attempt, or become FAILED if the
+    study's policy says so. Chosen runs that are not named and not lost are left alone.
 
     Raises:
         NotLost: a run that was named is not executed on another host than the supervisor's, as far
@@ -81,7 +81,7 @@ def declare_lost(config: WorkflowConfig, choice: Choice) -> Iterator[LostRun]:
 def lost_hosts(
     base: StudyBase, numbers: Collection[int], supervisor: Identity | None
 ) -> dict[int, str]:
-    """Those of some runs that are executed where nobody looks after them: on which host, by id."""
+    """By id, the hosts of those runs that are executed where no launcher looks after them."""
     hosts = {}
     for number, run in base.loaded((n, base.runs.entries.get(n)) for n in sorted(numbers)):
         host = None if run is None else _lost_host(base.study, run.entries, supervisor)
@@ -117,7 +117,7 @@ def _give_up(
         if attempt not in fenced:
             fence(config.directory, study.name, number, attempt, reason)
             fenced.add(attempt)
-            renew(base)  # what it has committed before that counts
+            renew(base)  # changes that the attempt has committed before the fence are valid
             run = base.runs.entries[number]
         if _lost_host(study, run.entries, supervisor) is not None:
             who = OwnEntries(run.entries).cancelled_by

@@ -1,4 +1,4 @@
-"""Writing files of a user's that are not there yet: nothing is overwritten."""
+"""Writing new files for a user: nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _GIT_IGNORE = ".gitignore"
 
 
 def write_new(directory: Path, files: Mapping[str, str]) -> list[str]:
-    """Write files into a directory, which is made if it is missing; returns the names of those.
+    """Write files into a directory, which is created if missing; returns the files' names.
 
-    A .gitignore that is there already is kept.
+    An existing .gitignore is kept.
 
     Args:
-        directory: where.
-        files: their texts by their paths there, in the order in which they are written.
+        directory: the directory.
+        files: the files' texts by their paths in it, in the order in which they are written.
 
-    Raises ``ConfigError``, before anything is written, if one of the others is there already.
+    Raises ``ConfigError``, before anything is written, if any other of the files exists already.
     """
     wanted = {
         name: text
@@ -44,11 +44,11 @@ def write_new(directory: Path, files: Mapping[str, str]) -> list[str]:
 
 
 def undo(directory: Path, names: Sequence[str]) -> None:
-    """Remove files that :func:`write_new` has written, and the directories that are empty then."""
+    """Remove files that :func:`write_new` has written, and directories that are empty then."""
     for name in names:
         (directory / name).unlink(missing_ok=True)
     for parent in {(directory / name).parent for name in names} - {directory}:
-        with contextlib.suppress(OSError):  # something else is in it
+        with contextlib.suppress(OSError):  # the directory contains other files
             parent.rmdir()
 
 

@@ -14,7 +14,7 @@ from motoko.config.declared_types import Unfit, converted, fitted
 from motoko.errors import ConfigError, ParameterError
 from motoko.host.extras import extra
 
-TOLD = 10  # errors of one file
+TOLD = 10  # at most this many errors of a file are shown
 _NUMBERS = (int, float, complex)
 _OF_JSON = (list, dict, tuple, set, frozenset)
 
@@ -25,8 +25,8 @@ class PointsFile:
 
     Attributes:
         path: the file.
-        points: values by name.
-        places: where each point is: ``"line 3"``.
+        points: the points, each with its values by name.
+        places: the place of each point in the file: ``"line 3"``.
     """
 
     path: Path
@@ -34,15 +34,15 @@ class PointsFile:
     places: Sequence[str]
 
     def place(self, number: int) -> str:
-        """How a point is called in messages."""
+        """A point's name in messages."""
         return f"{self.path}: {self.places[number]}"
 
 
 def read_points(path: Path, study: StudyConfig) -> PointsFile:
-    """Read a file of points; what it is its name says.
+    """Read a file of points; the format is that of the file's name.
 
-    Raises ``ConfigError`` for a file that cannot be read, ``ParameterError`` for what cannot be a
-    point of the study, or a group of them, each with file, line, column and value.
+    Raises ``ConfigError`` for a file that cannot be read, and ``ParameterError`` (or a group of
+    them), with file, line, column and value, if it has something that is no point of the study.
     """
     form = path.suffix.removeprefix(".").lower()
     if form not in _READERS:
@@ -65,7 +65,7 @@ def read_points(path: Path, study: StudyConfig) -> PointsFile:
 
 
 def from_text(text: str, kind: type) -> Any:
-    """The value of a declared type that a text says; ``Unfit`` if it says none.
+    """The value of a declared type that a text stands for; ``Unfit`` if there is none.
 
     Lists, dicts and the like are JSON.
     """
@@ -79,7 +79,7 @@ def from_text(text: str, kind: type) -> Any:
         if kind in _OF_JSON:
             return fitted(json.loads(text), kind)
         if kind is int and not text.strip().lstrip("+-").isdecimal():
-            return fitted(float(text), int)  # as others write ints beside missing ones: 3.0
+            return fitted(float(text), int)  # other programs write 3.0 if a column has gaps
         if kind is bool and text.strip() in ("0", "1"):
             return text.strip() == "1"
     except ValueError:
@@ -88,9 +88,9 @@ def from_text(text: str, kind: type) -> Any:
 
 
 def assigned(text: str, types: Mapping[str, type], *, undeclared: bool = False) -> tuple[str, Any]:
-    """The name and value of ``NAME=VALUE``; ``ParameterError`` where it does not fit.
+    """The name and value of ``NAME=VALUE``; ``ParameterError`` if the name or value is wrong.
 
-    With ``undeclared`` there may be other names; their values are JSON, or texts.
+    With ``undeclared``, undeclared names are allowed; their values are JSON, or else texts.
     """
     name, equals, value = text.partition("=")
     name = name.strip().lower()
@@ -108,7 +108,7 @@ def assigned(text: str, types: Mapping[str, type], *, undeclared: bool = False) 
 
 
 class _Problems:
-    """What is wrong in a file, told together."""
+    """The errors in a file, which are raised together."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -160,7 +160,7 @@ def _csv(
 
 
 def _csv_lines(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the line where they begin; without those that are empty."""
+    """The rows that are not empty, each with the number of the line where it begins."""
     reader = csv.reader(file, skipinitialspace=True, strict=True)
     line = 1
     try:

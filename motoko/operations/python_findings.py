@@ -1,4 +1,4 @@
-"""What is wrong in a workflow's Python files, seen without executing them."""
+"""Findings in a workflow's Python files, made without executing them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _GUARDS = frozenset({"ImportError", "ModuleNotFoundError", "Exception"})
 
 
 def orchestrator_findings(path: Path, yaml: Path, line: int | None, function: str) -> list[Finding]:
-    """What is wrong in the orchestrator's file.
+    """The findings in the orchestrator's file.
 
     Args:
         path: the file.
-        yaml, line: motoko.yaml, and where it names the file.
-        function: the function that is to be there.
+        yaml, line: motoko.yaml, and the line that names the file.
+        function: the function that the file must have.
     """
     if not path.is_file():
-        remedy = "`orchestrator: module.function` names a file beside motoko.yaml: create it"
+        remedy = "`orchestrator: module.function` names a file next to motoko.yaml: create it"
         return [Finding(yaml, line, f"orchestrator: there is no {path.name}", remedy)]
     tree, findings = _parsed(path)
     if tree is None:
@@ -45,12 +45,12 @@ def orchestrator_findings(path: Path, yaml: Path, line: int | None, function: st
 def do_it_findings(
     path: Path, others: Collection[Path], *, says_end: bool, is_known_place: bool
 ) -> list[Finding]:
-    """What is wrong in a study's doIt.py.
+    """The findings in a study's doIt.py.
 
     Args:
         path: the file.
-        others: the further files of run directories.
-        says_end: whether the run has to say itself that it has finished.
+        others: the other files of run directories.
+        says_end: whether the run must report its own end, by ``run.finish()``.
         is_known_place: whether runs have the modules that this process has.
     """
     tree, findings = _parsed(path)
@@ -68,26 +68,26 @@ def do_it_findings(
 
 
 def shadowing(files: Collection[Path]) -> Iterator[Finding]:
-    """Files that hide a module of Python, or BlackDynamite, from those beside them."""
+    """Findings for files that hide Python's modules, or BlackDynamite, from files next to them."""
     for path in files:
         if path.suffix == ".py" and path.stem in {
             *sys.stdlib_module_names,
             "BlackDynamite",
             "motoko",
         }:
-            problem = f"it hides the module {path.stem} from all that is beside it"
+            problem = f"it hides the module {path.stem} from the files next to it"
             yield Finding(path, None, problem, "rename it", is_error=False)
 
 
 def missing_imports(
     path: Path, tree: ast.Module, present: Collection[str], *, is_error: bool
 ) -> Iterator[Finding]:
-    """Imports of modules that are not there; those that may fail are left out.
+    """Findings for imports of missing modules; imports whose failure is handled are left out.
 
     Args:
-        path, tree: the file.
-        present: the names of modules that are beside it.
-        is_error: whether that is certain.
+        path, tree: the file, and its syntax tree.
+        present: the names of modules next to the file.
+        is_error: whether a missing module is certain to be an error.
     """
     for line, name in _imports(tree):
         if name in present or name in sys.builtin_module_names or _is_installed(name):
@@ -119,7 +119,7 @@ def _parsed(path: Path) -> tuple[ast.Module | None, list[Finding]]:
 
 
 def _source(path: Path) -> str:
-    """A file's text. Raises ``SyntaxError`` if it is not in the encoding that it says."""
+    """A file's text. Raises ``SyntaxError`` if it is not in the encoding that it declares."""
     data = path.read_bytes()
     encoding, wrong = "utf-8", ""
     try:
@@ -138,7 +138,7 @@ def _source(path: Path) -> str:
 
 
 def _defined(tree: ast.Module, name: str) -> ast.stmt | None:
-    """What gives a module's name a value."""
+    """The statement that gives a name of a module its value."""
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names = [node.name]
@@ -167,7 +167,7 @@ def _signature(path: Path, main: ast.stmt) -> Iterator[Finding]:
 
 
 def _forgotten_awaits(path: Path, tree: ast.Module) -> Iterator[Finding]:
-    """Runs that are created and used without having been awaited."""
+    """Findings for runs that are created and used without having been awaited."""
     for function in ast.walk(tree):
         if isinstance(function, ast.AsyncFunctionDef):
             for line in _unawaited(function):
@@ -186,7 +186,7 @@ def _unawaited(function: ast.AsyncFunctionDef) -> Iterator[int]:
         elif isinstance(node, ast.Assign) and _creates(node.value):
             names = {target.id for target in node.targets if isinstance(target, ast.Name)}
             used = [name.lineno for name in read if name.id in names]
-            # What is awaited in between may well wait for them, too.
+            # Another await between creation and use may wait for the runs, too.
             is_waited_for = used and any(node.lineno < line <= min(used) for line in awaits)
             if used and not is_waited_for and not names & handed_on:
                 yield node.value.lineno
@@ -202,9 +202,9 @@ def _is_read(name: ast.Name) -> bool:
 
 
 def _handed_on(function: ast.AsyncFunctionDef) -> set[str]:
-    """Names that are awaited, or given to something that may await them.
+    """Names that are awaited, or passed to something that may await them.
 
-    All but those that are only iterated over, or asked for an item or an attribute.
+    These are all names, except those that are only iterated over, indexed or asked for attributes.
     """
     names: set[str] = set()
     for node in ast.walk(function):
@@ -220,7 +220,7 @@ def _handed_on(function: ast.AsyncFunctionDef) -> set[str]:
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The first names of modules that a file imports, each once, and the lines."""
+    """The top-level modules that a file imports, each once, with the line of the import."""
     seen: set[str] = set()
     for node in _unguarded(tree):
         modules = []
@@ -235,7 +235,7 @@ def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _unguarded(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that are executed only where an import may fail, or for type checkers."""
+    """All nodes, except where a failing import is handled, and code for type checkers."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Try) and any(map(_catches_missing, child.handlers)):
             continue

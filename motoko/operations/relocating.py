@@ -1,8 +1,9 @@
-"""Having a study's records speak of the directory that it is in: after a move, in a copy.
+"""Correcting a study's records after a move or a copy, so that they name its current directory.
 
-``run_path`` is BlackDynamite's: an absolute path, which its tools follow. Motoko itself goes by
-where the study is; this sets right what others read. ``.bd/place.json`` says for which directory
-that was done last, and a like file where a link leads to whose runs are there.
+``run_path`` is BlackDynamite's entry: an absolute path, which its tools follow. Motoko itself uses
+the study's location; this module corrects the paths that other programs read. ``.bd/place.json``
+records the directory for which that was done last. If the directory of runs is a link, a similar
+file in its target records which study's runs are there.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 RUNS_OWNER = ".motoko-study.json"
-# What says that a run is a job of the original's; the copy submits its own.
+# The entries of a batch job that the original study has submitted; a copy submits its own.
 _OF_JOB = ("batch_name", "batch_job_id", "batch_state", "batch_nodes", "batch_system")
 
 
 def relocate(base: StudyBase) -> int:
-    """Have the runs of a study name the directories that they are in now, if it was elsewhere.
+    """Have the runs of a study name their current directories, if the study was elsewhere before.
 
-    In a copy, runs are no jobs any more that the original has submitted.
+    In a copy, the runs' links to batch jobs that the original has submitted are removed.
 
     Returns:
         How many runs were changed.
 
     Raises:
-        MotokoError: its directory of runs is a link to another study's.
+        MotokoError: the study's directory of runs is a link to another study's.
     """
     study = base.study
     here = DirectoryIdentity.of(study.directory)
@@ -74,13 +75,13 @@ def _batches(base: StudyBase) -> Iterator[list[int]]:
 
 
 def _is_other(path: str, right: str) -> bool:
-    """Whether a run's former study is still there, so that this one is a copy of it."""
+    """Whether a run's former study still exists, so that this study is a copy of it."""
     before, here = Path(path).parents[1], Path(right).parents[1]
     return before.exists() and not before.samefile(here)
 
 
 def _is_inside(directory: Path | None, study: StudyConfig) -> TypeGuard[Path]:
-    """Whether a run's directory is the study's own, and not where a link or an entry leads."""
+    """Whether a run's directory is inside the study, and not elsewhere through a link or entry."""
     return directory is not None and directory.resolve().is_relative_to(study.directory.resolve())
 
 
@@ -109,9 +110,9 @@ def _correct(
 
 
 def _own_runs(study: StudyConfig, here: DirectoryIdentity) -> None:
-    """Have a directory of runs outside of the study say whose it is.
+    """Record in a directory of runs outside the study that it belongs to this study.
 
-    Raises ``MotokoError`` if it says that it is another's.
+    Raises ``MotokoError`` if its record names another study.
     """
     runs = runs_directory(study)
     if not runs.is_dir() or runs.resolve().is_relative_to(study.directory.resolve()):

@@ -1,4 +1,4 @@
-"""Whether other hosts are to reach the workflow, and at which address of this one."""
+"""Whether other hosts can reach the workflow, and at which address of this host."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from motoko.layout import Runtime, channel_directory, owns_wf
 
 
 def is_on(config: WorkflowConfig, *, launchers: bool = True, generator: str | None = None) -> bool:
-    """Whether other hosts are to reach the workflow: as motoko.yaml says, or if they execute runs.
+    """Whether other hosts must reach the workflow: as motoko.yaml says, or if they execute runs.
 
-    Without launchers, and while the cluster does not answer, it stays as it was.
+    Without launchers, or while the cluster does not answer, remote access stays as it was.
 
     Args:
         config: the workflow.
-        launchers: whether it has launchers.
-        generator: what they use in place of motoko.yaml's.
+        launchers: whether the workflow has launchers.
+        generator: the launchers' generator, instead of motoko.yaml's.
     """
     if config.remote.wanted is not None:
         return config.remote.wanted
@@ -40,9 +40,9 @@ def is_on(config: WorkflowConfig, *, launchers: bool = True, generator: str | No
 
 
 def prepare(config: WorkflowConfig, runtime: Runtime, *, on: bool) -> None:
-    """Have what other hosts need, or have nothing of it. The caller holds the supervisor's lock.
+    """Create or remove the files that other hosts need. The caller holds the supervisor's lock.
 
-    Raises ``MotokoError`` if that cannot be.
+    Raises ``MotokoError`` if the files cannot be written.
     """
     try:
         if on:
@@ -55,10 +55,10 @@ def prepare(config: WorkflowConfig, runtime: Runtime, *, on: bool) -> None:
 
 
 def gate_address(config: WorkflowConfig, before: Endpoint | None) -> tuple[str, int | None]:
-    """The address at which the gate is to listen, and the port if motoko.yaml names one.
+    """The address at which the gate must listen, and the port if motoko.yaml names one.
 
-    Without an address there, it is the one of before as long as this host has it, else the one
-    towards the nodes. Raises ``ConfigError`` if there is none.
+    If motoko.yaml names no address, it is the previous one as long as this host has it, else the
+    one towards the nodes. Raises ``ConfigError`` if there is none.
     """
     port = config.remote.port
     if config.remote.address is not None:
@@ -74,7 +74,7 @@ def gate_address(config: WorkflowConfig, before: Endpoint | None) -> tuple[str, 
 
 
 def check_address(config: WorkflowConfig) -> None:
-    """Raise ``MotokoError`` if the gate could not listen where it is to."""
+    """Raise ``MotokoError`` if the gate could not listen at its address."""
     runtime = records(config)
     try:
         before: Endpoint | None = endpoint.read(runtime.channel)

@@ -1,4 +1,4 @@
-"""Having launchers take what was changed in motoko.yaml before they start something."""
+"""Having launchers use a changed motoko.yaml before they start runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from motoko.operations import daemon_switches, reconfiguring, starting
 def renew_launchers(
     config: WorkflowConfig, studies: Iterable[str], announce: starting.Announce
 ) -> None:
-    """Have the launchers of some studies follow the files as they are now; returns when they do.
+    """Have the launchers of some studies use the files as they are now; returns when they do.
 
-    Those that have taken them already, or do not run, are left alone. No run is disturbed. Says
-    what was changed and is followed now, or why that cannot be. Raises ``MotokoError`` if a
-    launcher does not come back.
+    Launchers that use them already, or are not running, are left alone. No run is disturbed.
+    Announces the changes that take effect, or why they cannot. Raises ``MotokoError`` if a launcher
+    does not start again.
     """
     if not client.is_supervised(config):
         return

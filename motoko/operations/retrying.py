@@ -1,4 +1,4 @@
-"""Having failed runs executed again."""
+"""Executing failed runs again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from motoko.store.transactions import commit_now, renew
 
 @dataclass(frozen=True)
 class RetriedRun:
-    """A run that is executed again, and as which attempt."""
+    """A run that will be executed again, with the number of its new attempt."""
 
     study: str
     run_id: int
@@ -53,14 +53,14 @@ def retry_runs(
 ) -> Iterator[RetriedRun]:
     """Have failed runs executed again: those that are named, and those that obey constraints.
 
-    Launchers that have not taken yet what motoko.yaml says now are restarted before.
+    Launchers that do not use the current motoko.yaml yet are restarted first.
 
     Args:
         config: the workflow, as its files are now.
         choice: the runs.
-        policy: how they are executed from now on, where that changes: see :func:`changed_policy`.
+        policy: changes in how the runs are executed from now on: see :func:`changed_policy`.
         announce: gets a line for each launcher that is restarted.
-        same_files: whether they keep the files that they have had, not the present ones.
+        same_files: whether the runs keep their previous files, instead of the current ones.
 
     Raises what :func:`retry` raises; then nothing is changed.
     """
@@ -78,22 +78,23 @@ def retry_runs(
 
 
 def has_launcher(config: WorkflowConfig) -> bool:
-    """Whether a launcher is at work."""
+    """Whether a launcher is running."""
     return any(kind_of(name) == LAUNCHER for name in client.daemons_at_work(config))
 
 
 def changed_policy(
     study: StudyConfig, entries: Mapping[str, Any], policy: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The entries of a run that make it be executed otherwise from now on.
+    """The entries that change how a run is executed from now on.
 
     Args:
-        study: the run's.
-        entries: the run's, as they are.
-        policy: values by name, as in ``createTask(run_params=...)``; variables and options add up.
+        study: the run's study.
+        entries: the run's entries, as they are now.
+        policy: values by name, as in ``createTask(run_params=...)``; variables and options are
+            added to the existing ones.
 
-    Raises ``ParameterError`` for a value that cannot be, a name that the study declares itself, and
-    options of a batch system that the run is not handed to.
+    Raises ``ParameterError`` for a wrong value, for a name that the study declares itself, and for
+    options of a batch system that does not get the run.
     """
     changed = dict(policy)
     for name, value in policy.items():
@@ -117,7 +118,7 @@ def changed_policy(
 
 
 def _refuse_without_effect(study: StudyConfig, entries: Mapping[str, Any], name: str) -> None:
-    """Options are for a batch system: motoko.yaml's, or the one that had the run the last time."""
+    """Refuse options of a batch system that is neither motoko.yaml's nor the run's last one."""
     for system in registry.systems().values():
         if name == registry.options_key(system.name) and system.name not in (
             study.generator,
@@ -138,13 +139,13 @@ def retry(
     *,
     same_files: bool = False,
 ) -> dict[int, int]:
-    """Have failed runs executed again; returns the number of the attempt of each.
+    """Have failed runs executed again; returns the number of the new attempt of each.
 
-    They take the study's present ``launch.sh``, ``doIt.py`` and config files: the cause of the
-    failure may have been mended there. With ``same_files`` they keep those that they have had.
+    The runs get the study's current ``launch.sh``, ``doIt.py`` and config files: the cause of the
+    failure may have been mended there. With ``same_files`` they keep their previous files.
 
     Raises ``MotokoError`` for a run that does not exist, has not failed, or whose processes are
-    not gone, and for a policy that cannot be; then nothing is changed.
+    not gone, and for a wrong policy; then nothing is changed.
     """
     check_retry(base, numbers, policy)
     study = base.study
@@ -202,7 +203,7 @@ def _retry(study: StudyConfig, entries: Any) -> int:
     own = OwnEntries(entries)
     attempt = own.attempt
     directory = directory_of(study, entries)
-    # Attempts count executions; one that could not even start was none.
+    # Attempts count executions: an attempt that could not even start is not counted.
     if "run_path" in entries and (
         directory is None or not directory.is_dir() or read_claim(directory, attempt) is not None
     ):

@@ -1,6 +1,6 @@
-"""What is wrong in a study's launch.sh: its interpreter, its syntax, the programs that it calls.
+"""Findings in a study's launch.sh: its interpreter, its syntax, the programs that it calls.
 
-Nothing of it is executed: shells are asked to read it only (``bash -n``).
+No line of launch.sh is executed: shells only read it (``bash -n``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from motoko.runs.run_programs import search_path
 ANSWER_S = 10.0
 _LINE = re.compile(r"(?:line |:\s*)(\d+): *(.*)")
 _PROGRAM = re.compile(r"[A-Za-z0-9_./+-]+")
-# After these nobody knows here which programs there are.
+# After one of these it is not known here which programs are on PATH.
 _CHANGES_PATH = re.compile(
     r"\b(source|module|conda|mamba|micromamba|eval|PATH=|alias)\b|^\s*\.\s", re.M
 )
@@ -38,17 +38,17 @@ _OF_SHELLS = frozenset(_WORDS.split())
 
 
 def script_findings(path: Path, names: Collection[str], is_known_place: bool) -> list[Finding]:
-    """What is wrong in a launch.sh.
+    """The findings in a launch.sh.
 
     Args:
         path: the file.
-        names: of the other files in run directories.
-        is_known_place: whether runs find programs as this process does.
+        names: the names of the other files in run directories.
+        is_known_place: whether runs find the programs that this process finds.
     """
     try:
         text = path.read_bytes().decode(errors="replace")
     except OSError:
-        return []  # somebody else says so
+        return []  # another check reports that
     try:
         interpreter = Interpreter.of(text) or Interpreter("/bin/bash")
     except WrongFirstLine:
@@ -108,7 +108,7 @@ def _missing_programs(path: Path, text: str, names: Collection[str]) -> Iterator
         try:
             words = shlex.split(line, comments=True)
         except ValueError:
-            continue  # goes on in the next line
+            continue  # a quoted text goes on in the next line
         while words and re.fullmatch(r"\w+=.*", words[0]):
             words.pop(0)
         if not words or not _PROGRAM.fullmatch(words[0]):
@@ -119,7 +119,7 @@ def _missing_programs(path: Path, text: str, names: Collection[str]) -> Iterator
         if "/" not in word:
             if not _which(word):
                 remedy = (
-                    "correct its name, or install it; on PATH it has to be where runs are executed"
+                    "correct its name, or install it; it must be on PATH where runs are executed"
                 )
                 problem = f"{word} is not on PATH"
                 yield Finding(path, number, problem, remedy, is_error=False)
@@ -136,7 +136,7 @@ def _missing_programs(path: Path, text: str, names: Collection[str]) -> Iterator
 
 
 def _plain_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that begin a command, from 1: none of here-documents, none that are continued."""
+    """Lines that begin a command, numbered from 1; without here-documents and continuations."""
     delimiter, continued = None, False
     for number, line in enumerate(text.splitlines(), 1):
         if delimiter is not None:

@@ -1,4 +1,4 @@
-"""The files of the workflows that ``motoko init`` writes: they run as they are, and teach."""
+"""The files of the workflows that ``motoko init`` writes: they run as they are, and explain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SQUARE_ORCHESTRATOR = '''\
 
 
 async def main(workflow, **params):
-    # One run for each x. Runs that are there already are not executed again.
+    # One run for each x. Runs that exist already are not executed again.
     runs = await workflow.square.createTask(x=[1.0, 2.0, 3.0])
     # The job holds a run's parameters, the run its results.
     for run, job in runs:
@@ -126,13 +126,13 @@ def distance(angle, drag, speed=20.0, step=1e-3):
 }
 
 _INTEGRAL_ORCHESTRATOR = '''\
-"""Refines until the results change no more."""
+"""Refines until the results no longer change."""
 
 
 async def main(workflow, **params):
     steps, before = 4, None
     while True:
-        # Runs that are there already are not executed again.
+        # Runs that exist already are not executed again.
         [(run, job)] = await workflow.integral.createTask(steps=steps)
         print(f"{steps} steps: {run.value}")  # the result `value` of motoko.yaml
         if before is not None and abs(run.value - before) < 1e-4:
@@ -150,7 +150,7 @@ config_files: # further files that each run gets a copy of
 """,
     "integral/launch.sh": """\
 # What a run executes, in a directory of its own: any program, compiled or not.
-# A parameter's value stands for its name between the underscores; `:sh` quotes it for the shell.
+# A parameter's value replaces its name with the underscores; `:sh` quotes it for the shell.
 awk -v steps=__BLACKDYNAMITE__steps:sh__ -f program.awk
 """,
     "integral/program.awk": """\
@@ -168,14 +168,14 @@ BEGIN {
 _READ_RESULTS = """\
     # A program that knows nothing of Motoko: launch.sh ending with exit code 0 means FINISHED.
     finish: on-exit
-    # What is read of its output: here the number behind "value = ", in the last such line.
+    # What is read from its output: here the number after "value = ", in the last such line.
     # It may also be in a file, as in `energy: {json: total.energy, file: out.json}`.
     results:
       value: 'value = (\\S+)'
 """
 
 _RETRIES = """\
-    # A run that fails is executed once more, and may take ten minutes.
+    # A run that fails is executed once more; each attempt may take ten minutes.
     retries: 1
     timeout: 10m
 """
@@ -195,12 +195,12 @@ def _workflow(
         ".gitignore": GIT_IGNORE,
         "orchestrator.py": orchestrator,
         **files,
-        # Last: with it the directory is a workflow.
+        # motoko.yaml comes last: it makes the directory a workflow.
         "motoko.yaml": MOTOKO_YAML.format(study=study, settings=settings),
     }
 
 
-# By the names of the templates: texts by the files' paths, in the order in which they are written.
+# By template name: the files' texts by their paths, in the order in which they are written.
 TEMPLATES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "minimal": _workflow("square", "", _SQUARE_ORCHESTRATOR, _SQUARE),

@@ -1,4 +1,4 @@
-"""Having a supervisor: starting one in the background, and waiting until its daemons are ready."""
+"""Starting a supervisor in the background, and waiting until its daemons are ready."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from motoko.operations.generator_check import check_generators
 from motoko.operations.reconfiguring import take_over
 
 Announce = Callable[[str], None]
-# What a starter says that does not wait any more, and wants no end.
+# What a starter sends when it stops waiting but does not want the supervisor to end.
 GO_ON = b"g"
 
 
@@ -60,14 +60,14 @@ def check_startable(
     takeover: bool = False,
     watching: bool = False,
 ) -> None:
-    """Raise what keeps a supervisor from being started here, before anything is changed.
+    """Raise whatever prevents starting a supervisor here, before anything is changed.
 
     Args:
         config: the workflow.
-        launchers: whether it is to have some.
-        generator: theirs, in place of motoko.yaml's.
-        takeover: whether to start one also if another host has supervised last, which is dead.
-        watching: whether that is to be made sure, which takes some seconds.
+        launchers: whether the supervisor will have launchers.
+        generator: the launchers' generator, instead of motoko.yaml's.
+        takeover: whether to start a supervisor even if the last one was on another host, now dead.
+        watching: whether to make sure of the latter by watching, which takes some seconds.
     """
     if "BLACKDYNAMITE_RUN_ID" in os.environ:
         raise NoSupervisor(
@@ -91,7 +91,7 @@ def check_startable(
 
 
 def checks_of_place(config: WorkflowConfig) -> list[Callable[[], object]]:
-    """What raises ``MotokoError`` where no workflow can be supervised, one thing each."""
+    """Checks, each of which raises ``MotokoError`` if no workflow can be supervised here."""
     local = [study.directory for study in config.studies.values() if study.is_local]
     locks = [partial(check_locks, directory) for directory in (config.directory, *local)]
     return [check_kernel, own_name, *locks]
@@ -100,7 +100,7 @@ def checks_of_place(config: WorkflowConfig) -> list[Callable[[], object]]:
 def checks_of_config(
     config: WorkflowConfig, launchers: bool = True, generator: str | None = None
 ) -> list[Callable[[], object]]:
-    """What raises ``MotokoError`` for a workflow that cannot be supervised here, one thing each.
+    """Checks, each of which raises ``MotokoError`` if this very workflow cannot be supervised.
 
     Args: see :func:`check_startable`.
     """
@@ -133,14 +133,14 @@ def start_detached(
     announce: Announce | None = None,
     timeout: float | None = None,
 ) -> None:
-    """Have a supervisor for the workflow, and return when all its daemons are ready.
+    """Make sure that the workflow has a supervisor, and return when all its daemons are ready.
 
-    Starts one in the background unless one is there; adds the launchers it lacks if they are
-    wanted. Daemons that were stopped on purpose are not waited for. With ``takeover`` it ends what
-    BlackDynamite, or motoko 0.1.4, has started for the workflow, and takes it over from another
-    host that is dead. ``announce`` gets each line that the new supervisor reports until it is
-    ready. Raises ``MotokoError`` with the end of the log if a daemon cannot be started,
-    ``NotCreated`` or ``ConfigError`` for what is wrong before.
+    Starts a supervisor in the background unless one is running; adds missing launchers if they are
+    wanted. Daemons that were stopped on purpose are not waited for. With ``takeover``, the new
+    supervisor ends daemons that BlackDynamite, or motoko 0.1.4, has started for the workflow, and
+    takes the workflow over from another host that is dead. ``announce`` gets each line that the new
+    supervisor reports until it is ready. Raises ``MotokoError``, with the end of the log, if a
+    daemon cannot be started, and ``NotCreated`` or ``ConfigError`` for faults found before that.
     """
     config = load(config_path)
     patience = config.supervision.started_s if timeout is None else timeout
@@ -156,7 +156,7 @@ def start_detached(
         options += ["--takeover"] if takeover else []
         if _start(config, runtime, options, announce or _ignore, deadline):
             return
-        # Somebody else was faster: that supervisor will do as well.
+        # Another process was faster: its supervisor is used.
     if launchers:
         wait_for_answer(config, deadline)
         take_over(config)
@@ -168,9 +168,9 @@ def start_detached(
 
 
 def let_moved_end(config: WorkflowConfig, say: Announce) -> None:
-    """Wait for the supervisor of a directory that was moved under it: it notices, and ends.
+    """Wait until the supervisor of a directory that was moved meanwhile notices the move, and ends.
 
-    Raises ``MotokoError`` if it does not.
+    Raises ``MotokoError`` if it does not end.
     """
     before, supervisor = recorded_directory(config.directory), supervisor_identity(config)
     if supervisor is None or before is None or before.is_at(Path(before.path)):
@@ -212,7 +212,7 @@ def _start(
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
                 )
-        process.wait()  # it forks at once, so that the supervisor is nobody's child
+        process.wait()  # it forks at once, so that the supervisor is not our child
         for message in _messages(ours, deadline):
             if "line" in message:
                 announce(str(message["line"]))
@@ -232,7 +232,7 @@ def _start(
         raise
     except BaseException:
         _interrupt(ours, config.supervision.stopped_s)
-        # It may not have come so far that it leaves nothing itself.
+        # The supervisor may have ended too early to remove its sockets itself.
         with contextlib.suppress(MotokoError, OSError), supervisor_lock(runtime):
             remove_sockets(config, runtime)
         raise
@@ -259,8 +259,8 @@ def _messages(reading: socket.socket, deadline: float) -> Iterator[dict[str, Any
 
 
 def _interrupt(starting: socket.socket, patience: float) -> None:
-    """Have a supervisor end that is just starting, however far it has come; return when it has."""
-    with contextlib.suppress(OSError):  # it has gone already
+    """End a supervisor that is just starting, however far it is; returns when it has ended."""
+    with contextlib.suppress(OSError):  # it has ended already
         starting.shutdown(socket.SHUT_WR)
         starting.settimeout(patience)
         while starting.recv(1 << 16):
@@ -282,8 +282,8 @@ def wait_for_answer(config: WorkflowConfig, deadline: float) -> Status:
 def wait_until_ready(config: WorkflowConfig, deadline: float) -> Status:
     """The status of the running supervisor as soon as all its daemons are ready.
 
-    Those that were stopped on purpose are not waited for. Raises ``MotokoError`` with the end of
-    its log as soon as one has failed, or at the deadline.
+    Daemons that were stopped on purpose are not waited for. Raises ``MotokoError`` as soon as a
+    daemon has failed (with the end of its log), or at the deadline.
     """
 
     def is_lacking(daemon: DaemonInfo) -> bool:
@@ -296,7 +296,10 @@ def wait_until_ready(config: WorkflowConfig, deadline: float) -> Status:
 def wait_for_daemons(
     config: WorkflowConfig, deadline: float, before: Mapping[str, int | None]
 ) -> Status:
-    """The same for some daemons alone: until they are ready, with other pids than ``before``."""
+    """The status as soon as some daemons are ready, with other pids than in ``before``.
+
+    Raises what :func:`wait_until_ready` raises.
+    """
 
     def is_lacking(daemon: DaemonInfo) -> bool:
         again = daemon.state == "ready" and daemon.pid != before.get(daemon.name)
@@ -339,7 +342,7 @@ def _no_answer(config: WorkflowConfig) -> MotokoError:
 
 
 def who(supervisor: SupervisorInfo) -> str:
-    """A supervisor, in words: its pid, and its host if that is another one."""
+    """A supervisor in words: its pid, and its host if that is not this one."""
     elsewhere = "" if supervisor.host == socket.gethostname() else f" on {supervisor.host}"
     return f"pid {supervisor.pid}{elsewhere}"
 

@@ -24,13 +24,13 @@ from motoko.operations.starting import Announce
 from motoko.store.blackdynamite_daemons import ForeignDaemon
 
 ANSWER_S = 5.0
-# A publisher is heard a moment after it has connected, and nothing tells when.
+# Subscribers hear a publisher a moment after it has connected; there is no signal for it.
 ANNOUNCE_S = 0.3
 POLL_S = 0.1
 
 
 def ignore(line: str) -> None:
-    """The default of what is announced."""
+    """The default of ``announce`` and ``detail``."""
 
 
 def stop(
@@ -42,10 +42,11 @@ def stop(
 ) -> None:
     """Stop the workflow's supervisor, its daemons and their local runs, if there are any.
 
-    Returns when all of them have ended, whether their supervisor lives, is frozen or was killed.
-    ``announce`` gets a line for each that was stopped, ``detail`` one for each signal that is sent.
-    Whoever waits is told which ``command`` it was, and whose. Raises ``MotokoError`` if something
-    cannot even be killed, or if another host supervises and cannot be reached.
+    Returns when all of them have ended, whether their supervisor is alive, frozen or was killed.
+    ``announce`` gets a line for each process that was stopped, ``detail`` one for each signal that
+    is sent. Orchestrators that wait are told which ``command`` has stopped the workflow, and whose.
+    Raises ``MotokoError`` if a process cannot even be killed, or if the supervisor is on another
+    host that cannot be reached.
     """
     by = f"`{command}` of {name_of(os.getuid())} (pid {os.getpid()} on {socket.gethostname()})"
     daemon_records.refuse_guests(config)
@@ -58,8 +59,8 @@ def stop(
     if supervisor is not None:
         with _following(runtime, detail):
             _stop_supervisor(config, supervisor, runtime, by, announce, detail)
-    not_wanted(runtime)  # whoever supervised them, or had
-    # What is left now nobody looks after: its supervisor had been killed, or was just now.
+    not_wanted(runtime)  # detached orchestrators, of this supervisor and of earlier ones
+    # Daemons that are left now have no supervisor: it was killed, before or just now.
     _stop_orphans(config, runtime, by, announce, detail)
     _say_what_has_stopped(daemons, announce)
 
@@ -69,13 +70,13 @@ def stop_study(
 ) -> bool:
     """Stop the launcher of a study, with its local runs, and its ZEO server; nothing else.
 
-    They stay away until ``motoko supervise`` or ``motoko launcher`` is called.
+    Both stay stopped until ``motoko supervise`` or ``motoko launcher`` is called.
 
     Returns:
         Whether there was anything to stop.
 
     Raises:
-        MotokoError: the supervisor does not answer, or something cannot even be killed.
+        MotokoError: the supervisor does not answer, or a process cannot even be killed.
     """
     names = {daemon_of(LAUNCHER, study), daemon_of(ZEO, study)}
     daemon_records.refuse_guests(config)
@@ -120,13 +121,13 @@ def stop_study(
 def _stop_elsewhere(
     config: WorkflowConfig, supervisor: Identity, runtime: Runtime, by: str, announce: Announce
 ) -> None:
-    """Have the supervisor of another host stop everything; it removes its record when it has.
+    """Have the supervisor of another host stop everything; it then removes its record.
 
-    Raises ``MotokoError`` if that cannot be asked, or it does not end.
+    Raises ``MotokoError`` if the supervisor cannot be asked, or if it does not end.
     """
     if client.ask(runtime, StopRequest(by), ANSWER_S) is None:
         supervisor_lock.refuse_elsewhere(config)
-        return  # it has ended meanwhile
+        return  # the supervisor has ended meanwhile
     not_wanted(runtime)
     deadline = time.monotonic() + config.supervision.stopped_s
     while daemon_records.supervisor_elsewhere(config) == supervisor:
@@ -144,7 +145,7 @@ def await_stopped(config: WorkflowConfig, names: Sequence[str]) -> None:
     left: list[str] = []
     for status in client.statuses(config, time.monotonic() + config.supervision.stopped_s):
         if status is None:
-            return  # the supervisor has gone, or was killed: what is left is said by the caller
+            return  # the supervisor has ended or was killed: the caller reports what is left
         daemons = [daemon for daemon in status.daemons if daemon.name in names]
         left = [daemon.name for daemon in daemons if daemon.state == "stopping"]
         if all(daemon.state == "stopped" for daemon in daemons):
@@ -165,7 +166,7 @@ def _say_what_has_stopped(daemons: Sequence[LivingDaemon], announce: Announce) -
 
 @contextlib.contextmanager
 def _following(runtime: Runtime, detail: Announce) -> Iterator[None]:
-    """Pass on what the supervisor logs meanwhile: it names the signals that it sends."""
+    """Pass on the supervisor's log lines of the block: they name the signals that it sends."""
     log = runtime.log(SUPERVISOR)
     start = log.stat().st_size if log.exists() else 0
     try:
@@ -189,11 +190,11 @@ def _stop_supervisor(
     """Have the supervisor stop everything; kill it if it cannot."""
     detail(f"asking the supervisor (pid {supervisor.pid}) to stop")
     if client.ask(runtime, StopRequest(by), ANSWER_S) is not None:
-        # It ends after all others have; if it is killed, they are left to us.
+        # The supervisor ends after all its daemons; if it is killed, they are left to us.
         if gone([supervisor], config.supervision.stopped_s):
             announce(f"stopped supervisor (pid {supervisor.pid})")
             return
-    # It may be starting, and have no control socket yet.
+    # The supervisor may be starting, and have no control socket yet.
     elif _signal(SUPERVISOR, supervisor, signal.SIGTERM, detail) and gone([supervisor], ANSWER_S):
         announce(f"stopped supervisor (pid {supervisor.pid})")
         return
@@ -205,10 +206,10 @@ def _stop_supervisor(
 def _stop_orphans(
     config: WorkflowConfig, runtime: Runtime, by: str, announce: Announce, detail: Announce
 ) -> None:
-    """Stop the daemons that have no supervisor, in the order in which it would, and tidy up."""
+    """Stop daemons without a supervisor, in the supervisor's order, and remove its files."""
     if not something_is_left(config):
         return
-    # With its lock nobody starts again what is being stopped.
+    # While we hold the supervisor's lock, no supervisor can start these daemons again.
     with supervisor_lock.supervisor_lock(runtime):
         if daemons := daemon_records.living_daemons(runtime):
             with _announcement(config, by):
@@ -240,7 +241,7 @@ def _end(
     announce: Announce,
     detail: Announce,
 ) -> None:
-    """End processes, by name, with a signal; by SIGKILL those that do not obey in time."""
+    """End processes, given by name, with a signal; those that do not end in time with SIGKILL."""
     for name, identity in turn.items():
         _signal(name, identity, number, detail)
     if not gone([*turn.values()], deadline):
@@ -253,9 +254,10 @@ def _end(
 def end_foreign(
     daemons: Sequence[ForeignDaemon], announce: Announce, detail: Announce = ignore
 ) -> None:
-    """End BlackDynamite's own daemons: whoever would start another again first.
+    """End BlackDynamite's own daemons: first those that would start others again.
 
-    ``announce`` gets a line for each. Raises ``MotokoError`` if one cannot even be killed.
+    ``announce`` gets a line for each of the others. Raises ``MotokoError`` if a daemon cannot even
+    be killed.
     """
     for keeps in (True, False):
         turn = {str(daemon): daemon.identity for daemon in daemons if daemon.keeps is keeps}

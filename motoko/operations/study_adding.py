@@ -27,13 +27,13 @@ from motoko.operations.new_files import undo, write_new
 from motoko.operations.starter_files import GIT_IGNORE, MOTOKO_YAML
 from motoko.runs.command_line import Word, line, names, parsed, replaced
 
-# The types that a parameter may have here, each with a value to begin with, as Python has it.
+# The types that a parameter may have here, each with a sample value as Python source.
 SAMPLES: Mapping[str, str] = {"float": "1.0", "int": "1", "str": '"a"', "bool": "True"}
 _FLOAT = "float"
 
 _LAUNCH = """\
 # What a run executes, in a directory of its own. `{prefix}` and a name stand for a value;
-# `:sh` behind the name quotes it for the shell.
+# `:sh` after the name quotes it for the shell.
 {line}
 """
 _ORCHESTRATOR = '''\
@@ -50,13 +50,13 @@ async def main(workflow, **params):
 
 @dataclass(frozen=True)
 class Added:
-    """What was written for a new study.
+    """The files that were written for a new study.
 
     Attributes:
-        files: the files that were made, by their paths from the workflow's directory.
-        create: the call that creates its runs in an orchestrator.
-        warnings: what may be wrong, one line each.
-        is_new: whether the workflow was made as well.
+        files: the paths of the new files, relative to the workflow's directory.
+        create: the call that creates the study's runs in an orchestrator.
+        warnings: possible problems, one line each.
+        is_new: whether the workflow was created as well.
     """
 
     files: tuple[str, ...]
@@ -72,16 +72,16 @@ def add_study(
     types: Mapping[str, str],
     results: Mapping[str, tuple[str, str]],
 ) -> Added:
-    """Write a study that executes a command, and name it in motoko.yaml, which is made if missing.
+    """Write a study that executes a command, and add it to motoko.yaml, which is made if missing.
 
     Args:
-        directory: the workflow's.
+        directory: the workflow's directory.
         study: the study's name.
-        command: what it executes, with ``{name}`` for the value of a parameter.
-        types: of the parameters; those of the command that are not there are floats.
-        results: the type of each, and the regular expression that finds it in the output.
+        command: the command of a run, with ``{name}`` for the value of a parameter.
+        types: the parameters' types; other parameters of the command are floats.
+        results: each result's type, and the regular expression that finds it in the output.
 
-    Raises ``ConfigError``, and nothing is changed.
+    Raises ``ConfigError``; then nothing is changed.
     """
     directory = Path(os.path.abspath(directory))  # noqa: PTH100 (keeps links)
     words = parsed(command)
@@ -168,7 +168,7 @@ def _settings(
 def _with_files(
     directory: Path, study: str, words: Sequence[Word]
 ) -> tuple[list[Word], list[str], tuple[str, ...]]:
-    """The command as runs call it; the files that they get a copy of; and warnings."""
+    """The command as runs call it, the files that are copied into run directories, and warnings."""
     texts: dict[str, str] = {}
     copied: dict[str, str] = {}
     first = words[0].text
@@ -242,7 +242,7 @@ def _changed_yaml(path: Path, study: str, settings: dict[str, Any]) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    real = path.resolve()  # a link stays one
+    real = path.resolve()  # a link stays a link
     mode = real.stat().st_mode & 0o7777
     write_atomically(real, text)
     real.chmod(mode)

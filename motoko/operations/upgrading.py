@@ -1,4 +1,4 @@
-"""Making a study's jobs and runs what its bd.yaml declares now."""
+"""Adapting a study's jobs and runs to what its bd.yaml declares now."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def upgrade(
     dropped: Collection[str],
     apply: bool,
 ) -> Plan:
-    """What is, or would be, changed in a study's database.
+    """The changes that are made, or would be made, in a study's database.
 
     Args:
         config: the study's workflow.
         study: the study, as its bd.yaml declares it now.
-        renames: the present names of parameters that were renamed, by their old ones.
-        dropped: names that are declared no more, and go from jobs and runs.
-        apply: whether it is done.
+        renames: the new names of renamed parameters, by their old names.
+        dropped: names that are no longer declared, to be removed from jobs and runs.
+        apply: whether to make the changes.
 
-    Raises ``ConfigError`` if it cannot be done, ``MotokoError`` if runs are being executed,
-    ``NotCreated`` or ``StudyUnavailable``; then nothing is changed.
+    Raises ``ConfigError`` if the changes cannot be made, ``MotokoError`` if runs are being
+    executed, ``NotCreated`` or ``StudyUnavailable``; then nothing is changed.
     """
     from motoko.operations.choosing import running
     from motoko.store import study_upgrade
@@ -53,13 +53,13 @@ def upgrade(
 
 
 def warnings(config: WorkflowConfig) -> list[str]:
-    """What of the studies' databases is otherwise than their bd.yaml declares, a line each."""
+    """Differences between the studies' databases and their bd.yaml, a line for each study."""
     lines = []
     for study in config.studies.values():
         if study.is_local and study.created and not is_known(study):
             from motoko.store.study_database import changed_declarations
 
-            with contextlib.suppress(StudyUnavailable):  # its server says so
+            with contextlib.suppress(StudyUnavailable):  # the study's server will report it
                 if differing := changed_declarations(study):
                     lines.append(warning(study.name, differing))
     return lines

@@ -22,12 +22,12 @@ from motoko.operations.python_findings import do_it_findings, orchestrator_findi
 from motoko.operations.script_findings import script_findings
 from motoko.runs.run_programs import python_directory, search_path
 
-# What makes other modules be found.
+# Variables that change which modules Python finds.
 _PYTHONS_OWN = ("PYTHONPATH", "PYTHONHOME")
 
 
 def validate(where: Path | None) -> list[Finding]:
-    """What is wrong, or suspicious, in a workflow: errors and warnings, by file and line.
+    """The findings in a workflow, errors and warnings, by file and line.
 
     Raises ``ConfigError`` if there is no workflow.
     """
@@ -49,7 +49,7 @@ def _of_orchestrator(config: WorkflowConfig) -> Iterator[Finding]:
 
 
 def _of_starting(config: WorkflowConfig) -> Iterator[Finding]:
-    """What `motoko supervise` would refuse."""
+    """Findings for faults that `motoko supervise` would refuse."""
     checks = starting.checks_of_place(config)
     if not is_supervised(config):
         checks += starting.checks_of_config(config)
@@ -78,7 +78,7 @@ def _of_studies(seen: Examined) -> Iterator[Finding]:
         yield from shadowing([path for path in others if path.parent == study.directory])
         yield from _refused_options(study)
     for name in seen.left_out:
-        # What else is wrong there can be seen in these files alone.
+        # The study's entry cannot be read: only these files can be checked.
         directory = seen.path.parent / name
         others = [*directory.glob("*")]
         yield from script_findings(directory / LAUNCH, [path.name for path in others], False)
@@ -115,7 +115,7 @@ def _refused_options(study: StudyConfig) -> Iterator[Finding]:
         yield Finding(path, None, str(error), "correct its directives")
         return
     except (ConfigError, OSError):
-        return  # said elsewhere
+        return  # another check reports that
     if refusal := system.refusal(options):
         remedy = f"correct {registry.options_key(study.generator)} in motoko.yaml, or {LAUNCH}"
         yield Finding(
