@@ -1,4 +1,4 @@
-"""Contexts of ZeroMQ, whose threads are started with the first socket."""
+"""ZeroMQ contexts. A context starts its threads with its first socket."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _THREADS = 2  # one for input and output, and one that closes sockets
 
 
 def new_context() -> zmq.Context[zmq.Socket[bytes]]:
-    """A context. Raises ``NoMoreProcesses`` where it could start no threads, and would abort."""
+    """A context. Raises ``NoMoreProcesses`` if ZeroMQ could start no threads: it would abort."""
     check_threads(_THREADS)
     return zmq.Context()

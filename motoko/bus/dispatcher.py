@@ -1,9 +1,9 @@
-"""One listener a process: feeds the bus's events to those who wait for them.
+"""One listener per process: hands the bus's events to the waiters.
 
-The bus only wakes. Whoever is woken reads the database, at a view at least as new as the
-transition it was woken by. A lost message is noticed (a gap in the sequence, a new epoch, a
-resync, beats that fall silent, or the own connection having been told of more than the bus has):
-everyone concerned reads again, and the watcher is asked to replay what was missed.
+The bus only wakes. A waiter that is woken reads the database, at a view at least as new as the
+transition that woke it. A lost message is noticed by a gap in the sequence, a new epoch, a
+resync, missing beats, or a newer transaction on the process's own connection than on the bus.
+Then all waiters concerned read again, and the dispatcher asks the watcher to replay what was lost.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ from motoko.layout import Runtime
 log = logging.getLogger(__name__)
 
 BEATS_SILENT_S = 6.0  # three beats
-NET_S = 2.0  # how long the own connection may be ahead of the bus
-LIVE_DEADLINE_S = 30.0  # a bus that died is back long before
-ASK_S, ASK_MAX_S = 0.25, 2.0  # an answer that does not come is asked for again
+NET_S = 2.0  # how long the process's own connection may be ahead of the bus
+LIVE_DEADLINE_S = 30.0  # a bus that died has been restarted long before
+ASK_S, ASK_MAX_S = 0.25, 2.0  # between requests for a replay, repeated until the answer comes
 
 
 @dataclass
 class Counters:
-    """How waiters were woken, since the dispatcher was made.
+    """How waiters have been woken since the dispatcher was made.
 
     ``gaps``: messages were missing in a sequence. ``resyncs``: another watcher published, or the
-    bus had been away. ``holes``: what was missing could not be replayed. ``listener_errors``: a
-    listener has raised; the log says what.
+    bus had been away. ``holes``: missing messages could not be replayed. ``listener_errors``: a
+    listener raised an error, which is in the log.
     """
 
     wakeups_by_event: int = 0
@@ -77,25 +77,26 @@ class _Net:
 
 
 class Dispatcher:
-    """Feeds waiters from the bus. Belongs to the loop that runs when it is made.
+    """Hands the bus's events to waiters. Belongs to the event loop that runs when it is made.
 
     Args:
         runtime: where the bus is.
         studies: the studies to listen to.
-        own_tid: the newest transaction of a study that this process has been told of by the
-            study's own server, or ``None`` if it has no connection: never a round trip.
-        supervisor: the workflow's, whose death is warned about.
+        own_tid: the newest transaction of a study that the study's ZEO server has announced to
+            this process, or ``None`` without a connection. Never makes a round trip.
+        supervisor: the workflow's supervisor: its death is logged as a warning.
         topics: further topics to listen to.
-        on_other: called with the messages that are of no concern to waiters.
+        on_other: called with the messages that do not concern waiters.
         status: what to tell the bus at every heartbeat.
-        after: for studies whose past is wanted, too: the tid (hexadecimal) after which it begins.
+        after: for studies whose past transitions are wanted, too: the tid (hexadecimal) after
+            which they begin.
 
     Attributes:
         counters: how waiters were woken.
-        waiters: who waits just now.
-        listeners: called with every transition of the studies: each once, in the order of the
-            commits, what was lost on the way included. What one raises is logged and counted, and
-            keeps nothing from anybody else.
+        waiters: the present waiters.
+        listeners: called with every transition of the studies, each once, in the order of the
+            commits; lost transitions are replayed. An error that a listener raises is logged and
+            counted; the other listeners are called all the same.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class Dispatcher:
             self.start(self._publish_status(status))
 
     async def live(self) -> None:
-        """Wait until nothing that is published from now on can be missed unnoticed."""
+        """Wait until no message published from now on can be lost unnoticed."""
         try:
             await self._subscriber.live(LIVE_DEADLINE_S)
         except TimeoutError as error:
@@ -151,9 +152,9 @@ class Dispatcher:
 
     @contextlib.contextmanager
     def waiting(self, interest: Interest, *, what: str = "") -> Iterator[Waiter]:
-        """A registered waiter, for the time of the block. Register, then read, then wait.
+        """A waiter, registered while the block runs. Register, then read, then wait.
 
-        ``what`` tells people what it waits for. Raises what the dispatcher has died of.
+        ``what`` tells people what it waits for. Raises the error that the dispatcher died of.
         """
         if self._error is not None:
             raise self._error
@@ -161,12 +162,12 @@ class Dispatcher:
             yield waiter
 
     def tid(self, study: str) -> bytes:
-        """The newest transaction of a study that the bus has told of."""
+        """The newest transaction of a study that a message on the bus has named."""
         return bytes.fromhex(self._streams[study].tid)
 
     @property
     def awaits(self) -> list[Waiter]:
-        """Who waits, the one that has waited longest first; those without ``what`` do not count."""
+        """The waiters that have a ``what``; the one that has waited longest comes first."""
         return [waiter for waiter in self.waiters if waiter.what]
 
     def publish(self, message: Message) -> None:
@@ -235,7 +236,7 @@ class Dispatcher:
                 self._take(message.study, stream.resync(message))
 
     def _take(self, study: str, news: News) -> None:
-        """Wake whoever is concerned, and ask for what is missing."""
+        """Wake the waiters concerned, and ask the watcher for missing transitions."""
         for message in news.new:
             for waiter in self.waiters.of_run((study, message.run_id)):
                 self._wake(waiter, message)
@@ -248,7 +249,7 @@ class Dispatcher:
             for listener in self.listeners:
                 self._call(listener, message)
         if len(news.ordered) > len(news.new):
-            # What was held back is told only now: who has a listener may have waited for it.
+            # Listeners get held-back transitions only now: a waiter may have waited for this.
             for waiter in self.waiters.of_study(study):
                 waiter.event.set()
         self.counters.gaps += news.gap
@@ -269,7 +270,7 @@ class Dispatcher:
             self.counters.listener_errors += 1
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Do something beside all else until it is closed; whoever waits gets what it raises."""
+        """Do some work in a task of its own, until ``close``; waiters get the error it raises."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -281,7 +282,7 @@ class Dispatcher:
             self._die(error)
 
     def _die(self, error: Exception) -> None:
-        """Whoever waits gets the error: nobody can be sure to be woken any more."""
+        """Give all waiters the error: no waiter can rely on being woken any more."""
         log.error("listening to the bus has failed", exc_info=error)
         self._error = self._error or error
         for waiter in self.waiters:
@@ -294,7 +295,7 @@ class Dispatcher:
         self.counters.wakeups_by_event += 1
 
     async def _ask(self) -> None:
-        """Ask for replays until there is nothing to ask for any more."""
+        """Ask for replays until nothing is missing any more."""
         pauses = Pauses(ASK_S, ASK_MAX_S)
         while wanted := [w for stream in self._streams.values() if (w := stream.wanted)]:
             for request in wanted:
@@ -309,7 +310,7 @@ class Dispatcher:
 
     def _on_live(self) -> None:
         if self._was_live:
-            # The bus was away, and with it perhaps messages.
+            # The bus was away: messages may have been lost.
             for study, stream in self._streams.items():
                 self._take(study, stream.interrupted())
         else:
@@ -342,7 +343,7 @@ class Dispatcher:
         silent = now - net.heard > BEATS_SILENT_S
         if silent and not net.silent:
             net.silent = True
-            log.warning("%s: the watcher is silent, reading the base itself", study)
+            log.warning("%s: the watcher is silent, reading the database itself", study)
         if net.ahead_since is None and not silent:
             net.ahead_since = now
         elif silent or now - (net.ahead_since or now) >= NET_S - 0.1:

@@ -1,4 +1,4 @@
-"""What travels on the bus: frozen typed messages, JSON on the wire, never pickle.
+"""The messages of the bus: frozen and typed, JSON on the wire, never pickle.
 
 A message is two frames, topic and JSON object; the object's ``type`` names the message and its
 version. A receiver ignores fields it does not know, so fields may be added; a change of meaning is
@@ -14,7 +14,7 @@ import msgspec
 
 from motoko.errors import MotokoError
 
-# A transaction id in hexadecimal, or nothing where none is known.
+# A transaction id in hexadecimal, or empty if none is known.
 Tid: TypeAlias = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")]
 
 
@@ -23,8 +23,8 @@ class Transition(msgspec.Struct, frozen=True, tag="run/1", tag_field="type"):
 
     ``old`` is ``None`` for a new run, ``new`` is ``None`` for a deleted one. ``tid`` is the
     transaction id, 16 hexadecimal digits. ``seq`` counts a study's transitions within an
-    ``epoch`` (one life of its watcher), from 1. ``oids`` are what a small transaction that made the
-    run has written: a hint at what its reader will want to load.
+    ``epoch`` (one life of its watcher), from 1. ``oids`` are the objects that a small transaction
+    wrote when it made the run: a hint at what a reader will want to load.
     """
 
     study: str
@@ -41,12 +41,12 @@ class Transition(msgspec.Struct, frozen=True, tag="run/1", tag_field="type"):
 
     @property
     def place(self) -> tuple[str, int]:
-        """Where it stands in its study's history: a transaction changes a run's state once."""
+        """Its place in the study's history: one transaction changes a run's state at most once."""
         return self.tid, self.run_id
 
 
 class Beat(msgspec.Struct, frozen=True, tag="beat/1", tag_field="type"):
-    """The watcher lives: the study's newest tid, the last ``seq`` published, its queue length.
+    """The watcher is alive: the study's newest tid, the last ``seq`` published, its queue length.
 
     ``connected`` is whether the study's ZEO server answers.
     """
@@ -60,7 +60,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat/1", tag_field="type"):
 
 
 class Resync(msgspec.Struct, frozen=True, tag="resync/1", tag_field="type"):
-    """Transitions before ``tid`` may be missing from the bus: read again what you wait for."""
+    """Transitions before ``tid`` may be missing from the bus: waiters must read again."""
 
     study: str
     tid: Tid
@@ -69,10 +69,10 @@ class Resync(msgspec.Struct, frozen=True, tag="resync/1", tag_field="type"):
 
 
 class DaemonStatus(msgspec.Struct, frozen=True, tag="daemon/1", tag_field="type"):
-    """A daemon says that it is ready, and what it is doing. Repeated as its heartbeat.
+    """A daemon says that it is ready, and what it is doing. It repeats this as its heartbeat.
 
-    ``trouble``: what keeps it from getting on now; it tries again by itself.
-    The supervisor says once that it is ``stopping``, and in ``detail`` who wants it.
+    ``trouble``: what keeps it from making progress now; it tries again by itself.
+    The supervisor says once that it is ``stopping``; ``detail`` says who stops it.
     """
 
     name: str
@@ -84,11 +84,11 @@ class DaemonStatus(msgspec.Struct, frozen=True, tag="daemon/1", tag_field="type"
 
 
 class Lacking(msgspec.Struct, frozen=True, tag="lacking/1", tag_field="type"):
-    """The supervisor says which daemons do not do what those need who wait for runs.
+    """The supervisor says which daemons do not work although orchestrators need them.
 
-    It says so when that changes, and again and again as long as there are some. ``absent`` are
-    those that do not run, and will not by themselves: why, by name. Of them ``given_up`` are those
-    that nobody has stopped. ``hindered`` are those that get nowhere now, and try again.
+    It says so at each change, and repeats it as long as there are any. ``absent`` are those that
+    do not run and will not start by themselves: the reason, by name. ``given_up`` are those of
+    them that nobody has stopped. ``hindered`` are those that make no progress now, but try again.
     """
 
     absent: dict[str, str] = {}
@@ -97,16 +97,16 @@ class Lacking(msgspec.Struct, frozen=True, tag="lacking/1", tag_field="type"):
 
 
 class SlotsFreed(msgspec.Struct, frozen=True, tag="slots/1", tag_field="type"):
-    """A launcher gave slots back: others that wait for some may try again."""
+    """A launcher gave slots back: other launchers that wait for slots may try again."""
 
     launcher: str
     free: int = 0
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, tag="ask/1", tag_field="type"):
-    """Somebody asks a study's watcher for the transitions after ``after``.
+    """A subscriber asks a study's watcher for the transitions after the tid ``after``.
 
-    ``to`` is the asker's own token, ``request`` counts what it has asked for.
+    ``to`` is the subscriber's own token; ``request`` counts its requests.
     """
 
     study: str
@@ -118,9 +118,9 @@ class ReplayRequest(msgspec.Struct, frozen=True, tag="ask/1", tag_field="type"):
 class Replay(msgspec.Struct, frozen=True, tag="replay/1", tag_field="type"):
     """A part of the answer to a :class:`ReplayRequest`: transitions in order.
 
-    Parts of one ``answer`` are counted from 0: a request that was repeated may be answered more
-    than once. The last part is ``done``: then all transitions up to ``tid`` have been
-    told, which in ``epoch`` are those up to ``seq``. ``complete`` is whether none before is
+    ``part`` counts the parts of one ``answer`` from 0; the watcher may answer a repeated request
+    more than once. The last part is ``done``: then all transitions up to ``tid`` have been sent,
+    which in ``epoch`` are those up to ``seq``. ``complete`` is whether no earlier transition is
     missing: the database's history may have been packed.
     """
 
@@ -138,11 +138,11 @@ class Replay(msgspec.Struct, frozen=True, tag="replay/1", tag_field="type"):
 
 
 class OrchestratorStatus(msgspec.Struct, frozen=True, tag="orchestrator/1", tag_field="type"):
-    """A process that awaits runs says what for. Repeated as its heartbeat.
+    """A process that awaits runs says which. It repeats this as its heartbeat.
 
     ``waiting`` describes some of its awaits, the oldest first; ``since`` is when the oldest began
-    (seconds since 1970). ``counts`` tells how its awaits were woken. ``gone`` is its last word.
-    ``runs`` are the single runs among what it waits for, as STUDY.ID: the first thousand.
+    (seconds since 1970). ``counts`` tells how its awaits were woken. Its last message is ``gone``.
+    ``runs`` are the single runs that it waits for, as STUDY.ID: the first thousand.
     """
 
     run_name: str
@@ -195,14 +195,14 @@ class _Typed(msgspec.Struct):
 
 
 class BadMessage(MotokoError):
-    """Frames that are no message of ours."""
+    """Frames that are not a message of Motoko."""
 
 
 class UnknownType(BadMessage):
-    """A message of a type, or of a version of one, that is not known here.
+    """A message whose type, or whose type's version, is not known here.
 
     Attributes:
-        type: which.
+        type: the unknown type.
     """
 
     def __init__(self, kind: str) -> None:
@@ -211,7 +211,7 @@ class UnknownType(BadMessage):
 
 
 def topic(message: Message) -> bytes:
-    """The topic a message is published under. Names are escaped, so that a prefix is exact."""
+    """The topic of a message. Names in it are escaped, so that a prefix matches whole names."""
     match message:
         case Transition(study=study, run_name=run_name):
             return run_topic(study, run_name or "")
@@ -234,14 +234,14 @@ def topic(message: Message) -> bytes:
 
 
 def run_topic(study: str, run_name: str | None = None) -> bytes:
-    """The topic of a study's transitions; with ``run_name``, of those runs alone."""
+    """The topic of a study's transitions; with ``run_name``, of those of its runs alone."""
     if run_name is None:
         return f"run.{study}.".encode()
     return f"run.{study}.{_escaped(run_name)}.".encode()
 
 
 def replay_topic(to: str) -> bytes:
-    """The topic of the answers to somebody's requests."""
+    """The topic of the answers to one subscriber's requests."""
     return f"replay.{to}.".encode()
 
 
@@ -275,8 +275,8 @@ def decode(frames: list[bytes]) -> Message:
 
 
 def _is_too_deep(text: bytes) -> bool:
-    # Deep nesting is refused unread: where it exhausts the recursion limit inside the decoder,
-    # CPython 3.11 does not count its way back.
+    # Deep nesting is refused before decoding: if it exhausts the recursion limit in the decoder,
+    # CPython 3.11 does not restore its recursion count.
     if text.count(b"[") + text.count(b"{") <= MAX_BRACKETS:
         return False
     depth = 0

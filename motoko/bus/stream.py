@@ -1,10 +1,10 @@
 """One study's transitions as a subscriber gets them: what is new, what is missing. Pure logic.
 
 Messages may be lost, doubled, late or out of order, and the watcher that counts them may be
-replaced by another. What comes in order is handed on at once. Where something is missing, all
-later transitions are held back until the watcher has replayed what was lost; so what is handed on
-is each transition once, in the order of the commits. (Those who only want to be woken need not
-wait for that: they are told at once that something was lost, and read the database.)
+replaced by another. Transitions that come in order are handed on at once. If one is missing, all
+later ones are held back until the watcher has replayed it. So each transition is handed on once,
+in the order of the commits. (Waiters that only want to be woken need not wait for the replay:
+they are told at once that a message was lost, and read the database.)
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class News:
     """What a message means.
 
     Attributes:
-        new: transitions that were not known, whatever their order: to wake with.
-        ordered: transitions in the order of the commits, each once, none left out before.
-        lost: something was missed that this message does not tell: read again.
+        new: transitions that were not known, in any order: waiters are woken with them.
+        ordered: transitions in the order of the commits, each once, with no gap before them.
+        lost: messages were lost that are not in ``new``: waiters must read again.
         gap: transitions were missing in the sequence.
-        resync: another watcher counts, or it has lost sight itself.
-        hole: a part of the history is gone for good, and with it transitions before ``ordered``.
+        resync: another watcher counts now, or the watcher itself has missed transitions.
+        hole: a part of the history is gone for good, with transitions that precede ``ordered``.
     """
 
     new: list[Transition] = field(default_factory=list)
@@ -44,12 +44,12 @@ class Stream:
     Args:
         study: its name.
         to: the token under which replays are asked for.
-        after: hand on everything after this tid, to be replayed first; without it the stream
-            begins with the first message.
+        after: hand on all transitions after this tid; the watcher replays them first. Without it
+            the stream begins with the first message.
 
     Attributes:
-        tid: the newest transaction that any message has told of (hexadecimal).
-        known: the newest that was known otherwise, before the first message came.
+        tid: the newest transaction that any message has named (hexadecimal).
+        known: the newest transaction that the process knew of before the first message came.
     """
 
     def __init__(self, study: str, to: str, after: str | None = None) -> None:
@@ -71,7 +71,7 @@ class Stream:
 
     @property
     def wanted(self) -> ReplayRequest | None:
-        """What has to be asked for, again and again until it has been answered."""
+        """The request to send, and to repeat until it has been answered; or ``None``."""
         if not self._asking:
             return None
         tid, run_id = self._place
@@ -91,7 +91,7 @@ class Stream:
         if self._asking:
             self._hold(message)
         elif self._epoch is None:
-            # Nobody knows what was missed before the first message.
+            # There is no telling what was lost before the first message.
             news.lost = True
             self._begin(message.epoch, message.seq, message.place)
             news.ordered.append(message)
@@ -118,7 +118,7 @@ class Stream:
         return news
 
     def resync(self, message: Resync) -> News:
-        """The watcher has lost sight of the study for a while."""
+        """The watcher itself may have missed some of the study's transitions."""
         return self.interrupted()
 
     def interrupted(self) -> News:
@@ -177,7 +177,7 @@ class Stream:
         self._held[message.place] = message
 
     def _release(self, news: News) -> None:
-        """Hand on what has come meanwhile, as far as that is in order."""
+        """Hand on the transitions that have come meanwhile, as far as they are in order."""
         held = sorted(self._held.items())
         self._held.clear()
         for place, message in held:

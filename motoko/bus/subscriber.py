@@ -2,7 +2,7 @@
 
 The order that loses nothing is: subscribe, be welcomed, read, wait. A welcome is the bus's answer
 to the subscription to a topic that only this subscriber knows; since the bus handles a
-subscriber's subscriptions in order, it proves that every earlier one is live.
+subscriber's subscriptions in order, a welcome proves that all earlier ones are live.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ log = logging.getLogger(__name__)
 
 # Sorts after every other topic: a new connection sends its subscriptions in that order.
 WELCOME = b"~welcome."
-# Messages that a busy subscriber may leave unread before the bus drops for it (and it resyncs).
+# Messages that a busy subscriber may leave unread; then the bus drops its messages (it resyncs).
 RECEIVE_HIGH_WATER_MARK = 100_000
 RECONNECT_MS = 50
 UNKNOWN_MAX = 20  # types that are named in the log
 
 
 class Decoder:
-    """Decodes what comes over the bus: what is no message is counted, dropped, and told of once.
+    """Decodes what comes over the bus. Bad messages are counted and dropped; the first is logged.
 
     Attributes:
-        bad_messages: how many were none of ours.
+        bad_messages: how many were not messages of Motoko.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Decoder:
         self._unknown_types: set[str] = set()
 
     def message(self, frames: list[bytes]) -> Message | None:
-        """The message in some frames, if they hold one that is known here."""
+        """The message in the frames; ``None`` if they hold none that is known here."""
         try:
             return decode(frames)
         except UnknownType as error:
@@ -62,7 +62,7 @@ class Subscriber:
         on_live: called in the loop each time all subscriptions are live: once after the start,
             after every later :meth:`subscribe`, and again after each reconnection (messages may
             have been missed then, so the owner reads again what it waits for).
-        on_error: called with what either of these raises; further messages are read all the same.
+        on_error: called with what either callback raises; further messages are read all the same.
             Without it the first such error is raised in the loop, for its exception handler, once
             nothing is left to read, and further ones are logged.
 
@@ -97,7 +97,7 @@ class Subscriber:
 
     @property
     def bad_messages(self) -> int:
-        """How many messages were none of ours."""
+        """How many messages were not messages of Motoko."""
         return self._decoder.bad_messages
 
     def subscribe(self, *topics: bytes) -> None:
@@ -114,7 +114,7 @@ class Subscriber:
         self._loop.call_soon(self._drain)
 
     async def live(self, timeout: float | None = None) -> None:
-        """Wait until the bus has confirmed every subscription; ``TimeoutError`` after seconds."""
+        """Wait until the bus has confirmed all subscriptions; ``TimeoutError`` if it does not."""
         async with asyncio.timeout(timeout):
             await self._live.wait()
 
@@ -133,7 +133,7 @@ class Subscriber:
             self._socket.unsubscribe(old)
 
     def _drain(self) -> None:
-        # The descriptor is edge-triggered: read until nothing is left, whatever comes of it.
+        # The descriptor is edge-triggered: read until nothing is left, even if a callback raises.
         raised: Exception | None = None
         while not self._socket.closed:
             try:
@@ -164,8 +164,8 @@ class Subscriber:
         if topic != self._welcome:
             return  # a later subscription is still on its way
         if self._live.is_set():
-            # The connection was lost and is back. Subscriptions are sent anew then, in no
-            # promised order: only the answer to a fresh one proves that all are there.
+            # The connection was lost and is back. ZeroMQ then sends all subscriptions again, in no
+            # promised order: only the answer to a fresh one proves that all have arrived.
             self._live.clear()
             self._ask_welcome()
             return

@@ -1,4 +1,4 @@
-"""Who waits for what happens in the studies, found by run and by study."""
+"""The waiters for what happens in the studies, found by run and by study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 from motoko.bus.messages import Transition
 from motoko.errors import WorkflowStopped
 
-# In whose name something is awaited: the orchestrator's function, or a handler.
+# The function that awaits: the orchestrator's own, or a handler.
 whose: ContextVar[str] = ContextVar("motoko_whose", default="main")
 
 RunKey = tuple[str, int]
@@ -23,14 +23,14 @@ K = TypeVar("K")
 
 @dataclass
 class Interest:
-    """What somebody wants to be woken by.
+    """What a waiter wants to be woken by.
 
     Attributes:
-        runs: transitions of these runs,
-        studies: and what happens in these studies:
-        states_only: but not by commits there that change no state,
-        accepts: and by those transitions only for which this is true.
-        relayed: somebody else looks after all of that, and wakes whoever wants it.
+        runs: transitions of these runs wake it,
+        studies: and so does what happens in these studies:
+        states_only: but no commits there that change no state,
+        accepts: and only those transitions there for which this returns true.
+        relayed: another object watches all of that, and wakes the waiter.
     """
 
     runs: Iterable[RunKey] = ()
@@ -42,26 +42,26 @@ class Interest:
 
 @dataclass
 class Waiter:
-    """Somebody who waits, and what for."""
+    """One waiter, and what it waits for."""
 
     interest: Interest
     runs: set[RunKey]
     studies: frozenset[str]
     what: str = ""  # for people
-    who: str = field(default_factory=whose.get)  # likewise
+    who: str = field(default_factory=whose.get)  # for people, too
     since: float = field(default_factory=time.time)
     event: asyncio.Event = field(default_factory=asyncio.Event)
     news: list[Transition] = field(default_factory=list)
-    read_again: bool = False  # something was missed: messages say nothing about what
+    read_again: bool = False  # messages were lost: only the database tells what they said
     stopped: bool = False  # the workflow is being stopped,
-    stopped_by: str = ""  # and by whom, for people
-    error: Exception | None = None  # the dispatcher has died: nobody would be woken any more
-    forget: Callable[[RunKey], None] = field(repr=False, kw_only=True)  # wait for it no more
+    stopped_by: str = ""  # by whom, for people
+    error: Exception | None = None  # the dispatcher has died, and would wake no waiter any more
+    forget: Callable[[RunKey], None] = field(repr=False, kw_only=True)  # no longer wait for a run
 
     async def wait(self, timeout: float | None = None) -> list[Transition]:
         """Sleep until there is news (or seconds have passed), and take it.
 
-        Raises what the dispatcher has died of.
+        Raises the error that the dispatcher died of.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
@@ -73,7 +73,7 @@ class Waiter:
         return news
 
     def check_stopped(self, doing: str) -> None:
-        """Raise ``WorkflowStopped`` if the workflow is being stopped; ``doing``: what meanwhile."""
+        """Raise ``WorkflowStopped`` if the workflow is being stopped; the message has ``doing``."""
         if self.stopped:
             by = f", by {self.stopped_by}" if self.stopped_by else ""
             raise WorkflowStopped(f"the workflow was stopped while {doing}{by}")
@@ -84,7 +84,7 @@ class Waiter:
 
 
 class Waiters:
-    """All who wait. Iterating gives them, the longest first, and ``len`` their number."""
+    """All waiters. Iterating gives them, the longest-waiting first; ``len`` is their number."""
 
     def __init__(self) -> None:
         self._by_run: defaultdict[RunKey, set[int]] = defaultdict(set)
@@ -99,7 +99,7 @@ class Waiters:
 
     @contextlib.contextmanager
     def waiting(self, interest: Interest, what: str) -> Iterator[Waiter]:
-        """A registered waiter, for the time of the block."""
+        """A waiter, registered while the block runs."""
         waiter = Waiter(
             interest,
             set(interest.runs),
@@ -128,16 +128,16 @@ class Waiters:
         _drop(self._by_run, run, id(waiter))
 
     def of_run(self, run: RunKey) -> list[Waiter]:
-        """Who waits for this very run."""
+        """The waiters for this very run."""
         return [self._waiters[key] for key in self._by_run.get(run, ())]
 
     def of_study(self, study: str) -> list[Waiter]:
-        """Who waits for whatever happens in a study."""
+        """The waiters for whatever happens in a study."""
         return [self._waiters[key] for key in self._by_study.get(study, ())]
 
     @property
     def watched(self) -> list[RunKey | str]:
-        """The runs and the studies that somebody waits for."""
+        """The runs and the studies that there are waiters for."""
         return [*self._by_run, *self._by_study]
 
 
