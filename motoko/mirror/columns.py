@@ -1,7 +1,8 @@
 """Where a mirror keeps the values of runs and jobs: in which columns, and by which statements.
 
-A name has a column for each kind of value that it has had. What there are no more columns for is
-kept as JSON. Statements are made once for all rows that hold the same kinds of the same names.
+A name has a column for each kind of value that it has had. Once there are ``COLUMNS_MAX`` columns,
+values of further names and kinds are kept as JSON. A statement is made once, for all rows that
+hold the same kinds of the same names.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from motoko.mirror.scalars import PLAIN, can_be_stored, kept, restored
 
-COLUMNS_MAX = 400  # of a table; more names are kept as JSON
+COLUMNS_MAX = 400  # of both tables together; further values are kept as JSON
 RUNS, JOBS = 0, 1
 TABLES = ("runs", "jobs")
 REMEMBERED = 1_000
@@ -29,7 +30,7 @@ _OWN_COLUMNS: Mapping[str, type] = {
 
 
 class Name(NamedTuple):
-    """The name of a value: of an entry, or of an attribute that the run or job has beside them."""
+    """The name of a value: of an entry, or of an attribute of the run or job itself."""
 
     is_attribute: bool
     name: str
@@ -44,7 +45,7 @@ class Column:
 
 
 class Owner(NamedTuple):
-    """Whose record it is: ``RUNS`` or ``JOBS``, and the number."""
+    """The owner of a record: ``RUNS`` or ``JOBS``, and the number of the run or job."""
 
     table: int
     number: int
@@ -68,10 +69,10 @@ class _Update:
     """How values of some names and kinds are written.
 
     Attributes:
-        statement: of SQL; empty if nothing is.
+        statement: the SQL; empty if there is nothing to write.
         in_columns: for each value, whether it goes into a column.
-        in_more: for each value, whether there is no column for it.
-        clears_more: whether others may have had none.
+        in_more: for each value, whether it goes into ``more`` because there is no column for it.
+        clears_more: whether earlier values of these names may be in ``more``.
     """
 
     statement: str
@@ -87,7 +88,7 @@ class Columns:
         connection: to a mirror.
         with_values: keep the values of runs; else only what transitions tell.
 
-    All raise ``sqlite3.Error``.
+    All methods raise ``sqlite3.Error``.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, with_values: bool) -> None:
@@ -114,7 +115,7 @@ class Columns:
         }
         if table == RUNS:
             for own in _OWN_COLUMNS:
-                # What is no text, or no number, is in another one.
+                # A value of another type is in a column of its kind.
                 fields.setdefault(Name(False, own), []).append(Column(own, PLAIN))
         return fields
 
@@ -125,16 +126,16 @@ class Columns:
         lost: Iterable[Name] = (),
         before: Run | None = None,
     ) -> dict[str, Any]:
-        """Set values of a run or job; those lost have none any more.
+        """Set values of a run or job, and remove those of the names in ``lost``.
 
         Args:
             owner: the run or job.
-            values: them by name.
-            lost: names that had one.
+            values: the values, by name.
+            lost: names that have no value any more.
             before: the run as it is in the table, if that is known.
 
         Returns:
-            What has become of the attributes of :class:`Run`.
+            The new values of those attributes of :class:`Run` that are concerned.
         """
         own: dict[str, Any] = {}
         names, kinds, stored = list[Name](), list[str](), list[Any]()
@@ -187,7 +188,7 @@ class Columns:
         kinds: tuple[str, ...],
         own: tuple[str, ...],
     ) -> _Update:
-        """How values of these kinds are written; ``""``: there is none."""
+        """How values of these kinds are written; the kind ``""`` stands for no value."""
         in_columns, in_more = list[bool](), list[bool]()
         places = [f"{column} = ?" for column in own]
         for name, kind in zip(names, kinds, strict=True):
@@ -214,7 +215,7 @@ class Columns:
         )
         known = self._columns[table].setdefault(name, {})
         known[kind] = f"c{number}"
-        # Others do not clear this column, nor what has no column.
+        # Statements made before do not clear this column, nor ``more``.
         self._updates.clear()
         return known
 
@@ -228,14 +229,14 @@ class Columns:
 
 
 def bounded(cache: dict[Any, Any]) -> dict[Any, Any]:
-    """A cache that has room for one more."""
+    """The cache, emptied if it is full."""
     if len(cache) >= REMEMBERED:
         cache.clear()
     return cache
 
 
 def key_in_more(name: Name) -> str:
-    """A name in the JSON of those that have no column."""
+    """The key of a name in the JSON of values that have no column."""
     return f"{int(name.is_attribute)}{name.name}"
 
 
@@ -248,7 +249,7 @@ def more_values(text: str | None) -> dict[Name, Any]:
 
 
 def _own(name: str, value: Any) -> Any:
-    """What transitions tell of an entry: the value itself, if it is what it should be."""
+    """What transitions tell of an entry: the value itself, if it has the right type."""
     if type(value) is int and _OWN_COLUMNS[name] is int:
         return value if kept(value)[0] == PLAIN else None
     if name == "state" and value is not None and type(value) is not str:

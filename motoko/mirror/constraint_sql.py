@@ -1,8 +1,8 @@
 """Constraints as SQL over a mirror's tables: which runs may meet a predicate.
 
-Whatever SQL cannot compare as Python does, Python's own comparison is called for, value by value.
-What the mirror has no value of may meet the predicate. So no run is lost, and whoever looks at the
-runs that are found, in the order of their numbers, meets the same errors as one who looks at all.
+Where SQL does not compare as Python does, the SQL calls Python's comparison for each value. A value
+that the mirror does not have may meet the predicate. So no run is missed, and testing the runs that
+are found, in the order of their numbers, raises the same errors as testing all runs.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from motoko.runs.entries import OWN, PREFIX
 from motoko.store.literals import INCOMPARABLE, plain
 from motoko.store.predicates import Field, FieldTest, Predicate, Unordered
 
-# Attributes of runs that are no values, and that the mirror does not have.
+# Attributes of runs that are not values, and that the mirror does not have.
 OF_OBJECTS = frozenset(
     {"entries", "key_string", "optional", "operators", "base"}
     | {"types", "configfiles", "quantities"}
 )
-TESTS_MAX = 20  # SQLite nests so deep; what comes behind is left to the predicate
+TESTS_MAX = 20  # SQLite limits nesting; the tests after these are left to the predicate
 ALL, NONE = "1", "0"
 _INTEGERS = range(-(1 << 63), 1 << 63)
 _functions = itertools.count()
@@ -39,8 +39,8 @@ class Where:
     Attributes:
         sql: holds for all runs that meet the predicate, or that it raises an error for.
         parameters: its values.
-        is_exact: it holds for no others, so that runs need not be looked at again; but for those
-            whose job is not there, or is named by no plain number.
+        is_exact: it holds for no other runs, so that those found need not be tested again, except
+            those whose job is missing, or whose ``job_id`` is not a plain number.
     """
 
     sql: str
@@ -49,7 +49,7 @@ class Where:
 
 
 def candidates(tables: MirrorTables, predicate: Predicate) -> Iterator[int]:
-    """The runs that may meet a predicate, in order: all that do, and that it raises an error for.
+    """The runs that may meet a predicate, in order: all that do, and all it raises an error for.
 
     Raises ``sqlite3.Error``.
     """
@@ -60,16 +60,16 @@ def candidates(tables: MirrorTables, predicate: Predicate) -> Iterator[int]:
 
 
 def where(tables: MirrorTables, predicate: Predicate) -> Where:
-    """A predicate as a condition; functions that it calls are made known to the tables."""
+    """A predicate as a condition; the functions that it calls are registered with the tables."""
     return _Compiler(tables).where(predicate)
 
 
 @dataclass(frozen=True)
 class _Condition:
-    """When a test may hold, and when only Python can tell: it may hold then, or raise.
+    """When a test holds, and when only Python can tell whether it holds, or raises.
 
     Attributes:
-        of_jobs: a condition on jobs, if it is no more than that.
+        of_jobs: the same as a condition on jobs, if it is one on jobs alone.
     """
 
     holds: str
@@ -92,7 +92,7 @@ class _Compiler:
         conditions = _with_jobs_together([self._condition(test) for test in tests])
         sql = ALL
         for condition in reversed(conditions):
-            # What comes behind a test is not looked at where that fails, and is where it raises.
+            # If a test fails, later ones do not count. If only Python can tell, the run may match.
             sql = _or(condition.untold, _and(condition.holds, sql))
         is_exact = len(tests) == len(predicate.tests) and all(
             condition.is_exact and condition.untold == NONE for condition in conditions
@@ -109,7 +109,7 @@ class _Compiler:
         return condition if table == RUNS else _of_jobs(condition, _meets(test, None))
 
     def _of_field(self, test: FieldTest, table: int) -> _Condition:
-        """Of one field, on rows of its table."""
+        """The condition for one field, on rows of its table."""
         names = self._names(table, test.where[1])
         if not names:
             return _Condition(ALL if _meets(test, None) else NONE)
@@ -128,14 +128,14 @@ class _Compiler:
         return _any(conditions, is_exact=len(names) == 1)
 
     def _names(self, table: int, name: str) -> list[Name]:
-        """Where a field's value may be stored; the first one that there is counts."""
+        """The names under which a field's value may be stored; the first with a value counts."""
         fields = self._tables.fields(table)
         own = [Name(False, PREFIX + name)] if table == RUNS and name in OWN else []
         possible = [*own, Name(False, name), Name(True, name)]
         return [stored for stored in possible if stored in fields or self._tables.has_more]
 
     def _of_column(self, test: FieldTest, column: Column, table: int) -> _Condition:
-        """Of a value that is in a column, if it is there."""
+        """The condition for a value in one column."""
         place = _of(table, column)
         if column.kind == ABSENT:
             return _Condition(NONE, f"{place} IS NOT NULL")
@@ -148,7 +148,7 @@ class _Compiler:
         if holds is not None:
             if test.is_negated:
                 holds = _and(f"{place} IS NOT NULL", f"NOT ({holds})")
-            return _Condition(holds)  # what is NULL meets no comparison
+            return _Condition(holds)  # NULL meets no comparison
         kind = column.kind
 
         def meets(stored: Any) -> bool | None:
@@ -163,12 +163,12 @@ class _Compiler:
     def _compared(
         self, test: FieldTest, literals: Mapping[type, Any], place: str, kind: str
     ) -> str | None:
-        """Where a value that is there is met by the comparison, by SQL; ``None``: by Python."""
+        """The comparison of a value that is not NULL, in SQL; ``None`` if only Python can tell."""
         op = test.op.removeprefix("!")
         whole, real, text = (literals.get(kind_of) for kind_of in (int, float, str))
         if kind == BOOL:
             return self._than(op, f"+{place}", literals.get(bool))
-        place = f"+{place}"  # which has no affinity: nothing is converted
+        place = f"+{place}"  # an expression has no affinity: SQLite converts nothing
         numbers: str | None
         if whole == real:
             numbers = self._than(op, place, whole)
@@ -202,7 +202,7 @@ class _Compiler:
         return f"{place} {op} {self._parameter(literal)}"
 
     def _of_two(self, test: FieldTest, *fields: Field) -> _Condition:
-        """Of two fields that are compared with each other."""
+        """The condition for two fields that are compared with each other."""
         if any(side == "runs" and name in OF_OBJECTS for side, name in fields):
             return _Condition(ALL, ALL, is_exact=False)
         values, is_exact = [], not self._tables.has_more
@@ -228,7 +228,7 @@ class _Compiler:
 
         places = [place for side in values for place, _ in side]
         called = f"{self._function(meets, len(places))}({', '.join(places)})"
-        # A value that is stored in two places may be any of them.
+        # If a name's value may be in two places, Python has to tell which one counts.
         condition = _Condition(called, f"{called} IS NULL") if is_exact else _Condition(ALL, ALL)
         if not any(side == "jobs" for side, _ in fields):
             return condition
@@ -258,7 +258,7 @@ Kept = tuple[str, Any] | None
 
 
 def _meets_stored(test: FieldTest, value: Kept, other: Kept) -> bool | None:
-    """Whether values as they are kept meet a test; ``None`` if that cannot be told."""
+    """Whether values meet a test, as the mirror keeps them; ``None`` if it cannot tell."""
     parts = []
     for kept in (value, other):
         if kept is not None and (kept[0] == ABSENT or _is_another(*kept)):
@@ -271,19 +271,19 @@ def _meets_stored(test: FieldTest, value: Kept, other: Kept) -> bool | None:
 
 
 def _is_another(kind: str, stored: Any) -> bool:
-    """Whether a value's text may be another one after it was kept: that of complex numbers, sets"""
+    """Whether the value's text may have changed by keeping it: complex numbers' and sets' may."""
     return kind == LITERAL and ("j" in stored or "{" in stored)
 
 
 def _is_kept_twice(name: Name, columns: list[Column]) -> bool:
-    """Whether a value may be in two columns: what is no text may be, as a text, in its own."""
+    """Whether a value may be in two columns: in its kind's, and as a text in the name's own."""
     return len(columns) > 1 and any(column.column == name.name for column in columns)
 
 
 def _of_jobs(condition: _Condition, meets_none: bool) -> _Condition:
     """A condition on jobs, as one on their runs."""
     whose = _whose_jobs(condition.holds)
-    # A number that is no plain one, such as True, names a job.
+    # A ``job_id`` that is not a plain number, such as True, is NULL here, but may name a job.
     absent = "runs.job_id IS NULL"
     if meets_none:
         absent = "NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = runs.job_id)"
@@ -302,7 +302,7 @@ def _of_jobs(condition: _Condition, meets_none: bool) -> _Condition:
 
 
 def _with_jobs_together(conditions: list[_Condition]) -> list[_Condition]:
-    """The same, with one look at all jobs for what is asked of them in a row."""
+    """The same conditions; successive ones on jobs become one, for one look at all jobs."""
     fewer: list[_Condition] = []
     for condition in conditions:
         before = fewer[-1] if fewer else condition

@@ -1,7 +1,7 @@
-"""What all runs and jobs of a study are now, whoever has written it down.
+"""All runs and jobs of a study as they are now, from its mirror or from its database.
 
-The mirror tells it if it stands where the database does. What the mirror does not know yet is read
-from the database, into a copy of the mirror; without one, everything is.
+The mirror is enough if it has reached the database's newest transaction. Otherwise the missing
+transactions are read from the database, into a copy of the mirror. Without a mirror, everything is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 2.0  # for a watcher that is about to write what was just committed
 PAUSE_S, PAUSE_MAX_S = 0.005, 0.1
-KNOWN = 10_000  # of the last transactions, among which a mirror's is looked for
+KNOWN = 10_000  # a mirror's transaction is looked for among this many of the last ones
 TRIES = 20  # to read the end of a log that is being written
 
 
@@ -51,13 +51,13 @@ class Moment:
 
 
 class _Study:
-    """A study, and what is known of it beside its database."""
+    """A study, and what is known of it without its database."""
 
     def __init__(self, config: WorkflowConfig, study: StudyConfig) -> None:
         self.config = study
         self.runtime: Runtime | None = locate(config)
         self.mirror = mirror_path(config.directory, study.name)
-        # What came with a copy of a directory says nothing of this one.
+        # A mirror that came with a copy of a directory says nothing about this one.
         self.is_own = owns_wf(config.directory)
         self.is_watched = is_locked(lock_path(config.directory, "watcher"))
 
@@ -67,18 +67,19 @@ class _Study:
         check_readable(self.mirror, self.is_watched)
 
     def records(self) -> AbstractContextManager[StudyRecords]:
-        """What is in its database, for whom the mirror cannot tell enough."""
-        from motoko.store.study_records import study_records  # takes longer than most questions
+        """The records of its database, for what the mirror cannot tell."""
+        from motoko.store.study_records import study_records  # slower than most questions
 
         return study_records(self.config, self.runtime)
 
 
 @contextlib.contextmanager
 def current(config: WorkflowConfig, of: StudyConfig) -> Iterator[Moment]:
-    """All that was committed when this was called, or somewhat more, while the block runs.
+    """All that was committed before this call, and perhaps later commits, while the block runs.
 
     Raises ``StudyUnavailable`` if neither mirror nor database can be read, ``NotCreated`` if there
-    is no database. ``sqlite3.Error`` that leaves the block becomes the former: a damaged mirror.
+    is no database. A ``sqlite3.Error`` that leaves the block means a damaged mirror, and becomes
+    ``StudyUnavailable``.
     """
     study = _Study(config, of)
     with contextlib.ExitStack() as stack:
@@ -109,7 +110,7 @@ def current(config: WorkflowConfig, of: StudyConfig) -> Iterator[Moment]:
 
 @contextlib.contextmanager
 def _mirrored(study: _Study) -> Iterator[Moment]:
-    """What the mirror tells, if that is all; raises ``NotUsable`` or of ``MIRROR_ERRORS``."""
+    """What the mirror tells, if it is complete; raises ``NotUsable`` or of ``MIRROR_ERRORS``."""
     study.check_readable()
     wanted = _newest(study)
     deadline = time.monotonic() + PATIENCE_S
@@ -137,7 +138,7 @@ def _newest(study: _Study) -> str:
 
 
 def _is_known(study: _Study, tid: str) -> bool:
-    """Whether a transaction is one of a study's database; it is none of the oldest."""
+    """Whether a transaction is in a study's database; only recent ones are looked for."""
     for _ in range(TRIES if study.config.is_local else 0):
         try:
             newer = last_tids(study.config.database.transactions)
@@ -176,7 +177,7 @@ def _copied(study: _Study) -> Mirror | None:
 
 
 def _caught_up(index: RunIndex, records: StudyRecords, newest: bytes) -> bool:
-    """Whether the database continues what an index knows, which then knows all of it."""
+    """Bring an index up to date. Returns whether the database continues what the index knows."""
     known = index.tid
     if not known or known > newest:
         return False

@@ -1,4 +1,4 @@
-"""What all runs and jobs of a study were at an earlier moment: from its database's log."""
+"""All runs and jobs of a study as they were at an earlier moment, from its database's log."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _TID = re.compile(rf"(?:0x)?([0-9a-f]{{{2 * LENGTH}}})", re.IGNORECASE)
 
 
 def earlier_tid(text: str) -> str:
-    """The transaction id (hexadecimal) that a text means: an id, or a time, 2026-11-30 09:00 say.
+    """The transaction id (hexadecimal) that a text means: an id, or a time (2026-11-30 09:00).
 
-    A time without a zone is this host's. Raises ``ConfigError`` for what is neither.
+    A time without a zone is in this host's. Raises ``ConfigError`` for a text that is neither.
     """
     if (match := _TID.fullmatch(text.strip())) is not None:
         return match[1].lower()
@@ -39,11 +39,11 @@ def earlier_tid(text: str) -> str:
 
 @contextlib.contextmanager
 def earlier(config: WorkflowConfig, study: StudyConfig, tid: str) -> Iterator[Moment]:
-    """What runs and jobs were just after a transaction, or the last one before it.
+    """Runs and jobs as they were just after a transaction, or after the last one before it.
 
-    Raises ``ConfigError`` for one that is not in the database's log: the study was not there yet,
-    its database was packed since, or nobody knows yet what will be then. ``StudyUnavailable`` and
-    ``NotCreated`` as :func:`motoko.mirror.current_mirror.current`.
+    Raises ``ConfigError`` for one that is not in the database's log: the study did not exist yet,
+    its database has been packed since then, or that time is still to come. Raises
+    ``StudyUnavailable`` and ``NotCreated`` like :func:`motoko.mirror.current_mirror.current`.
     """
     wanted = bytes.fromhex(tid)
     with study_records(study, locate(config)) as records:
@@ -65,15 +65,15 @@ def earlier(config: WorkflowConfig, study: StudyConfig, tid: str) -> Iterator[Mo
             index.walk(last)
         except HistoryGone as error:
             raise ConfigError(
-                f"study {study.name}: what it was after {_named(tid)} is no longer in its "
-                "database, which was packed since",
+                f"study {study.name}: its state after {_named(tid)} is no longer in its "
+                "database, which has been packed since then",
                 hint="take a later one, or restore a backup of that time",
             ) from error
         yield Moment(index.tables, last.hex())
 
 
 def _last_until(study: StudyConfig, tid: bytes) -> bytes:
-    """The last transaction that is none after ``tid``, where the log can be looked at."""
+    """The last transaction that is not after ``tid``, if the log can be read; else ``tid``."""
     if study.is_local:
         with contextlib.suppress(NoEnd, OSError):
             for committed in last_tids(study.database.transactions):

@@ -1,9 +1,9 @@
-"""A study's mirror as a file: made anew whenever it is not surely the database's.
+"""A study's mirror as a file. It is made anew if it is not certain to be the database's.
 
-It is SQLite's, with a write-ahead log beside it, so that whoever reads is in nobody's way. The log
-has checksums of its own. Of the file itself a digest is kept: it is written at checkpoints alone,
-which come seldom, and in a thread of their own. They alone wait for a disk: what of the log a crash
-of the machine takes away is read from the database again.
+SQLite writes it, with a write-ahead log, so that readers and the writer do not wait for each other.
+The log has checksums of its own. A digest of the file itself is kept: the file is written at
+checkpoints only, which are rare, and run in a thread of their own. Only checkpoints wait for a
+disk: what a crash of the machine removes from the log is read from the database again.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from motoko.mirror.mirror_tables import LAYOUT, MirrorTables
 
 log = logging.getLogger(__name__)
 
-# What SQLite raises of files that are damaged, full disks, and what else there is.
+# Raised for damaged files, full disks and the like.
 MIRROR_ERRORS = (sqlite3.Error, OSError)
-ROWS_MIN = 2_000  # that are written between two checkpoints; more of a large file
-ROW_BYTES = 8_192  # that a row adds to the log, at most on the whole
+ROWS_MIN = 2_000  # written between two checkpoints; more if the file is large
+ROW_BYTES = 8_192  # that a row adds to the log: at most, on average
 PART = 1 << 20
 CACHE_KB = 8_192
 BUSY_S = 5.0
 
 
 class NotUsable(Exception):
-    """A mirror that is not, or not surely, the database's; says why."""
+    """A mirror that is not certain to be the database's; the message says why."""
 
 
 class Mirror:
-    """A mirror that is written: only the study's watcher does.
+    """A mirror open for writing. Only the study's watcher writes its file.
 
     Attributes:
         tables: what is in it.
@@ -56,33 +56,33 @@ class Mirror:
     ) -> None:
         self.tables = tables
         self.path = path
-        # Kept open: closing it would let go of the locks that SQLite has on the same file.
+        # Kept open: closing it would release the locks that SQLite holds on the same file.
         self._file = file
         self._connection = connection
         self._checkpoint: threading.Thread | None = None
         self._checked_at = connection.total_changes
-        self._written: list[int] | None = None  # when, and how much, at the last checkpoint
+        self._written: list[int] | None = None  # the file's time and size at the last checkpoint
 
     @classmethod
     def in_memory(cls, *, with_values: bool = True) -> Mirror:
-        """An empty one that nobody else can read."""
+        """An empty mirror that no other process can read."""
         connection = _in_memory()
         return cls(connection, MirrorTables(connection, is_new=True, with_values=with_values))
 
     @classmethod
     def new(cls, path: Path) -> Mirror:
-        """An empty one in place of what there is; of ``MIRROR_ERRORS`` where it cannot be."""
-        path.parent.mkdir(mode=0o700, exist_ok=True)  # and nothing above: that may have been moved
+        """An empty mirror, in place of any file there; raises of ``MIRROR_ERRORS``."""
+        path.parent.mkdir(mode=0o700, exist_ok=True)  # no parents: the workflow may have been moved
         remove(path)
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         return cls._opened(path, file, is_new=True)
 
     @classmethod
     def existing(cls, path: Path, witness: bytes, newest: bytes) -> Mirror:
-        """The one that there is.
+        """The mirror in a file.
 
-        Raises ``NotUsable`` unless it is that of the database with this witness, and not newer than
-        its newest transaction; of ``MIRROR_ERRORS`` if it cannot be told.
+        Raises ``NotUsable`` unless it is the mirror of the database with this witness, and no newer
+        than the database's newest transaction; of ``MIRROR_ERRORS`` if the file cannot be read.
         """
         is_whole = check_file(path)
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -90,7 +90,7 @@ class Mirror:
         try:
             check_meta(mirror.tables.meta(), witness, newest)
             if is_whole:
-                mirror.note_digest(read_json(_digest(path)) or {})  # that it is used here
+                mirror.note_digest(read_json(_digest(path)) or {})  # with this host's boot id
             else:
                 mirror.checkpoint()
         except BaseException:
@@ -115,7 +115,7 @@ class Mirror:
             raise
 
     def in_memory_too(self) -> Mirror:
-        """A copy in memory: its file can no longer be written."""
+        """A copy in memory, for a mirror whose file can no longer be written."""
         return Mirror.copy_of(self.tables)
 
     @classmethod
@@ -127,7 +127,7 @@ class Mirror:
         return cls(connection, MirrorTables(connection, is_new=False))
 
     def saved(self, path: Path) -> Mirror:
-        """A copy in a file, in place of what there is; of ``MIRROR_ERRORS`` where it cannot be."""
+        """A copy in a file, in place of any file there; raises of ``MIRROR_ERRORS``."""
         mirror = Mirror.new(path)
         try:
             self.tables.flush()
@@ -141,7 +141,7 @@ class Mirror:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether others who look for the file find this one."""
+        """Whether the path still leads to this file."""
         if self.path is None:
             return True
         try:
@@ -151,16 +151,16 @@ class Mirror:
 
     @property
     def is_pending(self) -> bool:
-        """Whether something was written that others cannot read yet."""
+        """Whether something was written that readers cannot see yet."""
         return self._connection.in_transaction
 
     def begin(self) -> None:
-        """From now on nothing is there for others until :meth:`commit`; harmless when repeated."""
+        """Begin to write: readers see none of it before :meth:`commit`. Harmless when repeated."""
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """What was written is there for all; some time later, while a checkpoint is made."""
+        """Let readers see what was written. Does nothing while a checkpoint is being made."""
         if not self._connection.in_transaction or (
             self._checkpoint is not None and self._checkpoint.is_alive()
         ):
@@ -178,14 +178,14 @@ class Mirror:
                 self._checkpoint.start()
 
     def check_untouched(self) -> None:
-        """Raise ``sqlite3.DatabaseError`` if somebody else has written into the file."""
+        """Raise ``sqlite3.DatabaseError`` if another process has written into the file."""
         if self._written is None or (self._checkpoint is not None and self._checkpoint.is_alive()):
             return
         if _written(os.fstat(self._file)) != self._written:
             raise sqlite3.DatabaseError("somebody else has written into its file")
 
     def rollback(self) -> None:
-        """What was written since the last commit was not."""
+        """Undo what was written since the last commit."""
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self.tables.forget()
@@ -194,15 +194,15 @@ class Mirror:
         """Commit, and make a checkpoint now. Raises of ``MIRROR_ERRORS``."""
         self._wait()
         self.commit()
-        self._wait()  # that may have begun one
+        self._wait()  # the commit may have begun a checkpoint
         self._make_checkpoint()
 
     def _make_checkpoint(self) -> None:
-        """Have the file hold what its log does, and note its digest; nobody commits meanwhile."""
+        """Copy the log into the file, and note the file's digest; no commit is made meanwhile."""
         if self.path is None:
             return
         if self._written not in (None, _written(os.fstat(self._file))):
-            return  # what is in it is not given a digest that says that it is right
+            return  # another process wrote into it: no digest may call that right
         self._written = None
         _note_digest(self.path)
         with contextlib.closing(_connected(self.path, syncs=True)) as connection:
@@ -210,7 +210,7 @@ class Mirror:
             self.note_digest({"crc": _crc(self._file), "salt": _salt(self.path)})
 
     def note_digest(self, digest: Mapping[str, Any]) -> None:
-        """Note the digest, and when the file that it is of was written."""
+        """Note the digest of the file, and when the file was written."""
         assert self.path is not None
         self._written = _written(os.fstat(self._file))
         _note_digest(self.path, **{**digest, "written": self._written})
@@ -219,7 +219,7 @@ class Mirror:
         try:
             self._make_checkpoint()
         except MIRROR_ERRORS as error:
-            # It is tried again at the next one.
+            # The next checkpoint tries again.
             log.warning("no checkpoint of the mirror %s: %s", self.path, error)
 
     def _wait(self) -> None:
@@ -227,17 +227,17 @@ class Mirror:
             self._checkpoint.join()
 
     def close(self) -> None:
-        """Leave it for the next; what was not committed is lost. Raises of ``MIRROR_ERRORS``."""
+        """Close it; what was not committed is lost. Raises of ``MIRROR_ERRORS``."""
         try:
             self.rollback()
-            # Who closes last makes a checkpoint; this one is followed by a digest.
+            # Closing the last connection makes a checkpoint too, but only this one notes a digest.
             if self.is_in_place:
                 self.checkpoint()
         finally:
             self.leave()
 
     def leave(self) -> None:
-        """Leave it: nobody will want what is in it."""
+        """Close it as it is, without a checkpoint."""
         self._wait()
         self._connection.close()
         if self._file >= 0:
@@ -270,21 +270,21 @@ def check_file(path: Path) -> bool:
 
 
 def check_readable(path: Path, is_watched: bool) -> None:
-    """Raise ``NotUsable`` unless others than its watcher may read a mirror now.
+    """Raise ``NotUsable`` unless processes other than its watcher may read a mirror now.
 
-    Of a file that is being written nobody but its writer knows whether it is whole; that has looked
-    at it. One that is written on another host cannot be read here.
+    Only its watcher knows whether a file that is being written is whole: the watcher has checked
+    it. A file that is written on another host cannot be read here.
     """
     if not path.exists():
         raise NotUsable("there is none")
     digest = _checked_digest(path)
     if is_watched:
         if digest.get("boot_id") != boot_id():
-            raise NotUsable("its watcher runs on another host, or since another start of this one")
-        # A checkpoint that begins now takes the digest away before it writes into the file.
+            raise NotUsable("its watcher runs on another host, or this host was rebooted since")
+        # A checkpoint that begins now removes the digest before it writes into the file.
         is_other = "crc" in digest and digest.get("written") != _written(path.stat())
         if is_other and _checked_digest(path) == digest:
-            raise NotUsable("somebody else than its watcher has written into it")
+            raise NotUsable("a process other than its watcher has written into it")
     elif "crc" not in digest:
         raise NotUsable("its watcher has died in the middle of a checkpoint")
     else:
@@ -294,7 +294,7 @@ def check_readable(path: Path, is_watched: bool) -> None:
 def _checked_digest(path: Path) -> dict[str, Any]:
     digest = read_json(_digest(path))
     if digest is None:
-        raise NotUsable("nothing says what belongs into it")
+        raise NotUsable("it has no digest")
     if digest.get("layout") != LAYOUT:
         raise NotUsable(f"its layout is {digest.get('layout')!r}, not {LAYOUT}")
     return digest
@@ -304,14 +304,14 @@ def _check_digest(path: Path, digest: Mapping[str, Any]) -> None:
     with open(path, "rb") as file:
         if digest["crc"] != _crc(file.fileno()):
             raise NotUsable("it is damaged")
-    # Each log is begun anew after the checkpoint of the one before, and counts on.
+    # After a checkpoint SQLite begins the log anew, with its salt one higher.
     salt, checked = _salt(path), digest.get("salt")
     if salt is not None and checked is not None and (salt - checked) % (1 << 32) > 1:
         raise NotUsable("its log is that of another one")
 
 
 def check_meta(meta: Mapping[str, Any], witness: bytes, newest: bytes) -> None:
-    """Raise ``NotUsable`` unless a mirror is that of a database, and no newer than that."""
+    """Raise ``NotUsable`` unless a mirror is that of this database, and no newer than it."""
     if "tid" not in meta or "witness" not in meta:
         raise NotUsable("it was not finished")
     if meta["witness"] != witness.hex():
@@ -331,7 +331,7 @@ def _connected(path: Path, *, syncs: bool = False) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # NORMAL would wait for the first commit after each checkpoint, too.
+        # NORMAL would wait for the disk at the first commit after each checkpoint, too.
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if syncs else 'OFF'}")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
@@ -347,7 +347,7 @@ def _note_digest(path: Path, **digest: Any) -> None:
 
 
 def _written(status: os.stat_result) -> list[int]:
-    """What changes with whatever is written into a file: when that was, and its size."""
+    """What every write into a file changes: its time of modification, and its size."""
     return [status.st_mtime_ns, status.st_size]
 
 
@@ -364,7 +364,7 @@ def _crc(file: int) -> int:
 
 
 def _salt(path: Path) -> int | None:
-    """The number of SQLite's log; ``None`` if there is nothing in it."""
+    """The salt of SQLite's log, a count; ``None`` if there is nothing in the log."""
     try:
         with open(f"{path}-wal", "rb") as file:
             header = file.read(32)

@@ -1,4 +1,4 @@
-"""A mirror as others than its writer have it: one moment of it, which stays while it is read."""
+"""Reading a mirror: its tables at one moment, which do not change while they are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUSY_S = 5.0
 def reading(path: Path) -> Iterator[MirrorTables]:
     """A mirror's tables as of its last commit, while the block runs; nothing can be written.
 
-    Raises of ``MIRROR_ERRORS`` where they cannot be read: also later, in the block.
+    Raises of ``MIRROR_ERRORS`` if they cannot be read, also later, in the block.
     """
     uri = f"file:{quote(str(path))}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)

@@ -42,7 +42,7 @@ __all__ = [
     "more_values",
 ]
 
-LAYOUT = 3  # raised whenever tables or kinds change: mirrors of another one are made anew
+LAYOUT = 3  # incremented whenever tables or kinds change: mirrors of another are made anew
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -78,14 +78,14 @@ class Members:
 
 
 class MirrorTables:
-    """The tables in one SQLite connection; what is written is there for it at once.
+    """The tables in one SQLite connection, which sees at once what it writes.
 
     Args:
-        connection: in autocommit mode, and to nobody else's knowledge.
+        connection: in autocommit mode, and used for nothing else.
         is_new: make the tables.
         with_values: keep the values of runs; else only what transitions tell.
 
-    All raise ``sqlite3.Error``.
+    All methods raise ``sqlite3.Error``.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class MirrorTables:
         self.forget()
 
     def forget(self) -> None:
-        """Read anew what is remembered of the tables: a transaction was rolled back."""
+        """Read anew what is remembered of the tables, after a transaction was rolled back."""
         self._columns = Columns(self.connection, with_values=self.with_values)
         self._sets: dict[frozenset[Name], int] = {}
         self._names_of: dict[int, frozenset[Name]] = {}
@@ -116,7 +116,7 @@ class MirrorTables:
         self._sets.clear()
         self._names_of.clear()
 
-    # What it stands for
+    # The mirror as a whole
 
     def meta(self) -> dict[str, Any]:
         """What is noted of the mirror as a whole."""
@@ -128,11 +128,11 @@ class MirrorTables:
         self.connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
 
     def stand_at(self, tid: bytes) -> None:
-        """The newest transaction that is known; see :meth:`flush`."""
+        """Set the newest transaction that is known; :meth:`flush` writes it."""
         self._tid = tid.hex()
 
     def flush(self) -> None:
-        """Write the newest transaction: once for many, before they are committed."""
+        """Write the newest transaction's id: once for many transactions, before a commit."""
         if self._tid:
             self.note(tid=self._tid)
             self._tid = ""
@@ -140,7 +140,7 @@ class MirrorTables:
     # Records
 
     def holding(self, oid: int) -> tuple[Owner, Holding] | None:
-        """Whose record it is, and what it held; ``None`` if it is no run's or job's."""
+        """A record's owner, and what the record held; ``None`` if it is no run's or job's."""
         if oid > self._top:
             return None
         row = self.connection.execute(
@@ -169,7 +169,7 @@ class MirrorTables:
         self.connection.executemany("DELETE FROM records WHERE oid = ?", ((oid,) for oid in oids))
 
     def members(self, oid: int) -> tuple[int, Members] | None:
-        """Whether it is a record of all runs or jobs, which, and what it held."""
+        """The table of a record of all runs or jobs, and what it held; ``None`` if it is none."""
         if oid > self._top:
             return None
         row = self.connection.execute(
@@ -194,21 +194,21 @@ class MirrorTables:
     # Rows
 
     def record(self, owner: Owner) -> int | None:
-        """The record of a run or job; ``None`` if there is no such."""
+        """The record of a run or job; ``None`` if there is no such run or job."""
         row = self.connection.execute(
             f"SELECT record FROM {TABLES[owner.table]} WHERE id = ?", (owner.number,)
         ).fetchone()
         return int(row[0]) if row else None
 
     def add(self, owner: Owner, record: int) -> None:
-        """A new run or job, without any value."""
+        """Add a run or job, without any value."""
         self.connection.execute(
             f"INSERT OR REPLACE INTO {TABLES[owner.table]} (id, record) VALUES (?, ?)",
             (owner.number, record),
         )
 
     def remove(self, owner: Owner) -> None:
-        """A run or job that is no more; its records are dropped, too."""
+        """Remove a run or job that was deleted, and its records."""
         oids = [record] if (record := self.record(owner)) is not None else []
         while oids:
             known = [holding for oid in oids if (holding := self.holding(oid))]
@@ -217,7 +217,7 @@ class MirrorTables:
         self.connection.execute(f"DELETE FROM {TABLES[owner.table]} WHERE id = ?", (owner.number,))
 
     def run(self, number: int) -> Run | None:
-        """What transitions tell of a run; ``None`` if there is no such."""
+        """What transitions tell of a run; ``None`` if there is no such run."""
         row = self.connection.execute(
             "SELECT state, run_name, job_id, event_name FROM runs WHERE id = ?", (number,)
         ).fetchone()

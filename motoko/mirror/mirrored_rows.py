@@ -64,7 +64,7 @@ def _sort_key(tables: MirrorTables, order: Order) -> str:
 
 
 def _value_of(name: Name, places: list[tuple[int, str]]) -> Callable[[Sequence[Any]], Any]:
-    """What takes the value of a name from a row of :func:`rows`."""
+    """A function that takes the value of a name from a row of :func:`rows`."""
     more = 1
     if len(places) == 1 and places[0][1] == PLAIN:
         (place, _), *_ = places
@@ -88,18 +88,19 @@ def parts(
     parameters: Sequence[Any] | Mapping[str, Any] = (),
     order: Order | None = None,
 ) -> Iterator[list[Sequence[Any]]]:
-    """The values of runs, a sequence for each column, some thousand runs at a time.
+    """The values of runs, a sequence for each column, thousands of runs at a time.
 
-    So many rows cost few steps of Python.
+    Reading this many rows together takes few steps of Python.
 
     Args:
-        wanted: tables and names, a column each: the value of the first name that has one.
+        wanted: for each column its table and names: the first of these that has a value counts.
         where: SQL that holds for the runs, and its parameters.
-        order: not by number, but by the first of some names that has a value, and whether the
-            largest comes first. Numbers are before texts; rows without a value come last.
+        order: a table, names, and whether the largest comes first: runs are ordered by the first of
+            these names that has a value; without it by number. Numbers come before texts; rows
+            without a value come last.
 
     Returns:
-        The numbers of the runs, then the columns that are wanted.
+        The numbers of the runs, then the wanted columns.
     """
     query = _Query(["runs.id"])
     has_more = tables.has_more
@@ -119,7 +120,7 @@ def parts(
 
 
 def has_value(tables: MirrorTables, table: int, names_of: Sequence[Name]) -> bool:
-    """Whether some run or job has a value under one of some names that have columns."""
+    """Whether any run or job has a value in a column of one of these names."""
     return any(
         _first_stored(tables, table, column.column) is not None
         for name in names_of
@@ -132,7 +133,7 @@ def first_types(
 ) -> list[type | None]:
     """The types of the first values of some columns, as :func:`parts` has them.
 
-    ``None`` where there is no value, and where there are several kinds of them.
+    ``None`` for a column that has no values, or values of several types.
     """
     return [_first_type(tables, *column) for column in wanted]
 
@@ -159,14 +160,14 @@ class _Query:
     """What a query reads.
 
     Attributes:
-        columns: as SQL has them.
+        columns: their names in SQL.
     """
 
     columns: list[str]
     _places: dict[str, int] = field(default_factory=dict)
 
     def place(self, column: str) -> int:
-        """Where a column is in a row."""
+        """The place of a column in a row."""
         if column not in self._places:
             self._places[column] = len(self.columns)
             self.columns.append(column)
@@ -199,7 +200,7 @@ class _ColumnRead:
         self._more = more
 
     def values(self, raw: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        """The values of some rows, of which columns are given as they are stored."""
+        """The values of some rows; ``raw`` has these rows' columns as they are stored."""
         values: Sequence[Any] | None = None
         for place, kind in self._places:
             stored = raw[place]

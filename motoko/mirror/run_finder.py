@@ -1,7 +1,7 @@
-"""Finding a study's runs in its mirror, for whoever sees the database through a connection.
+"""Finding a study's runs in its mirror, for the view of a database connection.
 
-The mirror is that of one transaction, and a connection sees another one: what was written between
-is told, and is for the connection to look at.
+The mirror stands at one transaction, and the connection's view at another. The finder names the
+records that were written between these two; its caller reads them through the connection.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from motoko.store.written_records import NotWritten, written_between
 BUSY_S = 5.0
 PATIENCE_S = 2.0  # for a mirror that is about to know what was just committed
 PAUSE_S, PAUSE_MAX_S = 0.005, 0.1
-FEW = 1_000  # records that were written since: these are looked at at once
+FEW = 1_000  # changed records: with no more of them there is no waiting for a newer mirror
 TOGETHER = 500  # values in one query
 
 
@@ -69,7 +69,7 @@ class MirrorFinder:
             raise CannotFind(f"it cannot be read: {error}") from error
 
     def close(self) -> None:
-        """It is not asked any more."""
+        """Close the mirror's file; the finder is not asked any more."""
         self._mirror.close()
 
     def _compared(self, tables: MirrorTables, view: View) -> MirrorMoment:
@@ -95,8 +95,8 @@ class MirrorMoment:
     """A mirror at one transaction, for a view; see ``FoundMoment``.
 
     Attributes:
-        changed: the records that are others in the view.
-        is_ahead: what the view does not know yet is in it.
+        changed: the records that differ in the view.
+        is_ahead: whether the mirror has commits that the view does not see yet.
     """
 
     def __init__(self, tables: MirrorTables, changed: frozenset[bytes], *, is_ahead: bool) -> None:
@@ -106,7 +106,7 @@ class MirrorMoment:
         self._execute = tables.connection.execute
 
     def candidates(self, predicate: Predicate) -> Candidates:
-        """The runs that may meet a predicate, or that it raises an error for, in order."""
+        """The runs that may meet a predicate, or for which it raises an error, in order."""
         condition = where(self._tables, predicate)
         rows = self._execute(
             "SELECT runs.id, runs.record, jobs.record FROM runs "
@@ -120,7 +120,7 @@ class MirrorMoment:
         return Candidates(runs, condition.is_exact)
 
     def owners(self, records: Iterable[bytes]) -> Owners:
-        """Whose records are that belong to a run or job, or to the trees of all."""
+        """The owners of those records that belong to a run or job, or to the trees of all."""
         owners = Owners({}, {}, set(), set())
         numbers = [_number(record) for record in records]
         for oid, owner in self._among("SELECT oid, owner FROM records WHERE oid", numbers):
@@ -146,7 +146,7 @@ class MirrorMoment:
         return [number for (number,) in self._among("SELECT id FROM runs WHERE job_id", [*jobs])]
 
     def carried(self, names: Collection[str], but: Collection[int]) -> set[str]:
-        """The names under which some run but these has an entry, or an attribute."""
+        """The names under which any run, except those in ``but``, has an entry or attribute."""
         sets = [
             (number, {tuple(name) for name in json.loads(text)})
             for number, text in self._execute("SELECT id, names FROM name_sets")
@@ -212,7 +212,7 @@ class WatchedMirror:
             yield tables
 
     def close(self) -> None:
-        """Leave its file; it is opened again where it is needed."""
+        """Close its file; :meth:`reading` opens it again."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -231,12 +231,12 @@ class _Opened:
         self._tables: MirrorTables | None = None
 
     def is_in_place(self, path: Path) -> bool:
-        """Whether others who open the file have this one; not in a forked child."""
+        """Whether the path still leads to this file; false in a forked child."""
         return os.getpid() == self._pid and os.path.samestat(path.stat(), self._file)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[MirrorTables]:
-        """Its tables, which stay as they are while the block runs."""
+        """Its tables, which do not change while the block runs."""
         self._connection.execute("BEGIN")
         try:
             if self._tables is None:

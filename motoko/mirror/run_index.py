@@ -30,10 +30,10 @@ class Loader(Protocol):
         """Each record exactly as transaction ``tid`` wrote it; ``None`` if that is gone."""
 
 
-FEW = 64  # records of a transaction that are read at once, whatever they are
+FEW = 64  # if a transaction has no more records, all of them are read at once
 TOGETHER = 1_000  # runs that are read at once
 NODES_TOGETHER = 32  # records of all runs that are read at once
-# What BlackDynamite keeps of each run and job beside its entries.
+# Attributes that BlackDynamite keeps for each run and job besides its entries.
 NO_VALUES = frozenset(
     {"entries", "key_string", "optional", "operators", "base"}
     | {"types", "configfiles", "quantities", "runs"}
@@ -41,12 +41,12 @@ NO_VALUES = frozenset(
 
 
 class HistoryGone(Exception):
-    """A revision is no longer in the database: it was packed, or replaced by another one."""
+    """A revision is no longer in the database, which was packed or replaced by another one."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One run's state before and after a transaction; ``None`` is: there was no such run.
+    """One run's state before and after a transaction; ``None`` if there was no such run.
 
     Attributes:
         run: the run, as it was just after the transaction; ``None`` if it was deleted.
@@ -64,9 +64,9 @@ class _Reading:
 
     Attributes:
         values: all of them.
-        before: names that these records held before, or those that they no longer lead to.
+        before: names that these records held before, or that records dropped since held.
         held: what each record holds now.
-        away: records that others of these led to before.
+        away: records that these records led to before, and lead to no more.
     """
 
     values: dict[Name, Any] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class _Reading:
 class RunIndex:
     """The runs of one study, followed transaction by transaction.
 
-    The mirror's tables are what is known; who has them says when that is kept.
+    The mirror's tables hold all that is known; the caller decides when they are committed.
 
     Attributes:
         tid: the newest transaction that is known.
@@ -92,7 +92,7 @@ class RunIndex:
         self.loader = loader
         self.tables = tables
         self.tid = bytes.fromhex(tables.meta().get("tid", ""))
-        self._written: Mapping[bytes, bytes] = {}  # by the transaction that is looked at
+        self._written: Mapping[bytes, bytes] = {}  # by the transaction that is being applied
 
     def walk(self, tid: bytes) -> None:
         """Forget everything and read the study as it was just after ``tid``.
@@ -114,7 +114,7 @@ class RunIndex:
         """The state changes of one transaction, by run id; none if it is known already.
 
         ``records`` are the transaction's own, if the caller has them; else they are loaded.
-        Raises ``HistoryGone`` if they cannot be; what is known is in between then.
+        Raises ``HistoryGone`` if they cannot be loaded; the tables are incomplete then.
         """
         if tid <= self.tid:
             return []
@@ -127,7 +127,7 @@ class RunIndex:
             elif (members := self.tables.members(oid)) is not None:
                 touched[members[0]].append(oid)
         if records is None:
-            # Runs that were made are among what a small transaction has written.
+            # Records of new runs are among those that a small transaction has written.
             any_touched = any(touched.values())
             concerned = [oid for held in changed.values() for oid in held]
             concerned += [oid for numbers in touched.values() for oid in numbers]
@@ -221,7 +221,7 @@ class RunIndex:
     def _members_changed(
         self, table: int, touched: list[int], tid: bytes
     ) -> tuple[list[Change], set[Owner]]:
-        """Runs or jobs that were made and deleted, and the changes that this is."""
+        """Take in runs or jobs that were made or deleted. Returns the changes, and these owners."""
         before, away, now = set[int](), set[int](), dict[int, int]()
         kept, oids = set[int](), list(touched)
         while oids:
@@ -256,7 +256,7 @@ class RunIndex:
         return changes, {Owner(table, number) for number in olds}
 
     def _leave(self, oids: set[int], before: set[int]) -> None:
-        """Containers that nothing leads to any more; the numbers that they held are added."""
+        """Drop containers that nothing leads to any more; add their numbers to ``before``."""
         while oids:
             known = [members for oid in oids if (members := self.tables.members(oid))]
             self.tables.drop_containers(oids)
@@ -264,7 +264,7 @@ class RunIndex:
             oids = {oid for _, members in known for oid in members.below}
 
     def _add(self, table: int, records: Mapping[int, int], tid: bytes) -> None:
-        """New runs or jobs, by number, with all that they hold."""
+        """Add new runs or jobs, with all that they hold; ``records`` are theirs by number."""
         readings: dict[Owner, _Reading] = {}
         level = []
         for number, record in records.items():
@@ -317,7 +317,7 @@ class RunIndex:
     def _values_changed(
         self, changed: Mapping[Owner, Mapping[int, Holding]], tid: bytes
     ) -> list[Change]:
-        """Runs and jobs whose records were written, and the changes that this is."""
+        """Take in runs and jobs whose records were written. Returns the changes of state."""
         changes = []
         for owner, held in changed.items():
             old = self.tables.run(owner.number) if owner.table == RUNS else None
@@ -372,7 +372,7 @@ def _entries(items: Iterable[tuple[Any, Any]]) -> dict[Name, Any]:
 
 
 def _name(is_attribute: bool, name: Any) -> Name | None:
-    """What the mirror calls a value; ``None`` if it cannot have it."""
+    """The mirror's name for a value; ``None`` if the mirror cannot keep it."""
     return _known_name(is_attribute, name) if type(name) is str else None
 
 

@@ -15,21 +15,21 @@ from typing import Any
 
 from motoko.store.records import Ref, class_of
 
-LONG = 4_096  # characters; what is longer is left out
+LONG = 4_096  # characters; longer values are left out
 DEEP = 20  # lists in lists; deeper ones are left out
 
 PLAIN, BOOL, TIME, DAY = "plain", "bool", "datetime", "date"
-# The second of two equal hours, when clocks are put back: ISO 8601 has no word for it.
+# The second of two equal hours, when clocks are put back: ISO 8601 has no notation for it.
 SECOND_TIME = "second datetime"
 JSON, LITERAL, NAN, ABSENT = "json", "literal", "nan", "absent"
-# Kinds that SQL is shown: not a number would be 0 in a sum, and what is left out is no value.
+# Kinds that SQL sees: NaN would be 0 in a sum, and what stands for a left-out value is none.
 IN_SQL = (PLAIN, BOOL, TIME, SECOND_TIME, DAY, JSON)
 
 Stored = int | float | str | None
 
 
 class LeftOut:
-    """Stands where the mirror has no value: it is too long, or of a class that it does not know.
+    """Stands for a value that the mirror lacks, because it is too long or of an unknown class.
 
     Attributes:
         what: what the database has there, for people.
@@ -51,7 +51,7 @@ class LeftOut:
 
 
 class _Unknown(Exception):
-    """A value that neither JSON nor a literal of Python is."""
+    """A value that is neither JSON nor a literal of Python."""
 
 
 def kept(value: Any) -> tuple[str, Stored]:
@@ -79,7 +79,7 @@ def kept(value: Any) -> tuple[str, Stored]:
 
 
 def restored(kind: str, stored: Any) -> Any:
-    """The value that is kept as such. Raises ``ValueError`` for what :func:`kept` never gives."""
+    """The value that is kept as this. Raises ``ValueError`` for what :func:`kept` never gives."""
     return stored if stored is None else _RESTORED[kind](stored)
 
 
@@ -97,7 +97,7 @@ _RESTORED: dict[str, Callable[[Any], Any]] = {
 
 
 def can_be_stored(text: str) -> bool:
-    """Whether SQLite takes a text: Python's own may hold half a character."""
+    """Whether SQLite takes a text: one of Python's may have half a surrogate pair."""
     if text.isascii():
         return True
     try:
@@ -147,7 +147,7 @@ def _check_literal(value: Any, depth: int) -> None:
             _check_literal(key, depth - 1)
             _check_literal(part, depth - 1)
     elif kind is float or kind is complex:
-        # Python has no literals for what is infinite or not a number.
+        # Python has no literals for infinity and NaN.
         if not (math.isfinite(value.real) and math.isfinite(value.imag)):
             raise _Unknown
     elif kind is str:
@@ -158,7 +158,7 @@ def _check_literal(value: Any, depth: int) -> None:
 
 
 def _described(value: Any) -> str:
-    """What a value is, in few words."""
+    """What a value is, in a few words."""
     kind = type(value)
     is_own = kind.__module__ == "builtins"
     name = class_of(value) or (kind.__name__ if is_own else f"{kind.__module__}.{kind.__name__}")
