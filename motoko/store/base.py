@@ -34,7 +34,7 @@ from motoko.store.trees import is_tree
 
 AT_ONCE = 500  # runs that are loaded together
 
-# It logs every decorated function, at a level that says "all of it", to the screen.
+# BlackDynamite logs every call of its decorated functions to the screen.
 logging.getLogger("BlackDynamite").setLevel(logging.WARNING)
 
 
@@ -52,7 +52,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.user = own_name()
         self.setHostsConfig()
         self.ConfFile = conffile_zeo.ConfFile
-        # Where a server listens is in the study's zeo.conf, which nodes see as well.
+        # The study's zeo.conf says where a server listens; a cluster's nodes see this file as well.
         listens = study.is_local and study.tcp_address is not None
         self.host = study.host if study.host and not listens else f"zeo://{study.directory}"
         self.root_dir = str(study.directory)
@@ -110,7 +110,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
     def types(self, which: str) -> dict[str, type]:
         """The parameters of ``"job"`` or ``"run"``: name to type, ``id`` included.
 
-        Those of the database, with the types that bd.yaml declares now, and those that are new.
+        Those of the database, with the types that bd.yaml declares now, and bd.yaml's new ones.
         """
         view = view_of(self.connection)
         if view != self._types_in:
@@ -127,7 +127,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         return RunSelector(self)
 
     def predicate(self, constraints: str | Sequence[str] | None) -> Predicate:
-        """What runs must be to meet constraints; ``ConstraintError`` for what is none."""
+        """The predicate that constraints stand for; ``ConstraintError`` if one is wrong."""
         return compile_constraints(
             constraints,
             job_types=self.types("job"),
@@ -143,7 +143,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         return self.found(predicate).pairs()
 
     def found(self, predicate: Predicate) -> Found:
-        """The same, whose objects are made when they are asked for."""
+        """The same runs as :meth:`select_pairs` gives; their objects are made on demand."""
         pairs = self.matches.found(predicate)
         if not pairs and predicate.undeclared and self.runs.entries:
             for name in self.carried_by_none(predicate.undeclared):
@@ -167,13 +167,13 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
 
     @property
     def known_runs(self) -> str:
-        """Which runs there are, for who has named another one. To count them loads them all."""
+        """Which runs there are, for a message about another one. Counting would load all runs."""
         runs = self.runs.entries
         return f"its last run is {runs.maxKey()}" if runs else "it has no runs"
 
     @property
     def tid(self) -> bytes:
-        """The newest transaction that this process has been told of: no round trip."""
+        """The newest transaction that the server has announced to this process: no round trip."""
         tid: bytes = self.db.storage.lastTransaction()
         return tid
 
@@ -212,11 +212,11 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         runs = [run for run in map(self.runs.entries.get, numbers) if run is not None]
         self.load(runs)
         named = [run.entries.get("job_id") for run in runs]
-        jobs = {job for job in named if isinstance(job, int)}  # a run may have spoilt it
+        jobs = {job for job in named if isinstance(job, int)}  # a program may have overwritten it
         self.load([job for job in map(self.jobs.entries.get, jobs) if job is not None])
 
     def prefetch(self, objects: list[Any]) -> None:
-        """Load what is not in memory, in one round trip."""
+        """Load those that are not in memory, in one round trip."""
         ghosts = [obj._p_oid for obj in objects if obj._p_changed is None]
         if len(ghosts) > 1:
             self.connection.prefetch(ghosts)
@@ -236,7 +236,7 @@ def find_schema(root: Any, study: StudyConfig) -> str:
     Raises ``NotCreated`` if the database does not hold it.
     """
     schemas = list(root["schemas"].entries) if "schemas" in root else []
-    # Before it went by bd.yaml, Motoko took the directory's name.
+    # Earlier versions of Motoko took the directory's name, not the one in bd.yaml.
     schema = schema_among(schemas, study.bd_name, study.name)
     if schema is None:
         raise NotCreated(
@@ -270,9 +270,9 @@ def open_file(
 ) -> StudyBase:
     """A study's database opened from its file, without a server.
 
-    For writing, nobody else may have it open: ``StudyUnavailable`` otherwise.
+    For writing, no other process may have it open: ``StudyUnavailable`` otherwise.
     """
-    import zc.lockfile  # not needed by most who import this file
+    import zc.lockfile  # most importers of this file do not need it
     import ZODB.FileStorage
 
     files = study.database

@@ -1,4 +1,4 @@
-"""The types of BlackDynamite's runs and jobs, for those who write down what they are given."""
+"""The types of BlackDynamite's runs and jobs, for annotations in other rooms."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """BlackDynamite's own daemons of a workflow: what ``canYouDigIt`` and motoko 0.1.4 have started.
 
-Its commands start a ZEO server where none answers, and leave it; 0.1.4 starts launch daemons and
-orchestrators besides. zdaemon looks after each, and starts again what dies.
+BlackDynamite's commands start a ZEO server if none answers, and leave it running; motoko 0.1.4
+also starts launch daemons and orchestrators. zdaemon looks after each of these processes, and
+restarts it when it dies.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ SERVER = "ZEO server"
 LAUNCHER = "launch daemon"
 ORCHESTRATOR = "orchestrator"
 _SERVER_PROGRAM = "runzeo"
-# zdaemon's, by the version: whoever looks after another process is to be stopped first.
+# zdaemon's programs, by its version. A zdaemon must be stopped before the process it keeps.
 _KEEPERS = {"zdaemon", "zdrun.py"}
-# By these an orchestrator of motoko 0.1.4 is told from one of ours, which are called the same.
+# These tell an orchestrator of motoko 0.1.4 from one of this Motoko: their commands are the same.
 _DATABASE_LIBRARY, _OUR_LIBRARY = "/BTrees/", "/msgspec/"
 
 
@@ -35,7 +36,7 @@ class ForeignDaemon:
         kind: ``SERVER``, ``LAUNCHER`` or ``ORCHESTRATOR``.
         study: the study that it serves; ``None`` of an orchestrator.
         identity: the process.
-        keeps: whether it is the zdaemon that starts the other again.
+        keeps: whether it is a zdaemon, which restarts the process that it keeps.
     """
 
     kind: str
@@ -52,9 +53,9 @@ class ForeignDaemon:
 def foreign_daemons(
     config: WorkflowConfig, studies: Iterable[StudyConfig] | None = None
 ) -> list[ForeignDaemon]:
-    """Those of this user on this host: of these studies, or of all and the orchestrators.
+    """This user's foreign daemons on this host: of these studies, or of the whole workflow.
 
-    Keepers come first.
+    The zdaemons come first. Orchestrators are left out if ``studies`` are given.
     """
     places = dict(_files(config, config.studies.values() if studies is None else studies))
     if studies is None:
@@ -81,7 +82,7 @@ def _files(
 
 
 def is_launcher(command: Sequence[str]) -> bool:
-    """Whether a command line is of what BlackDynamite launches runs with."""
+    """Whether a command line is that of a launcher of BlackDynamite's."""
     if "canYouDigIt" not in {Path(word).name for word in command[:2]}:
         return False
     by_hand = ("runs", "launch") in itertools.pairwise(command)
@@ -101,7 +102,7 @@ def _recognised(
         # It changes to the directories of the runs that it launches.
         files = [f"{above}/.bd/launch.conf" for above in (cwd, *Path(cwd).parents)]
     elif "motoko" in programs and {"orchestrator", "start"} <= {*command}:
-        # It changes to those of its studies now and then.
+        # It changes to its studies' directories now and then.
         is_old = loads(identity, _DATABASE_LIBRARY) and not loads(identity, _OUR_LIBRARY)
         files = [f"{above}/.wf" for above in (cwd, Path(cwd).parent)] if is_old else []
     known = (places.get(os.path.realpath(Path(cwd, file))) for file in files)

@@ -1,4 +1,4 @@
-"""Whether finished runs were made with other files than the present ones."""
+"""Whether finished runs were made with files other than the present ones."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FileChanges:
         self._checksums: dict[frozenset[str], str] = {}  # of runs that earlier versions have made
 
     def add(self, run: Any, count: int = 1) -> bool:
-        """Count a run, and those like it; whether it has finished, made with other files."""
+        """Count a run, and those like it. Returns whether it finished, with other files."""
         if not is_finished(run.entries):
             return False
         checksum = self._checksum(run)
@@ -59,7 +59,7 @@ class FileChanges:
 
     @property
     def outdated(self) -> Outdated | None:
-        """Those of the runs that were added that were made with others; ``None`` if none was."""
+        """The added runs that were made with other files; ``None`` if there are none."""
         if not self._runs:
             return None
         names: set[str] = set()

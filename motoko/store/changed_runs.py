@@ -1,4 +1,4 @@
-"""Which of some runs have changed since they were looked at: without looking at them."""
+"""Which runs have changed since they were last looked at; found out without loading them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class RunChanges:
-    """The runs of one study's connection that are to be looked at again.
+    """The runs of one study's connection that must be looked at again.
 
-    The server tells with each commit which records are new, and the connection when its view moves
-    on. So it is known without a message of the bus, and costs what has changed.
+    With each commit the server names the records that were written; the connection passes them on
+    when its view moves on. So no message of the bus is needed, and only changed records cost time.
     """
 
     def __init__(self, base: StudyBase) -> None:

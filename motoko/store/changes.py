@@ -1,9 +1,9 @@
 """What a transaction changes in runs and jobs, key by key, so that it can be applied again.
 
 A commit that meets a conflict or loses its server is aborted, and its changes with it. So the
-pending content is noted before; when the commit has failed it is compared with what the
-transaction started from, and the difference is set on the fresh objects, unless somebody else has
-changed that very key meanwhile.
+pending content is noted before the commit. When the commit has failed, this content is compared
+with what the transaction started from, and the difference is set on the fresh objects, unless
+another client has changed the same key meanwhile.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _STRUCTURE = frozenset(
     | {"configfiles", "quantities", "runs"}
 )
 _STUDYS_OWN = "runs_counter"
-# What creating a task sets on a run that is there: creating is repeated as a whole.
+# Creating a task sets this on an existing run; creating is repeated as a whole.
 _OF_CREATION = OWN["files_checksum"].key
-# Which tree a leaf was found in: looked up at every commit that changes a large run.
+# The tree that a leaf was found in: looked up at every commit that changes a large run.
 _owners: weakref.WeakKeyDictionary[Any, dict[bytes, Any]] = weakref.WeakKeyDictionary()
 
 
@@ -52,7 +52,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Change:
-    """One key of one run's or job's entries: what it was and what it shall be."""
+    """One key of one run's or job's entries: its old value and its new one."""
 
     connection: Any
     node_oid: bytes  # what was changed: the tree itself, or a leaf of it
@@ -63,7 +63,7 @@ class Change:
 
     @property
     def owner(self) -> str:
-        """The run or job that it is made to, in words."""
+        """The run or job that is changed, in words."""
         fresh = self.connection.get(self.tree_oid)
         entries = fresh.entries if isinstance(fresh, ZEOObject) else fresh
         kind = "run" if "job_id" in entries else "job"
@@ -81,7 +81,7 @@ def capture(connection: Any) -> list[Pending]:
         if obj._p_serial != z64 and (isinstance(obj, ZEOObject) or _is_entries(obj))
     ]
     trees = [obj for obj in stored if not isinstance(obj, OOBucket)]
-    # A tree that is changed itself has got or lost leaves: then only its whole content tells.
+    # A changed tree has gained or lost leaves: its whole content must be compared.
     covered = {id(leaf) for tree in trees for leaf in children(tree)}
     leaves = [obj for obj in stored if isinstance(obj, OOBucket)]
     # Noted now: a failed commit has moved the view on, and dropped objects from memory.
@@ -108,12 +108,12 @@ def changes(pending: Iterable[Pending]) -> list[Change]:
 
 
 def apply_again(change: Change) -> None:
-    """Set a key on the fresh object; ``ChangeConflict`` if somebody else has set it otherwise."""
+    """Set a key on the fresh object; ``ChangeConflict`` if another client has changed it, too."""
     fresh = change.connection.get(change.tree_oid)
     content = _content(fresh)
     current = content.get(change.key, MISSING)
     if same(current, change.new):
-        return  # it did get through, or somebody else had the same in mind
+        return  # the commit did get through, or another client has made the same change
     if not same(current, change.old):
         raise ChangeConflict(
             f"{change.owner}: {change.key!r} was set to {_shown(change.new)} here "
@@ -132,7 +132,7 @@ def apply_again(change: Change) -> None:
 
 
 def _content(node: Any) -> dict[str, Any]:
-    """The entries that a node holds; of a run or job itself, its attributes beside them."""
+    """The entries that a node holds; for a run or job itself, its other attributes."""
     if isinstance(node, ZEOObject):
         node._p_activate()
         return {

@@ -1,8 +1,8 @@
 """The files that a database keeps for its runs: by name, each with its bytes and its mode.
 
-They are stored as what BlackDynamite's own tools read, a text by name, and beside it what makes
-them whole: mode, checksum, and the bytes where these are no text. Files that BlackDynamite itself,
-or an earlier version, has stored have only the text.
+Each is stored as BlackDynamite's own tools read it, a text by name, and with what they lack: mode,
+checksum, and the bytes if these are not text. Files that were stored by BlackDynamite itself, or
+by an earlier version of Motoko, have only the text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from motoko.store.present_files import (
 
 BLACKDYNAMITE_VERSION: str = BlackDynamite.__version__
 _OLD_MODE = 0o644
-_MADE = "motoko"  # the attribute of a stored file that only this version's have
+_MADE = "motoko"  # an attribute of a stored file, which earlier versions did not set
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class StoredFile:
     """A file of a run, as the database keeps it.
 
     Attributes:
-        id: under which it is kept.
+        id: its id in the database.
         name: its name in the run directory.
         mode: its permissions there.
-        content: what it contains, or the file that does.
+        content: its bytes, or the path of a file that holds them.
         digest: the SHA-256 of its content.
         is_template: whether placeholders are replaced in it.
-        source: where it was, from the study's directory; empty if that is not known.
-        is_of_study: whether the study's own files were read for it; else somebody has added it to
-            the run, or an earlier version has stored it.
+        source: where it was, relative to the study's directory; empty if that is not known.
+        is_of_study: whether it is one of the study's own files; else a user has added it to the
+            run, or an earlier version has stored it.
     """
 
     id: str
@@ -84,10 +84,10 @@ def _store(base: StudyBase, file: PresentFile, file_id: str) -> str:
 
 
 def assign(base: StudyBase, run: Any, present: PresentFiles, *, launch: str | None = None) -> None:
-    """Give a run the study's present files in place of those it has had.
+    """Give a run the study's present files in place of those it had.
 
-    What somebody has added to the run stays, unless one of the present files has its name.
-    ``launch`` is the id of a launch.sh that it keeps.
+    A file that a user has added to the run stays, unless one of the present files has its name.
+    ``launch`` is the id of the launch.sh that the run keeps.
     """
     names = {file.name for file in present.all}
     others = _others(base, run)
@@ -101,7 +101,7 @@ def assign(base: StudyBase, run: Any, present: PresentFiles, *, launch: str | No
 
 
 def renew(base: StudyBase, run: Any, files: StudyFiles) -> None:
-    """Give a run what its files contain now. Raises ``ConfigError`` for one that is not there."""
+    """Give a run its files as they are now. Raises ``ConfigError`` for one that is missing."""
     _, others = files_of(base, run)
     sources = {file.name: file.source for file in others if file.source}
     present = files.present_of(sources) if sources else files.present()
@@ -109,7 +109,7 @@ def renew(base: StudyBase, run: Any, files: StudyFiles) -> None:
 
 
 def files_of(base: StudyBase, run: Any) -> tuple[StoredFile, list[StoredFile]]:
-    """A run's launch.sh, and its further files; of two of one name the one that was added to it."""
+    """A run's launch.sh, and its other files; of two with one name, the one added to the run."""
     return _stored(base, run.entries["exec"]), _others(base, run)
 
 
@@ -129,12 +129,12 @@ def checksum_of(base: StudyBase, run: Any) -> str:
 
 
 def of_study(files: Sequence[StoredFile]) -> Sequence[StoredFile]:
-    """The study's own files among those of a run; all, if an earlier version has stored them."""
+    """The study's own files among those of a run; all files if an earlier version stored them."""
     return [file for file in files if file.is_of_study] or files
 
 
 def checksum_of_files(files: Sequence[StoredFile]) -> str:
-    """Of the study's own files among some."""
+    """The checksum of the study's own files among these."""
     own = of_study(files)
     return checksum((file.name, file.digest, is_executable(file.mode)) for file in own)
 
@@ -165,7 +165,7 @@ def _source(base: StudyBase, path: Path) -> str:
 
 
 def _text(file: PresentFile) -> str:
-    """What BlackDynamite's tools show of a file. They cannot have an empty one."""
+    """The text that BlackDynamite's tools show for a file. They cannot show an empty one."""
     if file.data is None:
         size = megabytes(file.content.size)
         return f"({size}, SHA-256 {file.content.digest}: kept beside the database)\n"
@@ -203,7 +203,7 @@ def _stored(base: StudyBase, file_id: str) -> StoredFile:
 
 
 def outside_digest(base: StudyBase, file_id: str) -> str | None:
-    """The checksum of a file that is kept beside the database; ``None`` of all others."""
+    """The checksum of a file that is kept beside the database; ``None`` for all others."""
     record = base.configfiles.get(file_id)
     made = None if record is None else vars(record).get(_MADE)
     digest: str | None = made["digest"] if made is not None and made["is_outside"] else None
@@ -235,7 +235,7 @@ class Requirements:
 
     @property
     def id(self) -> str:
-        """The file's id in the database, which keeps it from now on."""
+        """The file's id in the database, which keeps the file from now on."""
         if self._file is None:
             installed = importlib.metadata.distributions()
             lines = sorted(f"{file.metadata['Name']}=={file.version}" for file in installed)

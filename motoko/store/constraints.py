@@ -48,9 +48,9 @@ def compile_constraints(
     run_types: Mapping[str, type],
     study: str = "",
 ) -> Predicate:
-    """The predicate that says whether a run and its job obey all constraints.
+    """The predicate that says whether a run and its job meet all constraints.
 
-    ``None``, blank strings and ``[]`` match everything. Results are cached, arguments not changed.
+    ``None``, blank strings and ``[]`` match everything. Results are cached; no argument is changed.
 
     A name without prefix is a declared job or run parameter, or else an undeclared one of the run.
     Values are read by the declared type; for undeclared names, by the type of the run's own value.
@@ -63,7 +63,7 @@ def compile_constraints(
         study: the study's name, for messages.
 
     Raises:
-        ConstraintError: for whatever is not understood, pointing at the place.
+        ConstraintError: if a constraint is not understood; the message points at the place.
     """
     if constraints is None or isinstance(constraints, str):
         constraints = (constraints or "",)
@@ -132,7 +132,7 @@ class _Reader:
         return self._test(where, op[0].replace("==", "="), *self._value(at), at)
 
     def _field(self) -> tuple[Field, int]:
-        """What stands left of the operator, and where."""
+        """The field to the left of the operator, and where it begins."""
         match = _NAME.match(self.text, self.at)
         if not match:
             hint = self._quoting_hint() or "write: name operator value, as in state = FINISHED"
@@ -157,10 +157,10 @@ class _Reader:
         return (first, second), start
 
     def _value(self, at: int) -> tuple[str, bool]:
-        """The value that begins there and whether it was quoted; moves behind its separator."""
+        """The value at ``at``, and whether it was quoted. Moves on behind the value's separator."""
         if self.text.startswith(("'", '"'), at):
             return self._quoted_value(at), True
-        # From behind the operator, so that the blank before a dangling "and" is seen.
+        # Search from just behind the operator, to see the blank before a dangling "and".
         end = _SEPARATOR.search(self.text, self.at)
         value = self.text[self.at : end.start() if end else len(self.text)].strip()
         if not value:
@@ -188,7 +188,7 @@ class _Reader:
         return re.sub(rf"\\([\\{mark}])", r"\1", match[0][1:-1])
 
     def _separated(self, end: re.Match[str] | None) -> None:
-        """Move behind a separator. A ``,`` may stand at the very end, a dangling ``and`` not."""
+        """Move behind a separator. A ``,`` may come at the very end, a dangling ``and`` may not."""
         self.at = end.end() if end else len(self.text)
         if end and self._skip_blanks() == len(self.text):
             if end[0].strip().lower() == "and":
@@ -240,7 +240,7 @@ class _Reader:
         return len(self.text) if not (match := _INK.search(self.text, self.at)) else match.start()
 
     def _quoting_hint(self) -> str:
-        """What to say if the last value may have been cut in two."""
+        """The hint for when the last value may have been cut in two."""
         return f"a value that holds {self.cut_by!r} must be quoted: '...'" if self.cut_by else ""
 
     def _known(self) -> str:

@@ -1,4 +1,4 @@
-"""What bd.yaml declares, compared with what the jobs and runs of a database were made for."""
+"""What bd.yaml declares, compared with what the database's jobs and runs were made with."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Difference:
 
     Attributes:
         kind: ``"job"`` or ``"run"``.
-        name: the parameter's.
-        stored, declared: its type there and here; ``None`` where it is not known.
+        name: the parameter's name.
+        stored, declared: its type in the database and in bd.yaml; ``None`` if it is missing there.
     """
 
     kind: str
@@ -38,19 +38,19 @@ class Difference:
     def __str__(self) -> str:
         what = f"{self.kind} parameter {self.name}"
         if self.declared is None:
-            return f"{what} is declared no more"
+            return f"{what} is no longer declared"
         if self.stored is None:
             return f"{what} ({self.declared.__name__}) is new"
         return f"{what} was {self.stored.__name__} and is {self.declared.__name__}"
 
 
 def is_known(study: StudyConfig) -> bool:
-    """Whether bd.yaml declares what it did when that was last compared with this database."""
+    """Whether bd.yaml declares the same as when it was last found to agree with this database."""
     return read_json(study.database.declarations) == _note(study)
 
 
 def make_known(study: StudyConfig) -> None:
-    """Note that bd.yaml declares what the database was made for. Who may not write, need not."""
+    """Note that bd.yaml agrees with the database. Does nothing if the note cannot be written."""
     with contextlib.suppress(OSError):
         write_atomically(study.database.declarations, json.dumps(_note(study)))
 

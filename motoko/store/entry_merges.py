@@ -1,12 +1,12 @@
-"""Clients that change different entries of a run or job at once: each gets what it wants.
+"""Merging changes that clients make at once to different entries of a run or job.
 
-BTrees merge two changes of one record, but none that has changed a tree's shape: thirty entries are
-one record, the next one makes several of it. And doIt.py, whose client does not repeat a commit,
+BTrees merge two changes of one record, unless one has changed the tree's shape: thirty entries are
+one record, and the thirty-first splits it. And doIt.py, whose client does not repeat a commit,
 computes for hours while its launcher commits news of its job. So where BTrees give up, a study's
-server sets what a client's transaction has changed, key by key, in what is stored now. Attributes
-of the run itself (`run.weight = 1`) are treated likewise.
+server applies what a client's transaction has changed, key by key, to what is stored now. It does
+the same for attributes of the run itself (`run.weight = 1`).
 
-It works on records as they are stored, and asks nothing of the clients. Pure logic.
+Merging works on records as they are stored, and asks nothing of the clients. Pure logic.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _MISSING = _Missing()
 
 @dataclass
 class _Side:
-    """What a client had of a tree, or has made of it, as far as it has sent it.
+    """A tree as a client had it, or has changed it, as far as the client has sent it.
 
     Attributes:
-        items: what it holds.
-        nodes: its records.
-        elsewhere: those below that were not sent, and so are as they were.
+        items: the tree's items.
+        nodes: the tree's records.
+        elsewhere: records below that were not sent, and so are unchanged.
     """
 
     items: dict[Any, Any] = field(default_factory=dict)
@@ -60,10 +60,10 @@ class EntryMerges:
         self._commit = commit
 
     def __call__(self, oid: bytes) -> Merge | None:
-        """The conflict of a record that others have changed.
+        """Merge a record that other clients have changed, too.
 
-        ``None``: it remains one. That is so if both have changed the same key, and whenever it
-        cannot be told what has been changed: a record is gone, a class is only its writer's.
+        ``None`` if the conflict remains. That is so if both have changed the same key, and
+        whenever the changes cannot be read: a record is gone, or only its writer has a class.
         """
         try:
             if oid in self._nodes:
@@ -93,7 +93,7 @@ class EntryMerges:
         present = RecordTree(oid, self._commit.current)
         if not _set(before.items, after.items, present.entries):
             return None
-        # What was stored before the conflict was met is stored again as it was.
+        # Records that were stored before the conflict was met are stored again as they were.
         sent = {oid for oid in before.nodes if self._commit.sent[oid].data}
         records = {oid: self._commit.current(oid) for oid in sent}
         records |= present.records(self._commit.new_oid)
@@ -113,12 +113,12 @@ class EntryMerges:
 
     @cached_property
     def _nodes(self) -> set[bytes]:
-        """All that was sent of trees."""
+        """The records of trees that were sent."""
         return {oid for oid in self._commit.sent if is_tree_record(self._after(oid))}
 
     @cached_property
     def _above(self) -> dict[bytes, bytes]:
-        """The node above each of them."""
+        """The node above each of these records."""
         above = {}
         for oid in self._nodes:
             is_new = self._commit.sent[oid].serial == z64
@@ -134,16 +134,16 @@ class EntryMerges:
 
 
 def _set(before: dict[Any, Any], after: dict[Any, Any], present: Any) -> bool:
-    """Set in what is there now what a client has changed; ``False`` if others have, too."""
+    """Set a client's changes in what is stored now; ``False`` if another has changed the same."""
     for key in before.keys() | after.keys():
         old, new = before.get(key, _MISSING), after.get(key, _MISSING)
         if _written(old) == _written(new):
             continue
         if not isinstance(key, str):
-            return False  # entries have names; this is something else
+            return False  # entries have names: this is no tree of entries
         if not same(present.get(key, _MISSING), old):
             if same(old, new):
-                continue  # it is only written otherwise, such as a set
+                continue  # only its pickle differs, such as a set's
             return False
         if new is _MISSING:
             del present[key]

@@ -1,4 +1,4 @@
-"""The clients of a study's server that speak for attempts which were declared dead."""
+"""The clients of a study's server that belong to attempts which were declared dead."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 
 
 class FencedClients:
-    """Keeps them from committing, and from staying. They may be of any study of the workflow.
+    """Keeps such clients from committing, and disconnects them. They may be of any study.
 
     Args:
-        server: one that was created.
-        directory: the workflow's.
+        server: a server that was created.
+        directory: the workflow's directory.
     """
 
     def __init__(self, server: ZEOServer, directory: Path) -> None:
@@ -30,7 +30,7 @@ class FencedClients:
         when_voting(self.refusal)
 
     def refusal(self, greeting: Greeting) -> str | None:
-        """Why a client is not served any more; ``None`` if it is. Raises ``OSError``."""
+        """Why a client is no longer served; ``None`` if it is served. Raises ``OSError``."""
         if greeting.run is None or greeting.attempt is None:
             return None
         reason = reason_of(self._directory, greeting.study, greeting.run, greeting.attempt)
@@ -40,7 +40,7 @@ class FencedClients:
         return f"attempt {greeting.attempt} of run {run} was declared dead: {reason}"
 
     def cut(self) -> None:
-        """Cut those that are connected: they come again, and are told. Cheap if nothing is new."""
+        """Disconnect fenced clients: they connect again, and get the reason. Cheap without news."""
         try:
             studies = {greeting.study for greeting in greetings(self._server)}
             if not any([self._are_due(study) for study in studies]):

@@ -1,6 +1,6 @@
 """Values that records hold as objects: Python's own, and numpy's numbers and texts without numpy.
 
-What cannot be made out is left to whoever stands in for any class. Pure logic.
+Values that cannot be read so are left to the stand-in of the caller. Pure logic.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FORMATS = {
 def makers(
     stand_in: Callable[[str, str], Callable[..., Any]],
 ) -> dict[tuple[str, str], Callable[..., Any]]:
-    """What makes such scalars, by module and name; ``stand_in`` gives what makes the others."""
+    """The makers of such scalars, by module and name; ``stand_in`` gives those of other values."""
     kinds: tuple[type, ...] = (complex, set, frozenset)
     kinds += (datetime.datetime, datetime.date, datetime.timedelta, datetime.timezone)
     genuine: dict[tuple[str, str], Callable[..., Any]] = {

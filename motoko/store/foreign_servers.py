@@ -1,6 +1,6 @@
 """The sockets of another workflow, whose study ``host:`` names and which another host supervises.
 
-They are had here by a relay through that workflow's own channel, as its own commands have them.
+A relay through that workflow's own channel brings them here, as it does for its own commands.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from motoko.host.proc_files import boot_id
 from motoko.layout import channel_directory
 
 _lock = threading.Lock()
-# By the channel, and by who has started them: not a forked child's. Each ends with its process.
+# By process and channel: a forked child does not own its parent's. Each ends with its process.
 _relays: dict[tuple[int, Path], contextlib.ExitStack] = {}
 
 
 def reach(study: str, directory: Path) -> None:
-    """Have a workflow's sockets on this host for as long as this process lives.
+    """Make a workflow's sockets available on this host for as long as this process lives.
 
-    Nothing is to be done where the workflow is served on this host, or has no channel. Raises
-    ``StudyUnavailable`` if they cannot be had.
+    Does nothing if the workflow is served on this host, or has no channel. Raises
+    ``StudyUnavailable`` if the relay cannot be made.
 
     Args:
-        study: whose server is wanted, to be named.
+        study: the study whose server is wanted, for messages.
         directory: the workflow that the study belongs to.
     """
     channel = channel_directory(directory)

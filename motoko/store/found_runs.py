@@ -1,4 +1,4 @@
-"""Runs that were found, with their jobs: loaded as they are looked at, many in a round trip."""
+"""Runs that were found, with their jobs: loaded when they are read, many per round trip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIRST, AT_ONCE = 20, 500  # pairs that are loaded together
 
 
 class Pairs(list[Pair]):
-    """``(run, job)`` pairs. Going through them loads those that come next."""
+    """``(run, job)`` pairs. Iterating loads the pairs that come next."""
 
     def __init__(self, pairs: Iterable[Pair], load: Load) -> None:
         super().__init__(pairs)
@@ -26,7 +26,7 @@ class Pairs(list[Pair]):
 
 
 class Records(NamedTuple):
-    """A run and its job, by the records that they are in: their objects are not made yet."""
+    """A run and its job, by their records' oids: their objects are not made yet."""
 
     number: int
     run: bytes
@@ -34,11 +34,11 @@ class Records(NamedTuple):
 
 
 class Found(Sequence[Pair]):
-    """The runs that meet a predicate in one view; their objects are made when they are asked for.
+    """The runs that meet a predicate in one view; their objects are made on demand.
 
     Args:
-        runs: in order.
-        made: makes a pair of what is in records.
+        runs: the runs, in order.
+        made: makes a pair from records.
         load: loads objects.
     """
 
@@ -75,12 +75,12 @@ class Found(Sequence[Pair]):
 
 
 class Matching:
-    """What meets a predicate, and which changes that takes into account.
+    """The runs that meet a predicate, and the changes that are taken into account.
 
     Attributes:
-        seen: the last of them, as ``Matches`` counts.
-        unsaved: runs that have to be looked at each time: their records are not known yet.
-        unsure: runs that are still to be looked at, with their records.
+        seen: the last of these changes, as ``Matches`` counts them.
+        unsaved: runs that must be looked at each time: their records are not known yet.
+        unsure: runs that must still be looked at, with their records.
     """
 
     def __init__(self, seen: int) -> None:
@@ -91,12 +91,12 @@ class Matching:
         self._sorted = True
 
     def add(self, number: int, run: Pair | Records) -> None:
-        """A run meets it."""
+        """A run meets the predicate."""
         self._sorted = self._sorted and (number in self._runs or self._is_last(number))
         self._runs[number] = run
 
     def remove(self, number: int) -> None:
-        """A run does not meet it."""
+        """A run does not meet the predicate."""
         self._runs.pop(number, None)
 
     def made(self, records: Records, pair: Pair) -> None:
@@ -105,7 +105,7 @@ class Matching:
             self._runs[records.number] = pair
 
     def in_order(self) -> list[Pair | Records]:
-        """All that meet it, by number."""
+        """All runs that meet the predicate, by number."""
         if not self._sorted:
             self._runs = dict(sorted(self._runs.items()))
             self._sorted = True
@@ -116,7 +116,7 @@ class Matching:
 
 
 def loaded_ahead(pairs: Iterator[Pair], load: Load) -> Iterator[Pair]:
-    """Pairs whose objects are loaded before they come."""
+    """The pairs, with their objects loaded ahead."""
     size = FIRST
     while batch := list(islice(pairs, size)):
         _load(load, [run for run, _ in batch])
@@ -136,4 +136,4 @@ def _load(load: Load, owners: list[Any]) -> None:
         load(ghosts)
         for owner in ghosts:
             if is_tree(owner.entries):
-                owner.entries._p_activate()  # else going through them again would load them again
+                owner.entries._p_activate()  # else the next iteration would load them again

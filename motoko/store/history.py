@@ -1,4 +1,4 @@
-"""What a run has been through, from the database's own past."""
+"""A run's earlier states, from the database's own past."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def has_been(run: Any, state: str, since: Collection[str] = ()) -> bool:
     Args:
         run: the run.
         state: the state.
-        since: how far to look back: to when it was in one of these. Else to the beginning.
+        since: look back only to when the run was in one of these states. Else to the beginning.
 
-    Some round trips: for the rare run that nobody has recorded the end of.
+    Takes some round trips: it is for the rare run whose end was not recorded.
     """
     connection = run.entries._p_jar
     for part in records(run.entries):

@@ -1,11 +1,11 @@
-"""Where a study's jobs are found by their parameters: by name and by value.
+"""Finding a study's jobs by their parameters: by name and by value.
 
 BlackDynamite's index is keyed by the tuple of a job's values, without their names. It compares as
-Python does (``[2] == [2.0]``), and its keys have to be comparable with every other. So what it has
-is looked at before it is taken; and jobs that have no place there (values without an order, or a
-place that is another job's) are in an index of our own, by a digest of names and values.
+Python does (``[2] == [2.0]``), and all its keys must be comparable with each other. So a job found
+there is checked before it is taken. Jobs that have no place there (values without an order, or a
+place that is another job's) are in Motoko's own index, by a digest of names and values.
 
-Versions before have kept other keys in our own: values as texts. They are recognised.
+Earlier versions kept other keys in Motoko's index: values as texts. These are recognised.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class JobPlace:
     """Where a job is in a study's indexes, or will be.
 
     Attributes:
-        values: the job's parameters, as they are to be stored.
-        key: where BlackDynamite's index has the job; ``None`` if it cannot be there.
+        values: the job's parameters, as they will be stored.
+        key: the job's key in BlackDynamite's index; ``None`` if it cannot be there.
 
     Raises ``ParameterError`` for a value that no other process could find again.
     """
@@ -43,9 +43,9 @@ class JobPlace:
             check_parameters(study, "job", self.values)
 
     def candidates(self) -> Iterator[int]:
-        """The numbers of jobs that may be the one; :meth:`is_of` tells."""
+        """The numbers of jobs that may be the one; :meth:`is_of` tells which is."""
         if self.key is not None:
-            with contextlib.suppress(TypeError):  # others there are of other types
+            with contextlib.suppress(TypeError):  # other keys there have other types
                 number = self._content["JobsIndex"].get(self.key)
                 if number is not None:
                     yield number
@@ -63,10 +63,10 @@ class JobPlace:
         )
 
     def note(self, number: int) -> None:
-        """The job with these values has this number."""
+        """Note that the job with these values has this number."""
         if self.key is not None:
             index = self._content["JobsIndex"]
-            with contextlib.suppress(TypeError):  # others there are of other types
+            with contextlib.suppress(TypeError):  # other keys there have other types
                 if index.get(self.key) not in self._content["Jobs"].entries:
                     index[self.key] = number
                     return
@@ -80,7 +80,7 @@ class JobPlace:
 
     @cached_property
     def _old_text(self) -> str:
-        """The key of versions before."""
+        """The key that earlier versions used."""
         return repr([_old_form(value) for _, value in sorted(self._given.items())])
 
 

@@ -1,4 +1,4 @@
-"""Which job a run is of, and so its parameters: what its ``job_id`` says, unless that is spoilt."""
+"""The job of a run, and so its parameters: by its ``job_id``, unless that was overwritten."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def job_of(jobs: Mapping[int, Any], run: Mapping[str, Any]) -> Any:
     """The job that a run's entries name; ``NoJob`` if there is no such job.
 
     Args:
-        jobs: the study's, by id.
+        jobs: the study's jobs, by id.
         run: the run's entries.
     """
     number = run.get("job_id")
@@ -28,7 +28,7 @@ def job_of(jobs: Mapping[int, Any], run: Mapping[str, Any]) -> Any:
 
 
 def own_job(jobs: Mapping[int, Any], run: Mapping[str, Any]) -> Any:
-    """Likewise, if that job has the run; else ``NoJob``: a run has written another number there."""
+    """The job that a run's entries name; ``NoJob`` unless that job has the run, too."""
     job = job_of(jobs, run)
     if hasattr(job, "runs") and run["id"] not in job.runs.entries:
         raise NoJob(f"its job_id is {run['job_id']}, and that job does not have the run")

@@ -1,4 +1,4 @@
-"""What large files contain, kept beside a study's database: each content once, by its checksum."""
+"""The contents of large files, kept beside a study's database: each once, by its checksum."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import BinaryIO
 
 from motoko.runs.placeholders import PREFIX
 
-# Larger files are kept here: the database's records are read and written as a whole.
+# Larger files are kept beside the database, whose records are read and written as a whole.
 LARGE = 64_000
 _PART = 10**6
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a file contains.
+    """The content of a file.
 
     Attributes:
         digest: its SHA-256.
@@ -39,13 +39,13 @@ def place(directory: Path, digest: str) -> Path:
 
 
 def looked_at(path: Path) -> Content:
-    """What a file contains. Raises ``OSError``."""
+    """The content of a file, read anew. Raises ``OSError``."""
     with open(path, "rb") as file:
         return _read(file, None)
 
 
 def keep(path: Path, directory: Path, *, locked: bool) -> Content:
-    """Keep what a file contains; returns what is kept. Raises ``OSError``.
+    """Keep the content of a file; returns it. Raises ``OSError``.
 
     ``locked`` is as for :func:`use`.
     """
@@ -55,7 +55,7 @@ def keep(path: Path, directory: Path, *, locked: bool) -> Content:
     directory.mkdir(exist_ok=True)
     temporary = directory / f".{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        # Whoever may not read the file is not to read it here.
+        # Users who may not read the file must not read it here.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(path, "rb") as source, open(descriptor, "wb") as target:
             content = _read(source, target)  # it may have changed meanwhile
@@ -71,13 +71,13 @@ def keep(path: Path, directory: Path, *, locked: bool) -> Content:
 
 
 def use(directory: Path, content: Content, *, locked: bool) -> bool:
-    """Whether a content is kept. If so, it is not dropped before whoever uses it has said so.
+    """Whether a content is kept. If so, it is not dropped before the caller can refer to it.
 
     Args:
         directory: where contents are kept.
-        content: which.
-        locked: whether the caller holds the study's lock until it has committed who refers to it;
-            otherwise the content is marked as used now.
+        content: the content.
+        locked: whether the caller holds the study's lock until it has committed a reference to the
+            content; otherwise the content is marked as used now.
     """
     path = place(directory, content.digest)
     try:

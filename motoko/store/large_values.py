@@ -1,10 +1,10 @@
 """Large values of runs and jobs have records of their own.
 
 Entries are a tree. A small tree is one record, and a leaf of a large one holds some thirty entries:
-each change of any of them would write a large value anew. So a study's server stores a large value
-as a leaf with nothing else in it, whoever has set it. It is read as before, by any tool.
+each change of one of these would write a large value anew. So a study's server stores a large value
+as a leaf with nothing else in it, whichever client has set it. All tools read it as before.
 
-It works on records as they are stored, and asks nothing of the clients. Pure logic.
+This works on records as they are stored, and asks nothing of the clients. Pure logic.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LARGE = 64_000
 
 @dataclass
 class _Group:
-    """Items that lie together in a leaf: small ones, or one that is large."""
+    """Items that lie together in a leaf: small ones, or one large one."""
 
     is_large: bool
     items: list[tuple[str, Any]]
@@ -35,18 +35,18 @@ def separated(
     new_oid: Callable[[], bytes],
     others: Callable[[], Iterable[tuple[bytes, bytes]]],
 ) -> dict[bytes, bytes] | None:
-    """The records to be stored in place of a tree's or leaf's, so that large values lie apart.
+    """The records to store in place of a tree's or leaf's, so that large values lie apart.
 
     Args:
-        oid: of the tree, or the leaf.
-        data: its record.
+        oid: the oid of the tree or leaf.
+        data: the record of the tree or leaf.
         new_oid: gives the oid of a new record.
         others: records, with their oids, among which the node above a leaf is looked for.
 
     Returns:
-        Records by oid; ``None`` if it is to be stored as it is: nothing lies beside a large value,
-        or it cannot be told what belongs where. That is so if the node above a leaf is unknown, and
-        if a value is of a class that only its writer has.
+        Records by oid; ``None`` if the record must be stored as it is: nothing lies beside a large
+        value, or the record cannot be split. That is so if the node above a leaf is unknown, and if
+        a value is of a class that only its writer has.
     """
     try:
         cls, state = read(data)
@@ -82,7 +82,7 @@ def separated(
 
 
 def largest(data: bytes) -> str | None:
-    """The name of the largest value in a tree's or leaf's record; ``None``: it cannot be told."""
+    """The name of the largest value in a tree's or leaf's record; ``None`` if it is unknown."""
     try:
         cls, state = read(data)
         flat = state[0][0][0] if cls is OOBTree else state[0]
@@ -95,11 +95,11 @@ def largest(data: bytes) -> str | None:
 
 
 def _groups(flat: tuple[Any, ...]) -> list[_Group]:
-    """The items of a tree or leaf, such that each large value is alone."""
+    """The items of a tree or leaf, grouped so that each large value is alone."""
     groups: list[_Group] = []
     for key, value in zip(flat[0::2], flat[1::2], strict=True):
         if not isinstance(key, str):
-            return []  # entries have names; this is something else
+            return []  # entries have names: these are no entries
         is_large = _size(value) > LARGE
         if is_large or not groups or groups[-1].is_large:
             groups.append(_Group(is_large, []))
@@ -117,7 +117,7 @@ def _with_borders(oids: list[bytes], groups: list[_Group]) -> tuple[Any, ...]:
     """The leaves of groups, and between them the keys at which they begin."""
     content: list[Any] = [Reference.to_leaf(oids[0])]
     for oid, before, group in zip(oids[1:], groups, groups[1:], strict=False):
-        # What is set later, right behind a large value, belongs to the leaf that follows.
+        # An item that is set later, right behind a large value, belongs to the following leaf.
         border = group.items[0][0] if group.is_large else f"{before.items[-1][0]}\0"
         content += [border, Reference.to_leaf(oid)]
     return tuple(content)

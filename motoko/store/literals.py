@@ -1,4 +1,4 @@
-"""The values of constraints: read by the type of what they are compared with. Pure logic."""
+"""The values of constraints, read by the type that they are compared with. Pure logic."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _BARE = re.compile(r"[\w./+-]+")
 
-# Not `Exception`: a database that cannot be reached is no comparison that cannot be made.
+# Not `Exception`: a database that cannot be reached must not count as a failed comparison.
 INCOMPARABLE = (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
-# `Warning`: under `-W error` the compilers of Python and of regular expressions raise those.
+# `Warning`: under `-W error` the compilers of Python and of regular expressions raise warnings.
 BAD_TEXT = (*INCOMPARABLE, SyntaxError, LookupError, MemoryError, Warning, re.error)
 
 
@@ -28,7 +28,7 @@ def quote(value: str) -> str:
 
 
 def read_literal(text: str, kind: type) -> Any:
-    """The text as a value to compare a parameter of that type with; one of ``BAD_TEXT`` if not."""
+    """The text as a value to compare a parameter of a type with; raises one of ``BAD_TEXT``."""
     if issubclass(kind, bool):
         return _BOOLS[text.strip().lower()]
     if issubclass(kind, int):
@@ -65,7 +65,7 @@ def literal_or_none(text: str, kind: type) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """What can be compared: Python's own values for numpy's, local time for aware datetimes."""
+    """A value to compare: Python's own for a numpy value, local time for an aware datetime."""
     if isinstance(value, datetime):
         return value.astimezone().replace(tzinfo=None) if value.tzinfo else value
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):

@@ -1,6 +1,6 @@
-"""A database's log, read from the end of its file: which transactions were the last.
+"""A database's log, read from the end of its file: the last transactions.
 
-No server is asked.
+This needs no server.
 """
 
 from __future__ import annotations
@@ -13,26 +13,29 @@ from typing import BinaryIO
 _HEAD = 23  # bytes: a transaction's id, its length, whether it is finished, lengths of texts
 _LENGTH = 8
 _RECORD = 42  # bytes before a record's data: its oid first, the length of the data last
-_POINTER = 8  # bytes that are there in place of data
+_POINTER = 8  # bytes in place of a record's data, if it has none
 _UNFINISHED = b"c"
 _MAGIC = 4  # bytes at the beginning of the file
 
 
 class NoEnd(Exception):
-    """The file ends in the middle of something: a transaction is being written, or was."""
+    """The file ends in the middle of a transaction, which is or was being written."""
 
 
 def last_tids(log: Path) -> Iterator[bytes]:
-    """The transaction ids in a database's file, from the last one back.
+    """The transaction ids in a database's file, from the last one backwards.
 
-    Raises ``NoEnd`` where the file cannot be read backwards, ``OSError`` where not at all.
+    Raises ``NoEnd`` if the file cannot be read backwards, ``OSError`` if not at all.
     """
     for tid, _ in last_transactions(log):
         yield tid
 
 
 def last_transactions(log: Path) -> Iterator[tuple[bytes, Callable[[], list[bytes]]]]:
-    """Likewise, each with what reads which records it has written, until the next is asked for."""
+    """The transaction ids, from the last one backwards, each with a function that reads its oids.
+
+    The function works until the next transaction is asked for. Raises like :func:`last_tids`.
+    """
     with open(log, "rb") as file:
         end = file.seek(0, 2)
         while end > _MAGIC:
@@ -43,7 +46,7 @@ def last_transactions(log: Path) -> Iterator[tuple[bytes, Callable[[], list[byte
 
 
 def last_fitting(log: Path, size: int, count: int) -> int:
-    """How many of the last transactions take so many bytes together; ``count`` at most.
+    """How many of the last transactions fit into ``size`` bytes; ``count`` at most.
 
     Raises ``NoEnd`` where the file cannot be read backwards, ``OSError`` where not at all.
     """
@@ -60,7 +63,7 @@ def last_fitting(log: Path, size: int, count: int) -> int:
 
 
 def _transaction_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
-    """Where the transaction that ends at a place begins, and what it begins with."""
+    """The place where the transaction that ends at ``end`` begins, and its first bytes."""
     length = int.from_bytes(_read(file, end - _LENGTH, _LENGTH), "big")
     start = end - _LENGTH - length
     if length <= _HEAD or start < _MAGIC:
@@ -72,7 +75,7 @@ def _transaction_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
 
 
 def superseded(log: Path) -> tuple[int, int]:
-    """How many bytes a database's file has, and how many of them are of records written again.
+    """How many bytes a database's file has, and how many are of records that were written again.
 
     Raises ``NoEnd`` where the file cannot be read backwards, ``OSError`` where not at all.
     """

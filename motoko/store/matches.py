@@ -1,12 +1,12 @@
-"""Which runs meet a predicate: found once, then kept up to date by what has changed.
+"""Which runs meet a predicate: found once, then kept up to date with what has changed.
 
-So asking again costs what has changed since, and not what the study holds. A change is noted once,
+So the cost of asking again depends on the changes since, not on the study. A change is noted once,
 however many predicates there are: each of them looks back as far as it has to. ZODB tells which
-records others have committed, and which the own thread has changed; whoever asks sees exactly what
-a search of all runs in the same view would find.
+records other clients have committed, and which the present thread has changed. The answer is
+exactly what a search of all runs in the same view would find.
 
-The first search looks at all runs, unless there is a finder. What it has found are the runs of one
-transaction, which need not be that of the view: those that have changed between are looked at.
+The first search looks at all runs, unless there is a finder. A finder gives the runs at one
+transaction, which need not be the view's: runs that have changed between the two are looked at.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ log = logging.getLogger(__name__)
 
 PREDICATES_MAX = 1000
 NEVER = -1
-CHANGED_MIN = 1000  # so many changed runs are kept, also of a study that has fewer
-UNKNOWN_MAX = 100_000  # changed records that nobody has asked about; then all is searched anew
-MANY = 1000  # runs that were looked at since they could not be found: worth a warning
+CHANGED_MIN = 1000  # this many changed runs are kept, even for a study that has fewer runs
+UNKNOWN_MAX = 100_000  # changed records whose run is unknown; then all runs are searched anew
+MANY = 1000  # runs that had to be looked at one by one: worth a warning
 
 
 class Searched(Findable, Protocol):
-    """What of a study's base is searched."""
+    """The part of a study's base that a search needs."""
 
     study: StudyConfig
     jobs: Any
 
     def load(self, objects: list[Any]) -> None:
-        """Load objects that have ``entries``, and these."""
+        """Load objects that have ``entries``, and their entries."""
 
 
 class Matches:
@@ -62,23 +62,23 @@ class Matches:
         self._base = base
         self._searches = RunSearches(base)
         self._matching: dict[Predicate, Matching] = {}
-        self._container: Any = None  # the study's runs, as they were searched
-        # Of all runs, when the container was last looked at; None: not all were looked at.
+        self._container: Any = None  # the study's runs, when they were last searched
+        # Of all runs, when the container was last looked at; None if not all runs were looked at.
         self._numbers: set[int] | None = None
         self._now = 0  # counts changes
-        self._oldest = 0  # the last of them that is no longer known
-        self._before = 0  # those up to the last time that somebody has asked
+        self._oldest = 0  # the last change that is no longer known
+        self._before = 0  # the last change before the present question
         self._changed_at: OrderedDict[int, int] = OrderedDict()  # runs, the last changed at the end
-        self._run_of: dict[bytes, int] = {}  # whose record it is
+        self._run_of: dict[bytes, int] = {}  # the run that a record belongs to
         self._jobs: set[bytes] = set()  # records of jobs that were looked at
-        self._unknown: set[bytes] = set()  # changed records that may be anybody's
-        self._view = b""  # in which somebody has asked last
-        self._left_out: set[int] = set()  # runs that are told to have no job
-        self._pending: list[bytes] = []  # changed, but not committed, at the last search
-        self._pending_runs: set[int] = set()  # that were, or were made or deleted
-        self._forgotten = 0  # how often
-        self._trouble = ""  # why a finder could not be asked the last time
-        self._is_told = False  # and whether that is known
+        self._unknown: set[bytes] = set()  # changed records that may belong to any run
+        self._view = b""  # the view of the last question
+        self._left_out: set[int] = set()  # runs without a job, which the log has named
+        self._pending: list[bytes] = []  # records with uncommitted changes at the last search
+        self._pending_runs: set[int] = set()  # runs that had such changes, or were made or deleted
+        self._forgotten = 0  # how often all was forgotten
+        self._trouble = ""  # why the finder could not be asked the last time
+        self._is_told = False  # whether the log says so
         when_others_committed(base.connection, self._changed)
         when_changed(base.connection, lambda obj: self._changed([obj._p_oid] if obj._p_oid else []))
 
@@ -87,7 +87,7 @@ class Matches:
         return self.found(predicate).pairs()
 
     def found(self, predicate: Predicate) -> Found:
-        """The same, whose objects are made when they are asked for."""
+        """The matching pairs, by run number, whose objects are made on demand."""
         if predicate.run_ids is not None:
             return Found(self.among(predicate.run_ids, predicate), _nothing, self._base.load)
         can_search = self._catch_up()
@@ -96,12 +96,10 @@ class Matches:
             if can_search:
                 matching = self._searched(predicate)
             while len(self._matching) >= PREDICATES_MAX:
-                del self._matching[
-                    next(iter(self._matching))
-                ]  # the one that was not used for longest
+                del self._matching[next(iter(self._matching))]  # the least recently used one
         if matching is None:
             if self._numbers is None:
-                self._forget()  # what a finder has found is followed by other means
+                self._forget()  # a finder's runs are kept up to date in another way
             matching = Matching(NEVER)
             numbers = set(self._base.runs.entries.keys())
             self._update(predicate, matching)
@@ -113,11 +111,11 @@ class Matches:
         return Found(matching.in_order(), partial(self._made, matching), self._base.load)
 
     def _searched(self, predicate: Predicate) -> Matching | None:
-        """What a finder finds; ``None`` if it cannot."""
+        """What a finder finds; ``None`` if it cannot be asked."""
         try:
             if self._numbers is not None:
                 self._searches.check()
-                self._forget()  # what was found by looking at all runs is followed by other means
+                self._forget()  # runs that were all looked at are kept up to date in another way
                 self._unknown.update(self._pending)
                 if not self._note_changes():
                     return None
@@ -136,8 +134,8 @@ class Matches:
     def changed_since(self, mark: int) -> tuple[set[int] | None, int]:
         """The runs that have changed since a mark, or whose jobs have, and a new mark.
 
-        ``None`` if that is not known, as it is since ``NEVER``. What was looked at before it was
-        saved has to be looked at afterwards for its changes to be known.
+        ``None`` if these are not known, as for the mark ``NEVER``. A run that was looked at before
+        it was saved must be looked at again afterwards for its changes to be known.
         """
         self._catch_up()
         if mark < self._oldest:
@@ -145,7 +143,7 @@ class Matches:
         return set(self._since(mark)), self._now
 
     def pair(self, number: int) -> tuple[Any, Any] | None:
-        """A run and its job, whose changes are noted from now on; ``None`` if there are none."""
+        """A run and its job, whose changes are noted from now on; ``None`` if one is missing."""
         run = self._base.runs.entries.get(number)
         if run is None:
             return None
@@ -161,10 +159,10 @@ class Matches:
     def meets(self, predicate: Predicate, run: Any, job: Mapping[str, Any]) -> bool:
         """Whether a run, and its job's entries, meet a predicate.
 
-        Raises ``ConstraintError`` where a value has no order that is asked for.
+        Raises ``ConstraintError`` if a constraint asks for an order that a value does not have.
         """
-        # `run.y = 1` of an undeclared y makes an attribute of the run itself, not an entry.
-        # So do Motoko's own entries: they are stored under other keys.
+        # `run.y = 1` with an undeclared y makes an attribute of the run itself, not an entry.
+        # Motoko's own entries are looked up there, too: they are stored under other keys.
         entries = DocumentedEntries(run.entries, vars(run)) if predicate.undeclared else run.entries
         try:
             return predicate(entries, job)
@@ -173,26 +171,26 @@ class Matches:
             raise ConstraintError(text, hint=error.hint) from None
 
     def among(self, numbers: Iterable[int], predicate: Predicate) -> list[tuple[Any, Any]]:
-        """The matching pairs among the runs of these numbers."""
+        """The matching pairs among the runs with these numbers."""
         pairs = (pair for number in sorted(numbers) if (pair := self.pair(number)) is not None)
         return [(run, job) for run, job in pairs if self.meets(predicate, run, job.entries)]
 
     def _catch_up(self) -> bool:
-        """Note what has changed; whether a finder can be asked for what is there beside that."""
+        """Note what has changed. Returns whether a finder can be asked for all other runs."""
         self._compact()
         self._before = self._now
         container = self._base.runs.entries
         if container is not self._container:
             self._forget()  # another database has taken its place
             self._container = container
-        # What is pending may have been changed again, unnoticed, or aborted.
+        # Pending objects may have been changed again, unnoticed, or aborted.
         self._changed(self._pending)
         for number in self._pending_runs:
             self._note_change(number)
         self._pending = [obj._p_oid for obj in changed_objects(self._base.connection) if obj._p_oid]
         times = self._forgotten
         self._changed(self._pending)
-        if self._forgotten > times:  # in the midst of them
+        if self._forgotten > times:  # when only some of them were noted
             self._unknown.update(self._pending)
         return self._note_changes()
 
@@ -203,7 +201,7 @@ class Matches:
         return can_search
 
     def _resolve(self) -> bool:
-        """Note the runs whose records have changed, if nothing else tells which these are."""
+        """Note the runs that the unknown records belong to; whether a finder can be asked."""
         if self._numbers is not None:
             if self._unknown:
                 self._look_at_container(self._numbers)
@@ -239,14 +237,14 @@ class Matches:
         self._unknown.clear()
 
     def carried(self, names: Collection[str]) -> set[str] | None:
-        """The names that some run carries; ``None`` if that cannot be told without all runs."""
+        """The names that any run carries; ``None`` if only a look at all runs can tell."""
         try:
             return self._searches.carried(names, self._pending_runs) if self._catch_up() else None
         except CannotFind:
             return None
 
     def _say(self, runs: int) -> None:
-        """Say, once, that runs have to be looked at one by one."""
+        """Log, once, that runs have to be looked at one by one."""
         if self._base.finder is not None and not self._is_told:
             self._is_told = True
             log.log(
@@ -261,9 +259,9 @@ class Matches:
         self._changed_at.move_to_end(number)
 
     def _compact(self) -> None:
-        """Drop the older half of the changes, and what has not been asked for since.
+        """Drop the older half of the changes, and the predicates not asked for since.
 
-        That is when more runs have been changed, and deleted, than there are.
+        Does so when more runs have been changed, or deleted, than there are.
         """
         count = len(self._changed_at)
         if count <= max(CHANGED_MIN, len(self._numbers or ())):
@@ -279,7 +277,7 @@ class Matches:
         self._oldest = half if self._matching else self._now
 
     def _changed(self, oids: Iterable[bytes] | None) -> None:
-        """Note changed records; ``None`` if it is not known which."""
+        """Note changed records; ``None`` if they are not known."""
         if oids is None:
             self._forget()
             return
@@ -291,7 +289,7 @@ class Matches:
                 self._forget()
             else:
                 if self._numbers is not None:
-                    self._unknown.clear()  # which they are does not matter
+                    self._unknown.clear()  # one is enough: it does not matter which
                 self._unknown.add(oid)
         if len(self._unknown) > UNKNOWN_MAX:
             self._forget()
@@ -353,14 +351,14 @@ class Matches:
         )
 
     def _since(self, seen: int) -> Iterator[int]:
-        """The runs that have changed since."""
+        """The runs that have changed since the change ``seen``."""
         newer = itertools.takewhile(
             lambda change: change[1] > seen, reversed(self._changed_at.items())
         )
         return (number for number, _ in newer)
 
     def _note(self, number: int, run: Any) -> bool:
-        """Note whose records these are; whether all of them can be recognised: new ones cannot."""
+        """Note a run's records. Returns whether all can be recognised: new ones cannot."""
         oids = [run._p_oid, *_oids(run.entries)]
         for oid in oids:
             if oid is not None:
@@ -369,7 +367,7 @@ class Matches:
 
 
 class _LateJob(Mapping[str, Any]):
-    """A job's entries, loaded when a constraint asks for one; which they were is noted."""
+    """A job's entries, loaded when a constraint asks for one; the job's records are noted."""
 
     __slots__ = ("_jobs", "_run", "_seen")
 

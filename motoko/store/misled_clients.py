@@ -1,7 +1,7 @@
-"""Clients that a copied zeo.conf has led to the original's server: they would write into it.
+"""Clients that a copied zeo.conf leads to the original's server: they would write there.
 
-BlackDynamite's clients look for ``.bd/zeo.conf`` above the directory where they work, or in the one
-that BLACKDYNAMITE_HOST names. In a copy of a study it names the server of the original.
+BlackDynamite's clients look for ``.bd/zeo.conf`` in their working directory or in that which
+BLACKDYNAMITE_HOST names, and above. In a copy of a study this file names the original's server.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _SCHEME = "zeo://"
 
 
 def forget_copied_conf(pid: int, files: DatabaseFiles) -> str:
-    """Remove the copy of a database's zeo.conf by which a process has found its server.
+    """Remove the copy of a database's zeo.conf by which a process has found the server.
 
-    Without one BlackDynamite starts a server of the copy.
+    Without a zeo.conf, BlackDynamite starts a server for the copy.
 
     Returns:
-        What to tell the process; empty if it has not come by a copy.
+        What to tell the process; empty if no copy has led it to the server.
     """
     conf = _conf_of(pid)
     try:
@@ -32,7 +32,7 @@ def forget_copied_conf(pid: int, files: DatabaseFiles) -> str:
             return ""
     except OSError:
         return ""
-    with contextlib.suppress(OSError):  # a read-only copy: it is not served all the same
+    with contextlib.suppress(OSError):  # a read-only copy: its client is not served either
         conf.unlink()
     return (
         f"{conf} was copied from {files.directory}, and led to the server there. It has been "
@@ -41,7 +41,7 @@ def forget_copied_conf(pid: int, files: DatabaseFiles) -> str:
 
 
 def _conf_of(pid: int) -> Path | None:
-    """The zeo.conf that a client of BlackDynamite goes by; ``None`` if there is none."""
+    """The zeo.conf that a client of BlackDynamite uses; ``None`` if there is none."""
     host = variable(pid, "BLACKDYNAMITE_HOST") or ""
     directory = working_directory(pid)
     if directory is None:

@@ -1,4 +1,4 @@
-"""What the placeholders in a run's files are replaced by."""
+"""The values that replace the placeholders in a run's files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from motoko.store.base import StudyBase
 def placeholder_values(
     base: StudyBase, run: Any, job: Any, *, attempt: int, directory: Path
 ) -> dict[str, Any]:
-    """The values by lower-case name, for an attempt of a run that is executed in a directory."""
+    """The values, by lower-case name, for an attempt of a run, executed in ``directory``."""
     entries = run.entries
     # The job's entries win: `id` is the job's.
     return {

@@ -10,15 +10,15 @@ from motoko.store.literals import INCOMPARABLE, plain
 from motoko.store.predicates import SIMPLE, Field, Predicate, Range
 from motoko.store.range_index import Ranges
 
-Place = tuple[Field, bool]  # what is looked at, and whether it is looked up among undeclared names
+Place = tuple[Field, bool]  # a field, and whether it is looked up among undeclared names, too
 
 
 class PredicateIndex:
-    """Predicates, and which of them a run may meet: so not each of them has to be asked.
+    """Predicates, and which of them a run may meet: so not all of them have to be tested.
 
-    A predicate that asks for a value (``x = 17``) is filed under that, and one that asks for a
-    range of numbers (``x > 16, x < 18``) under that; if it asks for several
-    (``run_name = fine, x = 17``), under what the fewest others ask for.
+    A predicate that asks for a value (``x = 17``) is filed under this value, and one that asks for
+    a range of numbers (``x > 16, x < 18``) under this range. One that asks for several values
+    (``run_name = fine, x = 17``) is filed under the one that the fewest others ask for.
     """
 
     def __init__(self) -> None:
@@ -86,12 +86,12 @@ class PredicateIndex:
         documented: Mapping[str, Any],
         job: Callable[[], Mapping[str, Any]],
     ) -> list[Predicate]:
-        """The predicates that a run may meet; all others it does not meet.
+        """The predicates that a run may meet; it does not meet the others.
 
         Args:
-            run: its entries.
-            documented: its entries and attributes, as undeclared names are looked up.
-            job: gives its job's entries; called if there is anything to be looked up there.
+            run: the run's entries.
+            documented: the run's entries and attributes, in which undeclared names are looked up.
+            job: gives the entries of the run's job; called only if a field of jobs is looked up.
         """
         candidates: dict[Predicate, None] = {}
         places: Iterable[tuple[Place, _Values | Ranges]]
@@ -112,7 +112,7 @@ class PredicateIndex:
 
 
 class _Values:
-    """The predicates that ask for a value of one field.
+    """The predicates that ask for values of one field.
 
     Attributes:
         all: all of them.
@@ -139,7 +139,7 @@ class _Values:
         return sum(len(self._by_value.get(value, ())) for value in values)
 
     def holding(self, value: Any) -> dict[Predicate, None]:
-        """Those that may hold for a value."""
+        """The predicates that may hold for a value."""
         try:
             value = plain(value)
         except INCOMPARABLE:

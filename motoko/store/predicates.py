@@ -1,4 +1,4 @@
-"""What constraints are compiled to: tests of a run's and its job's entries. Pure logic."""
+"""Predicates, which constraints compile to: tests of a run's and its job's entries. Pure logic."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from motoko.store.internals.unreadable import missing_class
 from motoko.store.literals import INCOMPARABLE, literal_or_none, plain
 
 Field = tuple[str, str]  # ("runs" or "jobs", the lower-case name)
-Range = tuple[float | None, float | None]  # where it begins and ends, both included; None: nowhere
-Compare = Callable[[Any, Any], Any]  # of the field's value and the other field's, if any
+Range = tuple[float | None, float | None]  # from and to, both included; None: unbounded
+Compare = Callable[[Any, Any], Any]  # gets the field's value, and the other field's if any
 
 COMPARISONS: dict[str, Compare] = {"=": eq, "<": lt, ">": gt, "<=": le, ">=": ge}
 _ORDERS = ("<", "<=", ">", ">=")
 SIMPLE = (bool, int, float, str)
-# What changes with a run's state, or never after its creation.
+# Fields that change only with a run's state, or never after its creation.
 _TOLD_BY_TRANSITIONS = frozenset({"runs.state", "runs.id", "runs.job_id", "runs.run_name"})
 NO_LITERAL = object()  # equals nothing and has no order
 
 
 class Unordered(Exception):
-    """A run's value is of a type that has no order, or none with what it is compared with."""
+    """A run's value is of a type without an order, or without one for this comparison."""
 
     def __init__(self, kind: type) -> None:
         super().__init__(kind)
@@ -40,8 +40,8 @@ class FieldTest:
     """One constraint. ``matches`` follows from the other attributes.
 
     Attributes:
-        literals: what values of Python's own simple types are compared with, by type; one of a
-            simple type that is not there meets nothing. ``None``: only ``matches`` can tell.
+        literals: what values of Python's own simple types are compared with, by type; a value of a
+            simple type that is missing here meets nothing. ``None``: only ``matches`` can tell.
     """
 
     where: Field
@@ -55,14 +55,14 @@ class FieldTest:
 
     @property
     def is_negated(self) -> bool:
-        """Whether it holds exactly where ``matches`` does not."""
+        """Whether the test holds exactly where ``matches`` does not."""
         return self.op.startswith("!")
 
     @property
     def values(self) -> frozenset[Any] | None:
-        """Of ``None`` and simple values, the only ones it holds for; ``None``: these are not known.
+        """The only ``None`` and simple values that the test holds for; ``None`` if not known.
 
-        Equal ones have equal hashes, whichever two of the types they have.
+        Equal values have equal hashes, even if their types differ.
         """
         if self.op != "=" or self.literals is None:
             return None
@@ -71,9 +71,9 @@ class FieldTest:
 
     @property
     def bound(self) -> float | None:
-        """What a number must not be beyond for it to hold; ``None``: there is no such.
+        """The bound that a number must not exceed for the test to hold; ``None``: there is none.
 
-        It does not hold for ``None``.
+        If there is a bound, the test does not hold for ``None``.
         """
         if self.op not in _ORDERS or not self.literals or self.other is not None:
             return None
@@ -87,7 +87,7 @@ class FieldTest:
 
     @property
     def always_answers(self) -> bool:
-        """Whether it raises for no value that can be read."""
+        """Whether the test raises for no readable value."""
         return self.kind is not None or self.op in ("=", "!=") or "~" in self.op
 
     def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
@@ -97,8 +97,8 @@ class FieldTest:
         if (missing := missing_class(left) or missing_class(right)) is not None:
             name = self.where[1] if missing_class(left) else other and other[1]
             raise ConstraintError(
-                f"run {run.get('id')}: {name} cannot be read, and so not be compared: no class "
-                f"{missing} is here: {self.where[1]} {self.op} {self.operand}",
+                f"run {run.get('id')}: {name} cannot be read: this process has no class {missing}: "
+                f"{self.where[1]} {self.op} {self.operand}",
                 hint="select by another entry, or define the class in a module that all can import",
             )
         try:
@@ -117,15 +117,15 @@ class FieldTest:
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """What a run and its job must be. Immutable, hashable; equal ones hold for the same runs.
+    """A condition on a run and its job. Immutable, hashable; equal ones hold for the same runs.
 
     Attributes:
         text: the constraints, normalised; compiles to an equal predicate. ``""`` if there are none.
-        reads: all that is looked at, such as ``{"runs.state", "jobs.x"}``.
-        undeclared: the names among them that are no declared parameters of what they are looked up
-            in, which is always the run.
+        reads: all fields that are looked at, such as ``{"runs.state", "jobs.x"}``.
+        undeclared: the names among them that are not declared parameters; they are looked up in
+            the run.
         run_ids: the only ids that a matching run may have, or ``None`` if ids are not pinned.
-        tests: its constraints, in the order in which they are looked at.
+        tests: its constraints, in the order in which they are tested.
     """
 
     text: str
@@ -137,9 +137,9 @@ class Predicate:
     def __call__(self, run: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
         """Whether all constraints hold for these entries (lower-case keys; missing is ``None``).
 
-        A comparison that cannot be made, ``None < 3`` say, does not hold; ``!=`` and ``!~`` hold
-        exactly where ``=`` and ``~`` do not. Raises ``ConstraintError``
-        where an order is asked for that a value does not have, and what the mappings raise.
+        A comparison that cannot be made (``None < 3``) does not hold; ``!=`` and ``!~`` hold
+        exactly where ``=`` and ``~`` do not. Raises ``ConstraintError`` if a constraint asks for
+        an order that a value does not have, and what the mappings raise.
         """
         return all(test(run, job) for test in self.tests)
 
@@ -149,7 +149,7 @@ class Predicate:
         return not self.undeclared and self.reads <= _TOLD_BY_TRANSITIONS
 
     def admits(self, known: Mapping[str, Any]) -> bool:
-        """Whether a run may match of which only these entries are known (lower-case keys)."""
+        """Whether a run may match if only these of its entries are known (lower-case keys)."""
         return all(
             test(known, {})
             for test in self.tests
@@ -157,7 +157,7 @@ class Predicate:
         )
 
     def asks_of(self, names: Collection[str]) -> tuple[FieldTest, ...]:
-        """What it asks of some of a run's entries: all that counts while only these are known."""
+        """The tests of some of a run's entries: all that count while only these are known."""
         return tuple(
             test
             for test in self.tests
@@ -166,9 +166,9 @@ class Predicate:
 
     @property
     def pins(self) -> Iterator[tuple[Field, frozenset[Any]]]:
-        """Fields, and the values that a run must have there for all else to matter.
+        """Fields, and the values one of which a run must have there for the other tests to matter.
 
-        That is among ``None`` and values of the ``SIMPLE`` types.
+        This holds for ``None`` and for values of the ``SIMPLE`` types.
         """
         for test in self.tests:
             if (values := test.values) is not None:
@@ -178,12 +178,12 @@ class Predicate:
 
     @property
     def ranges(self) -> Mapping[Field, Range]:
-        """Fields, and the range in which a number there must be for all else to matter.
+        """Fields, and the range in which a number there must be for the other tests to matter.
 
-        So it is for numbers of Python's own; ``None`` is in no range.
+        This holds for Python's own numbers; ``None`` is in no range.
         """
         ranges: dict[Field, Range] = {}
-        unsure: Field | None = None  # where something else than a number may raise
+        unsure: Field | None = None  # a field where a value that is no number may raise
         for test in self.tests:
             bound = test.bound
             if bound is not None and unsure in (None, test.where):
@@ -209,7 +209,7 @@ def against(compare: Compare, literal: Any) -> Compare:
 
 
 def simple_literals(literal: Any) -> dict[type, Any] | None:
-    """What values of simple types are compared with, if all are compared with the same."""
+    """What values of simple types are compared with, if all are compared with one literal."""
     if isinstance(literal, (bool, int, float)):
         return dict.fromkeys((bool, int, float), literal)
     if isinstance(literal, str):
@@ -218,15 +218,15 @@ def simple_literals(literal: Any) -> dict[type, Any] | None:
 
 
 def own_literals(text: str) -> dict[type, Any]:
-    """What values of simple types are compared with, if the text is read as what each is."""
+    """What values of simple types are compared with, if the text is read by each value's type."""
     literals = {kind: literal_or_none(text, kind) for kind in (bool, int, float)}
     return {str: text} | {kind: value for kind, value in literals.items() if value is not None}
 
 
 def by_own_type(compare: Compare, text: str) -> Compare:
-    """For undeclared names: the text is read as what the run's value is.
+    """For undeclared names: the text is read by the type of the run's value.
 
-    Raises ``Unordered`` where an order is asked for and a value has none.
+    The comparison raises ``Unordered`` if it asks for an order and the value has none.
     """
     literals = {kind: literal_or_none(text, kind) for kind in _READ_AS}
     python = literal_or_none(text, object)

@@ -18,7 +18,7 @@ from motoko.runs.placeholders import PREFIX, is_binary
 from motoko.store.large_contents import LARGE, Content, keep, looked_at, use
 
 LAUNCH_MODE = 0o700
-# A file that was changed less than so many seconds ago may be changed again without a later time.
+# A file that was changed less than this many seconds ago may change again with the same time.
 _RACY_S = 2.0
 
 
@@ -31,7 +31,7 @@ class PresentFile:
         path: where it is.
         mode: its permissions.
         content: what it contains, by checksum.
-        data: the bytes; ``None`` of a large file.
+        data: the bytes; ``None`` for a large file.
     """
 
     name: str
@@ -42,15 +42,15 @@ class PresentFile:
 
     @cached_property
     def id(self) -> str:
-        """The same for files of the same name, content and mode, and no others."""
+        """An id: the same for files of the same name, content and mode, and only for these."""
         text = f"{self.name}\0{self.mode:o}\0{self.content.digest}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @cached_property
     def launch_id(self) -> str:
-        """The id as launch.sh: BlackDynamite's, by which motoko 0.1.4 finds a run again.
+        """The id of the file as launch.sh: BlackDynamite's, by which motoko 0.1.4 finds a run.
 
-        Where that tells less, the usual one: of bytes that are no text, or other line ends.
+        :attr:`id` if BlackDynamite's would tell less: for bytes that are not text, or with ``\\r``.
         """
         data = self.read()
         is_told = data and b"\r" not in data and self.old_id is not None
@@ -58,7 +58,7 @@ class PresentFile:
 
     @cached_property
     def old_id(self) -> str | None:
-        """What BlackDynamite calls a text file of this content."""
+        """BlackDynamite's id of a text file with this content; ``None`` if it is not text."""
         data = self.path.read_bytes() if self.data is None else self.data
         try:
             text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
@@ -77,7 +77,7 @@ class PresentFiles:
 
     Attributes:
         launch: launch.sh.
-        others: the further ones.
+        others: the other files.
     """
 
     launch: PresentFile
@@ -90,30 +90,30 @@ class PresentFiles:
 
     @cached_property
     def checksum(self) -> str:
-        """Of names and contents; launch.sh, by which runs differ, is left out."""
+        """The checksum of the other files; launch.sh, by which runs differ, is left out."""
         return checksum(
             (file.name, file.content.digest, is_executable(file.mode)) for file in self.others
         )
 
 
 def is_executable(mode: int) -> bool:
-    """Whether who owns a file may execute it."""
+    """Whether a file's owner may execute it."""
     return bool(mode & stat.S_IXUSR)
 
 
 def checksum(files: Iterable[tuple[str, str, bool]]) -> str:
-    """Of some files: their names, the digests of their contents, whether they are executable."""
+    """The checksum of files: of their names, their digests, and whether they are executable."""
     text = json.dumps(sorted(files))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class StudyFiles:
-    """Reads the files of one study; what has not changed is read once.
+    """Reads the files of one study; a file that has not changed is read once.
 
     Args:
         study: the study.
-        keeping: whether large contents are kept beside the database, to be stored in it.
-        locked: whether whoever asks holds the study's lock until what is stored is committed.
+        keeping: whether to keep large contents beside the database, for files that will be stored.
+        locked: whether the caller holds the study's lock until it has committed the stored files.
     """
 
     def __init__(self, study: StudyConfig, *, keeping: bool, locked: bool = False) -> None:
@@ -127,7 +127,7 @@ class StudyFiles:
         return self._present(self._study.files)
 
     def present_of(self, sources: Mapping[str, str]) -> PresentFiles:
-        """Likewise, of files that are given by name: where each is, from the study's directory."""
+        """The present files, for paths by name, which are relative to the study's directory."""
         directory = self._study.directory
         return self._present({name: directory / source for name, source in sources.items()})
 
@@ -159,7 +159,7 @@ class StudyFiles:
         return file
 
     def _is_at_hand(self, file: PresentFile) -> bool:
-        """Whether its content is still kept, if it is to be: somebody may have dropped it."""
+        """Whether the content is still kept, if it must be: it may have been dropped."""
         directory = self._study.contents_directory
         if file.data is not None or not self._keeping or directory is None:
             return True

@@ -1,4 +1,4 @@
-"""Many predicates that ask for numbers of some range, found by a number. Pure logic."""
+"""Many predicates that ask for numbers in a range, found by a number. Pure logic."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from motoko.store.literals import INCOMPARABLE, plain
 from motoko.store.predicates import Predicate, Range
 
-_Entry = tuple[float, int, Predicate]  # a bound, and what tells it from equal ones
+_Entry = tuple[float, int, Predicate]  # a bound, and a count to tell equal bounds apart
 _ABOVE, _BELOW = "above", "below"
 _SLACK = 1 + 1e-9  # floats are rounded
 
 
 class Ranges:
-    """The predicates that ask for a number of some range in one field.
+    """The predicates that ask for a number in a range in one field.
 
-    Those of about the same width are kept together, by where they begin. So who holds a number
-    begins no further below it than that. Those that have one end only are found by that.
+    Ranges of about the same width are kept together, sorted by where they begin: one that holds a
+    number begins no further below it than this width. Ranges with one end are sorted by this end.
 
     Attributes:
         all: all of them.
@@ -33,7 +33,7 @@ class Ranges:
         self._count = itertools.count()
 
     def add(self, predicate: Predicate, wanted: Range) -> None:
-        """File a predicate that there is not yet."""
+        """File a predicate that is not filed yet."""
         group, bound = _filed(wanted)
         entry = bound, next(self._count), predicate
         insort(self._groups.setdefault(group, []), entry)
@@ -41,7 +41,7 @@ class Ranges:
         self.all[predicate] = None
 
     def remove(self, predicate: Predicate) -> None:
-        """Take a predicate out that there is."""
+        """Take out a predicate that is filed."""
         del self.all[predicate]
         group, entry = self._places.pop(predicate)
         entries = self._groups[group]
@@ -50,13 +50,13 @@ class Ranges:
             del self._groups[group]
 
     def crowd(self, wanted: Range) -> int:
-        """How many others ask for about the same."""
+        """How many filed predicates ask for about the same range."""
         group, bound = _filed(wanted)
         entries = self._groups.get(group, [])
         return bisect_right(entries, bound, key=_bound) - bisect_left(entries, bound, key=_bound)
 
     def holding(self, value: Any) -> Iterable[Predicate]:
-        """Those that may hold for a value."""
+        """The predicates that may hold for a value."""
         try:
             value = plain(value)
         except INCOMPARABLE:
@@ -76,10 +76,10 @@ class Ranges:
 
 
 def _filed(wanted: Range) -> tuple[str | int, float]:
-    """The group of a range, and what it is found by there."""
+    """The group of a range, and the bound by which it is found there."""
     low, high = wanted
     if low is not None and high is not None:
-        _, width = math.frexp(max(high - low, 0.0))  # it is less than 2 to the power of that
+        _, width = math.frexp(max(high - low, 0.0))  # the range is narrower than 2 ** width
         return width, low
     if low is not None:
         return _ABOVE, low

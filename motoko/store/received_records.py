@@ -1,9 +1,9 @@
-"""What a study's server makes of the records that its clients store.
+"""What a study's server does with the records that its clients store.
 
-All that is written comes by here: of Motoko's processes, and of doIt.py and BlackDynamite's tools,
-which know nothing of Motoko. Large values get records of their own. What no other process could
-read is refused: the commit of whoever has set it raises ``TypeError``, the one error of this kind
-that a server can tell its clients. Databases made before may hold such, which stays.
+All that is written passes here, from Motoko's processes, and from doIt.py and BlackDynamite's
+tools, which know nothing of Motoko. Large values get records of their own. A value that no other
+process could read is refused: its writer's commit raises ``TypeError``, the one error of this kind
+that a server can send to its clients. Databases made earlier may hold such values, which stay.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _RUN = b"cBlackDynamite.run_zeo\nRunZEO\n"
 
 
 def concerned(data: bytes) -> bool:
-    """Whether a record needs more than to be stored; quick."""
+    """Whether a record may have to be replaced or refused; quick."""
     return len(data) > LARGE or _MAINS in data
 
 
 def replacement(store: Store, client: ClientStores) -> dict[bytes, bytes] | None:
-    """The records to be stored in place of one, by oid; ``None``: that one.
+    """The records to store in place of one, by oid; ``None`` to store that one.
 
-    Raises ``TypeError`` for what is not to be stored.
+    Raises ``TypeError`` for a record that must not be stored.
     """
     is_tree = is_tree_record(store.data)
     if _MAINS in store.data and (is_tree or _RUN in store.data):
@@ -52,7 +52,7 @@ def _mains_classes(data: bytes) -> set[str]:
 
 
 def _refused(data: bytes, entry: str | None, problem: str) -> TypeError:
-    """The error for a record; it names whose it is, as far as the record tells."""
+    """The error for a record; it names the run or job, as far as the record tells."""
     items = dict(node(data).items) if is_tree_record(data) else {}
     number = items.get("id")
     owner = "a run or job"
@@ -70,7 +70,7 @@ def _of_classes(data: bytes, classes: set[str]) -> str | None:
 
 
 def _classes_of(value: Any) -> Iterator[str]:
-    """The classes of what a value holds that are none of Python's own."""
+    """The classes in a value that are not Python's own."""
     if (name := class_of(value)) is not None:
         yield name
     elif isinstance(value, (list, tuple, set, frozenset)):

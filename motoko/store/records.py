@@ -1,8 +1,8 @@
 """Reading BlackDynamite's database records without BlackDynamite.
 
-Only the shape of a record is needed here (a BTree's keys, an object's references) and its scalars,
-so classes are stand-ins that keep nothing, and objects in other records are just their oids. No
-code of the pickled classes runs, but that of dates.
+Only the shape of a record (a BTree's keys, an object's references) and its scalars are needed here.
+So classes are stand-ins that keep nothing, and objects in other records are just their oids. No
+code of the pickled classes runs, except that of dates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Ref:
 
 
 class _StandIn:
-    """Takes the place of any class: accepts what unpickling does, keeps nothing."""
+    """Takes the place of any class: accepts all that unpickling does, and keeps nothing."""
 
     class_name = ""
 
@@ -33,7 +33,7 @@ class _StandIn:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> _StandIn:
-        return self  # of a function that was found by getattr
+        return self  # the result of a function that was found by getattr
 
     def __setstate__(self, state: Any) -> None: ...
 
@@ -125,7 +125,7 @@ def node_of(cls: str, state: Any) -> Node:
 
 
 def parts(state: Any, *, is_leaf: bool) -> tuple[Sequence[Any], Iterator[tuple[Any, Any]]]:
-    """What the state of a BTree or bucket refers to below it, and the items of a leaf."""
+    """The references below the state of a BTree or bucket, and the items of a leaf."""
     if is_leaf:
         flat = state[0]
     elif state is None:

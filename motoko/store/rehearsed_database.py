@@ -1,4 +1,4 @@
-"""A study's database for a rehearsal: what is changed stays in memory, the file is only read."""
+"""A study's database for a rehearsal: changes stay in memory, and the file is only read."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from motoko.store.study_database import initialise
 
 
 class _InMemory(DemoStorage):  # type: ignore[misc]  # ZODB has no types
-    """With what Motoko asks of a server's storage besides."""
+    """A storage in memory, with what else Motoko asks of a server's storage."""
 
     def ping(self) -> None:
-        """There is nobody else who commits."""
+        """Do nothing: no other client commits."""
 
     def prefetch(self, oids: Any, tid: bytes) -> None:
-        """All is at hand."""
+        """Do nothing: all objects are at hand."""
 
 
 def open_rehearsed(study: StudyConfig, real: DatabaseFiles) -> StudyBase:

@@ -1,4 +1,4 @@
-"""What finds a study's runs without looking at each: who has it hands it to the study's base."""
+"""Finders of a study's runs, which need not look at each run; a study's base may be given one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from motoko.store.predicates import Predicate
 
 
 class CannotFind(Exception):
-    """Nothing can be found this way just now; says why."""
+    """A finder can find nothing just now; the message says why."""
 
 
 class FoundRun(NamedTuple):
-    """A run, by number; where it and its job are in the database, ``None`` if that is not sure."""
+    """A run, by number, with its record and its job's; ``None`` if the job is not certain."""
 
     number: int
     record: bytes
@@ -23,7 +23,7 @@ class FoundRun(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Runs that may meet a predicate; if they are exact, all those do whose job is known."""
+    """Runs that may meet a predicate; if ``are_exact``, all of them with a known job do."""
 
     runs: Iterator[FoundRun]
     are_exact: bool
@@ -31,13 +31,13 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True)
 class Owners:
-    """Whose records are.
+    """The owners of records.
 
     Attributes:
-        runs: numbers, by record.
-        jobs: likewise.
-        nodes: those of the tree of all runs.
-        job_nodes: those of the tree of all jobs.
+        runs: the numbers of runs, by record.
+        jobs: the numbers of jobs, by record.
+        nodes: records of the tree of all runs.
+        job_nodes: records of the tree of all jobs.
     """
 
     runs: dict[bytes, int]
@@ -47,28 +47,28 @@ class Owners:
 
 
 class Node(NamedTuple):
-    """What a node of the tree of all runs, or jobs, holds: nodes below, and objects by number."""
+    """A node of the tree of all runs, or jobs: the nodes below, and the objects by number."""
 
     below: Collection[Any]
     members: Mapping[int, bytes | None]
 
 
 class FoundMoment(Protocol):
-    """All runs at one transaction. Everything raises ``CannotFind``.
+    """All runs at one transaction. All methods raise ``CannotFind``.
 
     Attributes:
-        changed: the records that are others in the view of who asks.
-        is_ahead: what the view does not know yet is in it.
+        changed: the records that differ in the caller's view.
+        is_ahead: whether it has commits that the view does not see yet.
     """
 
     changed: frozenset[bytes]
     is_ahead: bool
 
     def candidates(self, predicate: Predicate) -> Candidates:
-        """The runs that may meet a predicate, or that it raises an error for, in order."""
+        """The runs that may meet a predicate, or for which it raises an error, in order."""
 
     def owners(self, records: Iterable[bytes]) -> Owners:
-        """Whose records are that belong to a run or job, or to the trees of all."""
+        """The owners of those records that belong to a run or job, or to the trees of all."""
 
     def node(self, record: bytes) -> Node | None:
         """What a node of the trees of all runs or jobs holds."""
@@ -77,17 +77,17 @@ class FoundMoment(Protocol):
         """The runs that name one of these jobs as theirs."""
 
     def carried(self, names: Collection[str], but: Collection[int]) -> set[str]:
-        """The names under which some run but these has an entry, or an attribute."""
+        """The names under which any run, except those in ``but``, has an entry or attribute."""
 
 
 class View(Protocol):
-    """Who asks, and which transactions he sees."""
+    """The caller's view: the transactions that the caller sees."""
 
     connection: Any
 
     @property
     def tid(self) -> bytes:
-        """The newest transaction that this process has been told of."""
+        """The newest transaction that the server has announced to this process."""
 
     def ask_tid(self) -> bytes:
         """The server's newest transaction."""
@@ -104,4 +104,4 @@ class RunFinder(Protocol):
         """What is known of the study while the block runs. Raises ``CannotFind``."""
 
     def close(self) -> None:
-        """It is not asked any more."""
+        """Release what the finder holds: it is not asked any more."""

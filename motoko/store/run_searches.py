@@ -1,4 +1,4 @@
-"""Searching a study's runs by what finds them, and what has changed beside that."""
+"""Searching a study's runs with a finder, and among the runs that have changed since."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from motoko.store.tree_differences import difference, in_memory, stored_at
 
 
 class Findable(Protocol):
-    """What of a study's base a finder needs."""
+    """The part of a study's base that a finder needs."""
 
     connection: Any
     runs: Any
@@ -23,7 +23,7 @@ class Findable(Protocol):
 
     @property
     def tid(self) -> bytes:
-        """The newest transaction that this process has been told of."""
+        """The newest transaction that the server has announced to this process."""
 
     def ask_tid(self) -> bytes:
         """The server's newest transaction."""
@@ -37,26 +37,26 @@ class Findable(Protocol):
 
 
 class RunSearches:
-    """Asks the finder of a study's base. Everything raises ``CannotFind`` where it cannot tell."""
+    """Asks the finder of a study's base. All methods raise ``CannotFind`` if it cannot tell."""
 
     def __init__(self, base: Findable) -> None:
         self._base = base
-        self._nodes: set[bytes] = set()  # of the tree of all runs, those that were looked at
+        self._nodes: set[bytes] = set()  # nodes of the tree of all runs that were looked at
 
     def forget(self) -> None:
-        """Another database has taken the place of the one that was searched."""
+        """Forget what is known of the runs' tree."""
         self._nodes.clear()
 
     def check(self) -> None:
-        """Nothing, if something can be found just now."""
+        """Raise ``CannotFind`` if the finder cannot be asked just now."""
         with self._moment():
             pass
 
     def matching(self, predicate: Predicate, seen: int) -> Matching:
-        """What meets a predicate, and what is still to be looked at.
+        """The runs that meet a predicate, and those that must still be looked at.
 
         Args:
-            predicate: likewise.
+            predicate: the predicate.
             seen: the last change that is not looked at again.
         """
         matching = Matching(seen)
@@ -75,21 +75,21 @@ class RunSearches:
     def owners(
         self, records: set[bytes], since: bytes | None
     ) -> tuple[dict[bytes, int], set[int]] | None:
-        """The runs whose records were changed, by record; and runs that have changed otherwise.
+        """The runs whose records were changed, by record; and other runs that have changed.
 
         Args:
-            records: that were changed. They may be any object's.
-            since: the view before; ``None``: that of now, but for own changes.
+            records: the changed records. They may be any object's.
+            since: the view before; ``None`` for the present view without its own changes.
 
         Returns:
-            ``None`` if it cannot be told of a record whether it was a run's.
+            ``None`` if it is unknown of a record whether it was a run's.
         """
         connection = self._base.connection
         with self._moment() as moment:
             owners = moment.owners(records)
             nodes = owners.nodes | (records & self._nodes)
             known = nodes | owners.runs.keys() | owners.jobs.keys() | owners.job_nodes
-            # What is not known is new, and so not yet anybody's; or it is no more.
+            # A record that is not known is new, and so no run's yet; or it is gone.
             if moment.is_ahead and since is not None and not records <= known:
                 return None
             then = stored_at(connection.db().storage, since or view_of(connection))
@@ -99,7 +99,7 @@ class RunSearches:
             return owners.runs, changed
 
     def carried(self, names: Collection[str], pending: set[int]) -> set[str]:
-        """The names that some run carries; those of runs with pending changes are looked at."""
+        """The names that any run carries; runs that have changed or are ``pending`` are read."""
         with self._moment() as moment:
             changed = self._changed(moment) | pending
             carried = moment.carried(names, changed)
@@ -112,7 +112,7 @@ class RunSearches:
     @contextmanager
     def _moment(self) -> Iterator[FoundMoment]:
         if self._base.finder is None:
-            raise CannotFind("nobody has asked for it")
+            raise CannotFind("there is none")
         with self._base.finder.moment(self._base) as moment:
             tree = self._base.runs.entries._p_oid
             if tree is None or not moment.owners([tree]).nodes:
@@ -120,7 +120,7 @@ class RunSearches:
             yield moment
 
     def _changed(self, moment: FoundMoment) -> set[int]:
-        """The runs that are others in the present view than at a moment."""
+        """The runs that differ between the present view and a moment."""
         if not moment.changed:
             return set()
         owners = moment.owners(moment.changed)

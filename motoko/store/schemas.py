@@ -1,4 +1,4 @@
-"""Under which name a study is in its database: BlackDynamite calls that its schema."""
+"""The name of a study in its database, which BlackDynamite calls its schema."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from motoko.host.accounts import own_name
 
-# What BlackDynamite takes for <user>_<study>, which it then leaves as it is.
+# A name that BlackDynamite takes for <user>_<study>, and so uses unchanged.
 _WITH_USER = re.compile(r".+_.+")
 
 
@@ -17,7 +17,7 @@ def is_schema(study: str) -> bool:
 
 
 def schema_of(study: str) -> str:
-    """What BlackDynamite's tools create for a study of this name."""
+    """The schema that BlackDynamite's tools create for a study of this name."""
     return study if is_schema(study) else f"{own_name()}_{study}"
 
 
@@ -28,7 +28,7 @@ def schema_among(schemas: Iterable[str], *studies: str) -> str | None:
     """
     schemas = [str(schema) for schema in schemas]
     for study in (re.escape(study.lower()) for study in studies):  # as BlackDynamite keeps its keys
-        # The name of a user may hold a _ itself.
+        # A user's name may itself have a _.
         for pattern in (study, f"[^_]*_{study}", f".*_{study}"):
             for schema in schemas:
                 if re.fullmatch(pattern, schema.lower()):

@@ -13,9 +13,9 @@ from motoko.store.foreign_servers import reach
 def address(study: StudyConfig, runtime: Runtime | None) -> str | tuple[str, int]:
     """The address of a study's server: a socket's path, or a TCP host and port.
 
-    The socket of a study that another host serves is a relay's, which lives as long as this
-    process. Raises ``StudyUnavailable`` for a study whose server nobody has started yet, or that
-    cannot be reached.
+    If another host serves the study, the socket is that of a relay, which lives as long as this
+    process. Raises ``StudyUnavailable`` if the server has not been started yet, or cannot be
+    reached.
     """
     if study.is_local:
         if runtime is None:

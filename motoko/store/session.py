@@ -5,12 +5,12 @@ thread share. So there is one session per thread. Changes are saved when a Motok
 awaited, when a handler returns, at ``transaction.commit()``, and otherwise at the event loop's
 next turn: a foreign ``await`` leaves nothing open.
 
-Creating runs takes the study's lock, and the commit gives it back; so creators of several
-processes never conflict, and a batch of creations in one turn is one commit.
+Creating runs takes the study's lock, and the commit gives it back. So processes that create runs
+never conflict, and a batch of creations in one turn is one commit.
 
-What is created is final before what is changed in other studies: a handler that changes what has
-triggered it, and creates something, can be killed at any moment, and is called again unless it has
-created it.
+Creations are committed before changes in other studies. So a handler that changes the run that
+triggered it, and creates another run, can be killed at any moment: it is called again unless the
+creation was committed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from motoko.store.writers import Writer, Writers, current_task
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Another creator holds the lock for a commit's time; a stopped one is worth an error.
+# Another process that creates runs holds the lock for one commit; if it is stopped, for longer.
 LOCK_DEADLINE_S = 60.0
 
 
@@ -59,18 +59,18 @@ class Session:
     def __init__(self) -> None:
         self._bases: list[StudyBase] = []
         self._pending = False
-        self._locked: tuple[StudyBase, FileLock] | None = None  # whose lock is held
-        self._first: Any = None  # the connection that is to finish its commit before all others
+        self._locked: tuple[StudyBase, FileLock] | None = None  # the study whose lock is held
+        self._first: Any = None  # the connection that must finish its commit before all others
         self._afterwards: list[Callable[[], None]] = []
         self._creations: list[tuple[StudyBase, Callable[[], None]]] = []
         self._writers = Writers()
-        # Errors that nobody was there to catch, and whose changes they concern.
+        # Errors that could not be raised yet, and the tasks whose changes they concern.
         self._unseen: list[tuple[Writer, Exception]] = []
-        # Whoever commits (a user, or BlackDynamite) gets what this session promises.
+        # All commits, a user's or BlackDynamite's, come here, and have this session's guarantees.
         self._commit = replace_commit(self.commit)
 
     def attach(self, base: StudyBase) -> None:
-        """Save the changes that are made through this base."""
+        """Save changes that are made through this base, from now on."""
         self._bases.append(base)
         when_changed(base.connection, partial(self._changed, base))
 
@@ -88,7 +88,7 @@ class Session:
         around_finish(base.connection, finishing)
 
     def detach(self, base: StudyBase) -> None:
-        """Forget a base that is being closed, and its pending changes; those of others are kept."""
+        """Forget a base that is being closed, and its pending changes; other bases keep theirs."""
         if base not in self._bases:
             return
         self._bases.remove(base)
@@ -103,10 +103,10 @@ class Session:
         return self._pending
 
     def create(self, base: StudyBase, build: Callable[[], list[T]], into: list[T]) -> None:
-        """Put what ``build`` makes into a list, under the study's lock and a fresh view.
+        """Put what ``build`` makes into a list, under the study's lock and in a fresh view.
 
-        ``build`` may be called again, should the commit fail: it must find what exists already,
-        and ``into`` is then filled anew.
+        If the commit fails, ``build`` is called again: it must find what exists already. Then
+        ``into`` is filled anew.
         """
 
         def creation() -> None:
@@ -125,17 +125,17 @@ class Session:
         """Save all pending changes.
 
         A change that meets a conflict is applied again; one that loses its server waits for it.
-        Raises ``ChangeConflict`` if somebody else changed the very same key as the caller's task,
-        and ``MotokoError`` if that has a value which cannot be stored, or which no other process
-        could read (all other changes are saved), now or at an earlier save in the background, and
-        ``StudyUnavailable`` if a server stays away. Any other error of a save, this one or one in
-        the background, is raised as it is: the changes are lost then.
+        Raises ``ChangeConflict`` if another client changed the same key as the caller's task.
+        Raises ``MotokoError`` if the task set a value which cannot be stored, or which no other
+        process could read. In both cases, now or at an earlier save in the background, all other
+        changes are saved. Raises ``StudyUnavailable`` if a server stays away. Any other error of a
+        save, this one or one in the background, is raised as it is: the changes are lost then.
         """
         self._save()
         self.raise_unseen()
 
     def raise_unseen(self) -> None:
-        """Raise what an earlier save could not raise where it belongs.
+        """Raise an error that an earlier save could not raise in the task that it concerns.
 
         That is an error that concerns changes of the caller's task, or of a task that has ended.
         """
@@ -148,7 +148,7 @@ class Session:
 
     def _save(self) -> None:
         if not self._pending:
-            self._commit()  # a view as new as the connections have been told of
+            self._commit()  # gives a view of all that the servers have announced
             return
         pending = [change for base in self._bases for change in capture(base.connection)]
         writers = self._writers
@@ -175,7 +175,7 @@ class Session:
                 if lost is None and isinstance(error, CANNOT_BE_STORED):
                     lost, refused = storable_ones(changes(pending))
                 if not can_be_repeated(error) and not (refused and not repeated):
-                    # Left as it is, the transaction would refuse whatever is changed next.
+                    # Without an abort, the transaction would refuse the next change.
                     self._creations = []
                     transaction.abort()
                     if isinstance(error, CANNOT_BE_STORED):
@@ -206,7 +206,7 @@ class Session:
         ]
 
     def refresh(self, base: StudyBase | None = None, tid: bytes | None = None) -> None:
-        """See what others have committed; pending changes are saved first.
+        """See what other clients have committed; pending changes are saved first.
 
         With ``base`` and ``tid``, the view of that study is at least as new as ``tid``; with
         ``base`` alone, as new as the server's own at the time of the call.
@@ -217,10 +217,10 @@ class Session:
         transaction.begin()
 
     def look(self, base: StudyBase | None = None, tid: bytes = b"") -> None:
-        """See what this process has been told of since the last look; costs no round trip.
+        """See what servers have announced since the last look; costs no round trip.
 
-        Not while changes are pending: they belong to the view in which they were made. The view of
-        ``base`` is at least as new as ``tid``, which may cost a round trip.
+        Does nothing while changes are pending: they belong to the view in which they were made. The
+        view of ``base`` is at least as new as ``tid``, which may cost a round trip.
         """
         if not self._pending:
             if base is not None and base.tid < tid:
@@ -230,7 +230,7 @@ class Session:
     def _repeat(
         self, creations: list[tuple[StudyBase, Callable[[], None]]], lost: list[Change]
     ) -> list[tuple[Change, ChangeConflict]]:
-        """Make the changes again in a fresh view; returns those that others have forestalled."""
+        """Make the changes again in a fresh view; returns those that meet a conflict."""
         for base in self._bases:
             base.db.storage.ping()
         transaction.begin()
@@ -259,11 +259,11 @@ class Session:
         current = transaction.get()
         current.addAfterCommitHook(self._ended)
         current.addAfterAbortHook(self._ended)
-        with contextlib.suppress(RuntimeError):  # no loop: whoever changes commits by himself
+        with contextlib.suppress(RuntimeError):  # no event loop: the caller commits
             asyncio.get_running_loop().call_soon(self._save_in_background)
 
     def wrote(self, connection: Any, oid: bytes, name: str) -> None:
-        """The running task has set an item of a run's or job's record."""
+        """Note that the running task has set an item of a run's or job's record."""
         if self._pending:
             self._writers.wrote(connection, oid, name)
 
@@ -276,7 +276,7 @@ class Session:
             self._save()
         except Exception as error:  # noqa: BLE001 (kept, and raised where it belongs)
             self._unseen += [(writer, error) for writer in writers.all]
-        # Nobody is there to catch it now: the one concerned gets it when he awaits or commits.
+        # It cannot be raised here: the task concerned gets it when it awaits or commits.
         for lost in dict.fromkeys(error for _, error in self._unseen[known:]):
             log.error(
                 "not saved: %s", lost, exc_info=None if isinstance(lost, MotokoError) else lost
@@ -292,7 +292,7 @@ class Session:
         if self._locked is not None and self._locked[0] is base:
             return
         if self._locked is not None:
-            # One study's lock at a time: so nobody can wait for another in a circle.
+            # One study's lock at a time, so that processes cannot deadlock.
             self.commit()
         while True:
             self._locked = base, self._creation_lock(base)
@@ -304,7 +304,7 @@ class Session:
                 renew_view(base.connection)
                 return
             if base.tid < view_of(base.connection):
-                return  # nobody has changed the study since
+                return  # no client has changed the study since
             self._unlock()
             self.commit()
 
@@ -340,7 +340,7 @@ when_written(lambda connection, oid, name: session().wrote(connection, oid, name
 
 
 def _forget_parents() -> None:
-    """In a forked child: what the parent has changed is saved by the parent."""
+    """In a forked child: leave the parent's changes for the parent to save."""
     if hasattr(_sessions, "session"):
         del _sessions.session
         begin_anew()

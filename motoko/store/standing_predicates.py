@@ -1,7 +1,7 @@
-"""Predicates that somebody waits for: each run that changes is judged once for all of them.
+"""Predicates that are waited for: each run that changes is tested once for all of them.
 
-So what a change costs does not depend on how many wait, nor on how many runs there are. Whoever
-waits is told when a run that has changed meets his predicate, and looks at no other.
+So the cost of a change depends neither on the number of waiters, nor on the number of runs. A
+waiter is told when a changed run meets its predicate, and looks at no other run.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from motoko.store.matches import NEVER, Matches, Searched
 from motoko.store.predicate_index import PredicateIndex
 from motoko.store.predicates import FieldTest, Predicate
 
-# What is known of a run by a transition alone, and how many ways to ask for it are looked through.
+# What a transition tells of a run, and how many different questions about it are looked through.
 TOLD = ("id", "state", "run_name")
 QUESTIONS_MAX = 20
-SEARCHES_MAX = 8  # so many search for themselves; more do so together
+SEARCHES_MAX = 8  # up to this many search separately; more search together
 AT_ONCE = 500  # runs that are loaded together
 
 
 class Declaring(Searched, Protocol):
-    """A study's base: what is searched, and what its names are declared as."""
+    """A study's base: what is searched, and the types that its names are declared with."""
 
     matches: Matches
 
@@ -36,15 +36,15 @@ class Declaring(Searched, Protocol):
         """Load these runs and their jobs."""
 
     def predicate(self, constraints: Any) -> Predicate:
-        """What constraints are compiled to."""
+        """The predicate that constraints compile to."""
 
 
 class Standing:
-    """Constraints that somebody waits for.
+    """Constraints that are waited for.
 
     Attributes:
-        numbers: runs that have met them since :meth:`found` was called.
-        anew: whether any run may meet them: all have to be searched.
+        numbers: runs that have met the constraints since :meth:`found` was called.
+        anew: whether any run may meet them, so that all runs must be searched.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Standing:
         self.constraints = constraints
         self.tell = tell
         self.predicate = among.base.predicate(constraints)
-        self.declared = among.declared  # what that goes by
+        self.declared = among.declared  # the declarations that it was compiled with
         self.numbers: set[int] = set()
         self.anew = False
 
     def found(self, search: Callable[[], list[Any]]) -> list[Any]:
-        """The pairs that meet them in the connection's present view.
+        """The pairs that meet the constraints in the connection's present view.
 
-        It is called again only if there were none, and after ``tell`` was called.
+        Call it again only if there were none, and after ``tell`` was called.
 
         Args:
             search: searches all runs.
@@ -82,15 +82,15 @@ class Standing:
 
 
 class StandingPredicates:
-    """What is waited for in one study's connection."""
+    """The constraints that are waited for in one study's connection."""
 
     def __init__(self, base: Declaring) -> None:
         self.base = base
         self._index = PredicateIndex()
         self._standing: dict[Predicate, dict[Standing, None]] = {}
         self._questions: dict[tuple[FieldTest, ...], dict[Predicate, None]] = {}
-        self._searching: dict[tuple[FieldTest, ...], dict[Standing, None]] = {}  # they are to
-        self._reading_more = 0  # those that commits concern which change no state
+        self._searching: dict[tuple[FieldTest, ...], dict[Standing, None]] = {}  # that must search
+        self._reading_more = 0  # how many must also see commits that change no state
         self._mark = NEVER
         self.declared = self._declarations()
 
@@ -99,27 +99,27 @@ class StandingPredicates:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody waits."""
+        """Whether nothing is waited for."""
         return not self._standing
 
     @property
     def states_only(self) -> bool:
-        """Whether commits that change no run's state concern nobody who waits."""
+        """Whether commits that change no run's state concern no waiter."""
         return not self._reading_more
 
     def admit(self, known: Mapping[str, Any]) -> bool:
-        """Whether a run may meet what somebody waits for.
+        """Whether a run may meet constraints that are waited for.
 
         Args:
-            known: what a transition tells of the run: those of ``TOLD`` that have a value.
+            known: what a transition tells of the run: those entries of ``TOLD`` that have a value.
         """
         if len(self._questions) > QUESTIONS_MAX:
-            return True  # to look at the run is cheaper
+            return True  # looking at the run is cheaper
         return any(next(iter(those)).admits(known) for those in self._questions.values())
 
     @contextlib.contextmanager
     def waiting(self, constraints: list[str], tell: Callable[[], None]) -> Iterator[Standing]:
-        """Constraints that are waited for, for the time of the block.
+        """Constraints that are waited for while the block runs.
 
         Args:
             constraints: all of them must hold.
@@ -133,12 +133,12 @@ class StandingPredicates:
             self._remove(standing)
 
     def look(self, numbers: Collection[int] = ()) -> None:
-        """Judge the runs that have changed, in the connection's present view.
+        """Test the runs that have changed, in the connection's present view.
 
-        Nothing may be changed there and not be committed. Tells whoever waits for one of them.
+        The connection must have no uncommitted changes. Waiters are told of runs that match.
 
         Args:
-            numbers: of runs that are known to have changed.
+            numbers: runs that are known to have changed.
         """
         changed, self._mark = self.base.matches.changed_since(self._mark)
         declared = self._declarations()
@@ -155,19 +155,19 @@ class StandingPredicates:
             for number in changed:
                 self._judge(number)
         except BaseException:
-            self._mark = NEVER  # what was not judged now is not forgotten
+            self._mark = NEVER  # runs that were not tested now are tested later
             raise
 
     def look_anew(self) -> None:
-        """Have everybody who waits search all runs."""
+        """Have all waiters search all runs."""
         for standing in self._all():
             self._search(standing)
             standing.tell()
 
     def search_together(self, standing: Standing) -> None:
-        """Judge the runs that may concern those who search as this one does, if they are many.
+        """If many waiters must search with the same tests as this one, test the runs for them all.
 
-        That is what all of them ask for: they wait for what is not there yet, so it is little.
+        Only runs that meet these common tests are looked at: few, as waiters wait for runs to come.
         """
         question = standing.predicate.asks_of(TOLD)
         those = [one for one in self._searching[question] if one.declared is self.declared]
@@ -189,7 +189,7 @@ class StandingPredicates:
         self.mark()
 
     def searched(self, standing: Standing) -> None:
-        """It has searched all runs, or does so now."""
+        """Note that a waiter has searched all runs, or does so now."""
         if standing.anew:
             standing.anew = False
             question = standing.predicate.asks_of(TOLD)
@@ -203,11 +203,11 @@ class StandingPredicates:
         self._searching.setdefault(question, {})[standing] = None
 
     def mark(self) -> None:
-        """Nothing has changed since the last look, in the same view, whatever a search forgets."""
+        """Note that a search in the same view has changed nothing since the last look."""
         _, self._mark = self.base.matches.changed_since(self._mark)
 
     def refile(self, standing: Standing, predicate: Predicate) -> None:
-        """What is declared has changed, and so what the constraints mean."""
+        """File constraints again: their meaning has changed with the declarations."""
         self._remove(standing)
         standing.predicate, standing.declared = predicate, self.declared
         self._add(standing)
@@ -222,7 +222,7 @@ class StandingPredicates:
                 try:
                     if self.base.matches.meets(predicate, run, job.entries):
                         met.add(predicate)
-                except ConstraintError:  # whoever waits for it meets it himself, and raises it
+                except ConstraintError:  # the waiters for it search themselves, and raise it
                     for standing in self._standing[predicate]:
                         self._search(standing)
                         standing.tell()

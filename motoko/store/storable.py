@@ -1,4 +1,4 @@
-"""Which values can be stored, so that others can read them."""
+"""Which values can be stored so that other processes can read them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CANNOT_BE_STORED = (
 
 
 def may_be_unreadable(pending: Iterable[Pending]) -> bool:
-    """Whether something in changed runs looks as if others could not read it; cheap."""
+    """Whether changed runs may hold a value that other processes could not read; cheap."""
     return any(_is_mains(value) for leaf in pending for value in leaf.content.values())
 
 
 def storable_ones(
     changes: Iterable[Change],
 ) -> tuple[list[Change], list[tuple[Change, MotokoError]]]:
-    """The changes that can be stored and read by others; and those that cannot, with the error."""
+    """The changes that can be stored and read again; and those that cannot, with the errors."""
     good: list[Change] = []
     bad: list[tuple[Change, MotokoError]] = []
     for change in changes:
@@ -56,7 +56,7 @@ def _problem(value: Any) -> str | None:
     try:
         data = pickle.dumps(value, protocol=2)  # names classes in single instructions
     except Exception as error:  # noqa: BLE001 (whatever a class does to its pickling)
-        return f"{type(value).__qualname__} is nothing that can be stored ({error})"
+        return f"a value of type {type(value).__qualname__} cannot be stored ({error})"
     if len(data) > SIZE_MAX:
         return too_large(len(data))
     for instruction, argument, _ in pickletools.genops(data):

@@ -19,16 +19,16 @@ from motoko.store.value_limits import SIZE_MAX
 
 T = TypeVar("T")
 
-# A ZEO server is back within 2 s; this is for a machine that is very busy.
+# A ZEO server is back within 2 s; this allows for a machine that is very busy.
 PATIENCE_S = 30.0
 RECONNECT_S = 0.1
 # Between attempts to commit: the first pause, and the longest.
 PAUSE_S, PAUSE_MAX_S = 0.005, 1.0
-# Calls that may be made again when they were cut; not those of a commit.
+# Calls that may be repeated after a disconnection; those of a commit may not.
 _REPEATABLE = frozenset({"ping", "new_oids", "history", "loadSerial", "getTid", "lastTransaction"})
-# Objects kept in memory: some 20,000 runs, so that a selection repeated reads nothing.
+# Objects kept in memory: some 20,000 runs, so that a repeated selection reads nothing.
 CACHE_OBJECTS = 200_000
-PREFETCHED_MAX = 5_000  # records that were asked for and not used
+PREFETCHED_MAX = 5_000  # records that were prefetched and not used yet
 
 
 class PatientStorage(ServerClient):
@@ -47,13 +47,13 @@ class PatientStorage(ServerClient):
     def prefetch(self, oids: Iterable[bytes], tid: bytes) -> None:
         """Load many records at once: :meth:`loadBefore` then has them at hand.
 
-        ZEO's own does not wait, and each load afterwards is a call of its own to another thread.
+        ZEO's own prefetch does not wait, and each later load is a call to another thread.
         """
         oids = tuple(oids)
         try:
             records = self.load_together(oids, tid)
         except ClientDisconnected:
-            return  # who needs them waits for the server
+            return  # the load that needs a record waits for the server
         if len(self._prefetched) > PREFETCHED_MAX:
             self._prefetched.clear()
         for oid, record in zip(oids, records, strict=True):
@@ -66,26 +66,26 @@ class PatientStorage(ServerClient):
         return patiently(lambda: super(PatientStorage, self).loadBefore(oid, tid))
 
     def notify_connected(self, connection: Any, info: Any) -> None:
-        # A server that was killed gives oids that it had promised us to others, too.
+        # A server that was killed gives other clients the oids that it had promised this one.
         self.forget_promised_oids()
-        self._prefetched.clear()  # it may have another file
+        self._prefetched.clear()  # the server may have another file
         super().notify_connected(connection, info)
 
     def ping(self) -> None:
-        """A round trip: afterwards, every invalidation sent before it has arrived."""
+        """A round trip: afterwards, all invalidations that were sent before it have arrived."""
         self.call_server("ping")
 
 
 def can_be_repeated(error: BaseException) -> bool:
-    """Whether a commit that failed so may succeed when its changes are made again."""
+    """Whether a commit that failed with this error may succeed if its changes are made again."""
     if isinstance(error, ValueError):
-        # A killed server forgets which oids it has given away: another's object was stored first.
+        # A killed server forgets which oids it has given away: another client used this one first.
         return "same oid" in str(error)
     return isinstance(error, (ConflictError, ClientDisconnected, StorageTransactionError))
 
 
 def patiently(call: Callable[[], T], patience: float = PATIENCE_S) -> T:
-    """Call until it is not cut by a disconnection; ``ClientDisconnected`` after ``patience`` s."""
+    """Repeat a call that a disconnection cuts; ``ClientDisconnected`` after ``patience`` s."""
     deadline = time.monotonic() + patience
     pauses = Pauses(PAUSE_S, RECONNECT_S)
     while True:
@@ -100,7 +100,7 @@ def patiently(call: Callable[[], T], patience: float = PATIENCE_S) -> T:
 def open_storage(
     address: str | tuple[str, int], blob_dir: Path, *, read_only: bool = False, wait: float = 10.0
 ) -> PatientStorage:
-    """Connect to a ZEO server; raises ``StudyUnavailable`` if it does not answer in ``wait`` s."""
+    """Connect to a ZEO server; ``StudyUnavailable`` if it does not answer within ``wait`` s."""
     self_check.check()
     try:
         storage = PatientStorage(
@@ -119,6 +119,6 @@ def open_storage(
 
 
 def open_database(storage: PatientStorage, cache_objects: int = CACHE_OBJECTS) -> ZODB.DB:
-    """A database on a storage; with a cache for repeated selections, if nothing else is said."""
-    # ZODB warns of large records; the server makes good ones of them, or refuses them.
+    """A database on a storage; by default with a cache that suits repeated selections."""
+    # ZODB warns of large records; Motoko's server splits or refuses them.
     return ZODB.DB(storage, cache_size=cache_objects, large_record_size=2 * SIZE_MAX)

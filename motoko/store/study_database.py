@@ -33,14 +33,14 @@ class Contents:
 
 
 def create_study(study: StudyConfig) -> None:
-    """Initialise a study's database through BlackDynamite; what was there is gone.
+    """Initialise a study's database through BlackDynamite; an earlier one is removed.
 
-    The study must not be served by anybody. No server is started.
+    No process may serve the study. No server is started.
     """
     bd_dir = study.database.directory
     shutil.rmtree(bd_dir, ignore_errors=True)
     shutil.rmtree(runs_directory(study), ignore_errors=True)
-    # The next runs have the same numbers.
+    # Fences name runs by number, and the next runs have the same numbers.
     fences = fences_directory(study.directory.parent, study.name)
     shutil.rmtree(fences, ignore_errors=True)
     bd_dir.mkdir()
@@ -53,7 +53,7 @@ def create_study(study: StudyConfig) -> None:
 
 
 def initialise(base: StudyBase) -> None:
-    """Have an empty database hold a base's study, and save it."""
+    """Set up a base's study in an empty database, and save it."""
     study = base.study
     base.createBase(
         _description(base.Job(), study.jobs), _description(base.Run(), study.runs), yes=True
@@ -61,9 +61,10 @@ def initialise(base: StudyBase) -> None:
 
 
 def rename_schema(study: StudyConfig) -> None:
-    """Have a study that Motoko has named otherwise before be where BlackDynamite looks for it.
+    """Give a study in its database the name under which BlackDynamite looks for it.
 
-    The study must not be served by anybody. Its name is one that BlackDynamite takes for a schema.
+    Earlier versions of Motoko gave it another name. No process may serve the study. Its name is
+    one that BlackDynamite takes for a schema.
     """
     name = study.bd_name.lower()
     base = open_file(study)
@@ -84,7 +85,7 @@ def _description(parameters: Any, types: Any) -> Any:
 
 
 def contents(study: StudyConfig) -> Contents:
-    """How many jobs and runs a created study holds. Served or not, it is only read.
+    """How many jobs and runs a created study holds. The database is only read, served or not.
 
     Raises ``StudyUnavailable`` for a database that cannot be read.
     """
@@ -94,7 +95,7 @@ def contents(study: StudyConfig) -> Contents:
 
 
 def changed_declarations(study: StudyConfig) -> list[Difference]:
-    """What bd.yaml declares otherwise than a created study's database. It is only read, likewise.
+    """How bd.yaml's declarations differ from a created study's database, which is only read.
 
     Raises ``StudyUnavailable`` for a database that cannot be read.
     """

@@ -20,7 +20,7 @@ from motoko.store.watch_storage import CONNECTION_ERRORS, WatchStorage
 
 
 class StudyRecords(Protocol):
-    """What a database holds, at any transaction that is not packed away."""
+    """The records of a database, at any transaction that is not packed away."""
 
     def lastTransaction(self) -> bytes:
         """The newest transaction."""
@@ -39,7 +39,7 @@ class StudyRecords(Protocol):
 
 
 class _FileRecords:
-    """Those of a database's file."""
+    """The records in a database's file."""
 
     def __init__(self, path: Path) -> None:
         self._storage = FileStorage(str(path), read_only=True)

@@ -1,4 +1,4 @@
-"""Making a database's jobs and runs what bd.yaml declares now."""
+"""Adapting a database's jobs and runs to what bd.yaml declares now."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SHOWN = 5
 
 @dataclass
 class Plan:
-    """What is to be changed in a study's database.
+    """The changes to make in a study's database.
 
     Attributes:
-        lines: what is done, for a user to read.
-        entries: the parameters of each job and run that changes, as they will be, by kind and id.
-        left: what stays as it is, and why.
+        lines: the changes, for a user to read.
+        entries: the future parameters of each job and run that changes, by kind and id.
+        left: what is not changed, and why.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -35,15 +35,15 @@ class Plan:
 
 
 def plan(base: StudyBase, renames: Mapping[str, str], dropped: Collection[str]) -> Plan:
-    """What makes all jobs and runs what is declared; changes nothing.
+    """The plan that makes all jobs and runs agree with the declarations; changes nothing.
 
     Args:
-        base: the study's, in a fresh view.
-        renames: the present names of parameters that were renamed, by their old ones.
-        dropped: names that are declared no more, and go from jobs and runs.
+        base: the study's base, in a fresh view.
+        renames: the present names of parameters that were renamed, by their old names.
+        dropped: names that are no longer declared, and are removed from jobs and runs.
 
-    Raises ``ConfigError`` if it cannot be done: a parameter without a default, a value that is not
-    to be converted, jobs that would be the same.
+    Raises ``ConfigError`` if there is no such plan: a parameter has no default, a value cannot be
+    converted, or jobs would become the same.
     """
     differing = differences(base)
     _check_names(base, differing, renames, dropped)
@@ -57,14 +57,14 @@ def plan(base: StudyBase, renames: Mapping[str, str], dropped: Collection[str]) 
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise ConfigError(
             f"study {base.study.name} cannot be upgraded: {'; '.join(problems[:_SHOWN])}{more}",
-            hint=f"nothing was changed; defaults stand below job_space: and run_params: of "
+            hint=f"nothing was changed; write defaults below job_space: and run_params: of "
             f"{base.study.name}/bd.yaml, and --rename OLD=NEW says what was renamed",
         )
     return made
 
 
 def apply(base: StudyBase, renames: Mapping[str, str], dropped: Collection[str]) -> Plan:
-    """Do what :func:`plan` says, in the present transaction, and return that."""
+    """Carry out what :func:`plan` returns, in the present transaction, and return it, too."""
     made = plan(base, renames, dropped)
     for kind in KINDS:
         types = base.content[f"{kind}_desc"].types
@@ -121,12 +121,12 @@ def _one(
     made: Plan,
     problems: list[str],
 ) -> None:
-    """Take one difference into the plan."""
+    """Add one difference to the plan."""
     kind, name, study = difference.kind, difference.name, base.study
     objects = _objects(base, kind)
     if difference.declared is None:
         if name in renames:
-            return  # told with the new name
+            return  # the new name's line says so
         having = [number for number, entries in objects.items() if name in entries.entries]
         if name not in dropped:
             made.left.append(
@@ -185,14 +185,14 @@ def _objects(base: StudyBase, kind: str) -> dict[int, Any]:
 
 
 def _changed(made: Plan, objects: Mapping[int, Any], kind: str, number: int) -> dict[str, Any]:
-    """The entries of a job or run as they will be."""
+    """The future entries of a job or run."""
     if number not in made.entries[kind]:
         made.entries[kind][number] = dict(objects[number].entries.items())
     return made.entries[kind][number]
 
 
 def _refuse_twins(base: StudyBase, made: Plan, problems: list[str]) -> None:
-    """Two jobs that differ today must not become one."""
+    """Note as problems jobs that differ today and would become the same."""
     seen: dict[tuple[str, ...], list[tuple[int, dict[str, Any]]]] = {}
     if not made.entries["job"]:
         return
@@ -218,13 +218,13 @@ def _replace(
             target.entries[name] = value
     if not is_tree(target.entries):
         target._p_changed = True  # a dict does not tell its owner
-    if target.types is not of_all:  # BlackDynamite's own have a copy
+    if target.types is not of_all:  # objects that BlackDynamite made have a copy
         for name, kind in types.items():
             target.types.entries[name] = kind
 
 
 def _index_anew(base: StudyBase) -> None:
-    """Have every job be found by what it is now."""
+    """Index all jobs by their present parameters."""
     content = base.content
     content["JobsIndex"].clear()
     if OWN_INDEX in content.entries:
@@ -234,4 +234,4 @@ def _index_anew(base: StudyBase) -> None:
         try:
             JobPlace(content, base.study.name, entries).note(number)
         except ParameterError:
-            continue  # a value that nobody finds again: nor did anybody before
+            continue  # such a value cannot be found again, and could not be found before

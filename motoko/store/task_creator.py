@@ -1,7 +1,7 @@
 """Creating jobs and runs, or finding those that exist, straight in the study's containers.
 
-What is stored is what BlackDynamite's own ``insert`` stores, in 8 records instead of 32: the run
-in ``job.runs`` is the run itself, and the types are the descriptors'.
+This stores the same as BlackDynamite's own ``insert``, in 8 records instead of 32: the run in
+``job.runs`` is the run itself, and the types are the descriptors'.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from motoko.store.present_files import PresentFile, PresentFiles, StudyFiles
 from motoko.store.trees import places
 from motoko.store.values import plain, same_parameter
 
-# What BlackDynamite keeps on every run, and what no comparison of runs looks at.
+# Entries that BlackDynamite keeps on every run, and that no comparison of runs looks at.
 _RUN_DEFAULTS = {"last_step": None, "last_step_time": None, "start_time": None}
 
 
@@ -38,9 +38,9 @@ class TaskCreator:
     """Creates the tasks of one study. Commits nothing; the caller holds the study's lock.
 
     Attributes:
-        changes: of the finished runs that the last creation has found, those that were made with
-            other files than the present ones.
-        made: how many runs the last creation has made, rather than found.
+        changes: the finished runs that the last creation has found, but that were made with files
+            other than the present ones.
+        made: how many runs the last creation has made rather than found.
     """
 
     def __init__(self, base: StudyBase) -> None:
@@ -49,10 +49,10 @@ class TaskCreator:
         self._checked: set[tuple[str, frozenset[str]]] = set()  # files, and the names they may use
         self.changes: FileChanges | None = None
         self.made = 0
-        # What each creation reads and changes, so that another's has it loaded again.
+        # Each creation reads and changes these; another process's creation makes them stale.
         content = base.content
         self._containers = [content["Jobs"].entries, content["Runs"].entries, content["JobsIndex"]]
-        self._changed: list[Any] = []  # the containers' records that the last one has changed
+        self._changed: list[Any] = []  # the containers' records that the last creation changed
 
     def create(
         self,
@@ -69,12 +69,12 @@ class TaskCreator:
             identity: the names of the run's parameters that must be equal for reuse.
 
         Returns:
-            ``(run, job)`` pairs; existing ones where job, launch.sh and identity are the same. One
-            that waits to be executed takes the present files, unless it is to keep its own.
+            ``(run, job)`` pairs; existing ones where job, launch.sh and identity are the same. An
+            existing run that waits takes the present files, unless it must keep its own.
 
         Raises ``ConfigError`` for a file that cannot be read, or a launch.sh that cannot be
-        executed, and ``UnsetPlaceholder`` for one that asks for a parameter that there is none of;
-        nothing is made then.
+        executed, and ``UnsetPlaceholder`` for a file with a placeholder that names no parameter.
+        Nothing is made then.
         """
         jobs = list(jobs)
         present = self._files.present()
@@ -105,18 +105,18 @@ class TaskCreator:
         return pairs
 
     def _load_places(self, jobs: list[JobPlace]) -> None:
-        """Load the leaves that new jobs and runs go into, and those that tell of known ones."""
+        """Load the leaves that new jobs and runs go into, and those that index known jobs."""
         jobs_tree, runs_tree, jobs_index = self._containers
         keys = [place.key for place in jobs if place.key is not None]
         level: list[tuple[Any, list[Any]]]
         level = [(jobs_tree, [None]), (runs_tree, [None]), (jobs_index, keys)]
-        with contextlib.suppress(TypeError):  # keys of other types: one by one, then
+        with contextlib.suppress(TypeError):  # keys of other types: later loaded one by one
             while level:
                 level = [below for node, wanted in level for below in places(node, wanted)]
                 self.base.prefetch([node for node, _ in level])
 
     def _load_known(self, jobs: list[JobPlace]) -> None:
-        """Load the jobs there are already, and their runs, in a few round trips for all."""
+        """Load all jobs that exist already, and their runs, in a few round trips."""
         base, content = self.base, self.base.content
         numbers_of_jobs = {number for place in jobs for number in place.candidates()}
         known = [
@@ -128,7 +128,7 @@ class TaskCreator:
         numbers = {number for tree in runs for number in tree.entries}
         known_runs = [r for r in map(content["Runs"].entries.get, numbers) if r is not None]
         base.load(known_runs)
-        # Of those whose files are compared with the present ones.
+        # For runs whose files are compared with the present ones.
         base.prefetch([run.configfiles for run in known_runs if _has_files_compared(run.entries)])
 
     def _job(self, place: JobPlace) -> JobZEO:
@@ -151,8 +151,8 @@ class TaskCreator:
         runs = self.base.content["Runs"].entries
         for number in self._runs_of(job):
             run = runs.get(number)
-            # Only the keys of job.runs are to be trusted: BlackDynamite's own insert stores
-            # there a copy that nobody updates.
+            # Only the keys of job.runs can be trusted: BlackDynamite's own insert stores
+            # there a copy that is never updated.
             if run is None:
                 continue
             entries = run.entries
@@ -175,11 +175,11 @@ class TaskCreator:
             return
         config_files.assign(self.base, run, present, launch=launch)
         if set(run.configfiles) != before:
-            # A launcher that prepares it just now writes this, too, and has to do it again.
+            # A launcher that is preparing this run writes this entry, too, and must start again.
             own.note("files_checksum", present.checksum)
 
     def outdated(self, run_name: str) -> Outdated | None:
-        """All finished runs of a run name that were made with other files than the present ones."""
+        """The finished runs of a run name that were made with files other than the present ones."""
         changes = FileChanges(self.base, self._files.present())
         for run in self.base.all_runs():
             if run.entries.get("run_name") == run_name:
@@ -230,7 +230,7 @@ def _has_files_compared(entries: Mapping[str, Any]) -> bool:
 
 
 def _resolved(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A job's values, where functions of the others have been called."""
+    """A job's values, with functions of other values replaced by their results."""
     entries = dict(values)
     for name in [name for name, value in entries.items() if callable(value)]:
         entries[name] = entries[name](_Values(entries))

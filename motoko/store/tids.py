@@ -11,13 +11,13 @@ LENGTH = 8  # bytes
 
 
 def following(tid: bytes) -> bytes:
-    """The smallest transaction id that is greater."""
+    """The next greater transaction id."""
     next_tid: bytes = p64(u64(tid) + 1)
     return next_tid
 
 
 def at(moment: datetime) -> str:
-    """The transaction id (hexadecimal) of a moment; one without a zone is local time."""
+    """The transaction id (hexadecimal) of a moment; a moment without a zone is local time."""
     utc = moment.astimezone(UTC)
     seconds = utc.second + utc.microsecond / 1e6
     stamp = TimeStamp(utc.year, utc.month, utc.day, utc.hour, utc.minute, seconds)

@@ -1,4 +1,4 @@
-"""Transactions of daemons and commands: repeated until they are through."""
+"""Transactions of daemons and commands: repeated until they are committed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ T = TypeVar("T")
 
 
 async def atomically(base: StudyBase, work: Callable[[], T], tid: bytes | None = None) -> T:
-    """Call ``work`` on a fresh view and commit what it changes; again, if that does not succeed.
+    """Call ``work`` on a fresh view and commit what it changes; repeat both if the commit fails.
 
-    The view is at least as new as ``tid``, or, without it, as the server's own.
+    The view is at least as new as ``tid``; without ``tid``, as the server's own.
 
-    Conflicts and the absence of the server delay it for as long as they last: the record of a
-    run's end is never lost. ``work`` must be repeatable, and not suspend.
+    Conflicts and the absence of the server delay the commit for as long as they last: the record
+    of a run's end is never lost. ``work`` must be repeatable, and must not suspend.
     """
     wanted = tid
 
@@ -46,21 +46,21 @@ async def atomically(base: StudyBase, work: Callable[[], T], tid: bytes | None =
         except StopIteration as end:
             result: T = end.value
             return result
-        wanted = None  # after a failure, all that the server has
+        wanted = None  # after a failure, see all that the server has
         await asyncio.sleep(failure.pause_s)
 
 
 def renew(base: StudyBase) -> None:
-    """See what others have committed, all that the server has."""
+    """See all that other clients have committed to the server."""
     if isinstance(base.db.storage, PatientStorage):
         base.db.storage.ping()
     transaction.begin()
 
 
 def commit_now(base: StudyBase, work: Callable[[], T]) -> T:
-    """Call ``work`` on a fresh view and commit what it changes; again, if somebody was faster.
+    """Call ``work`` on a fresh view and commit what it changes; repeat both after a conflict.
 
-    ``work`` must be repeatable. Raises ``StudyUnavailable`` if it does not get through.
+    ``work`` must be repeatable. Raises ``StudyUnavailable`` if no commit succeeds in time.
     """
     deadline = time.monotonic() + PATIENCE_S
 
@@ -85,9 +85,9 @@ def commit_now(base: StudyBase, work: Callable[[], T]) -> T:
 
 @dataclass(frozen=True)
 class _Failure:
-    """An attempt that is to be repeated after a pause."""
+    """An attempt that must be repeated after a pause."""
 
-    error: BaseException | None  # ``None``: there was no server to begin with
+    error: BaseException | None  # ``None``: no transaction could begin without the server
     pause_s: float
 
 
@@ -95,8 +95,8 @@ def _attempts(begin: Callable[[], bool], work: Callable[[], T]) -> Generator[_Fa
     """Call ``work`` and commit until that succeeds; between attempts, the caller pauses.
 
     Args:
-        begin: begins a transaction with a fresh view; whether it could.
-        work: what is to be committed; its result is returned at the end.
+        begin: begins a transaction with a fresh view; returns whether it could.
+        work: makes the changes to commit; its result is returned at the end.
     """
     pauses = Pauses(PAUSE_S, PAUSE_MAX_S)
     while True:
@@ -110,6 +110,6 @@ def _attempts(begin: Callable[[], bool], work: Callable[[], T]) -> Generator[_Fa
             transaction.abort()
             if not can_be_repeated(error):
                 raise
-            log.info("again after %s: %s", type(error).__name__, error)
+            log.info("repeating after %s: %s", type(error).__name__, error)
             failure = error
         yield _Failure(failure, pauses.next())

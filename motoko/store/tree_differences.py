@@ -1,4 +1,4 @@
-"""How trees of all runs, or jobs, differ at two moments: from their changed nodes alone."""
+"""How the trees of all runs, or jobs, differ at two moments: by their changed nodes alone."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Reader = Callable[[Any], Node | None]
 
 
 def difference(nodes: Iterable[Any], then: Reader, now: Reader) -> tuple[set[int], set[Any]]:
-    """The numbers whose objects are others, and the nodes that there are now.
+    """The numbers whose objects differ, and the nodes that exist now.
 
     Args:
-        nodes: all that have changed, but for new ones.
-        then: reads nodes as they were; ``None`` if there was none.
-        now: likewise, as they are.
+        nodes: all nodes that have changed, except new ones.
+        then: reads a node as it was; ``None`` if there was none.
+        now: reads a node as it is; ``None`` if there is none.
 
-    Raises ``CannotFind`` if a node that is no new one was not there before.
+    Raises ``CannotFind`` if a node that is not new was not there before.
     """
     members_then: dict[int, bytes | None] = {}
     members_now: dict[int, bytes | None] = {}
@@ -64,7 +64,7 @@ def _below(node: Node | None) -> Iterable[Any]:
 
 
 def stored_at(storage: Any, view: bytes) -> Reader:
-    """Reads nodes by record, as a view of a storage has them."""
+    """A reader of nodes, by record, as a view of a storage has them."""
 
     def read(oid: Any) -> Node | None:
         try:
@@ -85,7 +85,7 @@ def stored_at(storage: Any, view: bytes) -> Reader:
 
 
 def in_memory(connection: Any) -> Reader:
-    """Reads nodes by record as a connection has them, changed ones, too; new ones by themselves."""
+    """A reader of nodes as a connection has them, with its changes; new nodes have no record."""
     new: dict[int, Any] = {}
 
     def known_as(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The records that a BTree consists of: its root and, once it is large, those below."""
+"""The records that a BTree consists of: its root and, once it is large, the records below."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from motoko.store.internals.tree_nodes import below
 def is_tree(entries: Any) -> bool:
     """Whether entries have records of their own.
 
-    Those of a job that BlackDynamite's own tools have made are a dict, which lies in the job's.
+    The entries of a job that BlackDynamite's own tools have made are a dict in the job's record.
     """
     return isinstance(entries, Persistent)
 
@@ -25,13 +25,13 @@ def records(entries: Any) -> list[Any]:
 
 
 def children(node: Any) -> list[Any]:
-    """The records right below a tree's node; none, if it is a leaf or holds its only one."""
+    """The records right below a tree's node; none if it is a leaf or holds its only leaf."""
     nodes, _ = below(node)
     return list(nodes)
 
 
 def places(node: Any, keys: Iterable[Any]) -> list[tuple[Any, list[Any]]]:
-    """Those right below that keys belong into, each with its keys; ``None`` is a greatest key.
+    """The records right below that keys belong to, each with its keys; ``None`` is the last key.
 
     Raises ``TypeError`` for a key that cannot be compared with those of the tree.
     """

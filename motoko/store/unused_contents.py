@@ -1,8 +1,8 @@
-"""Dropping what large files contained that no run has any more.
+"""Dropping the contents of large files that no run has any more.
 
-Whoever creates runs holds the study's lock from reading a file to committing who refers to it, and
-so does who drops. Others that give runs the present files mark what they use as used now: that is
-left alone for a while, whether a run refers to it already or not.
+A process that creates runs holds the study's lock from reading a file to committing a reference to
+it; a process that drops contents holds it, too. Processes that give existing runs the present files
+mark the contents as used now: these are left alone for a while, referred to or not.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from motoko.store import config_files
 from motoko.store.base import AT_ONCE, StudyBase
 from motoko.store.transactions import renew
 
-SPARED_S = 600.0  # what was marked as used so short ago is left alone
+SPARED_S = 600.0  # contents that were marked as used within this time are left alone
 _LOCK_S = 10.0
 
 
 def drop_unused(base: StudyBase) -> int:
-    """Drop the contents that no run of a study refers to; returns how many bytes these were.
+    """Drop the contents that no run of a study refers to; returns how many bytes these had.
 
-    They stay until the next time if somebody creates runs just now, for seconds.
+    They stay until the next time if other processes hold the study's lock for too long.
     """
     directory = base.study.contents_directory
     if directory is None or not _files(directory):
@@ -52,20 +52,20 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _used(base: StudyBase) -> set[str]:
-    """The checksums of all that runs refer to."""
+    """The checksums of all contents that runs refer to."""
     file_ids: set[str] = set()
     runs = base.all_runs()
     while batch := list(itertools.islice(runs, AT_ONCE)):
         base.prefetch([run.configfiles for run in batch])
         for run in batch:
-            executed = run.entries.get("exec")  # a run may have spoilt it
+            executed = run.entries.get("exec")  # a program may have overwritten it
             file_ids.update(run.configfiles, [executed] if isinstance(executed, str) else [])
     digests = {config_files.outside_digest(base, file_id) for file_id in file_ids}
     return {digest for digest in digests if digest is not None}
 
 
 def _drop(path: Path) -> int:
-    """Drop a file, unless it was marked as used lately; returns its size."""
+    """Drop a file, unless it was marked as used lately; returns how many bytes this frees."""
     with contextlib.suppress(FileNotFoundError):
         info = path.stat()
         if time.time() - info.st_mtime >= SPARED_S:

@@ -1,13 +1,13 @@
-"""What no value may be, so that others can read it, and what is said of those that are.
+"""Limits on values, so that all processes can read them, and the messages about bad values.
 
-A study's server asks this too, which does not know BlackDynamite: so it starts fast.
+A study's server needs this, too. So it does not import BlackDynamite, and the server starts fast.
 """
 
 from __future__ import annotations
 
-# A script's own: no other process has its classes.
+# The module of a script: no other process has its classes.
 MAIN = "__main__"
-# Bytes of a record, and so of a value: whoever reads or writes one holds up all others.
+# Bytes of a record, and so of a value: reading or writing one holds up all other clients.
 SIZE_MAX = 100 * 10**6
 HINT = "runs and jobs hold what any process can read: numbers, texts, dates, lists, dicts, arrays"
 
@@ -18,7 +18,7 @@ def not_readable(name: str) -> str:
 
 
 def too_large(size: int) -> str:
-    """What is wrong with a value of so many bytes."""
+    """What is wrong with a value of this many bytes."""
     return (
         f"it has {size / 1e6:.0f} MB, the most is {SIZE_MAX / 1e6:.0f} MB "
         "(write it into a file of the run's directory, and store the file's name)"

@@ -1,8 +1,9 @@
-"""Values of parameters and entries: the same or not, whoever asks and whenever. Pure logic.
+"""Comparing values of parameters and entries, with one answer in all processes. Pure logic.
 
 Values are compared exactly and with their types, at any depth: ``2`` is not ``2.0``, the key ``1``
 is not ``"1"``, and not-a-number is the same as itself. Dicts and sets have no order, and minus zero
-is zero. What each process would write otherwise, such as an object's address, cannot be compared.
+is zero. Values that each process writes differently, such as those with an address, cannot be
+compared.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from typing import Any
 from motoko.errors import ParameterError
 
 _NUMBERS = (bool, int, float)
-# numpy's scalars that Python's own hold without loss: booleans, numbers, texts.
+# numpy's scalars that Python's own types hold without loss: booleans, numbers, texts.
 _PLAIN_KINDS = "biufcSU"
-_PLAIN_SIZE_MAX = 16  # bytes: a longer number, such as a long double, is none of Python's
+_PLAIN_SIZE_MAX = 16  # bytes: Python has no longer numbers, such as long doubles
 _DICTS = (dict, OrderedDict, defaultdict)
 
 
 class NoStableValue(TypeError):
-    """A value, or a part of it, that cannot be compared with what another process has.
+    """A value, or a part of it, that cannot be compared with another process's value.
 
     Attributes:
         kind: the name of its type.
@@ -45,9 +46,9 @@ class NoStableValue(TypeError):
 
 
 def plain(value: Any) -> Any:
-    """A value with Python's own numbers and texts in place of numpy's, and of enumerations.
+    """A value with Python's own numbers and texts in place of numpy's and of enumerations'.
 
-    At any depth of lists, tuples, dicts and sets. Arrays stay what they are.
+    This holds at any depth of lists, tuples, dicts and sets. Arrays stay arrays.
     """
     kind = type(value)
     if kind in _SCALARS:
@@ -67,7 +68,7 @@ def plain(value: Any) -> Any:
 
 
 def digest(values: Mapping[str, Any]) -> str:
-    """A text that only the same values under the same names have, in any process.
+    """A digest that only the same values under the same names have, in any process.
 
     Raises ``NoStableValue``.
     """
@@ -76,7 +77,7 @@ def digest(values: Mapping[str, Any]) -> str:
 
 
 def check_stable(value: Any) -> None:
-    """Raise ``NoStableValue`` if a value cannot be compared with what another process has."""
+    """Raise ``NoStableValue`` if a value cannot be compared with another process's value."""
     if type(value) not in _SCALARS:
         _encoded(value)
 
@@ -86,7 +87,7 @@ def check_parameters(study: str, kind: str, values: Mapping[str, Any]) -> None:
 
     Args:
         study: the study's name, for the message.
-        kind: ``"job"`` or ``"run"``, likewise.
+        kind: ``"job"`` or ``"run"``, for the message.
         values: the parameters, made plain.
     """
     for name, value in values.items():
@@ -104,7 +105,7 @@ def check_parameters(study: str, kind: str, values: Mapping[str, Any]) -> None:
 def same_parameter(one: Any, other: Any) -> bool:
     """Whether two values of one parameter are the same.
 
-    Its declared type says what a number is: there, and only there, ``2`` is ``2.0``.
+    A parameter's declared type decides what a number is: so here, and only here, ``2`` is ``2.0``.
     """
     if type(one) in _NUMBERS and type(other) in _NUMBERS:
         return bool(one == other) or (one != one and other != other)
@@ -112,7 +113,7 @@ def same_parameter(one: Any, other: Any) -> bool:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same. Others than stable ones are compared as they are stored."""
+    """Whether two values are the same. Values that are not stable are compared as stored."""
     if one is other:
         return True
     kind = type(one)
@@ -131,7 +132,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _parameter(value: Any) -> bytes:
-    """One that is declared: numbers are what they are as numbers."""
+    """A declared parameter's value: numbers of all types are encoded alike."""
     if type(value) in _NUMBERS and math.isfinite(value) and value == int(value):
         return _number(int(value))
     return _encoded(value)
@@ -173,7 +174,7 @@ def _array(numpy: Any, value: Any) -> bytes:
     if dtype.hasobject:
         raise NoStableValue(value, f"an array of {dtype}")
     if dtype.kind in "fc" and dtype.itemsize > _PLAIN_SIZE_MAX // (2 if dtype.kind == "f" else 1):
-        # Their bytes hold what is no part of the number.
+        # Their bytes include padding.
         return _joined(b"a", (head, *(_text(repr(item)) for item in value.ravel())))
     if dtype.kind == "f":
         value = numpy.where(numpy.isnan(value), numpy.nan, value) + 0.0  # one zero, one nan
@@ -185,7 +186,7 @@ def _is_numpy_scalar(value: Any) -> bool:
 
 
 def _joined(mark: bytes, parts: Iterable[bytes]) -> bytes:
-    # With their lengths: no two lists of parts are joined to the same.
+    # With lengths, so that no two lists of parts are joined to the same bytes.
     return mark + b"".join(b"%d:%b" % (len(part), part) for part in parts) + b"."
 
 
@@ -210,7 +211,7 @@ _SCALARS: dict[type, Callable[[Any], bytes]] = {
     str: _text,
     bytes: lambda value: _joined(b"b", (value,)),
 }
-# What they write themselves says all that they are.
+# Types whose ``repr`` tells the whole value.
 _WRITTEN = frozenset(
     {decimal.Decimal, fractions.Fraction, range, uuid.UUID}
     | {datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone}

@@ -19,21 +19,21 @@ from ZODB.utils import p64, u64
 from motoko.store.internals import self_check
 from motoko.store.internals.zeo_clients import ServerClient
 
-# What a call raises that has met no server, or one that refuses.
+# Raised by a call if there is no server, or if the server refuses.
 CONNECTION_ERRORS = (ClientDisconnected, ClientStorageError)
 # A server that is frozen (not dead) never answers: the call is given up, and the study opened anew.
 CALL_DEADLINE_S = 20.0
 CONNECT_DEADLINE_S = 5.0
 RECONNECT_S = 0.1
-# It warns of a database's file that is just being written.
+# ZODB warns of a database's file that is being written.
 logging.getLogger("ZODB.FileStorage").setLevel(logging.ERROR)
-# Pushes that wait to be followed. When there are more, the rest is read from the log afterwards.
+# Pushes that wait to be handled. If there are more, the rest is read from the log afterwards.
 QUEUE_MAX = 10_000
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """The server has committed a transaction, and has told of it ``at`` (monotonic seconds)."""
+    """The server has committed a transaction, which it announced ``at`` (monotonic seconds)."""
 
     tid: bytes
     oids: Sequence[bytes]
@@ -47,12 +47,12 @@ class Connected:
 
 @dataclass(frozen=True)
 class Disconnected:
-    """The server is gone: what it pushes next is not to be trusted before :class:`Connected`."""
+    """The server is gone: pushes must not be trusted before the next :class:`Connected`."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """What the server has told could not be taken down: nothing is to be trusted any more."""
+    """A push of the server could not be queued: no event can be trusted any more."""
 
     error: Exception
 
@@ -61,7 +61,7 @@ Event = Pushed | Connected | Disconnected | Failed
 
 
 def _handed_over(callback: Callable[..., None]) -> Callable[..., None]:
-    """A callback of ZEO's networking thread, whose errors are handed to who reads the events."""
+    """A callback of ZEO's networking thread, whose errors go to the reader of the events."""
 
     @functools.wraps(callback)
     def called(self: WatchStorage, *args: Any) -> None:
@@ -77,12 +77,12 @@ def _handed_over(callback: Callable[..., None]) -> Callable[..., None]:
 class WatchStorage(ServerClient):
     """Read-only. Puts an :data:`Event` into a queue for each push and each (dis)connection.
 
-    The callbacks run on ZEO's networking thread, where a storage call would wait for itself: so
-    they only enqueue. No call takes longer than ``CALL_DEADLINE_S``: ``TimeoutError`` then.
+    The callbacks run on ZEO's networking thread, where a storage call would wait for itself. So
+    they only enqueue. A call that takes longer than ``CALL_DEADLINE_S`` raises ``TimeoutError``.
 
     Attributes:
-        overflowed: pushes are dropped since the queue is too long; to be set to ``False`` when the
-            queue has been emptied, and what was dropped to be read from the log then.
+        overflowed: pushes are dropped because the queue is too long. The reader must empty the
+            queue, set this to ``False``, and read what was dropped from the log.
     """
 
     def __init__(self, address: str | tuple[str, int], events: queue.SimpleQueue[Any]) -> None:
@@ -130,7 +130,7 @@ class WatchStorage(ServerClient):
     def witness(self) -> bytes:
         """What tells one database from another: when its root was last written.
 
-        A study that was created anew has the same oids. BlackDynamite writes the root only then.
+        A study that is created anew has the same oids. BlackDynamite writes the root only then.
         """
         newest = p64(u64(self.lastTransaction()) + 1)
         (root,) = self.call_many(CALL_DEADLINE_S, "loadBefore", [(bytes(8), newest)])
@@ -139,8 +139,8 @@ class WatchStorage(ServerClient):
     def transactions(self, start: bytes, log: Path | None) -> Iterator[Any]:
         """The committed transactions from tid ``start`` on, with their records, in order.
 
-        Read from the database's own file if it is here (``log``), else through the server. The
-        file may end early: beside its writer, or where it cannot be read.
+        They are read from the database's own file (``log``) if it is here, else from the server.
+        The file may seem to end early, while it is being written, or where it cannot be read.
         """
         if log is None or not _is_here(log):
             yield from self.iterator(start)
@@ -152,8 +152,8 @@ class WatchStorage(ServerClient):
             finally:
                 iterator.close()
         except (ValueError, AttributeError, CorruptedError):
-            # Met a transaction that is just being written; in a small file ZODB then calls a
-            # method that it does not have.
+            # Met a transaction that is being written; in a small file ZODB then calls a method
+            # that it does not have.
             return
         except OSError as error:
             logging.getLogger(__name__).warning("%s cannot be read: %s", log, error)

@@ -11,11 +11,11 @@ from typing import Any
 from motoko.errors import ChangeConflict, MotokoError
 from motoko.host.locks import locked
 
-_NOTHING = b""  # what is known of a name that has no value
+_NOTHING = b""  # stands for a name that has no value
 
 
 def _tell_nobody(name: str) -> None:
-    """The default of who is told."""
+    """The default for ``tell``."""
 
 
 class WorkflowVars:
@@ -24,11 +24,11 @@ class WorkflowVars:
     An assignment is stored at once, and seen by all processes of the workflow at their next read. A
     value is stored as it is when assigned: a list that is changed afterwards must be assigned
     again. ``del`` removes a name; reading or removing one that was never assigned raises
-    ``AttributeError``. A user's pending changes of runs are neither saved nor lost by any of it.
+    ``AttributeError``. None of this saves or loses a user's pending changes of runs.
 
-    Assigning or removing what somebody else has changed since it was last read through this object
-    raises ``ChangeConflict``, and nothing is stored: read again, and decide. What was never read
-    is simply replaced.
+    Assigning or removing a value that another process has changed since it was last read through
+    this object raises ``ChangeConflict``, and nothing is stored: read again, and decide. A value
+    that was never read is simply replaced.
 
     Args:
         db_fname: path of the file, which is made at the first assignment.
@@ -50,7 +50,7 @@ class WorkflowVars:
             self._seen[name] = _NOTHING
             known = ", ".join(sorted(values)) or "none"
             raise AttributeError(f"workflow.vars has no {name!r} (assigned: {known})")
-        # As it is stored: what is done to the one that is handed out changes nothing here.
+        # Keep the stored form: changes to the object that is handed out do not count.
         self._seen[name] = values[name]
         return pickle.loads(values[name])
 
@@ -76,10 +76,10 @@ class WorkflowVars:
         return sorted(self._read())
 
     def _check(self, name: str, root: Any, new: bytes) -> None:
-        """Raise ``ChangeConflict`` if somebody else has changed what was last read here."""
+        """Raise ``ChangeConflict`` if another process has changed the value last read here."""
         present = pickle.dumps(root[name]) if name in root else _NOTHING
         known = self._seen.get(name, present)
-        # Also if it is the same by now: two that count on would count once.
+        # Even if the new values are equal: else two processes that increment would count once.
         if not _same(present, known):
             raise ChangeConflict(
                 f"workflow.vars: {name!r} was set to {_shown(new)} here and to {_shown(present)} "
@@ -115,7 +115,7 @@ class WorkflowVars:
         import ZODB.FileStorage
         from zc.lockfile import LockError
 
-        # A transaction manager of its own: a user's pending changes are none of its business.
+        # Use a transaction manager of its own, to leave a user's pending changes alone.
         manager = transaction.TransactionManager()
         try:
             storage = ZODB.FileStorage.FileStorage(self.db_fname, read_only=read_only)

@@ -1,4 +1,4 @@
-"""Which records were written between two moments: from the end of a database's log."""
+"""Which records were written between two moments, from the end of a database's log."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _Log = Iterable[tuple[bytes, Callable[[], Iterable[bytes]]]]
 
 
 class NotWritten(Exception):
-    """The database has not that transaction, or only far back; says which."""
+    """The database does not have a transaction, or only far back; the message says which."""
 
 
 def written_between(tid: bytes, sees: bytes, study: StudyConfig, storage: Any) -> frozenset[bytes]:
     """The records that differ between a transaction and a view, whichever of them is older.
 
     Args:
-        tid: of a transaction of the database, ``NotWritten`` if it is none.
+        tid: the transaction's id; ``NotWritten`` if the database does not have it.
         sees: the view sees what was committed before this tid.
-        study: whose database it is.
-        storage: of the view.
+        study: the study whose database it is.
+        storage: the view's storage.
     """
     for _ in range(TRIES if study.is_local else 0):
         try:
@@ -63,5 +63,5 @@ def _between(tid: bytes, sees: bytes, log: _Log, *, is_back: bool = True) -> fro
         if tid < written < sees or sees <= written <= tid:
             changed.update(oids_of())
     if not is_known:
-        raise NotWritten("its transaction is none of the database's")
+        raise NotWritten("the database does not have its transaction")
     return frozenset(changed)

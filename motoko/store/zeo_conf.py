@@ -1,4 +1,4 @@
-"""``.bd/zeo.conf``: the ZEO server's configuration, by which every client finds the server."""
+"""``.bd/zeo.conf``: the ZEO server's configuration, by which all clients find the server."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def render(files: DatabaseFiles, address: Path | tuple[str, int]) -> str:
 
 
 def read_address(conf: Path) -> str | None:
-    """The server's address that a zeo.conf names, or ``None`` if there is none.
+    """The server's address that a zeo.conf names; ``None`` if it names none.
 
-    One that came with a copy of the database names the original's server: that is none.
+    The address in a zeo.conf that came with a copy of the database is the original's: ``None``.
     """
     try:
         text = conf.read_text()
@@ -60,7 +60,7 @@ def read_address(conf: Path) -> str | None:
 def forget_foreign(files: DatabaseFiles) -> None:
     """Remove a zeo.conf that leads BlackDynamite's commands to the server of another database.
 
-    Without one they start a server of their own. Raises ``OSError`` if that cannot be.
+    Without a zeo.conf they start a server of their own. Raises ``OSError`` if it cannot be removed.
     """
     if files.server_config.exists() and read_address(files.server_config) is None:
         files.server_config.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def forget_foreign(files: DatabaseFiles) -> None:
 def _is_of(text: str, conf: Path, *, is_local: bool) -> bool:
     """Whether a server's configuration is that of the database beside it.
 
-    What cannot be looked up may be right for a server at a TCP address: it is of another host.
+    If its path does not exist here, it may still be right for a TCP server, on another host.
     """
     entry = re.search(r"<filestorage>\s*path\s+(.+)", text)
     if entry is None:
@@ -85,10 +85,10 @@ def _unquoted(text: str) -> str:
 
 
 class ServerConfig:
-    """The zeo.conf of a server that runs: where its clients find it.
+    """The zeo.conf of a running server, by which its clients find it.
 
     Args:
-        files: the database's.
+        files: the database's files.
         address: where the server listens.
     """
 
@@ -98,13 +98,13 @@ class ServerConfig:
         self._written: tuple[int, int, int] | None = None
 
     def write(self) -> None:
-        """Have clients come here from now on."""
+        """Write the zeo.conf, so that clients come here from now on."""
         write_atomically(self._path, self._text)
         self._written = self._stat()
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is as it was written: some of BlackDynamite's commands write their own."""
+        """Whether the file is as it was written: some of BlackDynamite's commands overwrite it."""
         return self._stat() == self._written
 
     def _stat(self) -> tuple[int, int, int] | None:

@@ -47,10 +47,10 @@ log = logging.getLogger(__name__)
 
 
 class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
-    """A ZEO server that keeps BlackDynamite's other servers off.
+    """A ZEO server that keeps BlackDynamite's own servers off its database.
 
-    Its answer to ``ruok`` also counts the calls of its clients. It is asked every few seconds, and
-    looks each time whether its files are still its own.
+    Its answer to ``ruok`` also has the number of its clients' calls. The supervisor asks every few
+    seconds; the server then checks each time whether its files are still its own.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         skip_promised_oids(self)
         limit_invalidations(self, self._study.database.transactions)
         self._inode = self._study.database.transactions.stat().st_ino
-        # Not before the database is ours: others may be serving it.
+        # Not before this server has locked the database: another may be serving it.
         self._conf.write()
 
     def create_server(self) -> None:
@@ -105,16 +105,16 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         return {"motoko": {"calls": self._calls}}
 
     def _take_over_arrivals(self) -> None:
-        """Serve who comes in by the gate, if other hosts reach the workflow."""
+        """Serve clients that come through the gate, if other hosts may reach the workflow."""
         if self._arrivals is None or not key_path(self._runtime.channel).exists():
             return
         try:
             self._arrivals.listen()
         except OSError as error:
-            log.error("nobody is taken over from the gate: %s", error)
+            log.error("clients that come through the gate cannot be served: %s", error)
 
     def _fenced(self, greeting: Greeting) -> tuple[str, bool] | None:
-        """Why a client of another host is not served, and that its attempt is fenced."""
+        """Why a client of another host is not served, and ``True``: its attempt is fenced."""
         reason = None if self._fences is None else self._fences.refusal(greeting)
         return None if reason is None else (reason, True)
 
@@ -124,19 +124,19 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         except OSError:
             inode = 0
         if inode != self._inode:
-            log.error("the files of the database have been removed or replaced: it ends here")
+            log.error("the database's files have been removed or replaced: this server ends")
             os.kill(os.getpid(), signal.SIGTERM)
         elif self._is_replaced():
-            log.error("another process serves the database, on another host perhaps: it ends here")
+            log.error("another process serves the database, perhaps elsewhere: this server ends")
             os.kill(os.getpid(), signal.SIGTERM)
         elif not self._conf.is_ours:
             log.warning("zeo.conf has been changed: it is written anew")
             self._conf.write()
-            # Whoever has written it may wait for the database. That may take a while.
+            # The server that wrote it may be waiting for the database. Ending it takes a while.
             threading.Thread(target=self._evict, name="evict", daemon=True).start()
 
     def _is_replaced(self) -> bool:
-        """Whether the workflow was taken over: then the record of this daemon is another one's."""
+        """Whether the workflow was taken over: then this daemon's record names another process."""
         with contextlib.suppress(OSError, KeyError, ValueError):
             record = read_json(self._runtime.record(daemon_of(ZEO, self._study.name)))
             return record is not None and Identity.from_dict(record) != Identity.mine()
@@ -177,13 +177,13 @@ def serve(
     Args:
         study: a study that has a database here.
         runtime: where the socket is.
-        log_here: called when ZEO has set up its logging, and has ours take its place.
+        log_here: called when ZEO has set up its logging, to replace it by Motoko's.
         evict: ends the servers of the study that BlackDynamite's commands have started.
-        refusal: why a process is not to be served, by its pid; empty if it is.
+        refusal: gets a client's pid; returns why it is not served, or an empty text.
 
     Raises:
         NotCreated: there is no database.
-        StudyUnavailable: somebody else has it open.
+        StudyUnavailable: another process has the database open.
     """
     files = study.database
     if not study.created:
@@ -196,16 +196,16 @@ def serve(
     options = _options(render(files, unix))
     options.family, options.address = socket.AF_UNIX, str(unix)
     logging.getLogger("ZEO.asyncio.server").addFilter(_broken_connections_are_no_errors)
-    log_here()  # zeo.conf has logging of its own, for servers that others start from it
+    log_here()  # zeo.conf has logging of its own, for servers that BlackDynamite starts from it
     try:
         LockFile(str(files.transactions_lock)).close()
     except LockError:
         check_locks(files.directory)
-        log.warning("somebody else has the database open")
+        log.warning("another process has the database open")
         evict()
     try:
         if is_schema(study.bd_name):
-            # Here, since it imports BlackDynamite, which servers of other studies do without.
+            # Imported here: it imports BlackDynamite, which servers of other studies do not need.
             from motoko.store.study_database import rename_schema
 
             rename_schema(study)
@@ -218,7 +218,7 @@ def serve(
 
 
 def _broken_connections_are_no_errors(record: logging.LogRecord) -> bool:
-    """Runs that were killed, or have left without a word, break theirs: ZEO calls that an error."""
+    """Log broken connections of clients that were killed as infos; ZEO logs them as errors."""
     if str(record.msg).startswith("Disconnected "):
         record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
     return True

@@ -69,10 +69,10 @@ def test_jobs_and_runs_follow(flow):
     assert "upgrade-study" not in told
     assert ask(flow, "workflow.mult.select('z = 3, temperature > 1, tol < 1')")[0] == found[1:]
 
-    # A parameter that is declared no more stays, until that is wanted; two jobs never become one.
+    # A parameter that is no longer declared stays, until that is wanted; two jobs never become one.
     declare(flow, "job: {z: str}")
     _, told = ask(flow, "workflow.mult.createTask(z='4')")
-    assert "job parameter temperature is declared no more" in told and "upgrade-study mult" in told
+    assert "parameter temperature is no longer declared" in told and "upgrade-study mult" in told
     assert "jobs 1 and 2 would be the same" in refused(flow, "--drop", "temperature")
     assert "2 jobs keep it" in upgraded(flow)[0]
     assert flow.motoko("kill").returncode == 0

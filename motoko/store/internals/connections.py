@@ -1,4 +1,4 @@
-"""Into ZODB's connections and transaction's managers: what is changed, and in which view."""
+"""Into ZODB's connections and transaction's managers: changed objects and views."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ relies_on(
 
 
 def view_of(connection: Any) -> bytes:
-    """The connection sees what was committed before this tid."""
+    """The tid that bounds the connection's view: it sees what was committed before this tid."""
     view: bytes = connection._storage._start
     return view
 
@@ -64,19 +64,19 @@ def object_at(connection: Any, oid: bytes, cls: Any) -> Any:
 
 
 def renew_view(connection: Any) -> None:
-    """See what others have committed, in this connection alone; it must have no changes."""
+    """Have this connection alone see new commits; it must have no changes."""
     connection.newTransaction(None)
 
 
 def drop_changes(connection: Any) -> None:
-    """Have a connection take part in its transaction no more, and its changes with it."""
+    """Take a connection, and so its changes, out of its transaction."""
     current = connection.transaction_manager.get()
     connection.abort(current)
     current._unjoin(connection)
 
 
 def when_changed(connection: Any, tell: Callable[[Any], None]) -> None:
-    """Have ``tell`` called with each object that is changed, once in a transaction."""
+    """Have ``tell`` called with each object that is changed, once per transaction."""
     register = connection.register
 
     def registered(obj: Any) -> None:
@@ -88,9 +88,9 @@ def when_changed(connection: Any, tell: Callable[[Any], None]) -> None:
 
 
 def when_others_committed(connection: Any, tell: Callable[[Iterable[bytes] | None], None]) -> None:
-    """Have ``tell`` called with the oids that others have changed, when the view moves on.
+    """Have ``tell`` called with the oids that other clients changed, when the view moves on.
 
-    ``None`` if it is not known which.
+    It gets ``None`` if the oids are not known.
     """
     storage = connection._storage
     poll = storage.poll_invalidations
@@ -104,13 +104,13 @@ def when_others_committed(connection: Any, tell: Callable[[Iterable[bytes] | Non
 
 
 def around_finish(connection: Any, finishing: Callable[[Callable[[], None]], None]) -> None:
-    """Have ``finishing`` called with what ends the second phase of this connection's commits."""
+    """Have ``finishing`` called with the function that finishes this connection's commits."""
     finish = connection.tpc_finish
     connection.tpc_finish = lambda txn: finishing(lambda: finish(txn))
 
 
 def replace_commit(commit: Callable[[], None]) -> Callable[[], None]:
-    """Have all commits of the calling thread go through ``commit``; returns what commits."""
+    """Have all commits of the calling thread go through ``commit``; returns the plain commit."""
     manager = transaction.manager.manager
     plain: Callable[[], None] = manager.commit
     manager.commit = commit
@@ -118,5 +118,5 @@ def replace_commit(commit: Callable[[], None]) -> Callable[[], None]:
 
 
 def begin_anew() -> None:
-    """In a forked child: the parent's transaction, with its changes, is not this process's."""
+    """Give a forked child a transaction of its own, without its parent's changes."""
     transaction.manager.manager = transaction.TransactionManager()

@@ -3,7 +3,7 @@
 ``run.attempt`` is Motoko's own first. ``run["attempt"]`` is the user's entry of that name, if there
 is one, and else Motoko's. What a user sets is the user's, and changes nothing of Motoko's.
 
-An entry that this process has not the class to read is an error, where BlackDynamite gives ZODB's
+Reading an entry whose class this process lacks is an error; BlackDynamite alone would return ZODB's
 stand-in for it.
 """
 
@@ -29,7 +29,7 @@ relies_on(
 
 
 def install() -> None:
-    """Have all runs of this process show them; harmless when repeated."""
+    """Give all runs of this process these entries; harmless when repeated."""
     if isinstance(RunZEO.__dict__.get("attempt"), _OwnEntry):
         return
     for name in OWN:
@@ -51,7 +51,7 @@ def install() -> None:
 
 
 def _why_missing(record: Any, name: str) -> str:
-    """That a run or job has no such entry, and what may be meant."""
+    """The message that a run or job has no such entry, with the name that may be meant."""
     entries = vars(record).get("entries", {})
     number, state = entries.get("id"), state_of(entries)
     if "job_id" not in entries:
@@ -67,7 +67,7 @@ def _why_missing(record: Any, name: str) -> str:
 
 
 class _OwnEntry:
-    """One of them, as an attribute."""
+    """One of Motoko's own entries, as an attribute."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -107,14 +107,14 @@ def _item(self: Any, index: Any) -> Any:
 
 
 def _readable(record: Any, name: Any, value: Any) -> Any:
-    """A value; ``UnreadableEntry`` if this process has not the class that it takes."""
+    """A value; ``UnreadableEntry`` if this process lacks the class to read it."""
     missing = unreadable.missing_class(value)
     if missing is None:
         return value
     entries = record.entries
     kind = "run" if "job_id" in entries else "job"
     raise UnreadableEntry(
-        f"{kind} {entries.get('id')}: {name!r} cannot be read: no class {missing} is here",
+        f"{kind} {entries.get('id')}: {name!r} cannot be read: this process has no class {missing}",
         hint="define the class in a module that this process can import by that name, or have "
         "doIt.py store numbers, texts, lists, dicts or arrays",
     )

@@ -1,4 +1,4 @@
-"""Into ZODB's pickles: records read without the classes of what they hold, and written."""
+"""Into ZODB's pickles: reading records without the classes of their values, and writing them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ relies_on(
     Need("ZODB._compat", "PersistentPickler", ("persistent_id",)),
 )
 
-# What pickles of objects name that is no class of theirs.
+# Functions that pickles of objects name besides classes.
 MAKERS: dict[tuple[str, str], Any] = {
     ("copyreg", "_reconstructor"): copyreg._reconstructor,  # type: ignore[attr-defined]
     ("copyreg", "__newobj__"): copyreg.__newobj__,  # type: ignore[attr-defined]
@@ -32,8 +32,8 @@ def class_and_state(
 
     Args:
         data: the record.
-        find_class: gives what stands for a class, by module and name.
-        load_reference: gives what stands for an object in another record.
+        find_class: gives a class or its stand-in, by module and name.
+        load_reference: gives the stand-in for an object in another record.
     """
     unpickler = _PersistentUnpickler(find_class, load_reference, io.BytesIO(data))
     return unpickler.load(), unpickler.load()

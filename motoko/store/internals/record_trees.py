@@ -1,4 +1,4 @@
-"""Into BTrees and persistent objects: a tree that is loaded from records, and gives records."""
+"""Into BTrees and persistent objects: a tree that is loaded from records, and makes records."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from motoko.store.internals.tree_records import Reference, read, written
 
 
 class RecordTree:
-    """A tree whose records are loaded as they are needed, and written once it has been changed.
+    """A tree whose records are loaded on demand, and written after the tree was changed.
 
-    To its nodes it is their database's connection. BTrees' own code keeps the tree in shape.
+    It plays the database connection for the tree's nodes. BTrees' own code keeps the tree in shape.
 
     Args:
-        oid: of the tree.
+        oid: the tree's oid.
         load: gives the record of an oid.
 
     Attributes:
-        entries: the tree. What it holds of other records are references.
+        entries: the tree. Objects in other records are references in it.
     """
 
     def __init__(self, oid: bytes, load: Callable[[bytes], bytes]) -> None:
@@ -32,7 +32,7 @@ class RecordTree:
         self.entries = self._node(oid, OOBTree)
 
     def records(self, new_oid: Callable[[], bytes]) -> dict[bytes, bytes]:
-        """The records of what has been changed, by oid. ``new_oid`` gives one to a new node."""
+        """The records of changed nodes, by oid. ``new_oid`` gives an oid for a new node."""
         nodes = list(self._changed)
 
         def reference(value: Any) -> Any:
@@ -43,12 +43,12 @@ class RecordTree:
                 nodes.append(value)
             return value._p_oid, type(value)
 
-        # Writing one may append others: those that it is the first to lead to.
+        # Writing a node may append others to ``nodes``: new ones that it leads to.
         return {
             node._p_oid: record_of(type(node), node.__getstate__(), reference) for node in nodes
         }
 
-    # What nodes ask of a connection.
+    # What nodes need of a connection.
 
     def setstate(self, node: Any) -> None:
         """Load a node."""
@@ -66,11 +66,11 @@ class RecordTree:
         node.__setstate__(state)
 
     def register(self, node: Any) -> None:
-        """Note that a node has been changed; it is said once of each."""
+        """Note that a node has been changed; called once for each node."""
         self._changed.append(node)
 
     def readCurrent(self, node: Any) -> None:
-        """Nothing: there is no view that others could change meanwhile."""
+        """Do nothing: no other client can change this tree meanwhile."""
 
     def _referred(self, reference: Reference) -> Any:
         oid, cls = reference.written

@@ -1,7 +1,7 @@
-"""Whether the packages below are what Motoko relies on, beyond what they promise.
+"""Whether the packages below have what Motoko relies on beyond their promises.
 
-Each file of internals registers the needs of its own. So only what a process has imported anyway is
-looked at, and looking takes some microseconds.
+Each file of internals registers its own needs. So only what a process has imported anyway is
+checked, and the check takes some microseconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from motoko.errors import UnsupportedPackage
 
-# What Motoko was tested with last; what is newer may have changed.
+# The versions that Motoko was last tested with; newer ones may have changed.
 TESTED = {
     "BlackDynamite": "1.3.9",
     "BTrees": "6.5",
@@ -28,15 +28,15 @@ TESTED = {
 
 @dataclass(frozen=True)
 class Need:
-    """Something of a package that Motoko relies on.
+    """Something in a package that Motoko relies on.
 
     Attributes:
         owner: where it is, ``module:Class`` or a module.
-        name: an attribute there; empty if ``holds`` says all.
-        parameters: what it takes, in this order, if it is a function; others may follow.
-        set_by: the method that sets the attribute, which instances alone have.
+        name: an attribute of the owner; empty if ``holds`` is the whole check.
+        parameters: the function's parameters, in this order; others may follow.
+        set_by: the method that sets the attribute, if only instances have it.
         holds: whether the package behaves as expected, where names do not tell.
-        what: what ``holds`` looks at, for the message.
+        what: what ``holds`` checks, for the message.
     """
 
     owner: str
@@ -48,16 +48,16 @@ class Need:
 
 
 _needs: list[tuple[str, Need]] = []
-_checked = 0  # how many of them
+_checked = 0  # how many of the needs were met
 
 
 def relies_on(package: str, *needs: Need) -> None:
-    """Register what is needed of a package; :func:`check` looks at it."""
+    """Register what Motoko needs of a package; :func:`check` checks it."""
     _needs.extend((package, need) for need in needs)
 
 
 def check() -> None:
-    """Look at all that has been registered and was not looked at yet.
+    """Check all needs that have been registered and not checked yet.
 
     Raises ``UnsupportedPackage`` for the first need that is not met, and again at the next call.
     """
@@ -81,7 +81,7 @@ def imported(package: str, module: str, name: str) -> Any:
 
 
 def _missing(need: Need) -> str | None:
-    """What of a need is not met, in words."""
+    """How a need is not met, in words; ``None`` if it is met."""
     module, _, cls = need.owner.partition(":")
     place = need.owner.replace(":", ".")
     if need.holds is not None:
@@ -114,7 +114,7 @@ def _missing(need: Need) -> str | None:
 
 
 def _code(function: Any) -> CodeType | None:
-    # What is patched already was looked through by then: Motoko's own patches name the original.
+    # Look through Motoko's own patches: they name the original function.
     code: CodeType | None = getattr(getattr(function, "__wrapped__", function), "__code__", None)
     return code
 
@@ -123,7 +123,7 @@ _MISSING = object()
 
 
 def _error(package: str, missing: str) -> UnsupportedPackage:
-    import importlib.metadata  # which takes long, and here alone is it needed
+    import importlib.metadata  # slow to import, and needed only here
 
     try:
         version = importlib.metadata.version(package)

@@ -1,6 +1,6 @@
-"""Into BlackDynamite's one base: several in one process, never mixed.
+"""Into BlackDynamite's one base: several bases in one process, never mixed.
 
-BlackDynamite keeps the last opened base in ``BaseZEO.singleton_base`` and asks it for everything.
+BlackDynamite keeps the base opened last in ``BaseZEO.singleton_base``, and asks it for everything.
 Once :func:`install` has run, an object stored in a database belongs to that database's base, and
 a new object to the base that made it.
 """
@@ -57,7 +57,7 @@ def use(base: Any) -> None:
 
 
 def install() -> None:
-    """Patch BlackDynamite; harmless when repeated (opening a base in its own way undoes a part)."""
+    """Patch BlackDynamite; harmless when repeated (BlackDynamite's way to open undoes a part)."""
     present = BaseZEO.__dict__["singleton_base"]
     if not isinstance(present, _Singleton):
         BaseZEO.singleton_base = _Singleton(present)
@@ -85,7 +85,7 @@ class _Base:
 
 
 def _noting_base(init: Callable[..., None]) -> Callable[..., None]:
-    """A constructor that notes whose object this is: until it is stored nothing else tells."""
+    """A constructor that notes the object's base: nothing else tells it before it is stored."""
 
     @functools.wraps(init)
     def wrapper(self: Any) -> None:

@@ -1,6 +1,6 @@
-"""Into BlackDynamite's objects: jobs, runs and containers made from what is stored of them.
+"""Into BlackDynamite's objects: jobs, runs and containers made from their stored state.
 
-Their own constructors ask a database for the study's description, and copy it into each object.
+BlackDynamite's constructors ask a database for the study's description, and copy it to each object.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def new_run(entries: Mapping[str, Any], types: Any, file_ids: Iterable[str]) -> 
 
 
 def new_container(key_string: str) -> PersistentLowerCaseBTree:
-    """An empty container, such as a job's of its runs."""
+    """An empty container, such as that of a job's runs."""
     return _made(PersistentLowerCaseBTree, {"entries": OOBTree(), "key_string": key_string})
 
 

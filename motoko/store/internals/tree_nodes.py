@@ -10,12 +10,12 @@ from motoko.store.internals.self_check import Need, relies_on
 
 
 def below(node: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The records right below a tree's node, and the keys at which the next one begins.
+    """The records right below a tree's node, and the keys at which each but the first begins.
 
-    None, if it is a leaf or holds its only leaf itself.
+    Both are empty if the node is a leaf or holds its only leaf itself.
     """
-    # (child, border, child, ...), and the first leaf; of a small tree just its only leaf's state;
-    # of a leaf, keys and values, and perhaps the next leaf.
+    # (child, border, child, ...) and the first leaf; for a small tree just its only leaf's state;
+    # for a leaf, keys and values, and perhaps the next leaf.
     state = node.__getstate__()
     if not state or len(state) != 2 or not isinstance(node, OOBTree):
         return (), ()

@@ -1,4 +1,4 @@
-"""The records of trees, read with the values that they hold, and written again."""
+"""Reading the records of trees, with their values, and writing them again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Reference:
 
     @property
     def oid(self) -> bytes:
-        """The other record's."""
+        """The other record's oid."""
         oid: bytes = self.written[0] if isinstance(self.written, tuple) else self.written
         return oid
 

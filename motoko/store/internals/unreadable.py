@@ -1,6 +1,6 @@
 """Into ZODB's broken objects: what stands for a value whose class this process cannot import.
 
-Such a value is stored on as it is: others may have the class.
+Such a value is stored again unchanged: other processes may have the class.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ZODB.broken import Broken
 from motoko.store.internals.self_check import Need, relies_on
 
 relies_on("ZODB", Need("ZODB.broken:Broken", "__repr__"))
-_LOOKED_AT = 1_000  # of a container's elements: large ones hold the same all along
+_LOOKED_AT = 1_000  # of a container's elements: those of large ones are all alike
 
 
 def install() -> None:
-    """Have them say what they are, wherever they are printed; harmless when repeated."""
+    """Have such values say what they are when they are printed; harmless when repeated."""
     Broken.__repr__ = _shown
 
 

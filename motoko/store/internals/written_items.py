@@ -1,6 +1,6 @@
-"""Into BlackDynamite's runs and jobs: which of their items and attributes are set, one by one.
+"""Into BlackDynamite's runs and jobs: noticing each item and attribute that is set.
 
-ZODB tells of the first change of a record alone, and not of which item.
+ZODB only reports a record's first change, and does not name the item.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ relies_on(
 def when_written(tell: Callable[[Any, bytes, str], None]) -> None:
     """Have ``tell`` called with the connection, the record's oid and the name of what is set.
 
-    For all stored runs and jobs of this process. What is set in ``run.entries`` itself is not told.
+    This holds for all stored runs and jobs of this process. Items that are set in ``run.entries``
+    itself are not noticed.
     """
     set_item, delete_item = ZEOObject.__setitem__, ZEOObject.__delitem__
     set_attribute = ZEOObject.__setattr__

@@ -37,22 +37,22 @@ relies_on(
 HANDSHAKE_S = 10.0  # for the handshake, and again for the greeting
 _HANDED = 1  # byte, beside each descriptor
 
-# Why one who greets is not served, and whether it is fenced; None if it is.
+# Why a client that greets is refused, and whether it is fenced; None if it is served.
 Refusal = Callable[[Greeting], "tuple[str, bool] | None"]
 
 
 def greeting_of(storage: Any) -> Greeting | None:
-    """How the client of a ``ZEOStorage`` has greeted; ``None`` for one of this host."""
+    """The greeting of a ``ZEOStorage``'s client; ``None`` for a client on this host."""
     greeting: Greeting | None = getattr(storage.connection, "motoko_greeting", None)
     return greeting
 
 
 class Arrivals:
-    """Takes over connections at a Unix socket, in the loop of a server that was created.
+    """Takes over connections at a Unix socket, in the loop of a ZEO server that was created.
 
     Args:
-        server: it.
-        path: the Unix socket, in a directory of the account's own.
+        server: the ZEO server.
+        path: the Unix socket, in a directory that only this account can enter.
         contexts: the server's side of TLS.
         refusal: asked for each client that greets.
     """
@@ -69,7 +69,7 @@ class Arrivals:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def listen(self) -> None:
-        """Listen, unless that is done: also where the socket's file was removed meanwhile.
+        """Listen, unless it does so already; listen again if the socket's file was removed.
 
         Raises ``OSError`` if it cannot.
         """
@@ -90,7 +90,7 @@ class Arrivals:
         self._loop.add_reader(listener, self._gate_connects)
 
     def close(self) -> None:
-        """Take over nobody any more; those who are there stay."""
+        """Take over no more connections; those that were taken over stay."""
         for listening in (*self._gates, *((self._listener,) if self._listener else ())):
             self._loop.remove_reader(listening)
             listening.close()
@@ -195,7 +195,7 @@ class _Arrival(asyncio.Protocol):
         transport.write(WELCOME)
         protocol = self._factory()
         protocol.motoko_greeting = greeting
-        # In this order: what ZEO's protocol does with data is there when it is connected.
+        # In this order: ZEO's protocol sets up what handles data when it is connected.
         protocol.connection_made(transport)
         transport.set_protocol(protocol)
         if rest:

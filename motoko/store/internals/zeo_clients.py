@@ -50,7 +50,7 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     Args:
         address: a socket's path, or a TCP host and port.
         reconnect_s: how often to try to connect, in seconds.
-        options: further ones of ``ClientStorage``.
+        options: further options of ``ClientStorage``.
     """
 
     def __init__(self, address: str | tuple[str, int], reconnect_s: float, **options: Any) -> None:
@@ -62,7 +62,7 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         self._server.io_call = self._in_its_process(self._server.io_call)
 
     def _in_its_process(self, io_call: Callable[..., Any]) -> Callable[..., Any]:
-        """What all calls go through: a forked child has not the thread that would answer it."""
+        """A guard for all calls: a forked child lacks the thread that would answer them."""
 
         def called(call: Coroutine[Any, Any, Any], wait: bool = True) -> Any:
             if self._is_copy:
@@ -77,27 +77,27 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
 
     @property
     def _is_copy(self) -> bool:
-        """Whether this process is a forked child of the one that has connected."""
+        """Whether this process is a forked child of the process that connected."""
         return os.getpid() != self._owner
 
     def close(self) -> None:
-        """Disconnect; a forked child's copy is left as it is, since its parent goes on."""
+        """Disconnect. A forked child's copy is left as it is: its parent still uses it."""
         if not self._is_copy:
             super().close()
 
     def notify_connected(self, conn: Any, info: Any) -> None:
-        """ZEO has connected: over TCP, its kernel asks whether the server's host is still there."""
+        """ZEO has connected: over TCP, have the kernel check that the server's host is alive."""
         super().notify_connected(conn, info)
         connection = conn.protocol.sm_protocol.transport.get_extra_info("socket")
         if connection is not None and connection.family != socket.AF_UNIX:
             keep_alive(connection)
 
     def call_server(self, method: str, *args: Any, **options: Any) -> Any:
-        """What all calls that wait for an answer go through, once the storage is open."""
+        """Call the server; once the storage is open, all calls that wait for answers come here."""
         return self._server.call(method, *args, **options)
 
     def call_in_time(self, deadline_s: float, method: str, *args: Any, **options: Any) -> Any:
-        """Call, but wait no longer: ``TimeoutError`` then."""
+        """Call, and wait no longer than ``deadline_s``; ``TimeoutError`` then."""
         return _quiet(self._server.call(method, *args, wait=False, **options)).result(deadline_s)
 
     def call_many(
@@ -105,8 +105,8 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     ) -> list[Any]:
         """Call once for each of ``arguments``, many in flight at a time, not one by one.
 
-        A key that is not there gives ``None``. Raises ``TimeoutError`` for so many that take
-        longer, ``ClientDisconnected`` if there is no connection.
+        A key that is not there gives ``None``. Raises ``TimeoutError`` if one batch takes longer
+        than the deadline, ``ClientDisconnected`` if there is no connection.
         """
 
         async def call(batch: Sequence[tuple[bytes, bytes]]) -> list[Any]:
@@ -130,7 +130,7 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         return results
 
     def load_together(self, oids: Iterable[bytes], tid: bytes) -> list[Any]:
-        """What ``loadBefore`` gives for each, loaded in one round trip; ``None``: not at hand.
+        """The answers of ``loadBefore``, loaded in one round trip; ``None`` if one was not loaded.
 
         Raises ``ClientDisconnected`` if there is no connection.
         """
@@ -149,12 +149,12 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
 
     @property
     def hears(self) -> bool:
-        """Whether the thread lives that hears what the server says."""
+        """Whether the thread that receives the server's messages is alive."""
         alive: bool = self._server.thread.is_alive()
         return alive
 
 
 def _quiet(future: Any) -> Any:
-    """Have ZEO not log how a call has failed that was given up, or that failed with others."""
+    """Keep ZEO from logging how a call failed that was given up, or that failed with others."""
     future.add_done_callback(lambda ended: ended.exception())
     return future

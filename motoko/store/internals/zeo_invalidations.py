@@ -17,7 +17,7 @@ relies_on(
     Need("ZEO.StorageServer:StorageServer", "_setup_invq", ("self", "name", "storage")),
     Need("ZODB.FileStorage.FileStorage:FileStorage", "lastInvalidations", ("self", "count")),
 )
-# Of the log, in which records take 300 bytes: read within two seconds.
+# Of the log, in which a record takes 300 bytes: this much is read within two seconds.
 SIZE_MAX = 32 << 20
 
 Invalidations = list[tuple[bytes, list[bytes]]]
@@ -26,9 +26,9 @@ Invalidations = list[tuple[bytes, list[bytes]]]
 def limit_invalidations(server: ZEOServer, log: Path) -> None:
     """Have a server whose storage is open remember few of the last transactions if they are large.
 
-    It tells clients that come back what they have missed, and those that were away for longer to
-    forget what they know. Ten thousand transactions are remembered, whatever they have written: of
-    a study that was filled in large steps that is all of it, and takes minutes.
+    The server tells clients that come back what they have missed, and has those that were away for
+    longer forget what they know. ZEO remembers ten thousand transactions, however large. For a
+    study that was filled in large steps these are the whole log, and reading it takes minutes.
     """
     for storage in server.storages.values():
         storage.lastInvalidations = partial(_last, storage, log, storage.lastInvalidations)
@@ -41,5 +41,5 @@ def _last(
         count = min(count, last_fitting(log, SIZE_MAX, count))
     except NoEnd:
         count = 0
-    # Whoever knows the last one has missed nothing, and what it has written is not asked for.
+    # A client that knows the last transaction has missed nothing: what it wrote is not needed.
     return read(count) if count else [(storage.lastTransaction(), [])]

@@ -1,7 +1,8 @@
-"""Into ZEO's messages: large ones are put together in time that grows with their size.
+"""Into ZEO's messages: assembling a large one takes time in proportion to its size.
 
-ZEO puts one together by adding each piece that arrives to all before: in time that grows with the
-square of the size. A server that receives 60 MB so answers nobody for more than ten seconds.
+ZEO itself assembles a message by appending each piece to a copy of all before, which takes time in
+proportion to the square of its size. A server that receives 60 MB in this way answers no client
+for more than ten seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _SIZE = struct.Struct(">I")  # comes before each message
 
 
 def install() -> None:
-    """Have all connections of this process that are made from now on do so; may be repeated."""
+    """Have all connections that this process makes from now on do so; may be repeated."""
     if SizedMessageProtocol.__module__ == "ZEO.asyncio.smp":  # the one that is written in Python
         ZEO.asyncio.base.SizedMessageProtocol = _WholeMessages
 

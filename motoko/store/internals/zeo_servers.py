@@ -1,7 +1,7 @@
-"""Into ZEO's server: what it is asked, what it answers to ``ruok``, where it listens.
+"""Into ZEO's server: the calls it gets, its answer to ``ruok``, where it listens, what it stores.
 
-And what it stores: records that clients send can be stored otherwise, refused, or merged with those
-that other clients have stored meanwhile.
+Records that clients send can be replaced, refused, or merged with those that other clients have
+stored meanwhile.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ relies_on(
     Need("ZEO.StorageServer:ZEOStorage", "connection", set_by="notify_connected"),
 )
 
-KEEP_ALIVE_MAX = 64  # bytes: longer messages are something else
-# By chance, since what was promised is nowhere: a meeting is as rare as 10^5 oids among 2^40. There
-# is room for millions of starts.
+KEEP_ALIVE_MAX = 64  # bytes: a longer message is a call
+# Skipped at random, since promised oids are recorded nowhere: a collision is as rare as hitting one
+# of 10^5 oids among 2^40. There is room for millions of starts.
 _SKIPPED_BITS = 40
 _REMEMBERED = 2_000  # of the records that a client has read last
 
@@ -68,7 +68,7 @@ def when_called(tell: Callable[[], None]) -> None:
     received = ServerProtocol.message_received
 
     def message_received(protocol: Any, message: bytes) -> None:
-        # A client without news says so once a minute: that is no call.
+        # A client without news sends a keep-alive once a minute, which is not a call.
         if len(message) > KEEP_ALIVE_MAX or message != protocol.encode(-1, 0, ".reply", None):
             tell()
         received(protocol, message)
@@ -77,7 +77,7 @@ def when_called(tell: Callable[[], None]) -> None:
 
 
 def when_registering(refusal: Callable[[int], str]) -> None:
-    """Have this process's server ask whether it is to serve a client at a Unix socket.
+    """Have this process's server ask whether it may serve a client at a Unix socket.
 
     ``refusal`` gets the client's pid, and returns the reason, which the client is told, or an empty
     text.
@@ -94,7 +94,7 @@ def when_registering(refusal: Callable[[int], str]) -> None:
 
 
 def _peer(protocol: Any) -> int:
-    """The pid of a client, as the kernel tells it; 0 if it does not: of a TCP connection, say."""
+    """The pid of a client, from the kernel; 0 if there is none, as for a TCP connection."""
     connection = protocol.sm_protocol.transport.get_extra_info("socket")
     if connection is None or connection.family != socket.AF_UNIX:
         return 0
@@ -105,17 +105,17 @@ def _peer(protocol: Any) -> int:
 
 
 def extend_ruok(server: ZEOServer, more: Callable[[], dict[str, Any]]) -> None:
-    """Have a server that was created answer ``ruok`` with more."""
+    """Have a server that was created add ``more`` to its answer to ``ruok``."""
     ask = server.server.ruok
     server.server.ruok = lambda: {**ask(), **more()}
 
 
 def skip_promised_oids(server: ZEOServer) -> None:
-    """Have a server whose storages are open give out no oid that one before it has given out.
+    """Have a server whose storages are open give out no oid that an earlier server gave out.
 
-    A storage gives out those after the last that is stored, and so again what clients were
-    promised that have stored nothing yet: such a client may still be there, and its new object
-    would take another's place.
+    A storage gives out the oids after the last that is stored. So it would give out again those
+    promised to clients that have stored nothing yet. Such a client may still be there, and its new
+    object would overwrite another client's.
     """
     for storage in server.storages.values():
         last = int.from_bytes(storage._oid)
@@ -123,14 +123,14 @@ def skip_promised_oids(server: ZEOServer) -> None:
 
 
 def listen_besides(server: ZEOServer, host: str, port: int) -> None:
-    """Have a server that was created listen at a TCP port, too; ``OSError`` if it cannot."""
+    """Have a server that was created listen at a TCP port, too; raises ``OSError``."""
     acceptor = server.server.acceptor
     loop = acceptor.event_loop
     listening = loop.run_until_complete(
         loop.create_server(acceptor.factory, host.strip("[]"), port)
     )
     for one in listening.sockets:
-        # Clients inherit it. (What asyncio gives is no socket, but a view of one.)
+        # Accepted connections inherit it. (asyncio gives a view of the socket, not the socket.)
         keep_alive(one)
 
 
@@ -139,9 +139,9 @@ class Store:
     """A record that a client stores.
 
     Attributes:
-        oid: of the object.
+        oid: the object's oid.
         data: the record.
-        before: the present one; empty for a new object.
+        before: the record stored at present; empty for a new object.
     """
 
     oid: bytes
@@ -150,7 +150,7 @@ class Store:
 
 
 class ClientStores:
-    """What a client's transaction stores, and what is known of the client: for what replaces it."""
+    """What a client's transaction stores, and what the client has read; for a ``Replacement``."""
 
     def __init__(self, storage: Any, oids: Set[bytes], seen: deque[bytes]) -> None:
         self._storage = storage
@@ -163,19 +163,19 @@ class ClientStores:
         return oid
 
     def unchanged(self) -> Iterator[tuple[bytes, bytes]]:
-        """The present records of what the client has seen, but for those that it stores now.
+        """The present records of objects that the client has read, except those it stores now.
 
-        With their oids, those seen last first; not more than the last few thousand.
+        They come with their oids, those read last first; at most the last few thousand.
         """
         for oid in dict.fromkeys(reversed(self._seen)):
             if oid not in self._oids:
                 try:
                     yield oid, load_current(self._storage, oid)[0]
                 except KeyError:
-                    continue  # it is gone
+                    continue  # the object is gone
 
 
-# The records to be stored in place of one, by oid; ``None``: that one.
+# Gives the records to store in place of one, by oid; ``None`` to store that one.
 Replacement = Callable[[Store, ClientStores], dict[bytes, bytes] | None]
 
 
@@ -184,8 +184,8 @@ class Sent:
     """A record that a client's transaction has sent.
 
     Attributes:
-        serial: of the revision that the client had of it; ``z64`` for a new object.
-        data: what it is to be; empty if the client only relies on having the present one.
+        serial: the serial of the revision that the client had; ``z64`` for a new object.
+        data: the new record; empty if the client only relies on having the present one.
     """
 
     serial: bytes
@@ -193,10 +193,10 @@ class Sent:
 
 
 class Commit:
-    """A client's transaction that is being stored, and the database: for what merges the two.
+    """A client's transaction that is being stored, and the database; for what merges the two.
 
     Attributes:
-        sent: what it consists of, by oid.
+        sent: the records of the transaction, by oid.
     """
 
     def __init__(self, storage: Any, sent: Mapping[bytes, Sent]) -> None:
@@ -221,18 +221,18 @@ class Commit:
 
 @dataclass(frozen=True)
 class Merge:
-    """What becomes of records that others have changed meanwhile.
+    """The result of merging records that other clients have changed meanwhile.
 
     Attributes:
-        sent: those that the client has sent, which this takes the place of.
-        records: what is stored, by oid.
+        sent: the oids of records that the client has sent, which this replaces.
+        records: the records to store, by oid.
     """
 
     sent: Set[bytes]
     records: Mapping[bytes, bytes]
 
 
-# Called for each conflict that ZODB cannot resolve; ``None``: it remains one.
+# Called for each conflict that ZODB cannot resolve; ``None`` if the conflict remains.
 Merging = Callable[[bytes], Merge | None]
 
 
@@ -242,17 +242,18 @@ def replace_stores(
     replacement: Replacement,
     merging: Callable[[Commit], Merging],
 ) -> None:
-    """Have a server that was created store what ``replacement`` gives in place of records.
+    """Have a server that was created store what ``replacement`` gives in place of sent records.
 
-    The client learns of it as of a conflict that the server has resolved. A record that others
-    have changed meanwhile is merged with theirs, or is a conflict, and is not replaced. What
-    ``replacement`` raises, the client's commit raises.
+    The client learns of a replacement as it does of a conflict that the server has resolved. A
+    record that other clients have changed meanwhile is not replaced: it is merged with theirs, or
+    is a conflict. The client's commit raises what ``replacement`` raises.
 
     Args:
-        server: it.
-        concerned: whether a record may have to be replaced; it is asked for all, and so is quick.
+        server: the server.
+        concerned: whether a record may have to be replaced; must be quick, as it gets all records.
         replacement: gives the records, some of them new ones, others unchanged by the client.
-        merging: called with a transaction that meets a conflict, gives what merges its records.
+        merging: called with a transaction that meets a conflict; gives the function that merges
+            its records.
     """
     created = server.server
 
@@ -260,12 +261,12 @@ def replace_stores(
         return _StoringClient(created, concerned, replacement, merging)
 
     created.create_client_handler = create_client_handler
-    # It logs a traceback where values do not compare. The conflict is merged, or the client told.
+    # ZODB logs a traceback if values do not compare. The conflict is merged, or the client told.
     logging.getLogger(ConflictResolution.__name__).setLevel(logging.CRITICAL)
 
 
 class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
-    """A server's side of one client."""
+    """The server's side of one client's connection."""
 
     def __init__(
         self,
@@ -286,9 +287,9 @@ class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
 
     def tpc_begin(self, *args: Any, **options: Any) -> None:
         super().tpc_begin(*args, **options)
-        self._oids: set[bytes] = set()  # what is stored
-        self._beside: dict[bytes, set[bytes]] = {}  # what was stored besides, for the sake of one
-        self._merged: set[bytes] = set()  # what the client has sent in vain
+        self._oids: set[bytes] = set()  # records that are stored
+        self._beside: dict[bytes, set[bytes]] = {}  # further records stored for the sake of one
+        self._merged: set[bytes] = set()  # sent records that a merge has replaced
         self._merge: Merging | None = None
 
     def storea(self, oid: bytes, serial: bytes, data: bytes, id: Any) -> None:
@@ -314,7 +315,7 @@ class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
                 raise
 
     def _store_good(self, oid: bytes, serial: bytes, data: bytes, blobfile: str | None) -> None:
-        """Store a record, or what takes its place."""
+        """Store a record, or its replacement."""
         records = None
         if blobfile is None and self._concerned(data):
             records = self._replacement(oid, serial, data)
@@ -322,17 +323,17 @@ class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
         if records is None:
             super()._store(oid, serial, data, blobfile)
             return
-        # Nothing else may replace them in this transaction: it would not know of this.
+        # No other replacement may touch these in this transaction: it would not know of this one.
         self._oids.update(records)
         for stored, record in records.items():
             present = serial if stored == oid else self._serial(stored)
             super()._store(stored, present, record)
             if present != z64 or stored == oid:
-                self.serials.append(stored)  # what the client has of it is not what is stored
+                self.serials.append(stored)  # the client's copy is not what is stored
                 self._beside.setdefault(oid, set()).add(stored)
 
     def _resolved(self, oid: bytes) -> bool:
-        """Store what a record that others have changed is merged to; whether it could be."""
+        """Merge a record that other clients have changed, and store it; whether that worked."""
         if self._merge is None:
             self._merge = self._merging(Commit(self.storage, self._sent()))
         merge = self._merge(oid)
@@ -342,7 +343,7 @@ class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
         restored = {kept: load_current(self.storage, kept)[0] for kept in beside}
         records = {**restored, **merge.records}
         self._merged |= merge.sent
-        # What the client has of these is not what is stored; what it only relied on may be.
+        # The client's copies of these are not what is stored; records it only relied on may be.
         self.serials.extend({*records} | (merge.sent & self._oids))
         self._oids.update(records)
         for stored, record in records.items():
@@ -350,9 +351,9 @@ class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
         return True
 
     def _sent(self) -> dict[bytes, Sent]:
-        """What the client's transaction consists of, whatever of it is stored already."""
+        """All records of the client's transaction, stored already or not."""
         log = self.txnlog
-        place = log.file.tell()  # it is being read
+        place = log.file.tell()  # the log is being read
         sent = {}
         for operation, arguments in log:
             if operation == "_store":
@@ -369,7 +370,7 @@ class _StoringClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
         before = b"" if present == z64 else load_current(self.storage, oid)[0]
         stores = ClientStores(self.storage, self._oids, self._seen)
         records = self._replace(Store(oid, data, before), stores)
-        return records if present == serial else None  # others have changed it meanwhile
+        return records if present == serial else None  # else another client has changed it
 
     def _serial(self, oid: bytes) -> bytes:
         try:

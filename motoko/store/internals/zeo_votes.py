@@ -1,4 +1,4 @@
-"""Into ZEO's server: clients of other hosts that are to commit nothing any more."""
+"""Into ZEO's server: keeping clients of other hosts from committing any more."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ Refusal = Callable[[Greeting], str | None]
 def when_voting(refusal: Refusal) -> None:
     """Have this process's server ask whether a client of another host may commit.
 
-    It is asked while the client has the commit lock: who keeps it from committing from some moment
-    on sees, once he commits himself, all that it has committed before. ``refusal`` returns the
-    reason, which the client's commit raises as a ``StorageError``, or ``None``.
+    It asks while the client has the commit lock. So a process that fences a client, and then
+    commits itself, sees all that the client committed before. ``refusal`` returns the reason,
+    which the client's commit raises as a ``StorageError``, or ``None``.
     """
     vote = ZEOStorage._vote
 
@@ -50,17 +50,17 @@ def when_voting(refusal: Refusal) -> None:
 
 
 def greetings(server: ZEOServer) -> list[Greeting]:
-    """Those of the clients of other hosts that a server has at present."""
+    """The greetings of a server's present clients of other hosts."""
     return [greeting for _, greeting in _clients(server)]
 
 
 def cut(server: ZEOServer, refusal: Refusal) -> list[tuple[Greeting, str]]:
-    """Cut the clients that a server is not to serve any more; who they are, and why."""
+    """Disconnect clients that a server must no longer serve; returns their greetings and why."""
     refused = []
     for storage, greeting in _clients(server):
         if (reason := refusal(greeting)) is not None:
             refused.append((greeting, reason))
-            # Not by ZEO's close(): that keeps what the client has locked.
+            # Not by ZEO's close(): that would keep the client's locks.
             storage.connection.sm_protocol.transport.abort()
     return refused
 

@@ -10,7 +10,7 @@ from record_databases import Study
 from motoko.errors import ConstraintError, UnreadableEntry
 from motoko.store.constraints import compile_constraints
 
-WORDS = r"'result' cannot be read: no class vanished\.Result is here"
+WORDS = r"'result' cannot be read: this process has no class vanished\.Result"
 
 
 @pytest.fixture
