@@ -1,4 +1,4 @@
-"""``motoko bug-report``: one file with what a helper needs to find a fault."""
+"""``motoko bug-report``: one file with the facts that are needed to find a fault."""
 
 from __future__ import annotations
 

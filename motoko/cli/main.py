@@ -1,7 +1,7 @@
 """``motoko``: the group of all commands, and the handling of their errors.
 
 A command's module is imported when that command runs, so that ``motoko --help`` and the commands
-that only ask or stop start fast, and work in whatever state the studies are.
+that only ask or stop start fast, and work whatever state the studies are in.
 """
 
 from __future__ import annotations

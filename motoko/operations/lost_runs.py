@@ -53,7 +53,7 @@ def declare_lost(config: WorkflowConfig, choice: Choice) -> Iterator[LostRun]:
     """Give up the attempts of runs that were started on a host that is gone for good.
 
     The runs are interrupted: they are executed again as the next attempt, or become FAILED if the
-    study's policy says so. Chosen runs that are not named and not lost are left alone.
+    study's policy says so. Runs that were chosen by constraints and are not lost are left alone.
 
     Raises:
         NotLost: a run that was named is not executed on another host than the supervisor's, as far

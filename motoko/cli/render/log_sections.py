@@ -12,9 +12,9 @@ from motoko.host.log_reading import Event, Log, additions
 
 
 def show(paths: Sequence[Path], count: int, *, follow: bool) -> None:
-    """Print the last ``count`` lines of logs, one log after the other; then follow them for ever.
+    """Print the last ``count`` lines of logs, one log after the other.
 
-    New lines are followed only with ``follow``. A single log has no path above.
+    With ``follow``, then print new lines for ever. A single log has no path above.
     """
     logs = {str(path): Log(str(path), path) for path in paths}
     sections = _Sections(titled=len(logs) > 1)
