@@ -14,7 +14,7 @@ from motoko.supervisor.supervising import supervise
 
 
 def main() -> None:
-    """Detach from whoever started us, who then hears through the descriptor ``--report``."""
+    """Detach from the process that started us; it is then told through descriptor ``--report``."""
     parser = argparse.ArgumentParser(description="The supervisor of a Motoko workflow.")
     parser.add_argument("workflow", help="path of motoko.yaml")
     parser.add_argument("--no-launchers", action="store_true")
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--report", type=int, required=True)
     options = parser.parse_args()
     if os.fork():
-        os._exit(0)  # our starter waits for this, and will not have to reap the supervisor
+        os._exit(0)  # our starter waits for this, and does not have to reap the supervisor
     starter = Starter(options.report)
     try:
         config = load(options.workflow)

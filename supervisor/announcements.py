@@ -1,4 +1,4 @@
-"""What the supervisor says: to its log, to whoever has started it, and to the notifiers."""
+"""What the supervisor says: to its log, to the one who started it, and to the notifiers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from motoko.supervisor.log_notifier import LogNotifier
 
 log = logging.getLogger(__name__)
 
-# One line each. Called with the workflow whose notifier it is to be.
+# One line for each notifier: what makes it for a workflow.
 NOTIFIERS: list[Callable[[WorkflowConfig], Notifier]] = [
     LogNotifier,
 ]
 
 
 class Announcements:
-    """Says what happens to a workflow to all who are told of it.
+    """Tells the log, the listener and the notifiers what happens to a workflow.
 
     Args:
         config: the workflow.
-        listener: whoever has started the supervisor.
-        width: of the names of daemons, in lines for people.
+        listener: the person or process that started the supervisor.
+        width: the width of the column of daemon names, in lines for people.
     """
 
     def __init__(self, config: WorkflowConfig, listener: Listener, width: int) -> None:
@@ -34,14 +34,14 @@ class Announcements:
         self._notifiers = [make(config) for make in NOTIFIERS]
 
     def say(self, name: str, text: str, **values: object) -> None:
-        """Log what a daemon does, and tell it to whoever has started us."""
+        """Log what a daemon does, and tell the listener."""
         log.info("%s %s", name, text, extra=fields(**values))
         figures = ", ".join(f"{key} {value}" for key, value in values.items())
         text += f" ({figures})" if figures else ""
         self._listener.line(f"{name:<{self._width}} {text}")
 
     def notify(self, happening: Happening) -> None:
-        """Tell the notifiers that want to know of it."""
+        """Tell the notifiers that want to know of such an occasion."""
         for notifier in self._notifiers:
             if happening.occasion in notifier.occasions:
                 try:

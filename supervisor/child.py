@@ -1,4 +1,4 @@
-"""One running daemon: a process of its own session, whose death the event loop is told of."""
+"""One running daemon: a process in a session of its own; the event loop is told of its death."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from motoko.supervisor.daemon_specs import Spec, environment
 
 
 class Child:
-    """A process behind a pidfd: it can be signalled, and its end is noticed, never another's.
+    """A process behind a pidfd: signals and the notice of its end never concern another process.
 
-    ``on_death`` is called once, in the loop, with how it ended; then ``ended`` is done.
-    ``is_users``: its exit codes are those of a user's program.
+    ``on_death`` is called once, in the loop, with how the process ended; then ``ended`` is done.
+    ``is_users``: the exit codes are those of a user's program.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Child:
         is_users: bool = False,
     ) -> None:
         self.identity = identity
-        self.exit_code: int | None = None  # once it has ended by itself, and we are its parent
+        self.exit_code: int | None = None  # set if it exits (not by a signal) and is our child
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pidfd = pidfd
         self._on_death = on_death
@@ -70,7 +70,7 @@ class Child:
 
 
 def signal_name(number: int) -> str:
-    """A signal's name; real-time signals have none of their own."""
+    """A signal's name; for real-time signals, which have none, its number."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -90,9 +90,9 @@ def _blocked(signals: Iterable[int]) -> Iterator[None]:
 def spawn(
     spec: Spec, runtime: Runtime, settings: Supervision, on_death: Callable[[str], None]
 ) -> Child:
-    """Start a daemon, with its output appended to its log; ``OSError`` if that is impossible."""
+    """Start a daemon, with its output appended to its log; raises ``OSError`` if it cannot."""
     path = runtime.log(spec.name)
-    # One that dies before it has set up its logging never gets to do it itself.
+    # A daemon rotates its own log, but not if it dies before its logging is set up.
     rotate_if_long(path, settings.log_size, settings.log_files)
     with open(path, "ab") as log, _blocked(spec.traits.held_signals):
         process = subprocess.Popen(
@@ -104,7 +104,7 @@ def spawn(
             env=environment(spec.environment or os.environ),
             start_new_session=True,
         )
-    # Nobody else reaps it, so the pid is still its own, even if it has ended by now.
+    # Only we reap the process, so the pid is still its own, even if it has ended by now.
     restore_for(process.pid)
     pidfd = os.pidfd_open(process.pid)
     identity = Identity.of(process.pid) or Identity(process.pid, 0, "", "")

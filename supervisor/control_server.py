@@ -25,16 +25,17 @@ from motoko.supervisor.status_changes import StatusChanges
 
 log = logging.getLogger(__name__)
 
-# A client has this long to ask and to read its answer; silent ones are sent away.
+# A client has this long to ask and to read its answer; then it is disconnected.
 PATIENCE_S = 10.0
 
 Answer = Callable[[AnyRequest], msgspec.Struct]
 
 
 class ControlServer:
-    """Answers whoever connects to the control socket, and means the workflow in a directory.
+    """Answers the clients of the control socket; refuses those that mean another workflow.
 
-    What a client sends cannot disturb: garbage is refused, silence ends the connection.
+    Nothing that a client sends disturbs the server: garbage is refused, silence ends the
+    connection.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class ControlServer:
         self._server: asyncio.Server | None = None
 
     async def serve(self) -> None:
-        """Begin to answer at the socket's path, and no more at what was there before."""
+        """Make a new socket at the path and answer there; close the previous one."""
         self._path.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._client, self._path)
         self._path.chmod(0o600)
@@ -55,7 +56,7 @@ class ControlServer:
         self._server = server
 
     def close(self) -> None:
-        """Let nobody connect any more."""
+        """Accept no more connections."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -95,7 +96,7 @@ class ControlServer:
             return self._answer(request)
         except RequestRefused as refused:
             return Refusal(str(refused))
-        except Exception as error:  # a fault of ours: whoever has asked is told, and the log
+        except Exception as error:  # a fault of ours: the client is told, and it is logged
             log.exception("the request %r has failed", request)
             return Refusal(f"the supervisor has failed to do it: {error!r}")
 

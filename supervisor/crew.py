@@ -1,6 +1,6 @@
 """All daemons of a workflow: started in order, looked after, restarted, and ended in order.
 
-Feeds the process table with what happens, and does what it decides.
+The crew tells the process table what happens, and does what the table decides.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Crew:
     """The daemons of one workflow, in a running event loop.
 
     Attributes:
-        members: all of them by name.
-        hurry: once it is done, whatever is being ended is killed.
+        members: all daemons, by name.
+        hurry: once this future is done, the daemons that are being ended are killed.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class Crew:
         self.hurry: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
         self._announced_ready = False
-        # Asked for, but it is not their turn yet: by name, the request that will stop them.
+        # Daemons that will be stopped when it is their turn: by name, the request for it.
         self._to_stop: dict[str, object] = {}
-        # To be started once they have ended: by name, how many restarts that counts as.
+        # Daemons to be started once they have ended: by name, how many restarts that counts as.
         self._wanted_again: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._restarts = Restarts(runtime)
         self._readiness = Readiness(runtime, self.detached, self._policy.readiness, self.ready)
         self.pausing = Pausing(runtime, self.members)
-        # Has the exception that ends the supervisor: one of a task, or of a callback.
+        # Gets the exception that ends the supervisor: of a task, or of a callback.
         self.failure: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -87,19 +87,19 @@ class Crew:
     # Starting
 
     def add(self, spec: Spec) -> None:
-        """Take a daemon in: it is started when what it depends on is there, or adopted."""
+        """Add a daemon: adopt it if it runs, else start it once what it depends on is ready."""
         member = Member.of(spec, self._runtime, self._policy)
         self.members[spec.name] = member
         adopted = self._adopt(member)
         member.entry.restarts = self._restarts.at_start(spec.name, adopted=adopted)
 
     def advance(self) -> None:
-        """Start the daemons that have waited for others until now."""
+        """Start the daemons whose dependencies have become ready."""
         if self._closing:
             return
         for member in self.members.values():
             states = {
-                # Whoever depends on one that is about to end waits for the next.
+                # What depends on a daemon that is about to be stopped waits for its successor.
                 name: State.STOPPING if name in self._to_stop else other.entry.state
                 for name, other in self.members.items()
             }
@@ -109,7 +109,7 @@ class Crew:
     def want(self, names: Sequence[str]) -> list[str]:
         """Start daemons again that were stopped or given up, now or as soon as they have ended.
 
-        Returns those that were not running, or would not have been any more.
+        Returns those that were not running, or were about to be stopped.
         """
         started = []
         for name in names:
@@ -131,7 +131,7 @@ class Crew:
         return started
 
     def forget(self, name: str) -> None:
-        """Look no more after one that has been stopped, has ended or was given up."""
+        """Drop a daemon that was stopped, has ended or was given up."""
         assert self.members[name].entry.over
         self._to_stop.pop(name, None)
         self._wanted_again.pop(name, None)
@@ -145,7 +145,7 @@ class Crew:
         self._adopt(member)
 
     def _start(self, member: Member) -> None:
-        # Its record may name one that a predecessor started without having seen it get ready.
+        # The record may name a process that an earlier supervisor started just before its end.
         if self._adopt(member):
             return
         try:
@@ -179,11 +179,11 @@ class Crew:
     # What happens
 
     def heard(self, message: DaemonStatus) -> None:
-        """A daemon says what it is doing."""
+        """A daemon has sent its status."""
         now = self._loop.time()
         member = self.members.get(message.name)
         if member is None or member.entry.pid != message.pid:
-            return  # one of another life
+            return  # from an earlier process of this daemon
         known = member.detail, member.counts, member.trouble
         if known != (message.detail, message.counts, message.trouble):
             self._changes.notify()
@@ -214,16 +214,16 @@ class Crew:
             self._notify(Occasion.READY, SUPERVISOR, "ready")
 
     def too_big(self, member: Member, reason: str) -> None:
-        """A daemon takes too much memory: another takes its place."""
+        """A daemon uses too much memory: restart it."""
         self.replace(member, reason)
 
     def replace(self, member: Member, reason: str) -> None:
-        """A daemon works, and cannot stay for a reason: another takes its place."""
+        """Restart a daemon that works, for a reason."""
         self.say(member.name, f"{reason}, restarting")
         self.restart([member.name], f"{reason}, restarted")
 
     def hung(self, member: Member, reason: str) -> None:
-        """A daemon lives and does not work: it is killed."""
+        """A daemon is alive but does not work: kill it."""
         self._carry_out(member, member.entry.hung(reason))
 
     def _tick(self, member: Member) -> None:
@@ -237,12 +237,12 @@ class Crew:
         if member.spec.is_requested and child is not None:
             how, final = self.detached.has_ended(member.spec, child, how)
         else:
-            # One that a predecessor started just before its end, unseen: to be adopted.
+            # A process that an earlier supervisor started has the lock: it will be adopted.
             is_double = how == f"exited with {EXIT_LOCKED}"
         now, unstarted = self._loop.time(), unstarted or how == NO_ROOM
         decision = entry.died(now, how, final=final, is_double=is_double, unstarted=unstarted)
         self._restarts.died(member.name, entry.restarts, None if is_double else pid)
-        if self._restarts.problem:  # most likely why it has died: it could not tell itself
+        if self._restarts.problem:  # most likely the cause of death: it could not log that itself
             entry.last_exit = f"{entry.last_exit}; {self._restarts.problem}"
         if asked:
             self.say(member.name, "stopped")
@@ -278,7 +278,7 @@ class Crew:
             f"the end of {path}:\n{tail(path)}"
         )
         self._notify(Occasion.GIVEN_UP, member.name, text)
-        # Without an orchestrator all that serves it is there.
+        # A lost orchestrator is no failure of the start: all base daemons may still be ready.
         tell = self._listener.line if member.spec.is_requested else self._listener.failed
         tell(f"{member.name} {text}")
         self.advance()
@@ -293,13 +293,13 @@ class Crew:
     # Ending
 
     def stop(self, names: Sequence[str], order: Sequence[StopGroup], reason: str) -> None:
-        """End some daemons for good, in an order; returns at once."""
+        """End some daemons for good, in the given order; returns at once."""
         for name in names:
             self._wanted_again.pop(name, None)
         self._end_soon(names, order, reason)
 
     def restart(self, names: Sequence[str], reason: str) -> None:
-        """End some daemons and start them again; returns at once. Runs go on."""
+        """End some daemons and start them again; returns at once. Runs are not ended."""
         living = [name for name in names if self.members[name].child is not None]
         for member in (self.members[name] for name in names if name not in living):
             member.entry.stop()
@@ -310,7 +310,7 @@ class Crew:
         self.advance()
 
     async def stop_all(self, order: Sequence[StopGroup]) -> None:
-        """End all daemons, also those of studies that are in motoko.yaml no more."""
+        """End all daemons, also those of studies that are no longer in motoko.yaml."""
         self._closing = True
         self._notify(Occasion.STOPPING, SUPERVISOR, "stopping")
         self._to_stop.clear()
@@ -318,7 +318,7 @@ class Crew:
         for task in self._tasks:
             task.cancel()
         for group in order:
-            # One group after the other: until it is its turn, a daemon is still looked after.
+            # Group by group: a daemon is still looked after until it is its group's turn.
             members = [m for m in self.members.values() if m.spec.kind == group.kind]
             await self._end(group, members, None, self._strangers(group.kind))
 
@@ -358,7 +358,7 @@ class Crew:
         await end(group, [*children, *others], self.hurry, self.say)
 
     def _strangers(self, kind: str) -> list[tuple[str, Child]]:
-        """Living daemons that are none of ours: of a study that is in motoko.yaml no more."""
+        """Living daemons that are not members: those of studies no longer in motoko.yaml."""
         return [
             (daemon.name, child)
             for daemon in living_daemons(self._runtime)
@@ -369,7 +369,7 @@ class Crew:
     # Helpers
 
     def status(self) -> list[DaemonInfo]:
-        """What the control socket tells of all daemons."""
+        """All daemons, as the control socket's status shows them."""
         return [member.status(self._runtime) for member in self.members.values()]
 
     def _notify(
@@ -378,7 +378,7 @@ class Crew:
         self._announcements.notify(Happening(occasion, subject, text, error))
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Decision something beside, until all is stopped."""
+        """Do some work in a task, which is cancelled when all daemons are stopped."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -389,9 +389,9 @@ class Crew:
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
-        """What must not happen has happened: nobody can say what still works.
+        """End the supervisor: it has a bug, so nothing it does can be relied on any more.
 
-        Daemons go on; the next supervisor adopts them.
+        The daemons go on; the next supervisor adopts them.
         """
         self._notify(Occasion.FAILED, SUPERVISOR, "has failed: a fault of its own", error)
         if not self.failure.done():

@@ -1,4 +1,4 @@
-"""Which daemons a workflow has, how each is started, and what each waits for."""
+"""Which daemons a workflow has, how each is started, and which others each waits for."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from motoko.supervisor.table import State
 
 @dataclass(frozen=True)
 class Spec:
-    """One daemon: a name, and the command line that is it."""
+    """One daemon: its name, and the command line that starts it."""
 
     name: str
     kind: str
     command: tuple[str, ...]
     study: str | None = None
-    directory: Path | None = None  # the workflow's
-    environment: Mapping[str, str] | None = None  # the supervisor's
+    directory: Path | None = None  # None: the workflow's
+    environment: Mapping[str, str] | None = None  # None: the supervisor's
 
     @property
     def traits(self) -> DaemonKind:
-        """What it has in common with others of its kind."""
+        """What all daemons of its kind have in common."""
         return daemon_kinds.named(self.kind)
 
     @property
     def is_requested(self) -> bool:
-        """Whether somebody has asked for it: the workflow does without."""
+        """Whether it runs only because a user asked for it: the workflow works without it."""
         return self.traits.scope is Scope.REQUEST
 
     @property
@@ -43,12 +43,12 @@ class Spec:
 
 
 def _command(kind: DaemonKind, config: WorkflowConfig, *arguments: str) -> tuple[str, ...]:
-    # -P: whatever lies in the workflow's directory must not shadow a module of ours.
+    # -P: a file in the workflow's directory must not shadow a module of ours.
     return (sys.executable, "-P", "-m", kind.worker, str(config.path), *arguments)
 
 
 def _of_kind(kind: DaemonKind, config: WorkflowConfig, *arguments: str) -> list[Spec]:
-    """All daemons of a kind that a workflow can have by itself."""
+    """All daemons of a kind that a workflow has without a request of a user."""
     match kind.scope:
         case Scope.STUDY:
             return [
@@ -67,7 +67,7 @@ def _of_kind(kind: DaemonKind, config: WorkflowConfig, *arguments: str) -> list[
 
 
 def base_daemons(config: WorkflowConfig, *, remote: bool = False) -> list[Spec]:
-    """All daemons without which there is no workflow; ``remote``: that other hosts reach."""
+    """All daemons that every workflow needs; ``remote``: with those that serve other hosts."""
     return [
         spec
         for kind in daemon_kinds.KINDS
@@ -77,32 +77,32 @@ def base_daemons(config: WorkflowConfig, *, remote: bool = False) -> list[Spec]:
 
 
 def gate(config: WorkflowConfig) -> Spec:
-    """What lets other hosts in."""
+    """The gate, which lets clients on other hosts in."""
     (spec,) = _of_kind(daemon_kinds.named(daemon_kinds.GATE), config)
     return spec
 
 
 @dataclass(frozen=True)
 class LauncherOptions:
-    """What launchers are told, where that is not what motoko.yaml says."""
+    """Options of launchers that override motoko.yaml."""
 
     slots: int | None = None
     generator: str | None = None
 
     @classmethod
     def of(cls, command: Sequence[str]) -> LauncherOptions:
-        """Those that a launcher has on its command line."""
+        """The options on a launcher's command line."""
         values = dict(itertools.pairwise(command))
         slots = values.get("--slots")
         return cls(None if slots is None else int(slots), values.get("--generator"))
 
     def over(self, present: LauncherOptions) -> LauncherOptions:
-        """These, and where they say nothing those that a launcher has."""
+        """These options; those of them that are not given are taken from ``present``."""
         return LauncherOptions(self.slots or present.slots, self.generator or present.generator)
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The same on a command line."""
+        """These options as command line arguments."""
         slots = () if self.slots is None else ("--slots", str(self.slots))
         return (*slots, *(() if self.generator is None else ("--generator", self.generator)))
 
@@ -114,13 +114,13 @@ def launchers(config: WorkflowConfig, options: LauncherOptions) -> list[Spec]:
 
 
 def launcher(config: WorkflowConfig, study: str, options: LauncherOptions) -> Spec:
-    """One study's launcher, which is local."""
+    """The launcher of one study, which is local."""
     (spec,) = (spec for spec in launchers(config, options) if spec.study == study)
     return spec
 
 
 def orchestrator(config: WorkflowConfig, request: Request) -> Spec:
-    """A detached orchestrator. It is no daemon that a workflow needs."""
+    """A detached orchestrator. The workflow does not need it."""
     kind = daemon_kinds.named(daemon_kinds.ORCHESTRATOR)
     return Spec(
         daemon_name(request.run_name),
@@ -132,20 +132,20 @@ def orchestrator(config: WorkflowConfig, request: Request) -> Spec:
 
 
 def all_daemons(config: WorkflowConfig) -> list[Spec]:
-    """The daemons that a workflow can have."""
+    """All daemons that a workflow can have without a request of a user."""
     return [spec for kind in daemon_kinds.KINDS for spec in _of_kind(kind, config)]
 
 
 def needs(spec: Spec) -> list[str]:
-    """The daemons without which one is of no use."""
+    """The daemons without which this one is of no use."""
     return daemon_kinds.needed_daemons(spec.traits, spec.study)
 
 
 def may_start(spec: Spec, states: Mapping[str, State]) -> bool:
-    """Whether what a daemon depends on is there, for its first start.
+    """Whether all that a daemon depends on for its first start is ready.
 
-    Some do not wait for what was given up or stopped, as the watcher for a ZEO server: there are
-    other studies.
+    Some dependencies may also have been given up or stopped: the watcher does not wait for a ZEO
+    server that was given up, since it serves other studies too.
     """
     known = daemon_kinds.kinds()
     needed = [known[name].daemon(spec.study) for name in spec.traits.needs]
@@ -158,10 +158,10 @@ def may_start(spec: Spec, states: Mapping[str, State]) -> bool:
 
 
 def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of all daemons, and so of all runs, made of another.
+    """The environment of all daemons, and so of all runs, made from ``base``.
 
-    Our own programs come first (``launch.sh`` calls ``canYouDigIt``), and variables that make
-    BlackDynamite talk to another base than the one asked for are gone.
+    Our own programs come first in ``PATH`` (``launch.sh`` calls ``canYouDigIt``). Variables that
+    would make BlackDynamite talk to another base than the one asked for are removed.
     """
     variables = {k: v for k, v in base.items() if not k.startswith("BLACKDYNAMITE_")}
     programs = str(Path(sys.executable).parent)

@@ -1,4 +1,4 @@
-"""Ending processes: told first, killed when they do not."""
+"""Ending processes: by a signal first, and by SIGKILL if they do not end."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ async def end(
     hurry: asyncio.Future[None],
     say: Callable[[str, str], None],
 ) -> None:
-    """End processes, by the group's signal and within its deadline, then by SIGKILL.
+    """End processes by the group's signal; those that miss the group's deadline by SIGKILL.
 
-    Returns when they have ended, or cannot even be killed. No deadline is waited for once
-    ``hurry`` is done.
+    Returns when they have ended, or if even SIGKILL does not end them. Once ``hurry`` is done, the
+    deadline is not waited for.
     """
     for name, child in children:
         log.info("%s: %s to pid %d", name, signal_name(group.signal), child.identity.pid)

@@ -19,10 +19,10 @@ def supervise_or_join(
     generator: str | None = None,
     takeover: bool = False,
 ) -> None:
-    """Be the workflow's supervisor until it is stopped; if there is one, have it do what it lacks.
+    """Be the workflow's supervisor until it is stopped; if there is one, have it start what lacks.
 
-    ``show`` gets what a supervisor that is there starts. Raises ``AlreadySupervised`` if that is
-    on another host, and what ``supervise`` and ``join`` raise.
+    ``show`` is called with what the present supervisor starts. Raises ``AlreadySupervised`` if that
+    supervisor is on another host, and what ``supervise`` and ``join`` raise.
     """
     starting.let_moved_end(config, print)
     if not client.is_supervised(config):
@@ -42,5 +42,5 @@ def supervise_or_join(
         except supervisor_lock.AlreadySupervised:
             if daemon_records.supervisor_elsewhere(config) and not client.is_supervised(config):
                 raise
-            # Somebody else was faster.
+            # Another supervisor was started at the same time and got the lock.
     join(config, show, launchers=launchers, slots=slots, generator=generator)

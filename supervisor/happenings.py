@@ -1,4 +1,4 @@
-"""What happens to a workflow that somebody may want to be told of, wherever he is."""
+"""What happens to a workflow that a user may want to be told of, also away from the terminal."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Occasion(enum.StrEnum):
     READY = "ready"  # all daemons work, for the first time
     GIVEN_UP = "given_up"  # a daemon is not started again by itself
     ENDED = "ended"  # a detached orchestrator has ended, and does not come back
-    STOPPING = "stopping"  # somebody has stopped the workflow
-    FAILED = "failed"  # the supervisor itself, by a fault of its own
+    STOPPING = "stopping"  # the workflow is being stopped
+    FAILED = "failed"  # the supervisor itself has failed, by a fault of its own
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Happening:
     """Something that has happened.
 
     Attributes:
-        occasion: what kind of thing.
+        occasion: its kind.
         subject: the daemon that it has happened to, or the supervisor.
         text: what has happened, for people; may have several lines.
-        error: what has caused it, where that is an exception.
+        error: the exception that caused it, if one did.
     """
 
     occasion: Occasion
@@ -39,7 +39,7 @@ class Notifier(Protocol):
     """Sends out what happens to a workflow. One file each, and a line in ``announcements.py``.
 
     Attributes:
-        occasions: what it wants to be told of.
+        occasions: the occasions that it wants to be told of.
     """
 
     @property
@@ -48,5 +48,5 @@ class Notifier(Protocol):
     def notify(self, happening: Happening) -> None:
         """Send it out. Called in the supervisor's event loop: it must not wait for anything.
 
-        What it raises is logged, and keeps nothing from the others.
+        What it raises is logged; the other notifiers are called all the same.
         """

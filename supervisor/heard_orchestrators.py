@@ -1,4 +1,4 @@
-"""What the processes that await runs say of themselves. Pure."""
+"""What orchestrators say of themselves over the bus. Pure logic."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ GONE_AFTER_S = 3.5 * HEARTBEAT_S
 
 
 class Orchestrators:
-    """The last word of each, and when it came."""
+    """The last message of each orchestrator, and when it came."""
 
     def __init__(self) -> None:
         self._heard: dict[tuple[str, int], tuple[OrchestratorStatus, float]] = {}
 
     def heard(self, message: OrchestratorStatus, now: float) -> None:
-        """One of them has said something at ``now`` (seconds)."""
+        """Take in a message that came at ``now`` (seconds)."""
         self._forget(now)
         if message.gone:
             self._heard.pop((message.host, message.pid), None)
@@ -24,7 +24,7 @@ class Orchestrators:
             self._heard[message.host, message.pid] = (message, now)
 
     def status(self, now: float) -> list[OrchestratorInfo]:
-        """What the control socket tells: those that were heard of lately, by run_name."""
+        """For the control socket's status: the orchestrators heard of lately, by run_name."""
         self._forget(now)
         infos = [
             OrchestratorInfo(

@@ -1,4 +1,4 @@
-"""The daemons that do not do what those need who wait for runs. Pure logic."""
+"""The daemons that are not there or not able to work, while orchestrators wait. Pure logic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from motoko.supervisor.table import State
 
 
 def lacking(members: Mapping[str, Member]) -> Lacking:
-    """Which they are, and what to say of each of them."""
+    """The daemons that do not work, with a message for the user about each."""
     absent, hindered, given_up = {}, {}, []
     for name, member in members.items():
         kind, study, state = member.spec.kind, member.spec.study, member.entry.state

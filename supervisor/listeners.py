@@ -1,4 +1,4 @@
-"""What the supervisor says while it works: to its log always, and to whoever started it."""
+"""Who is told what the supervisor does: a person at a terminal, or the process that started it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """Whoever started the supervisor, and is told how that goes."""
+    """The person or process that started the supervisor, and is told how the start goes."""
 
     def line(self, text: str) -> None:
         """Something happened."""
@@ -29,7 +29,7 @@ class Listener(Protocol):
         """A daemon was given up."""
 
     def on_interruption(self, callback: Callable[[], None]) -> None:
-        """Call back in the running loop if it gives up waiting before the start is decided."""
+        """Call back in the running loop if the listener goes before the start is decided."""
 
 
 class Terminal:
@@ -47,25 +47,26 @@ class Terminal:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def ready(self) -> None:
-        """A person sees it from the lines."""
+        """Nothing to do: a person sees that from the lines."""
 
     def failed(self, text: str) -> None:
         self.line(text)
 
     def on_interruption(self, callback: Callable[[], None]) -> None:
-        """It sends signals."""
+        """Nothing to do: a terminal sends signals."""
 
 
 class Starter:
-    """A process that waits for our start; it gets JSON lines until that is decided.
+    """A process that waits for our start; it gets JSON lines until the start is decided.
 
-    It says :data:`GO_ON` if it waits no more. One that goes without a word was interrupted.
+    The starter sends :data:`GO_ON` if it stops waiting. A starter that goes without it was
+    interrupted.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         os.set_inheritable(descriptor, False)
-        os.set_blocking(descriptor, False)  # nobody may hold us up by not reading
+        os.set_blocking(descriptor, False)  # a starter that does not read must not hold us up
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def line(self, text: str) -> None:
@@ -91,7 +92,7 @@ class Starter:
         self.close()
 
     def on_interruption(self, callback: Callable[[], None]) -> None:
-        """Call back in the running loop if it gives up waiting before the start is decided."""
+        """Call back in the running loop if the starter goes before the start is decided."""
         if self._descriptor < 0:
             return
 
@@ -104,14 +105,14 @@ class Starter:
                 word = b""
             self.close()
             if word != GO_ON:
-                log.info("whoever started this supervisor was interrupted")
+                log.info("the process that started this supervisor was interrupted")
                 callback()
 
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._descriptor, heard)
 
     def close(self) -> None:
-        """The start is decided. May be called twice."""
+        """Tell the starter nothing more: the start is decided. May be called twice."""
         if self._descriptor >= 0:
             if self._loop is not None:
                 self._loop.remove_reader(self._descriptor)
@@ -123,6 +124,6 @@ class Starter:
             try:
                 os.write(self._descriptor, json.dumps(message).encode() + b"\n")
             except OSError as error:
-                log.info("whoever started this supervisor does not listen any more: %s", error)
+                log.info("the process that started this supervisor does not listen: %s", error)
                 if self._loop is None:  # else its reader finds out why
                     self.close()

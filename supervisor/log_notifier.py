@@ -11,12 +11,12 @@ log = logging.getLogger(__name__)
 
 
 class LogNotifier:
-    """Logs what needs somebody's attention. All else is logged as it is said."""
+    """Logs what needs a user's attention. ``Announcements.say`` logs everything else."""
 
     occasions = (Occasion.GIVEN_UP, Occasion.FAILED)
 
     def __init__(self, config: WorkflowConfig) -> None:
-        """It needs to know nothing of the workflow."""
+        """Nothing to do: the log needs to know nothing of the workflow."""
 
     def notify(self, happening: Happening) -> None:
         log.error("%s %s", happening.subject, happening.text, exc_info=happening.error)

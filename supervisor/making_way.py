@@ -23,9 +23,9 @@ class NotOurs(MotokoError):
 def make_way(config: WorkflowConfig, takeover: bool, say: Callable[[str], None]) -> None:
     """End the servers that BlackDynamite's commands have left; ``say`` gets a line for each.
 
-    With ``takeover`` also launch daemons, orchestrators of motoko 0.1.4, and servers that somebody
-    is connected to. Otherwise raises ``NotOurs`` if there are such, and ends nothing: two launchers
-    would each start the same runs.
+    With ``takeover`` also end launch daemons, orchestrators of motoko 0.1.4, and servers that have
+    clients. Without it, raise ``NotOurs`` if there are such, and end nothing: two launchers would
+    each start the same runs.
     """
     daemons = foreign_daemons(config)
     if daemons and not takeover and (busy := _busy(config, daemons)):
@@ -38,7 +38,7 @@ def make_way(config: WorkflowConfig, takeover: bool, say: Callable[[str], None])
 
 
 def _busy(config: WorkflowConfig, daemons: Sequence[ForeignDaemon]) -> list[str]:
-    """What is more than a server that nobody uses."""
+    """The daemons that are not idle: all but servers without clients, one text each."""
     busy = [str(daemon) for daemon in daemons if daemon.kind != SERVER]
     if busy:
         return busy
@@ -52,7 +52,7 @@ def _busy(config: WorkflowConfig, daemons: Sequence[ForeignDaemon]) -> list[str]
 
 
 async def _clients(study: StudyConfig) -> int | None:
-    """How many clients the server has that zeo.conf names; ``None`` if that is not known."""
+    """How many clients the server named in zeo.conf has; ``None`` if that is not known."""
     address = read_address(study.database.server_config)
     if address is None or not address.startswith("/"):
         return None

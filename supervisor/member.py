@@ -1,4 +1,4 @@
-"""One daemon of the table together with its process and what was last heard of it."""
+"""One daemon of the process table, with its process and what was last heard from it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ REQUESTED_READY_S = 3600.0
 class Member:
     """A daemon: what it is, its state, and its process while it has one.
 
-    ``sockets`` are those that it listens on while it is ready. ``heard`` is when it was last heard
-    of, ``shrunk`` when it was last restarted for its size, in the loop's time.
+    ``sockets`` are those that it listens on while it is ready. ``heard`` is when it last sent its
+    status, ``shrunk`` when it was last restarted for its size, in the loop's time.
     """
 
     spec: Spec
@@ -40,9 +40,9 @@ class Member:
 
     @classmethod
     def of(cls, spec: Spec, runtime: Runtime, policy: Policy) -> Member:
-        """One that has not been started yet."""
+        """A member that has not been started yet."""
         if spec.is_requested:
-            # What a user's program does before it begins may take its time.
+            # A user's program may do a lot before it begins to orchestrate.
             policy = replace(policy, readiness=REQUESTED_READY_S)
         socket = runtime.zeo(spec.study) if spec.kind == ZEO and spec.study else None
         bus = (runtime.bus_publish, runtime.bus_subscribe)
@@ -57,7 +57,7 @@ class Member:
 
     @property
     def readiness(self) -> str:
-        """That it is ready, and what people want to know of it then."""
+        """Says that it is ready, with what people want to know of it then."""
         return f"ready: {self.detail}" if self.spec.kind == GATE else "ready"
 
     @property
@@ -66,7 +66,7 @@ class Member:
         return self.spec.traits.beats
 
     def status(self, runtime: Runtime) -> DaemonInfo:
-        """What the control socket tells of it."""
+        """The daemon, as the control socket's status shows it."""
         entry = self.entry
         return DaemonInfo(
             name=self.name,

@@ -1,8 +1,7 @@
-"""Taking a workflow over from another host: what is true there only is forgotten.
+"""Taking a workflow over from another host: what is true only on that host is forgotten.
 
-What its runs have left is in their directories, and what was asked for in ``.wf/detached``: that
-stays. The records name this host from now on, so that the other supervisor, should it come back
-after all, sees that it has nothing to look after any more.
+The run directories and the requests in ``.wf/detached`` stay. The records name this host from now
+on: should the other supervisor come back after all, it sees that it has lost the workflow.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from motoko.layout import Runtime, channel_directory
 
 
 def forget_other_host(config: WorkflowConfig, runtime: Runtime, say: Callable[[str], None]) -> None:
-    """Forget the processes of the host that has supervised last, if that was another one.
+    """Forget the processes of the host that supervised the workflow last, if it was another host.
 
-    The caller holds the supervisor's lock. ``say`` gets a line.
+    The caller holds the supervisor's lock. ``say`` gets a line if there was another host.
     """
     before = supervisor_elsewhere(config)
     if before is None:

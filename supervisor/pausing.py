@@ -1,4 +1,4 @@
-"""Keeping launchers paused as long as somebody wants that."""
+"""Keeping launchers paused for as long as the processes that asked for it live."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Pausing:
-    """Tells launchers what is wanted of them, whenever what they say of themselves differs."""
+    """Signals a launcher to pause or resume whenever its status is not what is wanted."""
 
     def __init__(self, runtime: Runtime, members: Mapping[str, Member]) -> None:
         self._runtime = runtime
@@ -37,20 +37,20 @@ class Pausing:
         self._renewed = {pause.holder: time.monotonic() for pause in self._pauses}
 
     def pause(self, holder: ProcessInfo, studies: list[str] | None) -> LaunchersPaused:
-        """Pause launchers as long as the holder lives; one of another host asks again for that."""
+        """Pause launchers while the holder lives; on another host it has to ask again and again."""
         self._renewed[holder] = time.monotonic()
         return self._keep(with_pause(self._pauses, Pause(holder, studies)))
 
     def resume(self, holder: ProcessInfo) -> LaunchersPaused:
-        """Take back what the holder has asked for."""
+        """Drop the pause that the holder has asked for."""
         return self._keep(without_holder(self._pauses, holder))
 
     def end(self) -> None:
-        """All is stopped: nobody is to be paused any more."""
+        """Drop all pauses: the workflow is stopped."""
         self._keep([])
 
     def look(self, member: Member) -> None:
-        """A daemon has said how it is: is a launcher paused or not, as is wanted?"""
+        """A daemon has sent its status: if it is a launcher, have it pause or resume as wanted."""
         if member.spec.kind != LAUNCHER:
             return
         if self._pauses and not all(map(self._holds, self._pauses)):

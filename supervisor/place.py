@@ -1,8 +1,9 @@
 """Whether a workflow's directory is still where it was, and with it the supervisor's lock.
 
-Whoever moves or deletes the directory takes everything from under the supervisor: its daemons work
-by paths. It ends then, and so do they. Runs of a directory that was moved go on, for the next. It
-also ends if another host has taken the workflow over, as from one that was frozen or cut off.
+If the directory is moved or deleted, the paths that the daemons work by are no longer valid: the
+supervisor ends, and ends them. Runs of a directory that was moved go on; the next supervisor takes
+them over. A supervisor also ends if another host has taken the workflow over, which happens if its
+own host was frozen or cut off.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True)
 class Lost:
-    """That the place is lost, and how.
+    """How the place was lost.
 
     Attributes:
         why: in words.
-        is_deleted: whether nobody can have it any more.
-        now_at: where it is now, if it was moved.
+        is_deleted: whether the directory exists no more, here or elsewhere.
+        now_at: where the directory is now, if it was moved.
         hint: what to do, if anything.
     """
 
@@ -42,7 +43,7 @@ class Lost:
 
 
 class Place:
-    """The directory and the lock of a supervisor, which it has just taken."""
+    """A supervisor's workflow directory and lock. The supervisor has just taken the lock."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.identity = DirectoryIdentity.of(runtime.directory)
@@ -56,11 +57,11 @@ class Place:
         self._directory = os.open(runtime.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """Look after it no more."""
+        """Stop watching the directory."""
         os.close(self._directory)
 
     def lost(self) -> Lost | None:
-        """How the place is lost, if it is; ``None`` also where that cannot be known now."""
+        """How the place was lost; ``None`` if it was not, or if that cannot be known now."""
         try:
             info = self._path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -83,7 +84,7 @@ class Place:
             return None
 
     def _taken_over(self) -> Lost | None:
-        """Now and then, have other hosts see that it is looked after; whether one does that now."""
+        """Now and then, check whether another host has taken over; if not, renew the heartbeat."""
         if time.monotonic() < self._beats_at:
             return None
         by = recorded_identity(self._runtime, self._runtime.record(SUPERVISOR))
@@ -105,11 +106,11 @@ class Place:
         return Lost(f"{self._path} was moved{where}", is_deleted=False, now_at=now)
 
     async def loss(self) -> Lost:
-        """Wait until it is lost, for longer than a moment."""
+        """Wait until the place is lost: until two looks in a row say so."""
         before: Lost | None = None
         while True:
             await asyncio.sleep(LOOK_S)
-            # Where a file system hangs, the others are looked after all the same.
+            # In a thread: a file system that hangs must not hold up the event loop.
             now = await asyncio.to_thread(self.lost)
             if now is not None and before is not None:
                 return now

@@ -14,13 +14,13 @@ from motoko.bus.messages import Message
 from motoko.bus.subscriber import Subscriber
 from motoko.host.process_limits import NoMoreProcesses
 
-ROOM_S = 1.0  # how often to try whether there is room for a thread again
-# What a ZEO server may answer in place of its figures if something else holds its socket.
+ROOM_S = 1.0  # how often to try again to start a thread
+# Longer answers are not a ZEO server's figures: something else listens on its socket.
 _LONGEST_ANSWER = 1 << 20
 
 
 class NoAnswer(Exception):
-    """A daemon does not answer, or not as it should."""
+    """A daemon does not answer, or answers wrongly."""
 
 
 async def ping_zeo(path: Path, timeout: float) -> dict[str, Any]:
@@ -78,11 +78,11 @@ def rss_bytes(pid: int) -> int | None:
 async def ping_bus(address: str, timeout: float) -> bool:
     """Whether the bus confirms a new subscriber's subscription in time.
 
-    Where the machine keeps us from asking, that is waited for first.
+    As long as the machine has no room for another thread, waits for that first.
     """
 
     def ignore(message: Message) -> None:
-        """This subscriber has come for the welcome alone."""
+        """Nothing to do: only the confirmation of the subscription matters."""
 
     while True:
         try:

@@ -1,4 +1,4 @@
-"""When those daemons are ready that do not say it over the bus: they are asked, or looked for.
+"""Readiness checks for the daemons that do not announce over the bus that they are ready.
 
 ``Readiness`` has the table of the kinds that have a check of their own.
 """
@@ -26,8 +26,8 @@ class Readiness:
     """Finds out when a daemon is ready.
 
     Args:
-        bus_s: how long a bus has for an answer.
-        ready: called with a daemon that is.
+        bus_s: how long the bus has to answer.
+        ready: called with a daemon when it is ready.
     """
 
     def __init__(
@@ -51,11 +51,12 @@ class Readiness:
     def awaited(
         self, member: Member, child: Child, *, adopted: bool
     ) -> Coroutine[Any, Any, None] | None:
-        """What finds it out for a daemon that has begun; ``None`` if it says so itself."""
+        """The check for a daemon that has been started; ``None`` if it announces it itself."""
         if member.beats:
             return None
         if member.spec.kind == BUS and not adopted:
-            # Our subscriber finds it. One that was there may be found before we know of it.
+            # The supervisor's own subscriber notices a new bus. It may have connected to an adopted
+            # bus before the crew adopted it, so that one is asked.
             return None
         return self._checks.get(member.spec.kind, self._has_record)(member, child)
 

@@ -1,6 +1,6 @@
-"""What the control socket is asked for: starting, stopping and restarting daemons.
+"""The requests of the control socket: starting, stopping and restarting daemons.
 
-A request is checked as a whole before anything is done. An answer is what has been begun.
+A request is checked as a whole before anything is done. The answer says what has been begun.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ RESTARTED = "restarted by request"
 
 
 class Requests:
-    """Does what is asked for to a crew."""
+    """Carries out requests on a crew."""
 
     def __init__(self, config: WorkflowConfig, crew: Crew) -> None:
         self._config = config
         self._crew = crew
 
     def answer(self, request: AnyRequest) -> msgspec.Struct:
-        """Do what is asked for; raises ``RequestRefused`` if that cannot be."""
+        """Do what is asked for; raises ``RequestRefused`` if that is impossible."""
         match request:
             case AddLaunchersRequest():
                 return self._add_launchers(request)
@@ -81,7 +81,7 @@ class Requests:
     def _add_launchers(self, request: AddLaunchersRequest) -> LaunchersAdded:
         """Add the launchers of some studies, or of all, and start again what they need.
 
-        Those that have other options are restarted with the ones that are asked for.
+        Launchers that have other options are restarted with the requested ones.
         """
         asked, studies = LauncherOptions(request.slots, request.generator), request.studies
         if asked.generator is not None and not is_available(asked.generator):
@@ -106,9 +106,9 @@ class Requests:
         return LaunchersAdded(self._have(wanted), restarted)
 
     def _launcher(self, study: str, asked: LauncherOptions) -> daemon_specs.Spec:
-        """A study's launcher with the options that are asked for, else with those that it has.
+        """A study's launcher with the requested options, and its present ones for the rest.
 
-        One that is new has as many slots as the others: they share them.
+        A new launcher has as many slots as the other launchers: they share them.
         """
         present = {
             member.spec.study: LauncherOptions.of(member.spec.command)
@@ -120,7 +120,7 @@ class Requests:
         return daemon_specs.launcher(self._config, study, options)
 
     def _retry_failed(self) -> DaemonsRetried:
-        """Start again what was given up or stopped; launchers that were stopped are forgotten."""
+        """Start daemons again that were given up or stopped; forget launchers that were stopped."""
         for member in list(self._crew.members.values()):
             if member.spec.kind == daemon_kinds.LAUNCHER and member.entry.state is State.STOPPED:
                 self._crew.forget(member.name)
@@ -139,7 +139,7 @@ class Requests:
         return self._have(specs[name] for name in names)
 
     def _have(self, specs: Iterable[daemon_specs.Spec]) -> list[str]:
-        """Have some daemons, and what they need; returns which of them are started."""
+        """Start some daemons and those that they need; returns those that did not run already."""
         started: list[str] = []
         for spec in specs:
             if spec.name not in self._crew.members:
@@ -170,7 +170,7 @@ class Requests:
         return DaemonsStopping(there)
 
     def _restart(self, names: Sequence[str]) -> DaemonsRestarting:
-        """Restart daemons; the answer has their present pids. What they need is started too."""
+        """Restart daemons, and start what they need. The answer has the pids before the restart."""
         there = self._there(names)
         pids = {name: self._crew.members[name].entry.pid for name in there}
         self._crew.restart(there, RESTARTED)

@@ -1,4 +1,4 @@
-"""How often each daemon has died, whoever supervised it, until the workflow is stopped."""
+"""How often each daemon has died since the workflow was started, under all its supervisors."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ log = logging.getLogger(__name__)
 
 
 class Restarts:
-    """The counts, in a file that outlives the supervisor; whoever stops the workflow removes it."""
+    """The counts, in a file that outlives the supervisor; stopping the workflow removes it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._path = runtime.restarts
         self.problem = ""  # why the file cannot be written, if it cannot
         before = read_json(self._path)
-        self._goes_on = before is not None  # a predecessor was killed, and not stopped
+        self._goes_on = before is not None  # an earlier supervisor was killed, not stopped
         before = before or {}
         self._counts: dict[str, int] = _whole(before.get("counts"))
         self._last: dict[str, int] = _whole(before.get("last"))  # the pid of the last that died
         self._write()
 
     def at_start(self, name: str, *, adopted: bool) -> int:
-        """The count of a daemon that is taken in now; one that died unnoticed has died, too."""
+        """The count of a daemon that is added now; counts a death while there was no supervisor."""
         if self._goes_on and not adopted:
             dead = self._dead(name)
             if dead is not None and dead.pid != self._last.get(name):
@@ -37,14 +37,14 @@ class Restarts:
         return self._counts.get(name, 0)
 
     def died(self, name: str, count: int, pid: int | None) -> None:
-        """A daemon's count is now this, since that process has ended."""
+        """Set a daemon's count after the death of its process ``pid``."""
         self._counts[name] = count
         if pid is not None:
             self._last[name] = pid
         self._write()
 
     def _dead(self, name: str) -> Identity | None:
-        """Who has left a daemon's record: one that was told to end removes it."""
+        """The dead process in a daemon's record; a daemon that was told to end leaves no record."""
         identity = recorded_identity(self._runtime, self._runtime.record(name))
         gone = identity is not None and identity.is_here and not identity.alive
         return identity if gone else None
@@ -54,7 +54,7 @@ class Restarts:
         try:
             write_atomically(self._path, json.dumps(content))
             self.problem = ""
-        except OSError as error:  # no reason to look after nobody any more
+        except OSError as error:  # no reason to stop supervising
             self.problem = f"{self._runtime.wf} cannot be written: {error.strerror}"
             log.error("%s", self.problem)
 

@@ -44,11 +44,11 @@ from motoko.supervisor.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-TELL_S = 10.0  # how often what is lacking is told, as long as it is: a message may be lost
+TELL_S = 10.0  # how often to repeat what is lacking: a message may be lost
 
 
 class Supervisor:
-    """One workflow's supervisor. The caller holds its lock, and runs :meth:`run` once."""
+    """One workflow's supervisor. The caller holds its lock, and calls :meth:`run` once."""
 
     def __init__(
         self,
@@ -66,9 +66,9 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         living = {daemon.name: daemon.identity for daemon in living_daemons(runtime)}
         self._specs = daemon_specs.base_daemons(config, remote=remote)
-        self._outdated: list[str] = []  # launchers that have other options than are asked for
+        self._outdated: list[str] = []  # launchers whose options differ from the requested ones
         for spec in daemon_specs.launchers(config, launchers or daemon_specs.LauncherOptions()):
-            # Launchers that a predecessor started are ours, wanted or not.
+            # Launchers that an earlier supervisor started are adopted, asked for or not.
             if identity := living.get(spec.name):
                 present = daemon_specs.LauncherOptions.of(command_line(identity))
                 options = (launchers or present).over(present)
@@ -94,7 +94,7 @@ class Supervisor:
     async def run(self) -> Lost | None:
         """Start or adopt all daemons, look after them, and stop them when asked to.
 
-        Likewise when the workflow's place is lost: returns how, if it is.
+        Also stops them when the workflow's place is lost, and then returns how it was lost.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled)
@@ -102,7 +102,8 @@ class Supervisor:
         self._loop.add_signal_handler(signal.SIGHUP, log.info, "the terminal has gone")
         self._loop.set_exception_handler(self._callback_failed)
         self._listener.on_interruption(self._interrupted)
-        # First of all: a bus that lives is heard of at once, and a client may ask at any time.
+        # Before the subscriber and the server: a living bus is heard at once, and a client may ask
+        # at any time.
         for spec in self._specs:
             self._crew.add(spec)
         subscriber = Subscriber(self._runtime.bus_subscribe, self._heard, self._bus_is_live)
@@ -149,7 +150,7 @@ class Supervisor:
 
     def _bus_is_live(self) -> None:
         if self._publisher is None:
-            # Made early: what a new publisher sends before the bus has noticed it is lost.
+            # Made early: the bus loses what a publisher sends before the two are connected.
             try:
                 self._publisher = Publisher(self._runtime.bus_publish)
             except NoMoreProcesses as error:
@@ -207,7 +208,7 @@ class Supervisor:
         self._changes.notify()
 
     async def _tell_what_is_lacking(self) -> None:
-        """Tell those who wait for runs of daemons that do not do what they need for that."""
+        """Tell the processes that wait for runs which daemons they need do not work."""
         nothing = last = Lacking()
         told_at = 0.0
         async for _ in self._changes.turns():
@@ -219,13 +220,13 @@ class Supervisor:
                 self._publisher.send(word)
 
     def _interrupted(self) -> None:
-        self._stopped_by = "whoever was starting it"
+        self._stopped_by = "the command that was starting it"
         self._stop_asked.set()
         self._changes.notify()
 
     async def _stop(self, lost: Lost | None) -> None:
         settings = self._config.supervision
-        # What was moved may be supervised again where it is.
+        # A workflow that was moved may be supervised again in its new place: leave its runs alone.
         leave = lost is not None and not lost.is_deleted
         if lost is not None:
             self._crew.detached.is_lost = True

@@ -1,7 +1,7 @@
-"""The sockets in the runtime directory: the control socket, and that none of any daemon is lost.
+"""Looking after the sockets in the runtime directory: the control socket and those of daemons.
 
-A cleaner of temporary files may remove them while everybody goes on. Who is connected stays so, and
-nobody else can connect.
+A cleaner of temporary files may remove them while the daemons run. Connections that exist remain,
+but no new client can connect.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOOK_S = 5.0
 
 
 class Sockets:
-    """Looks after the sockets: what was removed is there again soon."""
+    """Restores sockets that were removed."""
 
     def __init__(self, runtime: Runtime, crew: Crew, server: ControlServer) -> None:
         self._runtime = runtime
@@ -32,7 +32,7 @@ class Sockets:
         self._complained = False
 
     async def watch(self) -> None:
-        """Make the control socket again, and have daemons replaced whose socket is gone."""
+        """Make a removed control socket again, and restart daemons whose socket was removed."""
         while True:
             await asyncio.sleep(LOOK_S)
             self._keep_record()
@@ -44,15 +44,15 @@ class Sockets:
                     self._crew.replace(member, "its socket was removed")
 
     def _keep_record(self) -> None:
-        """Have commands find the sockets: after a crash of the machine a file may be empty."""
-        with contextlib.suppress(OSError):  # where nothing can be written now, it may be later
+        """Keep the record by which commands find the sockets: a machine's crash may empty it."""
+        with contextlib.suppress(OSError):  # it may be possible to write it later
             if keep_record(self._runtime):
                 log.warning("the record of where the sockets are was lost: it was made again")
 
     async def _made_again(self) -> bool:
         try:
             if not remake_sockets(self._runtime):
-                raise FileExistsError(f"{self._runtime.sockets} is somebody else's")
+                raise FileExistsError(f"{self._runtime.sockets} is not this workflow's")
             await self._server.serve()
         except (OSError, MotokoError) as error:
             if not self._complained:

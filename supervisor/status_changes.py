@@ -1,4 +1,4 @@
-"""Telling those who watch the workflow's status that it has changed."""
+"""Telling the clients that watch the workflow's status that it has changed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator
 
 from motoko.control.protocol import WATCH_SILENCE_S
 
-# Changes that come so close together are told together.
+# Changes within this time of each other are told together.
 TOGETHER_S = 0.02
 
 
 class StatusChanges:
-    """Whoever changes the status calls :meth:`notify`, which costs nothing unless it is watched."""
+    """Code that changes the status calls :meth:`notify`; without watchers that costs nothing."""
 
     def __init__(self) -> None:
         self._watchers: set[asyncio.Event] = set()
@@ -24,7 +24,7 @@ class StatusChanges:
             changed.set()
 
     async def turns(self) -> AsyncGenerator[None, None]:
-        """When to tell the status: now, after each change, and when there was none for long."""
+        """Yields when to tell the status: now, after each change, and after a long silence."""
         changed = asyncio.Event()
         self._watchers.add(changed)
         try:

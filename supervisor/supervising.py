@@ -1,4 +1,4 @@
-"""Being a workflow's supervisor: its lock, its record, its log, and leaving nothing behind."""
+"""Being a workflow's supervisor: its lock, its record, its log, and cleaning up at the end."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from motoko.supervisor.other_host import forget_other_host
 from motoko.supervisor.place import Lost, Place
 from motoko.supervisor.shell import Supervisor
 
-# What a process's start is uncertain by, generously.
+# How uncertain the start time of a process is, generously.
 CLOCK_GRAIN_S = 0.5
-THREADS = 8  # so many it wants to be able to start
+THREADS = 8  # the supervisor has to be able to start this many
 
 
 class SupervisorFailed(MotokoError):
@@ -60,10 +60,10 @@ def supervise(
 ) -> None:
     """Be the workflow's supervisor until it is stopped; then all its daemons have ended.
 
-    Raises ``AlreadySupervised`` if there is one, and a ``MotokoError`` for what keeps it from
-    starting; nothing was started then. Raises ``PlaceLost`` if the workflow is moved away, and
-    ``SupervisorFailed`` if it fails later. All daemons go on in the latter case, as they do if this
-    process is killed.
+    Raises ``AlreadySupervised`` if there is one, and a ``MotokoError`` if anything keeps it from
+    starting; nothing was started then. Raises ``PlaceLost`` if the workflow is moved or deleted
+    meanwhile, and ``SupervisorFailed`` if the supervisor fails later. In the latter case all
+    daemons go on, as they do if this process is killed.
     """
     raise_soft_limits()
     check_threads(THREADS)
@@ -84,7 +84,7 @@ def supervise(
             _keep_snapshot(config, runtime)
             remote_access.prepare(config, runtime, on=remote)
         except (MotokoError, OSError) as error:
-            if not living_daemons(runtime):  # those of a predecessor that was killed hold theirs
+            if not living_daemons(runtime):  # daemons of a killed supervisor still use the sockets
                 remove_sockets(config, runtime)
             if isinstance(error, MotokoError):
                 raise
@@ -109,11 +109,11 @@ def supervise(
         finally:
             place.close()
         if lost is not None:
-            # What is in that directory now is another's.
+            # What is at that path now belongs to another workflow, if anything is there.
             if not runtime.sockets.is_relative_to(runtime.directory):
                 remove_sockets(config, runtime)
                 if lost.now_at is not None:
-                    # Runs that go on look for their server there, and are to find no other's.
+                    # Runs that go on look for their server there, and must not find another's.
                     keep_for(lost.now_at, runtime)
             logging.error("stopped: %s", lost.why)
             raise PlaceLost(
@@ -135,9 +135,9 @@ def _say(listener: Listener, line: str) -> None:
 
 
 def _keep_snapshot(config: WorkflowConfig, runtime: Runtime) -> None:
-    """Have daemons take this configuration from now on.
+    """Have daemons read this configuration from now on.
 
-    If there are others, a predecessor was killed: its daemons, which live, have taken those.
+    If there are earlier ones, an earlier supervisor was killed: its daemons still use those.
     """
     before = snapshot.read(runtime.snapshot, config.path)
     since = time.time() - uptime_s(Identity.mine()) - CLOCK_GRAIN_S

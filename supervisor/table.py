@@ -23,7 +23,7 @@ class State(enum.StrEnum):
     FAILED = "failed"
     STOPPING = "stopping"
     STOPPED = "stopped"
-    ENDED = "ended"  # its work is done: nobody misses it
+    ENDED = "ended"  # its work is done: it is not needed any more
 
 
 class Decision(enum.Enum):
@@ -42,11 +42,11 @@ _DEFAULT = Supervision()
 class Policy:
     """The figures of the restart policy, in seconds."""
 
-    readiness: float = _DEFAULT.start_timeout  # it has to be ready within this time of its start
-    settled: float = 5.0  # one that was ready for this long has left its past behind
+    readiness: float = _DEFAULT.start_timeout  # a daemon must be ready this soon after its start
+    settled: float = 5.0  # after this long in readiness a daemon's earlier deaths are forgotten
     first_delay: float = _DEFAULT.backoff_min
     longest_delay: float = _DEFAULT.backoff_max
-    attempts: int = _DEFAULT.attempts  # deaths in a row before readiness, then it has failed
+    attempts: int = _DEFAULT.attempts  # deaths in a row before readiness after which it has failed
     free_relapses: int = 3  # deaths in a row soon after readiness that restart at once
 
     @classmethod
@@ -66,13 +66,13 @@ class Entry:
 
     The policy: a death after readiness restarts at once. A death before readiness backs off and
     counts; after ``attempts`` of them in a row the daemon has failed. A death sooner than
-    ``settled`` after readiness is a relapse: the first few restart at once (somebody kills the
-    daemon, and everybody waits for it), further ones back off, but none counts as a failure,
-    since a daemon that gets ready does work. Being ready for ``settled`` forgets both.
+    ``settled`` after readiness is a relapse: the first few restart at once (a user kills the
+    daemon, and all clients wait for it), further ones back off, but none counts as a failure,
+    since a daemon that gets ready does work. Being ready for ``settled`` clears both counts.
 
-    ``restarts`` counts its deaths, whatever follows them, save those that were asked for by
-    :meth:`stop`, and those of a second process that has found the first one alive; ``last_exit``
-    tells why it ended the last time.
+    ``restarts`` counts the daemon's deaths, whatever follows them, except those asked for by
+    :meth:`stop`, and those of a second process that found the first one alive. ``last_exit`` tells
+    why the daemon ended the last time.
     """
 
     name: str
@@ -100,16 +100,16 @@ class Entry:
 
     @property
     def hindered(self) -> str:
-        """What keeps it from being started again and again, for now; empty if nothing does."""
+        """Why it repeatedly could not be started, as long as that lasts; else empty."""
         return (self.last_exit or "") if self._unstarted > 1 else ""
 
     @property
     def over(self) -> bool:
-        """Whether it has no process, and gets none by itself."""
+        """Whether it has no process, and is not started by itself."""
         return self.state in (State.STOPPED, State.ENDED, State.FAILED)
 
     def spawned(self, now: float, pid: int, *, adopted: bool = False) -> None:
-        """It runs (adopted: it was running), and has to become ready before the deadline."""
+        """It has been started (or adopted), and has to become ready before the deadline."""
         self._begun = True
         self.state, self.pid, self.adopted = State.STARTING, pid, adopted
         self.wake_at = now + self.policy.readiness
@@ -149,10 +149,10 @@ class Entry:
         Args:
             now: the time.
             how: in words.
-            final: it ended as it should, and is not to come back.
-            is_double: another one lives.
-            unstarted: it could not even be started: the machine's trouble, which may pass. It is
-                tried for as long as that takes.
+            final: it ended as it should, and must not be started again.
+            is_double: it ended since another process of this daemon lives.
+            unstarted: it could not even be started. That is the machine's trouble, which may pass:
+                the start is tried again for as long as it takes.
         """
         self._begun = True
         self.pid, self.wake_at = None, None
@@ -188,7 +188,7 @@ class Entry:
         return self._again()
 
     def retry(self) -> Decision:
-        """Somebody has mended what made it fail: start it again, with a clean slate."""
+        """Start it again after it has failed, and forget the deaths so far."""
         if self.state is not State.FAILED:
             return Decision.NOTHING
         self._failures = self._relapses = 0
@@ -203,7 +203,7 @@ class Entry:
         return self.hung(f"not ready after {self.policy.readiness:g} s")
 
     def stop(self, reason: str | None = None) -> None:
-        """It is to end, and not to come back, for a reason that ``last_exit`` will show."""
+        """It must end and not be started again, for a reason that ``last_exit`` will show."""
         self.wake_at, self._stopped_because = None, reason
         self.state = State.STOPPED if self.pid is None else State.STOPPING
 
@@ -221,8 +221,8 @@ class Entry:
 def overall(entries: Iterable[Entry]) -> str:
     """The state of the workflow: ``ready``, ``starting`` or ``degraded``.
 
-    ``starting`` as long as nothing is missing that has been there before, is given up or was
-    stopped.
+    ``starting`` if all daemons that are not ready are still in their first start; ``degraded`` if
+    one was ready before, was given up or was stopped.
     """
     lacking = [entry for entry in entries if entry.state not in (State.READY, State.ENDED)]
     if not lacking:

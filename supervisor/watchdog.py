@@ -1,7 +1,7 @@
-"""Liveness: daemons that run but do not work any more are found out.
+"""Liveness: finds daemons that run but do not work any more.
 
-Cheap on purpose, since this is what an idle workflow costs: heartbeats that arrive anyway are
-compared with the clock, and only a ZEO server, or a bus without any traffic, is asked.
+Cheap on purpose, since this is what an idle workflow costs: heartbeats, which arrive anyway, are
+compared with the clock. Only ZEO servers, and a bus without any traffic, are asked.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from motoko.supervisor.probes import NoAnswer, figures, ping_bus, ping_zeo, rss_
 from motoko.supervisor.table import State
 
 CHECK_S = 5.0
-QUIET_BUS_S = 5.0  # without any traffic the bus is asked
-# One that has grown again so soon after its restart needs what it takes, and is left alone.
+QUIET_BUS_S = 5.0  # after this long without any traffic the bus is asked
+# A daemon that exceeds its limit again this soon after its restart needs that memory: it stays.
 MEMORY_PAUSE_S = 300.0
-# Later than this by the clock, and it was us who did not run (frozen, or a very busy machine).
+# If we wake later than this, we did not run ourselves (frozen, or the machine is very busy).
 LATE_S = 1.0
 
 
 class Watchdog:
     """Looks after the daemons that are ready, and tells the crew which do not work as they should.
 
-    ``bus_quiet_since`` is when the bus last delivered anything.
+    ``bus_quiet_since`` returns when the bus last delivered anything.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Watchdog:
                 self._hung(member, f"no heartbeat for {self._silence:g} s")
 
     async def _bus_works(self) -> bool:
-        """Whether a daemon's silence is its own; the bus's silence is settled here."""
+        """Whether a daemon's silence is its own fault; a bus that does not answer is hung."""
         bus = self._members[daemon_kinds.BUS]
         if bus.entry.state is not State.READY:
             self._listening_since = self._loop.time()
             return False
         started = self._loop.time()
-        # A bus that has just become ready starts with a clean slate.
+        # Silence from before the bus became ready does not count.
         self._listening_since = max(self._listening_since, bus.heard)
         if started - max(self._bus_quiet_since(), self._bus_answered, bus.heard) <= QUIET_BUS_S:
             return True
@@ -113,7 +113,7 @@ class Watchdog:
             member.detail, member.counts = figures(await ping_zeo(member.socket, self._silence))
         except NoAnswer:
             took = self._loop.time() - started
-            # One that is being restarted has another child by now, or refuses at once.
+            # A server that is being restarted has another process by now, or refuses at once.
             if member.child is child and self._silence <= took <= self._silence + LATE_S:
                 self._hung(member, f"no answer for {self._silence:g} s")
 
