@@ -3,7 +3,7 @@
 import gc
 import sys
 
-# While it imports, nothing becomes garbage, and looking for it takes a tenth of a daemon's start.
-# Python says so to whoever is imported because a module below is being run, and to nobody else.
+# Imports make no garbage, and collecting it would take a tenth of a daemon's start. Python sets
+# argv to this only while a module of this package is being started with -m.
 if sys.argv[:1] == ["-m"]:
     gc.disable()  # until motoko.workers.daemon.running

@@ -1,8 +1,8 @@
 """The bus: everyone publishes into it, everyone subscribes from it.
 
 An XSUB/XPUB forwarder. Publishers always send everything here; filtering happens on the way out.
-It answers each subscription to a ``~welcome.<token>`` topic with a message of that topic: what
-subscribers take as proof that their subscriptions are live.
+The bus answers each subscription to a ``~welcome.<token>`` topic with a message of that topic:
+for subscribers this is the proof that their subscriptions are live.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from motoko.bus.subscriber import WELCOME
 from motoko.layout import Runtime
 from motoko.workers.daemon import arguments, running
 
-# Messages held for a subscriber that does not read; beyond it, it misses some, and resyncs.
+# Messages held for a subscriber that does not read; if there are more, it misses some and resyncs.
 HIGH_WATER_MARK = 100_000
 SUBSCRIBE = b"\x01"
 
@@ -32,7 +32,7 @@ def forward(runtime: Runtime) -> None:
         socket.set_hwm(HIGH_WATER_MARK)
         socket.linger = 0
     try:
-        # Subscribers first: whoever publishes at once is heard by all who were there.
+        # Subscribers first: then they also get what a publisher sends as soon as it can connect.
         outgoing.bind(runtime.bus_subscribe)
         incoming.bind(runtime.bus_publish)
         incoming.send(SUBSCRIBE)

@@ -35,13 +35,13 @@ class Daemon:
 
     @property
     def kind(self) -> str:
-        """What precedes the colon in its name."""
+        """The part of its name before the colon."""
         return kind_of(self.name)
 
     def log(self) -> None:
-        """Have all logging go to its log file, which is continued in another when it is long.
+        """Have all logging go to its log file, which is rotated when it is long.
 
-        Or to standard error where that is something else: it was started by hand.
+        If standard error is not that file, the daemon was started by hand: then log to it instead.
         """
         path, settings = self.runtime.log(self.name), self.config.supervision
         handler: logging.Handler = logging.StreamHandler()
@@ -62,7 +62,7 @@ def arguments(description: str, *, study: bool = False) -> argparse.Namespace:
     return parser.parse_args()
 
 
-# A daemon that may not even start so many threads would fail later, at any place.
+# A daemon that cannot start this many threads at the outset would fail later, at any place.
 THREADS = 8
 
 
@@ -70,11 +70,12 @@ THREADS = 8
 def running(name: str, workflow: str) -> Iterator[Daemon]:
     """Be the daemon ``name``: hold its lock and keep its record while the block runs.
 
-    The configuration is the one that the supervisor has taken over, or without one the files'.
-    SIGTERM and SIGINT end the block with ``SystemExit(0)``. Leaves with ``EXIT_LOCKED`` at once if
-    another process is this daemon already, and with a message for any ``MotokoError``.
+    The configuration is the one that the supervisor has read; without a supervisor it is read from
+    the files. SIGTERM and SIGINT end the block with ``SystemExit(0)``. The process exits with
+    ``EXIT_LOCKED`` at once if another process is this daemon already, and with a message for any
+    ``MotokoError``.
     """
-    gc.freeze()  # what was imported stays
+    gc.freeze()  # what was imported is never garbage
     gc.enable()
     raise_soft_limits()
     log_to(logging.StreamHandler(), name)
@@ -105,7 +106,7 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
 
 
 def _taken_over(path: Path) -> WorkflowConfig | None:
-    """What the supervisor has read of the workflow's files, which may be in any state now.
+    """The configuration that the supervisor has read; the files may have changed since then.
 
     ``None`` without a supervisor, or with one of another version.
     """
@@ -114,8 +115,8 @@ def _taken_over(path: Path) -> WorkflowConfig | None:
 
 
 def _be_nice(nice: int) -> None:
-    """Yield to other processes; runs that this process starts do so, too."""
-    if nice > os.getpriority(os.PRIO_PROCESS, 0):  # only root may go back
+    """Set the niceness, which the runs that this process starts inherit."""
+    if nice > os.getpriority(os.PRIO_PROCESS, 0):  # only root may lower it
         os.setpriority(os.PRIO_PROCESS, 0, nice)
 
 

@@ -1,7 +1,7 @@
 """A detached orchestrator: the workflow's function, looked after by the supervisor.
 
-What it prints goes to its log, a line an event. Why it ends is noted for those who ask later; of
-one that was killed there is no note.
+What it prints goes to its log, line by line. How it ends is noted, for commands that show it later;
+if it is killed, there is no note.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import traceback
 from types import FrameType
 from typing import NoReturn
 
-# First of all: BlackDynamite has a say in what is logged.
+# First of all: importing BlackDynamite changes the logging.
 import motoko.store.session  # noqa: F401
 from motoko.api.orchestrator_arguments import execute_wholly, parse, start_parser
 from motoko.api.users_traceback import users_line, users_traceback
@@ -52,7 +52,7 @@ class LoggedLines(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Log what has no end of line."""
+        """Log the last line if it has no end of line."""
         if self._rest:
             self.write("\n")
 
@@ -64,14 +64,14 @@ def main() -> None:
         logging.getLogger("motoko").setLevel(logging.INFO)
         code = _run(daemon, run_name)
     if code is None:
-        # To whoever looks after us this is a death by signal, as it is.
+        # Die by SIGTERM itself, so that the supervisor sees the signal.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
     sys.exit(code)
 
 
 def _run(daemon: Daemon, run_name: str) -> int | None:
-    """Execute, and note how that ends; the exit code, or ``None`` after SIGTERM."""
+    """Execute the orchestrator and note how it ends; the exit code, or ``None`` after SIGTERM."""
     ours = os.getpid()
     signal.signal(signal.SIGTERM, _terminate)
     outputs = sys.stdout, sys.stderr
@@ -98,7 +98,7 @@ def _run(daemon: Daemon, run_name: str) -> int | None:
     log.info("ended with exit code %d", code)
     me = Identity.mine()
     if me.pid != ours:
-        return code  # a child that the user's program has forked has come this way
+        return code  # this process is a fork that the user's program has made
     end = End(me.pid, me.start_ticks, code, time.time(), error, text)
     detached_requests.note_end(daemon.runtime, run_name, end)
     return code
@@ -111,7 +111,7 @@ def _execute(daemon: Daemon, run_name: str) -> None:
             f"nobody has asked for the orchestrator {run_name}",
             hint="`motoko orchestrator start --detach` does",
         )
-    # What it executes is the user's, as the files are now.
+    # The user's program and motoko.yaml are read as they are now, not from the snapshot.
     config = load(daemon.config.path)
     with Workflow(config.path) as workflow:
         workflow.run_name = run_name
@@ -141,7 +141,7 @@ def _shown(error: MotokoError) -> str:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated(128 + number)  # as a failure: nothing is looked at any more
+    raise _Terminated(128 + number)  # counts as a failure: what follows is skipped
 
 
 if __name__ == "__main__":

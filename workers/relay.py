@@ -1,7 +1,7 @@
-"""What keeps the runs of this host while their study's ZEO server is away: ``patience:``.
+"""The relay keeps the runs of this host alive while their study's ZEO server is away.
 
-zeo.conf names its socket where a study has patience. Motoko's own processes go to the server
-itself, and find it again by themselves.
+If a study has ``patience:``, zeo.conf names the relay's socket. Motoko's own processes connect to
+the server directly, and reconnect by themselves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clients of this host that a study's server does not serve, by what process they are."""
+"""Which processes of this host a study's server refuses to serve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from motoko.store.blackdynamite_daemons import is_launcher
 
 
 def rival(runtime: Runtime, study: StudyConfig, pid: int) -> str:
-    """Why a process is not served: BlackDynamite's launchers, beside one of Motoko."""
+    """Why a process is refused: a launcher of BlackDynamite next to Motoko's; empty if served."""
     identity = Identity.of(pid)
     if identity is None or not is_launcher(command_line(identity)):
         return ""

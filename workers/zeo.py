@@ -1,10 +1,10 @@
 """A study's ZEO server.
 
-Writes ``.bd/zeo.conf``, through which every BlackDynamite client finds the server, and serves the
-study's database from a socket in the runtime directory: clients that find it dead wait or fail
-there, whereas at BlackDynamite's default place they would start a server of their own.
+It writes ``.bd/zeo.conf``, through which every BlackDynamite client finds the server, and serves
+the study's database from a socket in the runtime directory. Clients that find the server dead there
+wait or fail, whereas at BlackDynamite's default place they would start a server of their own.
 
-With a TCP ``host:`` it listens there as well, and zeo.conf says so: for the nodes of a cluster.
+With a TCP ``host:`` it listens there as well, and zeo.conf says so, for the nodes of a cluster.
 """
 
 from __future__ import annotations

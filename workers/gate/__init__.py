@@ -1,1 +1,1 @@
-"""The gate: other hosts come in here, at one TCP port, and nobody else."""
+"""The gate: the one TCP port at which clients on other hosts reach the workflow."""

@@ -1,8 +1,9 @@
 """The gate of a workflow: ``python -m motoko.workers.gate``.
 
-One TCP port for all that other hosts need. What a client wants is told by the first message of its
-TLS, which is left for the one who answers: connections to a study's database are handed to its
-ZEO server, and go on when the gate ends; those to the control socket and the bus end here.
+One TCP port for all that other hosts need. The first message of a client's TLS names the server
+that the client wants. The gate only peeks at it, so that the server can read it again. Connections
+to a study's database are handed to its ZEO server, and go on when the gate ends. TLS connections
+to the control socket and the bus end here.
 """
 
 from __future__ import annotations
@@ -67,15 +68,15 @@ class Gate:
         self._patience: dict[str, float] = {}
         for name in daemon.config.local_studies:
             study, handover = daemon.config.studies[name], Handover(runtime.accepted(name))
-            # zeo.conf may name the socket at which a relay of this host keeps clients. Those of
-            # other hosts have relays of their own.
+            # zeo.conf may name the socket of this host's relay. Clients on other hosts have relays
+            # of their own, so that name also means the server.
             places = (runtime.zeo(name), *([runtime.kept(name)] if study.is_kept else []))
             for place in places:
                 self._handed[place.name] = handover
                 self._patience[place.name] = study.policy.patience_elsewhere
         self._contexts = Contexts(runtime.channel, server=True)
         self._known: dict[str, str] = {}
-        self._named_by: ssl.SSLContext | None = None  # the key that they are of
+        self._named_by: ssl.SSLContext | None = None  # the context whose key made these names
         self._strangers = Strangers()
         self._tasks: set[asyncio.Task[None]] = set()
         self._trouble = ""
@@ -114,7 +115,7 @@ class Gate:
         log.info("stopped")
 
     def _listen(self) -> list[socket.socket]:
-        """Listen at the configured place, else at the one of before; and record it."""
+        """Listen at the configured address and port, else at the previous ones; record them."""
         try:
             before: Endpoint | None = endpoint.read(self._channel)
         except NoChannel:
@@ -140,7 +141,7 @@ class Gate:
         return sockets
 
     def _wanted(self, connection: socket.socket, address: str, name: str) -> None:
-        """Somebody has said which server it wants."""
+        """A client has said which server it wants: connect it, or turn it away."""
         try:
             wanted = self._names().get(name, "")
         except UnsafeKey as error:
@@ -158,7 +159,7 @@ class Gate:
             self._strangers.note(address, "it has no key, or one of before `motoko keys renew`")
 
     def _names(self) -> dict[str, str]:
-        """The sockets' names by those that clients ask for, which change with the key."""
+        """The sockets' names, by the names that clients ask for. The latter change with the key."""
         context = self._contexts.current()
         if context is not self._named_by:
             every = (*self._handed, *self._spliced)
@@ -173,7 +174,7 @@ class Gate:
 
     async def _hand_on(self, connection: socket.socket, name: str) -> None:
         if not await self._handed[name].hand(connection):
-            log.warning("%s: its server takes nobody now", name)
+            log.warning("%s: its server accepts no connections now", name)
 
     async def _splice(self, connection: socket.socket, address: str, name: str) -> None:
         try:
@@ -202,7 +203,7 @@ class Gate:
                 await asyncio.sleep(until_next(HEARTBEAT_S))
 
     async def _look_at_key(self) -> None:
-        """Have another key well before the present one is worth nothing any more."""
+        """Renew the key well before it expires."""
         while True:
             await asyncio.sleep(LOOK_AT_KEY_S)
             try:
@@ -216,7 +217,7 @@ class Gate:
 
 
 def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """What a single connection has come to is one line, at most."""
+    """Log the failure of a single connection in one line, at most."""
     error = context.get("exception")
     if isinstance(error, OSError):
         log.debug("%s: %s", context.get("message"), error)

@@ -1,8 +1,8 @@
-"""Accepting connections, and finding out what they ask for before anything is answered.
+"""Accepting connections, and finding out which server they ask for before anything is answered.
 
-Nothing is read: what a client has sent stays where it is, for who serves it. Who sends nothing, or
-something else, is sent away. A flood of strangers costs those who have a key nothing but the time
-in which they are turned away.
+Nothing is read: what a client has sent stays in the socket, for the server. A client that sends
+nothing, or something else, is turned away. A flood of strangers costs the clients that have a key
+only the time that it takes to turn the strangers away.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from motoko.channel.strangers import Strangers
 
 log = logging.getLogger(__name__)
 
-HELLO_S = 10.0  # within so many seconds a client says which server it wants
+HELLO_S = 10.0  # a client has this long to say which server it wants
 PENDING_MAX = 512
 PENDING_OF_ADDRESS = 128
 _AT_ONCE = 64
-_FULL_S = 1.0  # without a descriptor to spare, nobody is accepted for so long
+_FULL_S = 1.0  # if no descriptor is left, no connection is accepted for this long
 
 NO_TLS = "it does not speak TLS, or names no server"
 SILENT = "it says nothing"
@@ -33,21 +33,21 @@ PUSHED_OUT = "too many wait at once"
 
 @dataclass(eq=False)
 class _Client:
-    """One that has not said yet what it wants."""
+    """A client that has not said yet which server it wants."""
 
     connection: socket.socket
     address: str
     deadline: asyncio.TimerHandle | None = None
-    seen: int = 0  # bytes that it has sent, at the last look
+    seen: int = 0  # how many bytes it had sent at the last look
 
 
 class Doorway:
-    """Accepts who comes to some sockets.
+    """Accepts the clients of some listening sockets.
 
     Args:
         listening: the sockets.
         wanted: called with a connection, its address and the server that it asks for.
-        strangers: those who are turned away are noted there.
+        strangers: where clients that are turned away are noted.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Doorway:
             self._loop.add_reader(listening, self._accept, listening)
 
     def close(self) -> None:
-        """Accept nobody any more."""
+        """Accept no more connections, and drop those that have not said what they want."""
         for listening in self._listening:
             self._loop.remove_reader(listening)
             listening.close()
@@ -88,7 +88,7 @@ class Doorway:
                 continue
             except OSError as error:  # no more descriptors, say
                 if not self._complained:
-                    log.error("nobody can be accepted now: %s", error.strerror)
+                    log.error("no connection can be accepted now: %s", error.strerror)
                     self._complained = True
                 self._loop.remove_reader(listening)
                 self._loop.call_later(_FULL_S, self._resume, listening)
@@ -110,7 +110,7 @@ class Doorway:
         self._look(client)
 
     def _make_room(self, address: str) -> None:
-        """Whoever waits longest gives way: one that has a key says what it wants at once."""
+        """Turn away the client that has waited longest: one with a key does not wait to ask."""
         crowded = address
         if self._of_address[address] < PENDING_OF_ADDRESS:
             if len(self._pending) < PENDING_MAX:
@@ -136,10 +136,10 @@ class Doorway:
             self._wanted(connection, client.address, name)
         elif len(data) >= LONGEST:
             self._turn_away(client, NO_TLS)
-        elif len(data) == client.seen:  # there will be no more
+        elif len(data) == client.seen:  # the client has closed its end: no more will come
             self._turn_away(client, SILENT)
         else:
-            # What it has sent stays there: it is looked at again when there is more, or an end.
+            # What was sent stays in the socket: look again when there is more, or at its end.
             client.seen = len(data)
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, len(data) + 1)

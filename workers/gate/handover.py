@@ -1,6 +1,6 @@
-"""Handing a connection on to the ZEO server that it asks for: from then on it is that one's.
+"""Handing a connection on to the ZEO server that it asks for: from then on the server owns it.
 
-Where there is none just now, the next one is waited for, which takes a killed server's place soon.
+If there is no server just now, the gate waits for the next one, which soon replaces a killed one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import socket
 from pathlib import Path
 
-PATIENCE_S = 6.0  # clients give up after about as long
+PATIENCE_S = 6.0  # clients give up after about this long
 POLL_S = 0.2
 
 
@@ -22,7 +22,7 @@ class Handover:
         self._server: socket.socket | None = None
 
     async def hand(self, connection: socket.socket) -> bool:
-        """Hand a connection on; ``False`` if nobody takes it. It is closed here in any case."""
+        """Hand a connection on; ``False`` if no server takes it. It is closed here in any case."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE_S
         with connection:
@@ -31,7 +31,7 @@ class Handover:
         return handed
 
     def _handed(self, connection: socket.socket) -> bool:
-        for _ in range(2):  # a server that was restarted is another one's end of a connection
+        for _ in range(2):  # if the server was restarted, the first try finds its old socket dead
             try:
                 server = self._server or self._connected()
                 socket.send_fds(server, [b"\0"], [connection.fileno()])
@@ -52,7 +52,7 @@ class Handover:
         return server
 
     def close(self) -> None:
-        """Be no longer connected to it."""
+        """Disconnect from the server."""
         if self._server is not None:
             with contextlib.suppress(OSError):
                 self._server.close()

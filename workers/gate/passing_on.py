@@ -14,7 +14,7 @@ from motoko.channel.greeting import LINE_MAX, WELCOME, BadGreeting, Greeting, re
 HANDSHAKE_S = 10.0  # for the handshake, and again for the greeting
 _BLOCK = 1 << 16
 
-# Why one who greets is not served, and whether it is fenced; None if it is.
+# Why a client that greets is not served, and whether its run is fenced; None if it is served.
 Refusal = Callable[[Greeting], "tuple[str, bool] | None"]
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 
-# Before all else, as the supervisor has done already: what it is told while it starts waits until
-# it can act on it, and the threads that it starts leave it to the main one.
+# Before all else, as the supervisor has done already: signals that come during the start wait until
+# the launcher can act on them, and its other threads leave them to the main thread.
 signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGUSR2))
 
 import asyncio  # noqa: E402

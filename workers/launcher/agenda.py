@@ -1,4 +1,4 @@
-"""What a launcher has to do: whom to start, and what is to be written down. Pure."""
+"""What a launcher has to do: which runs to start, and what to record of others. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class News:
 
     Attributes:
         ended: how attempts have ended.
-        changed: entries that are to be set.
-        unstarted: runs that were to start, and could not: they are to wait like the others.
+        changed: entries to be set.
+        unstarted: runs that could not be started, and will become CREATED again.
         first_end: when the first of those ends was noticed (seconds, monotonic).
     """
 
@@ -34,9 +34,9 @@ class Agenda:
 
     Attributes:
         waiting: runs that are CREATED.
-        unstarted: runs that a predecessor has launched, and never started.
+        unstarted: runs that an earlier launcher has marked ``launched``, and never started.
         finished: runs that are executed and were seen to be FINISHED.
-        news: what has happened.
+        news: what has happened and is not committed yet.
     """
 
     waiting: RunQueue = field(default_factory=RunQueue)
@@ -45,7 +45,7 @@ class Agenda:
     news: News = field(default_factory=News)
 
     def note_end(self, number: int, end: End, now: float | None = None) -> None:
-        """A run's attempt has ended, which is to be recorded; without a time, at once."""
+        """Note that a run's attempt has ended; without ``now``, it is recorded at once."""
         self.news.changed.pop(number, None)  # the end says more
         finished = end.finished or number in self.finished
         self.news.ended[number] = replace(end, finished=finished)
@@ -54,21 +54,21 @@ class Agenda:
             self.news.first_end = now
 
     def note_change(self, number: int, entries: Mapping[str, Any]) -> None:
-        """A run's entries are to be set."""
+        """Note that a run's entries must be set."""
         self.news.changed.setdefault(number, {}).update(entries)
 
     def note_unstarted(self, number: int) -> None:
-        """A run that was to start could not."""
+        """Note that a run could not be started."""
         self.finished.discard(number)
         self.news.unstarted.add(number)
 
     def take_news(self) -> News:
-        """The news, which somebody commits."""
+        """The news, for the caller to commit; there are none left here."""
         news, self.news = self.news, News()
         return news
 
     def put_back(self, news: News) -> None:
-        """News that could not be committed."""
+        """Take news back that could not be committed."""
         later, self.news = self.news, news
         news.unstarted |= later.unstarted
         for number, entries in later.changed.items():
@@ -77,11 +77,11 @@ class Agenda:
             self.note_end(number, end, later.first_end)
 
     def due(self, now: float) -> Iterator[int]:
-        """Those that are to start, in their order: the predecessor's first."""
+        """The runs to start, in their order: those of an earlier launcher first."""
         return itertools.chain(sorted(self.unstarted), self.waiting.due(now))
 
     def drop(self, number: int) -> None:
-        """It is not to start any more."""
+        """Remove a run from those to start."""
         self.waiting.remove(number)
         self.unstarted.discard(number)
 

@@ -1,4 +1,4 @@
-"""Runs that become jobs of a batch system: which ones, and what is kept of them."""
+"""The executor that hands runs to a batch system, as jobs of it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.recovery import Situation
 from motoko.workers.launcher.submitting import Submitter
 
-# Runs that become jobs in one pass: nobody is to wait long for the launcher meanwhile.
+# How many runs become jobs in one pass: a pass must not keep the launcher busy for long.
 JOBS_AT_ONCE = 100
-# A job is in the queue for a moment after its last word.
+# A job stays in the queue for a moment after its run has recorded its end.
 LEAVING_S = 2.0
-# Seconds, for the tests of batch jobs, which have a scheduler of their own.
+# Environment variables (in seconds) for the tests of batch jobs, which have their own scheduler.
 POLL_VARIABLE = "MOTOKO_BATCH_POLL_S"
 LATE_VARIABLE = "MOTOKO_BATCH_LATE_S"
 
 
 @dataclass
 class BatchStart:
-    """A run that is to be submitted once its entries, which say so, are committed.
+    """A run that will be submitted as soon as the entries that say so are committed.
 
     Attributes:
-        name: of its submission.
+        name: the name of its submission.
     """
 
     executor: BatchExecutor
@@ -64,11 +64,11 @@ class BatchStart:
         self._entries = {**entries}
 
     def begin(self) -> None:
-        """Submit it. A job that it had before is nobody's."""
+        """Submit the run. If it had a job before, that job is cancelled."""
         self.executor.submit(self._entries, self.prepared.policy)
 
     def abandon(self) -> None:
-        """Nothing was submitted."""
+        """Nothing to undo: nothing was submitted."""
 
 
 class BatchExecutor:
@@ -78,8 +78,8 @@ class BatchExecutor:
         daemon: the launcher.
         study: its study.
         system: the batch system.
-        report: called with what becomes of runs.
-        limit: how many jobs all studies may have in the queue; ``None``: any number.
+        report: called with the events of runs.
+        limit: how many jobs all studies together may have in the queue; ``None``: any number.
     """
 
     is_ending = False
@@ -119,8 +119,8 @@ class BatchExecutor:
             _for_tests(LATE_VARIABLE, settings.late_record),
         )
         self._room = Room(directory, study, [*daemon.config.studies], limit)
-        self._promised = 0  # of those that the pass being made may submit
-        self._leaving = 0  # jobs that have said that they end, a moment ago
+        self._promised = 0  # how many jobs the present pass may submit
+        self._leaving = 0  # jobs whose runs ended a moment ago
 
     def __len__(self) -> int:
         return len(self._jobs.runs)
@@ -138,7 +138,7 @@ class BatchExecutor:
     # Starting
 
     def room(self, widths: Sequence[int]) -> list[Place]:
-        """A job's width is the scheduler's business: only how many there are counts."""
+        """Only the number of runs counts here: a job's width is the scheduler's business."""
         if not widths and not self.is_short:
             return []
         self._promised = self._room.take(len(self) + self._leaving, len(widths))
@@ -150,7 +150,7 @@ class BatchExecutor:
         self._note()
 
     def proceed(self) -> None:
-        """Nothing is prepared ahead: the scheduler has a queue of its own."""
+        """Nothing to do: no run is prepared ahead, since the scheduler has a queue of its own."""
 
     def start(self, prepared: Prepared, place: Place) -> BatchStart:
         name = self._names.new(self._study, prepared.run_id, prepared.attempt)
@@ -164,9 +164,9 @@ class BatchExecutor:
         self._jobs.wake()
 
     def adopt(self, situation: Situation) -> None:
-        """Follow a run that an earlier launcher has submitted, or was about to.
+        """Follow a run that an earlier launcher has submitted, or was about to submit.
 
-        The job of one that was reset since is nobody's.
+        If the run was reset since then, its job is cancelled.
         """
         entries = situation.job or situation.reset
         if entries is None or situation.run_id in self:
@@ -184,7 +184,7 @@ class BatchExecutor:
             self._jobs.wake()
 
     def forget(self, run_id: int) -> None:
-        """The job of a run, if it has one, is nobody's any more."""
+        """Drop a run, and have its job cancelled if it has one."""
         run = self._jobs.runs.pop(run_id, None)
         if run is None:
             return
@@ -197,7 +197,7 @@ class BatchExecutor:
         self._jobs.wake()
 
     def stop(self, reason: str) -> None:
-        """Jobs stay in their queue, and are followed by the next launcher."""
+        """Nothing to do: jobs stay in their queue, and the next launcher follows them."""
 
     async def watch(self) -> None:
         await self._jobs.watch()

@@ -1,4 +1,4 @@
-"""A run that is a job: what is known of it, and what its entries are to say."""
+"""A run that is a job: what is known of it, and what its entries must say."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class BatchRun:
 
     Attributes:
         recorded: what its entries say of the job by now.
-        deadline: when its time is over (``time.monotonic``), if that is limited and it runs.
+        deadline: when its time limit is reached (``time.monotonic``), if it runs and has a limit.
         reason: why it is being ended, if it is; ``final``: it gets no other attempt.
-        is_cancelled: whether the scheduler was asked to do so.
+        is_cancelled: whether the scheduler was asked to cancel its job.
         unreadable: why its directory cannot be read, if it cannot.
         built: what is submitted for it, once that is known.
     """
@@ -52,7 +52,7 @@ class BatchRun:
 
     @classmethod
     def of(cls, entries: Mapping[str, Any], policy: Policy) -> BatchRun:
-        """From its entries, which name a submission."""
+        """The run with these entries, which name a submission."""
         own = OwnEntries(entries)
         number = entries["id"]
         # Attempts that the scheduler has added are counted from the one that was submitted.
@@ -72,17 +72,17 @@ class BatchRun:
         )
 
     def follow(self, *, since: float, job: str | None = None) -> None:
-        """It was submitted: answers to later questions (``time.monotonic``) show its job."""
+        """Note its submission: the scheduler's answers asked for after ``since`` show its job."""
         self.followed = replace(self.followed, since=since, job=job, absent=0, missed=0.0, seen=0.0)
 
     def cancel(self, reason: str, *, final: bool = False) -> None:
-        """Have its job cancelled, soon; ``final``: without another attempt."""
+        """Have its job cancelled soon; ``final``: without another attempt."""
         if not self.reason:
             log.info("run %d: ending its job: %s", self.run_id, reason)
             self.reason, self.final = reason, final
 
     def evidence(self) -> Evidence:
-        """What its directory says."""
+        """What its run directory says of it."""
         return job_script.read(self.directory, self.followed.attempt)
 
     def close(self) -> bool:
@@ -93,7 +93,7 @@ class BatchRun:
         return job_script.close(self.directory, self.followed.attempt, self.followed.name)
 
     def news(self, evidence: Evidence, job: Job | None, state: str | None) -> dict[str, Any]:
-        """What its entries are to say while it goes on."""
+        """What its entries must say while it goes on."""
         now: dict[str, Any] = {"batch_state": state} if state else {}
         if self.followed.job:
             now["batch_job_id"] = self.followed.job
@@ -113,7 +113,7 @@ class BatchRun:
         return now
 
     def _limit(self, evidence: Evidence, job: Job | None) -> None:
-        """Note when an attempt's time is over, once it has begun. One that waits again has none."""
+        """Set the deadline of an attempt that has begun; clear it if its job waits again."""
         if self.policy.timeout is None or evidence.attempt is None:
             return
         if job is not None and job.phase is Phase.PENDING:
@@ -125,7 +125,7 @@ class BatchRun:
                 self._timed = evidence.attempt
 
     def end(self, verdict: Verdict, last_words: str) -> End:
-        """How it has ended, after a verdict. ``last_words``: what its job has said, if anything."""
+        """How it has ended. ``last_words``: what the system wrote last into its job's output."""
         reason = self.reason or verdict.problem
         return End(
             code=verdict.code,
@@ -134,7 +134,7 @@ class BatchRun:
         )
 
     def last_entries(self, evidence: Evidence, nodes: str, state: str | None) -> dict[str, Any]:
-        """What its entries are to say of its job when it has ended."""
+        """What its entries must say of its job when it has ended."""
         entries: dict[str, Any] = {"batch_name": None}
         if state is not None:
             entries["batch_state"] = state
@@ -153,7 +153,7 @@ def last_state(verdict: Verdict) -> str:
     job = verdict.job
     if job is not None and job.phase is Phase.ENDED:
         return job.state
-    # The scheduler has not said it yet, or says nothing any more.
+    # The scheduler has not reported the end yet, or does not answer any more.
     if verdict.code is not None:
         return "FAILED" if verdict.code else "COMPLETED"
     return "LOST" if job is None else "CANCELLED"

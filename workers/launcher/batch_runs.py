@@ -1,7 +1,7 @@
 """The runs of one study that are jobs: followed, and ended.
 
-What is known only here is known again after a restart: from the database, the run directories, the
-scheduler.
+What is kept in memory here is found again after a restart: in the database, in the run directories
+and at the scheduler.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from motoko.workers.launcher.submitting import Outcome, Submitter
 
 log = logging.getLogger(__name__)
 
-# The spool is one directory, whatever the number of runs.
+# How often the spool is read: it is one directory, whatever the number of runs.
 SPOOL_S = 1.0
 BUSY_S = 1.0
-# After a scheduler that gives no answer, or a disk that cannot be written.
+# How long to wait after the scheduler did not answer, or the disk could not be written.
 PAUSE_S = 5.0
 PAUSE_MAX_S = 30.0
 
@@ -44,18 +44,18 @@ class BatchRuns:
 
     Args:
         spool: where the study's jobs say that they have begun or ended.
-        system: the batch system; scheduler: whom it is asked through.
-        poll: its answers, shared with other studies' launchers.
-        submitter: who submits them.
-        fence: has nobody commit for an attempt of a run any more, for a reason; ``OSError`` if that
-            cannot be.
-        report: called with what becomes of them.
-        patience: how long the exit record of a job that is over is waited for, in seconds.
+        system: the batch system; scheduler: asks it and submits to it.
+        poll: the scheduler's answers, shared with other studies' launchers.
+        submitter: submits the runs.
+        fence: keeps an attempt of a run from committing from now on, for a reason; raises
+            ``OSError`` if that is impossible.
+        report: called with the events of runs.
+        patience: how long to wait for the exit record of a job that is over, in seconds.
 
     Attributes:
-        runs: them, by number.
-        strays: jobs that belong to nobody any more.
-        hindrance: what keeps them from being submitted and followed now; empty if nothing does.
+        runs: the runs, by number.
+        strays: jobs that belong to no run any more, and must be cancelled.
+        hindrance: what keeps runs from being submitted and followed now; empty if nothing does.
     """
 
     def __init__(
@@ -88,19 +88,19 @@ class BatchRuns:
 
     @property
     def silence(self) -> str:
-        """Why the scheduler says nothing; empty if it does."""
+        """Why the scheduler does not answer; empty if it does."""
         return self._view.error if self.runs else ""
 
     def wake(self, *, ask: bool = False) -> None:
-        """There is something to be done; ``ask``: the scheduler is to be asked soon."""
+        """There is something to do; ``ask``: the scheduler must be asked soon."""
         if ask:
             self._expected = time.monotonic()
         self._news.set()
 
-    # What is done, one thing after the other
+    # What a round does, in this order
 
     async def watch(self) -> None:
-        """Submit, follow and end jobs, for ever. Asks nobody anything while there are none."""
+        """Submit, follow and end jobs, for ever. Without any, the scheduler is not asked."""
         pauses = Pauses(PAUSE_S, PAUSE_MAX_S)
         while True:
             try:
@@ -120,7 +120,7 @@ class BatchRuns:
             self._news.clear()
 
     async def _round(self) -> float:
-        """Do what is to be done now; returns for how long there is nothing else."""
+        """Do what is to be done now; returns how long to sleep before the next round."""
         if self.runs:
             self._spool.mkdir(parents=True, exist_ok=True)
         if self.strays:
@@ -141,7 +141,7 @@ class BatchRuns:
             if run.deadline is not None and run.deadline <= now:
                 run.cancel(f"it took longer than its time limit of {run.policy.timeout:g} s")
                 self._news.set()
-        # If it is due all the same, somebody else is asking.
+        # If the poll is still due, the launcher of another study is asking.
         now = time.monotonic()
         left = self._poll.due(self._expected) - now
         pause = min(left, SPOOL_S) if left > 0 else BUSY_S
@@ -149,11 +149,11 @@ class BatchRuns:
         return min(pause, opens) if self._submitter.queue and opens > 0 else pause
 
     def _is_followed(self, run: BatchRun) -> bool:
-        """Whether nobody has reset it meanwhile."""
+        """Whether a run is still followed: it was not reset meanwhile."""
         return self.runs.get(run.run_id) is run
 
     def _submitted(self, run: BatchRun, outcome: Outcome) -> None:
-        """It was submitted, or could not be."""
+        """Take in that a run was submitted, or could not be."""
         self._expected = time.monotonic()
         if not self._is_followed(run):
             if run.followed.job is not None:
@@ -164,7 +164,7 @@ class BatchRuns:
             self._record(run, **outcome)
 
     async def _end_some(self) -> None:
-        """Tell the scheduler of the runs that are to end."""
+        """Have the scheduler cancel the jobs of the runs that must end."""
         ending = [run for run in self.runs.values() if run.reason and not run.is_cancelled]
         for run in [run for run in ending if run in self._submitter.queue]:
             self._submitter.queue.remove(run)
@@ -180,7 +180,7 @@ class BatchRuns:
                 self._finish(run, End(reason=run.reason, final=run.final), state="CANCELLED")
 
     async def _ask(self) -> None:
-        """What has become of all runs, as the scheduler says."""
+        """Ask the scheduler about all jobs, and act on the answer."""
         self._view = await self._poll.view(self._expected)
         self._say_silent(self._view.error)
         self._submitter.answered(self._view.asked)
@@ -190,7 +190,7 @@ class BatchRuns:
         if vanished:
             log.warning("jobs that the queue does not show: %s", ", ".join(vanished))
             known = await self._scheduler.look_up(vanished)
-        # Before that is recorded: who awaits the run finds its job gone.
+        # Before the end is recorded: an orchestrator that awaits the run must find its job gone.
         hopeless = {
             verdict.job.id
             for _, verdict in verdicts
@@ -206,7 +206,7 @@ class BatchRuns:
             if not self._is_followed(run):
                 continue
             job = verdict.followed.job
-            # A scheduler that has lost its state gives numbers to other jobs once more.
+            # A scheduler that has lost its state gives the same ids to other jobs.
             if job and job in known and known[job].name == run.followed.name:
                 run.followed = verdict.followed
                 verdict = self._judged(run, known[job])
@@ -217,7 +217,7 @@ class BatchRuns:
         return judge(run.followed, evidence, self._view, asked, patience=self._patience)
 
     def _read_spool(self) -> None:
-        """Look after the runs of which the nodes say that something has happened."""
+        """Look at the runs of which the nodes say, in the spool, that something has happened."""
         if not self._spooled.are_due():
             return
         runs = set()
@@ -262,7 +262,8 @@ class BatchRuns:
         if evidence.attempt is None and not run.close():
             return  # it has started just now
         if evidence.attempt is not None and not evidence.ended and verdict.code is None:
-            # Something of it may go on where nobody sees it. What it has committed by now counts.
+            # Processes of the run may go on on a node, unseen. Only what they have committed by now
+            # counts.
             self._fence(run.run_id, evidence.attempt, run.reason or verdict.problem)
             self._close(run)
             if run.evidence() != evidence:
@@ -279,7 +280,7 @@ class BatchRuns:
         )
 
     def _fence_earlier(self, run: BatchRun, evidence: Evidence) -> None:
-        """The scheduler may have started a run again without knowing whether it had ended."""
+        """Fence earlier attempts: the scheduler may restart a run that still goes on elsewhere."""
         for attempt in range(run.followed.attempt, evidence.attempt or 0):
             if may_go_on(run.directory, attempt):
                 job = evidence.job or run.followed.job
@@ -300,7 +301,7 @@ class BatchRuns:
         nodes: str = "",
         state: str | None = None,
     ) -> None:
-        """A run has ended: tell it, and follow it no more."""
+        """Report that a run has ended, and stop following it."""
         evidence = evidence or Evidence()
         if evidence.attempt is not None:
             self._close(run)
@@ -311,12 +312,12 @@ class BatchRuns:
         self._report(Ended(run.run_id, end))
 
     def _close(self, run: BatchRun) -> None:
-        """Nobody is to start it once more. If that cannot be written, it has ended all the same."""
+        """Keep a run from being started again. It has ended even if that cannot be written."""
         with contextlib.suppress(OSError):
             run.close()
 
     def _say_silent(self, error: str) -> None:
-        """Log once that the scheduler says nothing, and that it does again."""
+        """Log once that the scheduler does not answer, and once that it does again."""
         if error and not self._silent:
             log.warning("the batch system gives no answer; jobs are followed later: %s", error)
         elif self._silent and not error:

@@ -37,23 +37,23 @@ class Preparation(Protocol):
     """What is asked of a :class:`motoko.workers.launcher.preparing.Preparer`."""
 
     def prepare(self, number: int, launched_already: bool) -> Prepared | None:
-        """Write a run's directory and mark it ``launched``; ``None`` if it is not to start.
+        """Write a run's directory and mark it ``launched``; ``None`` if it must not start.
 
         Raises ``Hindered``.
         """
 
     def repair(self, number: int, entries: MutableMapping[str, Any]) -> None:
-        """Put right the entries by which a run is found."""
+        """Correct the entries by which a run is found, if they are wrong."""
 
     def policy(self, entries: Mapping[str, Any]) -> Policy:
         """How a run that was started is executed."""
 
 
 class Records:
-    """Writes into runs' entries what has become of them, in the base's present view.
+    """Writes into runs' entries what has become of the runs, in the base's present view.
 
     Args:
-        base: the study's; preparer: knows how its runs are executed.
+        base: the study's base; preparer: knows how its runs are executed.
     """
 
     def __init__(self, base: StudyBase, preparer: Preparation) -> None:
@@ -77,13 +77,13 @@ class Records:
             OwnEntries(run).update(entries)
 
     def give_back(self, number: int) -> None:
-        """Have a run that was prepared ahead wait like the others, unless it has been cancelled."""
+        """Make a run that was prepared ahead CREATED again, unless it has been cancelled."""
         run = self.entries(number)
         if run is not None and state_of(run) == LAUNCHED:
             run["state"] = CREATED
 
     def end(self, number: int, end: End) -> float | None:
-        """A run's attempt has ended; returns when the next one may start, if there is to be one."""
+        """Record an attempt's end; returns when the next one may start, if there will be one."""
         run = self.entries(number)
         if run is None:
             return None  # deleted meanwhile
@@ -93,7 +93,7 @@ class Records:
         policy = self.preparer.policy(run)
         own.update({**end.entries, **times_of(run, policy.environment)})
         if is_undecided(run, end):
-            # The bus may tell too late of a state that was passed through.
+            # The bus may be too late with the news that the run was FINISHED for a moment.
             stored = self._base.runs.entries[number]
             was_finished = has_been(stored, FINISHED, since=(CREATED, LAUNCHED))
             end = replace(end, finished=was_finished)
@@ -102,7 +102,7 @@ class Records:
         own.update(changes)
         if changes.get("ended_state") == FINISHED:
             run.update(results)
-        elif "ended_state" in changes:  # what an earlier execution had is none of this one's
+        elif "ended_state" in changes:  # results of an earlier execution do not count for this one
             run.update({name: None for name in policy.results if name in run})
         name = self.described(number)
         if changes.get("ended_state") == FINISHED:
@@ -121,7 +121,7 @@ class Records:
     def _results(
         self, run: Mapping[str, Any], end: End, policy: Policy
     ) -> tuple[End, Mapping[str, Any]]:
-        """What is read of a run that has ended well; without it the end says that it has not."""
+        """The results of a run that has ended well; if one is missing, the end is a failure."""
         if not policy.results or end.code != 0 or end.reason:
             return end, {}
         directory = present_directory(self._base.study, run)
@@ -133,15 +133,15 @@ class Records:
 
 
 class Commit:
-    """One pass, from its plan to what is done after it.
+    """One pass, from its plan to what is done after its commit.
 
     Args:
-        records: writes what has become of runs; executor: whom new ones are handed to.
-        unstarted: runs that are launched already, by a predecessor.
+        records: writes what has become of runs; executor: gets the new runs.
+        unstarted: runs that an earlier launcher has marked ``launched`` already.
 
     Attributes:
-        hindrance: why not all of the plan could be written, if the machine has kept it from that:
-            the others wait as before.
+        hindrance: the machine's trouble that kept a part of the plan from being written, if there
+            is any; the runs of that part wait as before.
     """
 
     def __init__(self, records: Records, executor: Executor, unstarted: Iterable[int]) -> None:
@@ -149,14 +149,14 @@ class Commit:
         self._executor = executor
         self.hindrance = ""
         self._unstarted = frozenset(unstarted)
-        self._handled: list[int] = []  # of those that the plan starts or prepares
+        self._handled: list[int] = []  # the runs of the plan's start and prepare that were written
         self._starts: dict[tuple[int, int], Start] = {}  # by run and attempt
-        self._going: dict[tuple[int, int], str] = {}  # those that are to begin, for the log
+        self._going: dict[tuple[int, int], str] = {}  # starts that will begin; texts for the log
         self._ahead: dict[int, Prepared] = {}
         self._retries: dict[int, float] = {}
 
     def write(self, plan: Plan, places: Sequence[Place]) -> None:
-        """Write what the plan says into a fresh view. Repeatable, until it is committed."""
+        """Write what the plan says into a fresh view. May be repeated until it is committed."""
         self._going.clear()
         self._handled.clear()
         for number, entries in plan.change.items():
@@ -203,10 +203,10 @@ class Commit:
             self._ahead[number] = prepared
 
     def _is_through(self, number: int, attempts: Sequence[int]) -> bool:
-        """Whether an earlier commit has marked a run, although its server died before it said so.
+        """Whether a run was marked by an earlier commit of this pass.
 
-        Nobody else marks runs of this study: there is one launcher. ``attempts`` are those that
-        this pass has prepared before.
+        The server may have died before it confirmed that commit. Only this launcher marks runs of
+        this study. ``attempts`` are those that this pass has prepared before.
         """
         entries = self._records.entries(number)
         if entries is None or state_of(entries) != LAUNCHED:
@@ -219,7 +219,7 @@ class Commit:
         return bool(self._going or self._ahead)
 
     def begin(self, plan: Plan, agenda: Agenda, now: float) -> None:
-        """All that was written is committed: begin what starts, and note what waits."""
+        """All that was written is committed: begin the starts, and note which runs wait."""
         for number in self._handled:
             agenda.drop(number)
         for number, retry_at in self._retries.items():
@@ -239,6 +239,6 @@ class Commit:
                 start.abandon()
 
     def abandon(self) -> None:
-        """Nothing of it was committed, or nobody knows: nothing begins."""
+        """Begin nothing: nothing was committed, or it is not known whether it was."""
         for start in self._starts.values():
             start.abandon()

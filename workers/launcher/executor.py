@@ -1,7 +1,7 @@
-"""What a launcher asks of whatever executes runs: the slots of this host, or a batch system.
+"""The interface between a launcher and what executes runs: this host's slots, or a batch system.
 
-There is one protocol for all of them. Runs come and go by a few calls; what becomes of them comes
-back as events. Nothing here does anything.
+There is one protocol for all executors. The launcher gives and takes runs by a few calls; events
+tell it what becomes of the runs. This module only has declarations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from motoko.workers.launcher.recovery import Situation
 
 @dataclass(frozen=True)
 class Ended:
-    """A run's attempt has ended: its executor has it no more."""
+    """A run's attempt has ended: the executor has dropped the run."""
 
     run_id: int
     end: End
@@ -26,7 +26,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Changed:
-    """More is known of a run, which its entries are to say."""
+    """More is known of a run, and must be written to its entries."""
 
     run_id: int
     entries: Mapping[str, Any]
@@ -34,21 +34,21 @@ class Changed:
 
 @dataclass(frozen=True)
 class HandedOver:
-    """A run's launch.sh has ended well, and others go on with its work: they say how it ends."""
+    """A run's launch.sh has ended well; other processes go on with its work and set its state."""
 
     run_id: int
 
 
 @dataclass(frozen=True)
 class Claimed:
-    """Nothing was started: somebody else has claimed a run's attempt."""
+    """Nothing was started: another process has claimed the run's attempt."""
 
     run_id: int
 
 
 @dataclass(frozen=True)
 class Unstarted:
-    """Nothing was started, for a reason that is the machine's: the run is to wait like others."""
+    """Nothing was started, because of the machine: the run must become CREATED again."""
 
     run_id: int
     reason: str
@@ -57,33 +57,34 @@ class Unstarted:
 Event = Ended | HandedOver | Changed | Claimed | Unstarted
 
 Place = list[int]
-"""Room for one run: the descriptors that hold its slots. A job's place has none."""
+"""Room for one run: the descriptors that hold its slots. A job needs no slots: it is empty then."""
 
 
 class Start(Protocol):
-    """A run that starts as soon as its entries, which say so, are committed."""
+    """A run that starts as soon as the entries that say so are committed."""
 
     def mark(self, entries: MutableMapping[str, Any]) -> None:
-        """Write into its entries what its executor needs there. Repeatable."""
+        """Write into its entries what its executor needs there. May be repeated."""
 
     def begin(self) -> None:
-        """The entries are committed: its executor has it from now on."""
+        """The entries are committed: start the run; its executor has it from now on."""
 
     def abandon(self) -> None:
-        """It is not to start after all: nothing has happened."""
+        """Do not start the run after all, and undo what was done for it."""
 
 
 class Executor(Protocol):
-    """Executes runs of one study. It iterates over the numbers of those that it has.
+    """Executes runs of one study. Iterating over it gives the numbers of the runs that it has.
 
     Attributes:
-        name: the generator's: ``bash``, or a batch system's.
-        widest: how many slots a run may want at most; ``None``: any number.
+        name: the generator's name: ``bash``, or that of a batch system.
+        widest: how many slots a run may take at most; ``None``: any number.
         reach: how many of the runs that can start are worth looking at, at present.
         is_short: whether runs wait for room.
-        ahead: the runs that are prepared, and start when there is room: not among those it has.
+        ahead: runs that are prepared, and start when there is room. They do not count as runs that
+            the executor has.
         is_ending: whether runs are still being ended by :meth:`stop`.
-        trouble: what keeps it from getting on now; empty if nothing does.
+        trouble: what keeps it from working now; empty if nothing does.
         detail: a few words for ``motoko ps``, with a comma before them; may be empty.
         counts: figures for ``motoko ps``.
     """
@@ -122,22 +123,22 @@ class Executor(Protocol):
     def __contains__(self, run_id: object) -> bool: ...
 
     def room(self, widths: Sequence[int]) -> list[Place]:
-        """Places for the first ones of some runs that want so many slots, to be released.
+        """Places for runs that want these numbers of slots: for as many of the first as have room.
 
-        Whoever asks for none waits for none any more: others may have its turn. Raises
-        ``Hindered`` if nothing can be started.
+        The caller has to release the places. Asking for none gives up the launcher's turn in the
+        queue for slots. Raises ``Hindered`` if nothing can be started.
         """
 
     def release(self, places: Sequence[Place]) -> None:
-        """Give places back: what has started in them holds them itself."""
+        """Give places back: runs that have started in them hold the slots themselves."""
 
     def proceed(self) -> None:
-        """Start what is prepared, as far as there is room. Raises ``Hindered``."""
+        """Start the prepared runs for which there is room. Raises ``Hindered``."""
 
     def start(self, prepared: Prepared, place: Place) -> Start:
-        """Have a run start that is prepared, in its place, once that is committed.
+        """Get ready to start a prepared run in a place; it starts when the caller has committed.
 
-        Raises ``Hindered`` if that cannot be now.
+        Raises ``Hindered`` if that is impossible now.
         """
 
     def adopt(self, situation: Situation) -> None:
@@ -147,7 +148,7 @@ class Executor(Protocol):
         """End a run; ``final``: without another attempt."""
 
     def stop(self, reason: str) -> None:
-        """End all that does not outlive the workflow: it is interrupted. Jobs go on."""
+        """End the runs that do not outlive the workflow, as interrupted. Jobs go on."""
 
     async def watch(self) -> None:
-        """Do what is to be done from time to time, for ever."""
+        """Do the executor's regular work, for ever."""

@@ -1,4 +1,4 @@
-"""All executors of a launcher: whom new runs go to, and those that earlier ones were given to."""
+"""All executors of a launcher: the one for new runs, and those that still have earlier runs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from motoko.workers.launcher.slots import Slots
 
 
 class Executors:
-    """The executors of one launcher. What runs is looked after wherever it was started.
+    """The executors of one launcher. Runs are looked after by the executor that started them.
 
     Args:
         daemon: the launcher.
         study: its study.
-        slots: the workflow's.
-        generator: whom runs are handed to, in place of what motoko.yaml says.
-        report: called with what becomes of runs.
+        slots: the workflow's slots.
+        generator: the generator for new runs, in place of the one that motoko.yaml names.
+        report: called with the events of runs.
 
     Attributes:
-        chosen: whom new runs are handed to.
-        local: this host.
+        chosen: the executor that gets new runs.
+        local: the executor of this host.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class Executors:
         return iter([self.local, *self._batch.values()])
 
     def of(self, run_id: int) -> Executor | None:
-        """Who has a run, or has it prepared."""
+        """The executor that has a run, or has it prepared."""
         return next((e for e in self if run_id in e or run_id in e.ahead.runs), None)
 
     @property
     def runs(self) -> list[int]:
-        """The runs that they have, and those that are prepared."""
+        """The runs that the executors have, and those that are prepared."""
         return [number for executor in self for number in (*executor, *executor.ahead.runs)]
 
     def adopt(self, situation: Situation) -> None:
-        """Follow a run that an earlier launcher has started, if it is one, where that was.
+        """Hand a run that an earlier launcher has started to the executor that it was started by.
 
         Raises ``UnknownSystem`` for a job of a batch system that is not there.
         """
@@ -73,7 +73,8 @@ class Executors:
         if name == registry.LOCAL:
             return self.local
         if name not in self._batch:
-            # The limit is for those that are submitted now; with none of them, for what is left.
+            # The limit counts for the batch system that gets new runs. If new runs are local, it
+            # counts for each that still has jobs.
             counts = self._name in (name, registry.LOCAL)
             limit = self._daemon.config.batch.max_submitted if counts else None
             system = registry.named(name)
@@ -84,10 +85,10 @@ class Executors:
                 self._watch_one(self._batch[name])
         return self._batch[name]
 
-    # What they do from time to time
+    # Regular work
 
     def watch(self) -> None:
-        """From now on they do what is to be done. A fault of theirs is one of the loop's."""
+        """Have the executors do their regular work. Their faults go to the loop's handler."""
         self._tasks = []
         for executor in self:
             self._watch_one(executor)
@@ -99,7 +100,7 @@ class Executors:
         self._tasks.append(task)
 
     def leave(self) -> None:
-        """Do nothing more from time to time."""
+        """End the regular work."""
         for task in self._tasks or ():
             task.cancel()
 
@@ -107,12 +108,12 @@ class Executors:
 
     @property
     def detail(self) -> str:
-        """A few words about jobs, if there are any, or are to be."""
+        """A few words about jobs, if there are any, or new runs become jobs."""
         return "".join(e.detail for e in self if len(e) or e is self.chosen)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Figures about jobs, likewise."""
+        """Figures about jobs, if there are any, or new runs become jobs."""
         shown = [e.counts for e in self if len(e) or e is self.chosen]
         names = dict.fromkeys(name for counts in shown for name in counts)
         return {name: sum(counts.get(name, 0) for counts in shown) for name in names}

@@ -1,6 +1,6 @@
 """What keeps a launcher from starting anything now: the machine's troubles, not the runs'.
 
-Runs wait meanwhile, as they are, without losing an attempt; it is tried again by itself.
+Meanwhile runs wait as they are, without losing an attempt, and the launcher tries again by itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Hindered(Exception):
 
 
 def hindered(error: Exception) -> Hindered | None:
-    """What an error says of the machine; ``None`` if it says nothing of it."""
+    """The machine's trouble that an error tells of; ``None`` if its cause is not the machine."""
     cause = error.__cause__ if isinstance(error, MotokoError) else error
     if isinstance(cause, OSError) and passes(cause):
         return Hindered(described(cause))
@@ -34,17 +34,17 @@ def hindered(error: Exception) -> Hindered | None:
 
 
 def check_environment() -> None:
-    """Raise ``Hindered`` if the programs that runs need have gone: Motoko's own environment."""
+    """Raise ``Hindered`` if the programs that runs need are gone with Motoko's own environment."""
     for directory in run_programs.programs():
         if not pathlib.Path(directory).is_dir():
-            raise Hindered(f"{directory} is gone, where the programs are that runs need")
+            raise Hindered(f"{directory} is gone, and with it programs that runs need")
 
 
 class Rivals:
-    """BlackDynamite's own launchers of a study that were at work before ours has come.
+    """BlackDynamite's own launchers of a study that were at work before ours started.
 
     Args:
-        daemons: these. Others are not served any more.
+        daemons: those launchers. The ZEO server refuses any that come later.
         ended: called when all of them have ended.
     """
 
@@ -55,7 +55,7 @@ class Rivals:
         self._ended = ended
 
     def check(self) -> None:
-        """Raise ``Hindered`` while one is at work: it may start any run that waits."""
+        """Raise ``Hindered`` while one of them is at work: it may start any run that waits."""
         for daemon in self._daemons:
             if daemon.identity.alive:
                 raise Hindered(f"{daemon} is at work: nothing is started beside it")
@@ -68,7 +68,7 @@ class Hindrance:
     """Whether something keeps the launcher from starting anything, and until when.
 
     Attributes:
-        reason: what does; empty if nothing does.
+        reason: what keeps it from that; empty if nothing does.
     """
 
     def __init__(self) -> None:
@@ -77,19 +77,19 @@ class Hindrance:
         self._pauses = Pauses(PAUSE_S, PAUSE_MAX_S)
 
     def note(self, reason: str, now: float) -> None:
-        """Something has kept us from starting a run, at a time (seconds, monotonic)."""
+        """Note what has kept us from starting a run at ``now`` (seconds, monotonic)."""
         pause = self._pauses.next()
         if reason != self.reason:
             log.warning("nothing can be started now, runs wait: %s", reason)
         self.reason, self._until = reason, now + pause
 
     def clear(self) -> None:
-        """Something was started, or there is nothing to be started."""
+        """There is no hindrance any more: a run was started, or no run waits."""
         if self.reason:
             log.info("runs are started again")
         self.reason = ""
         self._pauses.restart()
 
     def left(self, now: float) -> float:
-        """For how many seconds nothing is tried."""
+        """For how many more seconds no start is tried."""
         return max(0.0, self._until - now) if self.reason else 0.0

@@ -1,9 +1,9 @@
 """The launcher of a study: starts its CREATED runs as soon as the bus tells of them.
 
-Woken by the bus, by the end of a run, by slots that others give back. Each pass commits the ends
-of runs and the start of others together, and starts the processes afterwards; short runs are
-prepared ahead of their slots. A launcher that is killed loses nothing: the next one finds the
-claims and the exit records in the run directories.
+It is woken by the bus, by the end of a run, and by slots that other launchers give back. Each pass
+commits the ends of runs and the starts of others together, and starts the processes afterwards.
+Short runs are prepared ahead of their slots. A launcher that is killed loses nothing: the next one
+finds the claims and the exit records in the run directories.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ log = logging.getLogger(__name__)
 
 BUS_DEADLINE_S = 5.0
 LOOK_AT = 500  # runs at a time
-# Kept in memory: what a run consists of is wanted a few times, until it has ended, and never again.
+# Few are kept in memory: a run's objects are needed a few times until it has ended, then no more.
 CACHE_OBJECTS = 1_000
-# What it is told by: blocked from its first moment until it can act on them.
+# The signals to the launcher: blocked from its first moment until it can act on them.
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 BEAT_S = 1.0  # while it copies files
-END_DEADLINE_S = KILL_GRACE_S + 5.0  # for all runs to end, when told to
+END_DEADLINE_S = KILL_GRACE_S + 5.0  # for all runs to end, when told to end them
 
 
 class Launcher:
@@ -100,9 +100,9 @@ class Launcher:
         foreign = foreign_daemons(daemon.config, [self.study])
         rivals = [daemon for daemon in foreign if daemon.kind == FOREIGN_LAUNCHER]
         self._passes.rivals = Rivals(rivals, self._read_again)
-        self._reported_at = -math.inf  # when it was last heard of
+        self._reported_at = -math.inf  # when it last sent its status
         self._agenda = self._passes.agenda
-        # Runs of which nothing can be known now, and why; and when to look at them again.
+        # Runs whose situation cannot be found out now, and why; and when to look at them again.
         self._unknown: dict[int, str] = {}
         self._look_again_at = math.inf
         self._changes = RunChanges(self._base)
@@ -113,7 +113,7 @@ class Launcher:
         self._woken = Counters()
 
     async def run(self) -> None:
-        """Launch until told to stop. What came by signals before is obeyed now."""
+        """Launch until told to stop. Signals that came earlier take effect now."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self._stop)
         loop.add_signal_handler(signal.SIGUSR2, self._look_at_pauses)
@@ -167,28 +167,28 @@ class Launcher:
         dispatcher.close()
 
     async def _look_at_everything(self) -> None:
-        """Find what is to be started, adopted or settled: at the start, or after a gap.
+        """Find the runs to be started, adopted or settled: at the start, or after a gap.
 
-        The first ones are started, and heartbeats go out, before the last ones are looked at.
+        The first runs are started, and heartbeats go out, before the last ones are looked at.
         """
         after: int | None = -1
         while after is not None:
             situations, after = await atomically(self._base, partial(self._look, after))
             self._take_up(situations)
             if self._stopping:
-                self._stop_all()  # those that are adopted now are to end as well
+                self._stop_all()  # runs that are adopted now must end as well
             else:
                 await self._step()
             await asyncio.sleep(0)
 
     def _look(self, after: int) -> tuple[dict[int, Situation], int | None]:
-        """What is to be done with some runs, in their order; and the last of them, if more come."""
+        """The situations of the next runs after a number, and the last number, if there is one."""
         some = itertools.islice(self._base.runs.entries.items(after, excludemin=True), LOOK_AT)
         runs = dict(self._base.loaded(some))
         return self._examined(runs), max(runs, default=None)
 
     def _examined(self, runs: Mapping[int, Any]) -> dict[int, Situation]:
-        """What is to be done with some runs, by id."""
+        """The situations of those runs with which there is something to do, by id."""
         known = {*self._executors.runs, *self._agenda.news.ended}
         examined: dict[int, Situation] = {}
         foreign, workflow = ForeignProcesses(), self._runtime.directory
@@ -207,12 +207,12 @@ class Launcher:
         return examined
 
     def _end_what_is_left(self) -> None:
-        """End what lives of runs that had ended before, with a launcher that did not see to it."""
-        if not self._unknown:  # these may run
+        """End processes left by runs that ended while no launcher was there to clean up."""
+        if not self._unknown:  # such runs may still go on
             self._executors.local.sweep(*left_in(runs_directory(self.study)))
 
     async def _look_again(self) -> None:
-        """Look at the runs that could not be read, or seen from here."""
+        """Look again at the runs whose situation could not be found out."""
         numbers = [*self._unknown]
 
         def look() -> dict[int, Situation]:
@@ -244,7 +244,7 @@ class Launcher:
                 continue
             self._unknown.pop(number, None)
             if situation.retry_at is not None:
-                # Whoever wrote that down may have had another clock.
+                # The launcher that recorded this time may have had another clock.
                 at = min(situation.retry_at, time.time() + RETRY_PAUSE_MAX_S)
                 self._agenda.waiting.add(number, at)
             elif situation.end is not None:
@@ -254,7 +254,7 @@ class Launcher:
         self._look_again_at = time.monotonic() + LOOK_AGAIN_S if self._unknown else math.inf
 
     def _adopt(self, situation: Situation) -> str:
-        """Hand what was started over to its executor; returns why that cannot be, if it cannot."""
+        """Hand a run that was started to its executor; returns why that is impossible, if it is."""
         try:
             self._executors.adopt(situation)
         except UnknownSystem as error:
@@ -275,7 +275,7 @@ class Launcher:
         return self._dispatcher.tid(self.study.name)
 
     def _heed(self) -> None:
-        """End the runs that somebody has cancelled: what a commit without new states may say."""
+        """End runs that were cancelled, which no state may tell; look at those handed over."""
         local = self._executors.local
         for number in local.handed_over:
             run = self._base.runs.entries.get(number)
@@ -293,7 +293,7 @@ class Launcher:
             self._changes.seen(number)
 
     def _on_event(self, event: Event) -> None:
-        """Something has become of a run."""
+        """Take in an executor's event."""
         match event:
             case Ended(number, end):
                 self._agenda.note_end(number, end, time.monotonic())
@@ -303,12 +303,12 @@ class Launcher:
                 self._agenda.note_unstarted(number)
                 self._passes.hindrance.note(reason, time.monotonic())
             case Claimed(number):
-                log.warning("run %d: somebody else has started it", number)
+                log.warning("run %d: another process has started it", number)
                 self._read_again()
         self._wake()
 
     def _read_again(self) -> None:
-        """All runs are to be looked at: somebody else has started some."""
+        """Have all runs looked at: other processes have started some."""
         if self._waiter is not None:
             self._waiter.read_again = True
 
@@ -331,7 +331,7 @@ class Launcher:
     def _stop(self) -> None:
         log.info("told to end all runs")
         self._stopping = True
-        self._stop_all()  # at once: a server that is away may keep us from getting any further
+        self._stop_all()  # at once: without the ZEO server the loop may be held up
         self._wake()
 
     def _stop_all(self) -> None:
@@ -339,7 +339,7 @@ class Launcher:
             executor.stop(STOPPED)
 
     async def _end_all(self) -> None:
-        """End what does not outlive the workflow, and record it."""
+        """End the runs that do not outlive the workflow, and record their ends."""
         self._stop_all()
         deadline = time.monotonic() + END_DEADLINE_S
         while any(e.is_ending for e in self._executors) and time.monotonic() < deadline:
@@ -365,7 +365,7 @@ class Launcher:
             await asyncio.sleep(until_next(HEARTBEAT_S))
 
     def _between(self) -> None:
-        """Large files are being copied: it is alive all the same."""
+        """Send heartbeats while large files are copied."""
         if time.monotonic() > self._reported_at + BEAT_S:
             self._report()
 

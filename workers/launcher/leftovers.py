@@ -1,8 +1,8 @@
-"""What runs of this host leave behind when they have ended: it is ended, too.
+"""Ends the processes that runs of this host leave behind when they have ended.
 
-What was killed and does not end waits for a device, or for a server of files that gives no answer.
-It will execute nothing any more, whatever happens there. So its run is over, and others get its
-slots after a while.
+A process that was killed and does not end waits for a device, or for a file server that does not
+answer. Whatever happens there, it will execute nothing any more. So its run is over, and after a
+while other runs get its slots.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from motoko.workers.launcher.slots import Slots
 log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
-LINGER_S = 20.0  # a process that gives back much memory takes its time
+LINGER_S = 20.0  # how long a killed process may take, since freeing much memory takes time
 SHOWN = 5
 
 
 class Leftovers:
-    """What is being ended of runs that have ended, or were given up.
+    """The processes that are being ended, of runs that have ended or were given up.
 
     Args:
-        slots: the workflow's.
+        slots: the workflow's slots.
     """
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        # Of ended runs: their wrappers, with those of their processes that were killed already.
+        # The wrappers of ended runs, with those processes of each run that were killed already.
         self._swept: dict[Identity, set[Identity]] = {}
-        # What was killed: until when it may take to end.
+        # Processes that were killed, and the time by which each should have ended.
         self._killed: dict[Identity, float] = {}
         self._lingering: set[Identity] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def detail(self) -> str:
-        """What `motoko ps` shows of those that do not end."""
+        """What `motoko ps` shows of killed processes that do not end."""
         if not self._lingering:
             return ""
         pids = sorted(process.pid for process in self._lingering)
@@ -52,14 +52,14 @@ class Leftovers:
         return f", {counted(len(pids), 'killed process', 'es')} of ended runs not gone: pid {shown}"
 
     def sweep(self, *wrappers: Identity) -> None:
-        """End in a moment what is left of runs that have ended."""
+        """In a moment, end the processes that are left of runs that have ended."""
         for wrapper in wrappers:
             self._swept.setdefault(wrapper, set())
         if self._swept:
             self._look_later()
 
     def note_killed(self, processes: Iterable[Identity], patience: float = LINGER_S) -> None:
-        """Some processes were sent SIGKILL. They may take some seconds to end."""
+        """Note processes that were sent SIGKILL. They may take some seconds to end."""
         for process in processes:
             self._killed.setdefault(process, time.monotonic() + patience)
         if self._killed:
@@ -83,7 +83,7 @@ class Leftovers:
             self._look_later()
 
     def _let_go(self, process: Identity) -> None:
-        """A process is not waited for any longer: others get the slots that it holds."""
+        """Stop waiting for a process: let other runs have the slots that it holds."""
         slots = self._slots.replace_those_of(process.pid)
         what = " ".join(command_line(process)) or "?"
         log.warning(
@@ -94,9 +94,9 @@ class Leftovers:
         )
 
     def sweep_now(self) -> None:
-        """End what has left its run's process group, or its session. One scan for many.
+        """End the processes that have left their run's process group or session, in one scan.
 
-        And look again as long as there is more: it may have started something at this moment.
+        Look again as long as there are more: a process may have started another at that moment.
         """
         swept, self._swept = self._swept, {}
         killed = [

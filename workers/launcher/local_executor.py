@@ -1,4 +1,4 @@
-"""Runs on this host: started in its slots, their ends noticed, and ended."""
+"""The executor of this host: starts runs in its slots, notices their ends, and ends them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from motoko.workers.launcher.warm_pythons import WarmPythons
 log = logging.getLogger(__name__)
 
 KILL_GRACE_S = 3.0  # from SIGTERM to SIGKILL
-# Files that a run needs beside its slots, and those that are left for all else.
+# Open files that a run needs besides its slots, and those reserved for everything else.
 FILES_A_RUN = 4
 RESERVED_FILES = 48
 NO_FILES = "it may open no more files (see `ulimit -n`)"
@@ -39,13 +39,13 @@ NO_FILES = "it may open no more files (see `ulimit -n`)"
 
 @dataclass(frozen=True)
 class LocalStart:
-    """A wrapper that waits for the word to go."""
+    """A wrapper that waits for the line that lets it go."""
 
     executor: LocalExecutor
     run: LocalRun
 
     def mark(self, entries: MutableMapping[str, Any]) -> None:
-        """What is local needs nothing in its entries."""
+        """Nothing to do: a local run needs no further entries."""
 
     def begin(self) -> None:
         self.run.go()
@@ -59,8 +59,8 @@ class LocalExecutor:
     """The slots of this host, as one launcher uses them: see ``executor.Executor``.
 
     Args:
-        slots: the workflow's.
-        report: called with what becomes of runs.
+        slots: the workflow's slots.
+        report: called with the events of runs.
     """
 
     name = registry.LOCAL
@@ -96,7 +96,7 @@ class LocalExecutor:
 
     @property
     def reach(self) -> int:
-        """Those that find room, the first that does not, and those that are prepared meanwhile."""
+        """Runs that find room, the first one that does not, and those to prepare meanwhile."""
         return max(0, self._slots.count - len(self._runs)) + 1 + self.ahead.spare
 
     @property
@@ -108,7 +108,7 @@ class LocalExecutor:
     def room(self, widths: Sequence[int]) -> list[Place]:
         places: list[Place] = []
         if self.ahead.runs:
-            self.is_short = True  # they come first
+            self.is_short = True  # the prepared runs come first
             return places
         try:
             for width in widths:
@@ -125,11 +125,11 @@ class LocalExecutor:
         return places
 
     def _take(self, width: int, *, first: bool) -> Place | None:
-        """Slots for a run, as long as there are files left that may be opened."""
+        """Slots for a run; ``None`` if there are too few, or too few files may still be opened."""
         if spare_files() < RESERVED_FILES + width + FILES_A_RUN:
             if first and not self._runs:
                 raise Hindered(NO_FILES)
-            self.trouble = NO_FILES  # until those that run give theirs back
+            self.trouble = NO_FILES  # until runs that end give files back
             return None
         self.trouble = ""
         try:
@@ -160,7 +160,7 @@ class LocalExecutor:
         return LocalStart(self, LocalRun.start(prepared, place, self._pythons))
 
     def adopt(self, situation: Situation) -> None:
-        """Watch a run whose process lives, or sweep up what it has left."""
+        """Watch a run whose process lives, or end the processes that it has left."""
         if situation.is_handed_over:
             run = self._handed_over[situation.run_id] = LocalRun.adopt(situation)
             self._limit(run)
@@ -172,7 +172,7 @@ class LocalExecutor:
             self.sweep(situation.wrapper)
 
     def add(self, run: LocalRun) -> None:
-        """Watch a run, and end it when its time is over."""
+        """Watch a run, and end it when it exceeds its time limit."""
         self._runs[run.run_id] = run
         self._limit(run)
         self._watch(run)
@@ -187,7 +187,7 @@ class LocalExecutor:
     # Ending
 
     def end(self, run_id: int, reason: str, *, final: bool = False) -> None:
-        """End a run's processes, politely first. One that is only prepared ends at once."""
+        """End a run's processes: by SIGTERM first. A run that is only prepared ends at once."""
         if run_id in self.ahead.runs:
             self.ahead.drop(run_id)
             self._report(Ended(run_id, End(reason=reason, final=final)))
@@ -209,7 +209,7 @@ class LocalExecutor:
         run.timers.append(loop.call_later(KILL_GRACE_S + LINGER_S, self._give_up, run))
 
     def _give_up(self, run: LocalRun) -> None:
-        """A run's processes were killed, and do not end: it is over, for they do nothing more."""
+        """End a run whose processes were killed and do not end: they will do nothing any more."""
         living = survivors(run.wrapper)
         pids = ", ".join(str(process.pid) for process in living if process != run.wrapper)
         run.reason += f"; killed, but not gone: pid {pids or run.wrapper.pid}"
@@ -226,11 +226,11 @@ class LocalExecutor:
 
     @property
     def handed_over(self) -> list[int]:
-        """Runs whose launch.sh has ended well, and whose end somebody else is to say."""
+        """Runs whose launch.sh has ended well, and whose final state other processes will set."""
         return list(self._handed_over)
 
     def hand_back(self, run_id: int, reason: str = "", *, final: bool = False) -> None:
-        """Others have done with a run that was handed over, or it is not waited for any more."""
+        """End a run that was handed over: its final state is set, or it is not waited for."""
         run = self._handed_over.pop(run_id)
         for timer in run.timers:
             timer.cancel()
@@ -238,14 +238,14 @@ class LocalExecutor:
 
     def _signal(self, run: LocalRun, number: int) -> None:
         for member in survivors(run.wrapper):
-            # The wrapper is left to record the exit.
+            # The wrapper is spared: it has to record the exit.
             if member != run.wrapper:
                 member.signal(number)
 
     # Noticing
 
     async def watch(self) -> None:
-        """The loop tells of ends: there is nothing to be done from time to time."""
+        """Nothing to do: the event loop notices the ends of runs."""
 
     def _watch(self, run: LocalRun) -> None:
         loop = asyncio.get_running_loop()
@@ -264,7 +264,7 @@ class LocalExecutor:
             code, reason = run.collect()
         except UnreadableRecord as error:
             if not run.unreadable:
-                log.warning("run %d has ended: %s: looking again until it can", run.run_id, error)
+                log.warning("run %d has ended: %s: trying again", run.run_id, error)
             run.unreadable = str(error)
             asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._one_has_gone, run)
             return
@@ -289,9 +289,9 @@ class LocalExecutor:
         self._report(Ended(run.run_id, end))
 
     def sweep(self, *wrappers: Identity) -> None:
-        """End in a moment what is left of runs that have ended."""
+        """In a moment, end the processes that are left of runs that have ended."""
         self._leftovers.sweep(*wrappers)
 
     def sweep_now(self) -> None:
-        """End it at once."""
+        """End at once the processes that are left of runs that have ended."""
         self._leftovers.sweep_now()

@@ -1,4 +1,4 @@
-"""One running local run, started by this launcher or adopted from its predecessor."""
+"""One running local run, started by this launcher or adopted from an earlier one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KILLED_CODE = 128 + signal.SIGKILL
 
 
 def oom_kills() -> int | None:
-    """How many processes of this machine the kernel has killed for want of memory."""
+    """How many processes of this machine the kernel has killed because memory ran out."""
     try:
         text = Path("/proc/vmstat").read_text()
     except OSError:
@@ -43,21 +43,23 @@ def oom_kills() -> int | None:
 
 @dataclass
 class LocalRun:
-    """A run whose processes live, or have lived when this was made.
+    """A run whose processes live, or lived when this was made.
 
     Attributes:
-        wrapper: the process that has begun the session of all its processes.
-        pidfd: readable when its wrapper has ended, or whoever of the session has outlived it;
-            ``None`` if it had ended before.
-        started: when (``time.monotonic``).
+        wrapper: the process that has begun the session of all the run's processes.
+        pidfd: readable when the watched process has ended: the wrapper, or a process of the session
+            that has outlived it; ``None`` if that had ended before.
+        started: when it was started (``time.monotonic``).
         timeout: how many seconds it may take, if that is limited.
         reason: why it is being ended, if it is; ``final``: it gets no other attempt;
-            ``interrupted``: it is the workflow that ends.
-        is_claimed: after the end: whether nothing was started, since somebody else had claimed it.
-        unstarted: likewise: why nothing was started, if the machine has kept it from that.
+            ``interrupted``: it is ended because the workflow ends.
+        is_claimed: after the end: whether nothing was started, since another process had claimed
+            the attempt.
+        unstarted: after the end: the machine's trouble that kept launch.sh from being started.
         unreadable: why its end is not known yet, if its directory cannot be read.
-        is_given_up: its processes were killed, and are not waited for: they do not end.
-        may_hand_over: whether others may go on with its work when launch.sh has ended well.
+        is_given_up: its processes were killed but do not end, and are not waited for any more.
+        may_hand_over: whether other processes may go on with its work when launch.sh has ended
+            well.
     """
 
     run_id: int
@@ -78,13 +80,13 @@ class LocalRun:
     may_hand_over: bool = False
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | WarmProcess | None = None
-    _oom_kills: int | None = None  # of the machine, when it was started
+    _oom_kills: int | None = None  # the machine's count when the run was started
 
     @classmethod
     def start(cls, prepared: Prepared, slots: list[int], pythons: WarmPythons) -> LocalRun:
         """Start a prepared run's wrapper, which waits for :meth:`go`.
 
-        Raises ``Hindered`` if that cannot be now.
+        Raises ``Hindered`` if that is impossible now.
         """
         process: subprocess.Popen[bytes] | WarmProcess | None = None
         stem = output_stem(prepared.run_name)
@@ -110,7 +112,7 @@ class LocalRun:
             process.stdin.close()
             process.wait()
             raise Hindered(f"no process can be watched: {described(error)}") from error
-        # Nobody else has its number as long as we do not wait for it.
+        # The pid is not given to another process as long as we do not reap this one.
         wrapper = Identity.of(process.pid)
         if wrapper is None:
             wrapper = Identity(process.pid, 0, boot_id(), "", pid_namespace())
@@ -129,17 +131,17 @@ class LocalRun:
         )
 
     def go(self) -> None:
-        """Let it begin: what is committed says ``launched`` now."""
+        """Let it begin: its state ``launched`` is committed now."""
         assert self._process is not None and self._process.stdin is not None
         self.started = time.monotonic()
         self._oom_kills = oom_kills()
-        # If the wrapper was killed, its end tells.
+        # If the wrapper was killed, that is noticed at its end.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(b"\n")
             self._process.stdin.close()
 
     def abandon(self) -> None:
-        """It is not to begin: its wrapper ends without having done anything."""
+        """Do not let it begin: its wrapper ends without having done anything."""
         assert self._process is not None and self._process.stdin is not None
         assert self.pidfd is not None
         self._process.stdin.close()
@@ -165,11 +167,12 @@ class LocalRun:
         )
 
     def goes_on(self) -> bool:
-        """After somebody's end: whether the run lives, although its wrapper was killed.
+        """After the end of the watched process: whether the run goes on without its wrapper.
 
-        It does as long as its session does. What a launch.sh that has ended leaves behind, or what
-        has left the session, does not count: it would hold the run's slots, and is ended. Raises
-        ``UnreadableRecord``, as :meth:`collect` does, if its directory cannot be read now.
+        It goes on as long as its session has processes. Processes that launch.sh leaves behind when
+        it has ended, or that have left the session, do not count: they would hold the run's slots,
+        and are ended. Raises ``UnreadableRecord``, as :meth:`collect` does, if the run directory
+        cannot be read now.
         """
         if self.pidfd is not None:
             os.close(self.pidfd)
@@ -187,9 +190,9 @@ class LocalRun:
         return False
 
     def collect(self) -> tuple[int | None, str]:
-        """After the end: launch.sh's exit code, or ``None``; and why, where the code does not tell.
+        """After the end: launch.sh's exit code, if known, and a reason if the code does not say it.
 
-        What is left of its process group is ended; all else is for a later sweep.
+        Ends what is left of its process group; all other processes are left to a later sweep.
         """
         if group_lives(self.wrapper.pid):
             for member in survivors(self.wrapper):
@@ -206,7 +209,7 @@ class LocalRun:
                 claims.withdraw(self.directory, self.attempt)
                 self.unstarted = f"no process can be started: {NO_ROOM}"
                 return None, f"launch.sh was not started: {NO_ROOM}"
-            code = self._code  # it could not be written down: a full disk, say
+            code = self._code  # the exit record could not be written: a full disk, say
         if self.reason:
             return code, self.reason
         out_of_memory = self._oom_kills is not None and (oom_kills() or 0) > self._oom_kills

@@ -1,4 +1,4 @@
-"""Nothing that a loop executes dies silently: its first unexpected exception ends the process."""
+"""Nothing in an event loop dies silently: the first unexpected exception ends the process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 
 async def overseen(work: Coroutine[Any, Any, None], *beside: Coroutine[Any, Any, None]) -> None:
-    """Await ``work``, while others go on beside it: they are cancelled when it is done.
+    """Await ``work`` while the coroutines ``beside`` go on; cancel these when it is done.
 
-    Raises the first exception of any of them, or of a callback of the loop (a timer, a reader, a
-    signal's handler) or a task that nobody awaits: whoever dies of it is started again, and finds
-    out what is to be done.
+    Raises the first exception of any of them, of a callback of the loop (a timer, a reader, a
+    signal handler), or of a task that is not awaited. The daemon that dies of it is started again,
+    and finds out what is to be done.
     """
     loop = asyncio.get_running_loop()
     fault: asyncio.Future[None] = loop.create_future()

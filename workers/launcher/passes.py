@@ -1,4 +1,4 @@
-"""A launcher's passes: facts are gathered, a plan is made of them, committed, and carried out."""
+"""A launcher's passes: gather facts, make a plan from them, commit it, and carry it out."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from motoko.workers.launcher.hindrances import Hindered, Hindrance, Rivals, chec
 from motoko.workers.launcher.plan import Candidate, Facts, Plan, plan, widths
 from motoko.workers.launcher.preparing import Preparer
 
-# While runs wait for slots that another launcher holds, in case its word on the bus is lost.
+# How often to try for slots that another launcher holds: its message on the bus may be lost.
 SLOT_RETRY_S = 1.0
 
 Transaction = Callable[[Callable[[], None], bytes], Awaitable[None]]
-"""Calls a function on a view as new as a transaction, and commits; again, until it is through."""
+"""Calls a function in a view at least as new as a transaction, and commits; retries if it must."""
 
 
 @dataclass
 class OnePass:
-    """A pass: what it rests on, and, once its transaction has seen who may start, its plan."""
+    """A pass: its facts and, once its transaction has seen which runs may start, its plan."""
 
     facts: Facts
     commit: Commit
@@ -36,20 +36,20 @@ class OnePass:
 
 
 class Passes:
-    """What is to be done with the runs of one study, and doing it.
+    """Decides what is to be done with the runs of one study, and does it.
 
     Args:
-        base: the study's.
-        executor: whom new runs are handed to.
-        transaction: how something is committed.
+        base: the study's base.
+        executor: gets the new runs.
+        transaction: commits what a function writes.
 
     Attributes:
         agenda: what is to be done.
-        preparer: from a run to its directory; records: writes into runs' entries.
-        hints: records that new runs will have us load.
-        paused: nothing is started any more; what runs is looked after.
+        preparer: writes run directories; records: writes into runs' entries.
+        hints: database records that will be loaded for new runs.
+        paused: no run is started; those that run are looked after.
         hindrance: what keeps runs from being started now.
-        rivals: who else starts runs of the study.
+        rivals: other launchers that start runs of the study.
     """
 
     def __init__(self, base: StudyBase, executor: Executor, transaction: Transaction) -> None:
@@ -63,7 +63,7 @@ class Passes:
         self._base = base
         self._executor = executor
         self._transaction = transaction
-        self._more = False  # there may be more runs to start: not all were looked at
+        self._more = False  # whether there may be more runs to start: not all were looked at
 
     def _facts(self) -> Facts:
         now, ahead = time.monotonic(), self._executor.ahead
@@ -113,7 +113,7 @@ class Passes:
         return len(one.plan.end) if one.plan.does_something else None
 
     def _write(self, one: OnePass) -> None:
-        """In the transaction: make the plan, the first time, and write what it says. Repeatable."""
+        """In the transaction: make the plan, the first time, and write it. May be repeated."""
         if one.plan is None:
             candidates: list[Candidate] = []
             if not (self.paused or one.facts.paused):
@@ -152,7 +152,7 @@ class Passes:
         return Candidate(number, width, is_unstarted, can_start)
 
     def _prefetch(self) -> None:
-        """Ask for all that new runs consist of in a few round trips: in one, if hints tell."""
+        """Load the objects of new runs in a few round trips: in one, if hints name them."""
         if self.hints:
             self._base.connection.prefetch(list(self.hints))
             self.hints.clear()

@@ -21,11 +21,11 @@ class Facts:
 
     Attributes:
         now: the time.
-        paused: nothing is to be started now.
+        paused: whether nothing may be started now.
         waiting: whether there are runs to be started, now or later.
-        is_low: whether there will soon be nothing to start: the next ones are to be prepared.
+        is_low: whether few prepared runs are left, so that the next ones must be prepared.
         late: runs that are prepared, and have waited for room for too long.
-        news: what has happened, and is not committed yet.
+        news: what has happened and is not committed yet.
     """
 
     now: float
@@ -37,12 +37,12 @@ class Facts:
 
     @property
     def may_start(self) -> bool:
-        """Whether some of those that wait may be started, or prepared ahead of their slots."""
+        """Whether some waiting runs may be started, or prepared ahead of their slots."""
         return self.waiting and self.is_low and not self.paused
 
     @property
     def may_settle(self) -> bool:
-        """Whether there is news that does not wait for more, to be committed together."""
+        """Whether there is news to be committed now, without waiting for more."""
         if self.news.changed or self.news.unstarted:
             return True
         if self.news.first_end is None or self.is_low:
@@ -57,12 +57,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run that is next.
+    """A run whose turn it is to start.
 
     Attributes:
-        width: how many slots it wants, at most all that there are.
-        is_unstarted: a predecessor has launched it, and has not started it.
-        can_start: whether room is of use to it; if not, its entries are to say why, if anything.
+        width: how many slots it takes, at most all of them.
+        is_unstarted: an earlier launcher has marked it ``launched``, and has not started it.
+        can_start: whether it can start if there is room. If not, it needs none: preparing it finds
+            out why.
     """
 
     number: int
@@ -73,14 +74,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one transaction is to say, and what is done after it. Runs by number.
+    """What one transaction will write, and what is done after it. Runs by number.
 
     Attributes:
-        end: attempts that have ended; change: entries that are to be set.
-        give_back: runs that were prepared, and wait like the others from now on: they have waited
-            for room for too long, or could not be started.
-        start: runs that start, with the index of their place; ``None``: they can never start.
-        prepare: runs that are prepared, and start when there is room.
+        end: attempts that have ended; change: entries to be set.
+        give_back: prepared runs that become CREATED again: they have waited for room for too long,
+            or could not be started.
+        start: runs that start, with the index of their place; ``None``: they cannot start.
+        prepare: runs that are prepared now, and start when there is room.
     """
 
     end: Mapping[int, End] = field(default_factory=dict)
@@ -91,12 +92,12 @@ class Plan:
 
     @property
     def does_something(self) -> bool:
-        """Whether anything is changed by it."""
+        """Whether the plan changes anything."""
         return bool(self.end or self.change or self.give_back or self.start or self.prepare)
 
 
 def widths(candidates: Sequence[Candidate]) -> list[int]:
-    """What is to be asked of an executor: the slots that candidates want, in their order."""
+    """The numbers of slots to ask an executor for: those that candidates take, in their order."""
     return [candidate.width for candidate in candidates if candidate.can_start]
 
 
@@ -105,9 +106,9 @@ def plan(facts: Facts, candidates: Sequence[Candidate], places: int, spare: int)
 
     Args:
         facts: what is known.
-        candidates: the runs that are next, in their order.
+        candidates: the runs whose turn it is, in their order.
         places: for how many of them there is room.
-        spare: how many more may be prepared meanwhile.
+        spare: how many more may be prepared ahead of their slots.
     """
     start: dict[int, int | None] = {}
     prepare: list[int] = []

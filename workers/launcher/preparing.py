@@ -1,4 +1,4 @@
-"""From a CREATED run to a directory that can be started, and the entries that say so."""
+"""Prepares CREATED runs: writes their directories and the entries that say ``launched``."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ from motoko.store.present_files import LAUNCH_MODE, StudyFiles
 from motoko.workers.launcher import wrapper
 from motoko.workers.launcher.hindrances import hindered
 
-_BYTES = "surrogateescape"  # scripts are bytes: those that are no text stay what they are
+_BYTES = "surrogateescape"  # scripts are bytes: those that are not text are kept
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that says ``launched`` once the transaction is committed, and may start then."""
+    """A run whose state becomes ``launched`` with the transaction's commit; it may start then."""
 
     run_id: int
     directory: Path
     attempt: int
     run_name: str
     policy: Policy
-    warm: WarmStart | None = None  # how it is started without a shell, if it is to be
+    warm: WarmStart | None = None  # how it is started without a shell; None: with one
 
 
 def _is_obscure(error: Exception) -> bool:
-    """Whether an error's text alone tells little: `'exec'`, say."""
+    """Whether an error's text alone tells too little: a KeyError's is only the key."""
     return isinstance(error, (KeyError, TypeError))
 
 
@@ -63,8 +63,8 @@ class Preparer:
     """Prepares the runs of one study, inside the caller's transaction.
 
     Args:
-        base: the study's.
-        slots: how many there are; ``None`` if runs take none.
+        base: the study's base.
+        slots: how many slots there are; ``None`` if runs take none.
 
     Attributes:
         between: called now and then while large files are copied.
@@ -105,9 +105,9 @@ class Preparer:
         return isinstance(name, str) and name in self._hosts
 
     def repair(self, number: int, entries: MutableMapping[str, Any]) -> None:
-        """Put right the entries by which a run is found.
+        """Correct the entries by which a run is found, if they are wrong.
 
-        It may have spoilt them: then nobody could end it, or tell how it has ended.
+        The run itself may have spoilt them: then Motoko could not end it, or tell how it ended.
         """
         right: dict[str, Any] = {}
         if entries.get("id") != number or isinstance(entries.get("id"), bool):
@@ -127,18 +127,18 @@ class Preparer:
         try:
             return self._policy(entries)
         except WrongValue:
-            return self._base.study.policy  # somebody has spoilt it since it was started
+            return self._base.study.policy  # the entries were spoilt after the start
 
     def _policy(self, entries: Mapping[str, Any]) -> Policy:
-        """How a run is executed. Raises ``WrongValue`` if what it says of that is not right."""
+        """How a run is executed. Raises ``WrongValue`` if its entries for that are wrong."""
         return policy_of(self._base.study, entries)
 
     def prepare(self, number: int, launched_already: bool) -> Prepared | None:
         """Write a run's directory and mark it ``launched``.
 
-        ``None`` if it is not to be started: gone, not waiting any more, another machine's, or
-        FAILED for a reason that is recorded. Raises ``Hindered`` if the machine keeps it from being
-        prepared now: then it waits.
+        ``None`` if it must not be started: it is deleted, does not wait any more, is another
+        machine's, or becomes FAILED for a reason that is recorded. Raises ``Hindered`` if the
+        machine keeps it from being prepared now: then it waits.
         """
         run = self._base.runs.entries.get(number)
         if run is None:
@@ -148,7 +148,7 @@ class Preparer:
         attempt = own.attempt
         states = RUNNING_STATES if launched_already else WAITING_STATES
         if state_of(entries) not in states or not self.is_ours(entries):
-            return None  # meanwhile somebody has changed it, or it is not ours
+            return None  # its state was changed meanwhile, or it is not ours
         name = str(entries.get("run_name"))
         directory = self.directory(number)
         if not launched_already:
@@ -187,20 +187,20 @@ class Preparer:
                 "files_wanted": None if own.files_wanted == PRESENT_FILES else own.files_wanted,
                 "blackdynamite_version": config_files.BLACKDYNAMITE_VERSION,
                 "python_requirements": self._requirements.id,
-                # Nothing of it tells when it starts.
+                # Such a run does not say itself when it starts.
                 **({"start_time": datetime.datetime.now(datetime.UTC)} if policy.on_exit else {}),
             }
         )
         return Prepared(number, directory, attempt, name, policy, warm)
 
     def _warm(self, number: int, directory: Path, attempt: int, policy: Policy) -> WarmStart | None:
-        """How a run whose files are written is started without a shell, if it is to be."""
+        """How a run whose files are written is started without a shell; ``None``: with a shell."""
         if not policy.is_warm or self._slots is None:
             return None
         if policy.modules:
             raise CannotBeWarm(
-                "`modules` are loaded by a shell, which runs of `python: warm` have not",
-                hint="load them before `motoko supervise`, or leave `python: warm` away",
+                "`modules` are loaded by a shell, which runs with `python: warm` do not have",
+                hint="load them before `motoko supervise`, or remove `python: warm`",
             )
         launch = (directory / LAUNCH).read_bytes().decode(errors=_BYTES)
         return warm_start(
@@ -213,10 +213,10 @@ class Preparer:
         )
 
     def _next_attempt(self, number: int, directory: Path, attempt: int) -> int:
-        """The first attempt from one on that nobody has begun, and nobody is kept from committing.
+        """The first attempt, from ``attempt`` on, that is neither claimed nor fenced.
 
-        Somebody may have set a run back to CREATED that was executed, or have removed its
-        directory. From now on nobody commits for what may go on of the attempts before.
+        A user may have set a run back to CREATED that was executed, or have removed its directory.
+        Earlier attempts that may still go on are fenced: they cannot commit any more.
         """
         study = self._base.study
         workflow = study.directory.parent
@@ -240,7 +240,7 @@ class Preparer:
         entries = run.entries
         number = entries["id"]
         own = OwnEntries(entries)
-        # Nobody has spoilt it before the first time.
+        # Before the first attempt a run cannot have spoilt its own entries.
         find_job = own_job if own.attempt > 1 or own.files_wanted else job_of
         job = find_job(self._base.jobs.entries, entries)
         values = placeholder_values(self._base, run, job, attempt=attempt, directory=directory)
@@ -258,7 +258,7 @@ class Preparer:
                 raise MotokoError(f"{file.name}: Motoko itself writes it into run directories")
             content = fill(file.read(), values, file.name) if file.is_template else file.content
             files.append(RunFile(file.name, content, file.mode))
-        # Of attempt 0 if BlackDynamite or motoko 0.1.4 has executed it before.
+        # The output is attempt 0's if BlackDynamite or motoko 0.1.4 has executed the run before.
         keep_output(directory, output_stem(str(entries.get("run_name"))), number, attempt - 1)
         (directory / ENVIRONMENT).unlink(missing_ok=True)  # an earlier attempt's
         write(directory, files, between=self.between)

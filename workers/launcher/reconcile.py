@@ -1,8 +1,9 @@
-"""What has become of a submitted run: from what the scheduler and its directory say. Pure logic.
+"""Decides about a submitted run, from what the scheduler and its directory say. Pure logic.
 
-Nothing is assumed: a run has ended when its record or the scheduler says so. Its job is lost only
-when two answers in a row and everybody else who may be asked know nothing of it, and its exit
-record does not come either. If that job had not started, the run is submitted again.
+Nothing is assumed: a run has ended when its exit record or the scheduler says so. Its job is lost
+only if the scheduler's queue did not show it twice in a row, its accounting and other commands know
+nothing of it, and no exit record comes either. If that job had not started, the run is submitted
+again.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from motoko.batch.batch_system import LATE_RECORD_S, Job, Phase
 from motoko.batch.polling import View
 from motoko.runs.job_script import Evidence
 
-# How many answers without a trace of a job it takes.
+# How many answers in a row must not show a job before it counts as absent.
 ABSENT_MAX = 2
-# How many jobs of an attempt may be lost before they start: somebody may be cancelling them.
+# How many jobs of an attempt may be lost before they start: a user may be cancelling them.
 LOST_MAX = 3
 
 
@@ -26,15 +27,15 @@ class Followed:
     """A submitted run, as far as it is known.
 
     Attributes:
-        attempt: the one that it was submitted for.
-        name: of the submission.
-        since: from when on (``time.monotonic``) an answer of the scheduler shows it.
+        attempt: the attempt that it was submitted for.
+        name: the submission's name.
+        since: answers to what was asked after this time (``time.monotonic``) show its job.
         job: the scheduler's id; ``None`` as long as it is not known.
         absent: how many answers in a row did not show it.
-        missed: when (``time.monotonic``) an exit record of it was missed first: its job is over, or
-            is not shown; 0 if none is missed. It may come late: file systems of clusters show what
-            other hosts write after a while.
-        seen: of the last answer that was counted.
+        missed: when (``time.monotonic``) its exit record was first missed, because its job is over
+            or not shown; 0 if it is not missed. The record may come late: on clusters, file systems
+            show what other hosts write after a while.
+        seen: when the last answer that was counted was asked for.
         lost: how many of its jobs were lost before they started.
     """
 
@@ -52,7 +53,7 @@ class Step(Enum):
     """What is to be done about a run."""
 
     WAIT = "wait"
-    ASK = "ask"  # who else may know what has become of its job
+    ASK = "ask"  # have the scheduler look up its job elsewhere than in the queue
     SUBMIT = "submit"  # it is not in the queue
     END = "end"
 
@@ -64,8 +65,8 @@ class Verdict:
     Attributes:
         followed: the run, as it is known now.
         job: its job, if the scheduler shows it.
-        surplus: ids of further jobs of that name: they must not run.
-        code, problem, final: of a run that has ended: see :class:`motoko.runs.ends.End`.
+        surplus: ids of further jobs with the same name: they must not run.
+        code, problem, final: how a run has ended: see :class:`motoko.runs.ends.End`.
     """
 
     step: Step
@@ -90,14 +91,14 @@ def judge(
     Args:
         run: what is known of it.
         evidence: what its directory says.
-        view: what the scheduler has said last.
-        asked: what somebody else said of its job, after ``Step.ASK``.
+        view: the scheduler's last answer.
+        asked: what was found of its job after ``Step.ASK``.
         patience: how long a missing exit record is waited for, in seconds.
     """
     if evidence.unreadable:
         return Verdict(Step.WAIT, run)  # nothing is known now
     if evidence.code == 0 and not evidence.signal:
-        # The scheduler has no word in this: nobody has disturbed it.
+        # The record is enough, whatever the scheduler says: the run was not disturbed.
         job = _job_of(run, evidence, view)
         return Verdict(Step.END, run, job, code=0)
     if asked is not None and asked.if_unstarted and evidence.attempt is not None:
@@ -134,13 +135,13 @@ def judge(
     run = replace(run, missed=missed)
     if not (job.problem or is_late):
         return Verdict(Step.WAIT, run, job, surplus)
-    # A node that cannot start a job has it cancelled, too: that is nobody's wish.
+    # A job is also cancelled if a node cannot start it: then no user wanted that.
     final = job.final and not (evidence.attempt is None and job.nodes)
     return Verdict(*(Step.END, run, job, surplus), problem=_unrecorded(job, evidence), final=final)
 
 
 def _job_of(run: Followed, evidence: Evidence, view: View) -> Job | None:
-    """The job that executes a run; of several with its name, the one that has claimed it."""
+    """The job that executes a run; of several with its name, the one that has claimed the run."""
     jobs: Sequence[Job] = view.named(run.name)
     for known in (evidence.job, run.job):
         for job in jobs:
@@ -153,7 +154,7 @@ def _job_of(run: Followed, evidence: Evidence, view: View) -> Job | None:
 
 
 def _absent(run: Followed, evidence: Evidence, *, is_late: bool) -> Verdict:
-    """A run whose job the scheduler does not show; ``is_late``: it was missed for long enough."""
+    """A verdict if the scheduler does not show the job; ``is_late``: the exit record is overdue."""
     if run.absent < ABSENT_MAX:
         return Verdict(Step.WAIT if run.absent == 0 or run.job is None else Step.ASK, run)
     if evidence.ended:
@@ -164,7 +165,7 @@ def _absent(run: Followed, evidence: Evidence, *, is_late: bool) -> Verdict:
     if not is_late:
         return Verdict(Step.WAIT if run.job is None else Step.ASK, run)
     if evidence.attempt is None and run.lost < LOST_MAX:
-        # A controller that is killed forgets what it has promised in the last seconds.
+        # A scheduler that is killed forgets the jobs that it accepted in its last seconds.
         run = replace(run, job=None, absent=0, missed=0.0, lost=run.lost + 1)
         return Verdict(Step.SUBMIT, run)
     where = f", on {evidence.nodes}" if evidence.nodes else ""
@@ -177,7 +178,7 @@ def _absent(run: Followed, evidence: Evidence, *, is_late: bool) -> Verdict:
 def _unrecorded(job: Job, evidence: Evidence) -> str:
     """Why a run whose job is over has no exit record."""
     if job.final and job.nodes and evidence.attempt is None:
-        return f"{job.problem} before it had started on {job.nodes}: by somebody, or by the node"
+        return f"{job.problem} before it had started on {job.nodes}: by a user, or by the node"
     if job.problem:
         return job.problem
     if evidence.attempt is None:

@@ -1,4 +1,4 @@
-"""What a launcher that has just started makes of a run: from its entries and its directory."""
+"""How a launcher that has just started judges a run, from its entries and its directory."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ ON_SLURM = (
     "BlackDynamite or motoko 0.1.4 has submitted it to Slurm, and whether its job runs cannot be "
     "seen from here: left alone. If it has ended, set the state to FAILED: canYouDigIt runs update"
 )
-# The exit codes of launch.sh where a host that goes down has ended its processes.
+# The exit codes of launch.sh if a host that shuts down has ended its processes.
 _GOING_DOWN = (128 + signal.SIGHUP, 128 + signal.SIGTERM)
 _COPIED = "its directory was copied, or restored, while it was executed"
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What a run is in, for a launcher that has not seen it before.
+    """The situation of a run, for a launcher that has not seen the run before.
 
     Attributes:
-        is_unstarted: it is launched, and nobody has started it.
-        retry_at: it waits, and is not to be started before this time (seconds since the epoch).
-        end: its attempt has ended, which is to be recorded.
-        process: its attempt runs: its wrapper, or who has outlived that, is this process.
-        wrapper: who has started it; what it has left behind may live.
-        job: it is a job: its entries, which say which one.
-        reset: it waits, and was one: likewise. That job is nobody's any more.
-        is_handed_over: launch.sh has ended well, and others go on with its work.
-        again: why nothing can be done now; to be looked at once more.
+        is_unstarted: its state is ``launched``, and no launcher has started it.
+        retry_at: it waits, and must not be started before this time (seconds since the epoch).
+        end: its attempt has ended, and the end must be recorded.
+        process: its attempt runs: this is its wrapper, or a process that has outlived the wrapper.
+        wrapper: the wrapper that started it; processes that it left behind may live.
+        job: the run's entries if it is a job; they say which one.
+        reset: the run's entries if it waits again and was a job; that job must be cancelled.
+        is_handed_over: launch.sh has ended well, and other processes go on with its work.
+        again: why nothing can be done now: the run must be looked at again.
     """
 
     run_id: int
@@ -75,16 +75,18 @@ def examine(
     foreign: ForeignProcesses | None = None,
     workflow: Path | None = None,
 ) -> Situation | None:
-    """What a run is in; ``None`` if there is nothing to be done.
+    """The situation of a run; ``None`` if there is nothing to be done.
 
-    ``policy_of`` says from its entries how it is executed, ``foreign`` who executes what others
-    have started, as seen before, ``workflow`` where that is: hosts note there since when they are
-    up.
+    Args:
+        run: its entries.
+        policy_of: says from a run's entries how it is executed.
+        foreign: the processes that execute runs not started by Motoko, if they were looked for.
+        workflow: the workflow's directory, where hosts note when they were booted.
 
-    What is executed on another host is left alone until its end is recorded; so is what somebody
-    else has started here, as long as it lives.
+    A run on another host is left alone until its end is recorded. A run that BlackDynamite or
+    motoko 0.1.4 has started here is left alone as long as it lives.
 
-    One that has set a final state itself may still be running, and its end is to be recorded, too.
+    A run that has set a final state itself may still be running; its end must be recorded, too.
     """
     state = state_of(run)
     own = OwnEntries(run)
@@ -130,18 +132,18 @@ def examine(
     lost = _COPIED if claim.where is claims.Where.COPIED else claims.KILLED
     reason = REBOOTED if rebooted else lost if code is None else ""
     end = End(code=code, reason=reason, stderr=tail(stderr_path(run)), interrupted=rebooted)
-    if rebooted and own.cancelled_by:  # nobody there could end it
+    if rebooted and own.cancelled_by:  # no launcher was there to end it
         end = replace(end, reason=cancelled_reason(own.cancelled_by), interrupted=False, final=True)
     return replace(known, end=end, wrapper=wrapper if claim.is_here else None)
 
 
 def _foreign(known: Situation, run: Mapping[str, Any], foreign: ForeignProcesses) -> Situation:
-    """One that no launcher of Motoko has started: BlackDynamite's own, or motoko 0.1.4's, has."""
+    """The situation of a run that BlackDynamite's launcher or motoko 0.1.4 has started."""
     processes = foreign.of(known.directory, known.run_id)
     if processes:
         text = f"BlackDynamite or motoko 0.1.4 has started it (pid {processes[0].pid}): left alone"
         return replace(known, again=text)
-    # BlackDynamite writes this line, and keeps no job's id.
+    # BlackDynamite writes this line, but does not keep the job's id.
     job_name = f"\n#SBATCH --job-name={known.run_id}_{run.get('run_name')}\n"
     try:
         script = contents(known.directory / LAUNCH) or b""

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 
 class RunQueue:
-    """Run numbers, each with the time before which it is not to be started.
+    """Run numbers, each with the time before which the run must not be started.
 
-    Looking for the next ones costs what is taken, not what waits.
+    The cost of looking for the next runs grows with how many are taken, not with how many wait.
     """
 
     def __init__(self) -> None:
         self._not_before: dict[int, float] = {}
-        self._ready: list[int] = []  # heaps; what is no member any more is skipped
+        self._ready: list[int] = []  # heaps; runs that were removed are skipped
         self._later: list[tuple[float, int]] = []
 
     def __len__(self) -> int:
@@ -24,13 +24,13 @@ class RunQueue:
         return number in self._not_before
 
     def add(self, number: int, not_before: float = 0.0) -> None:
-        """Let a run wait; one that waits already stays as it is."""
+        """Add a run; one that waits already keeps its time."""
         if number not in self._not_before:
             self._not_before[number] = not_before
             heapq.heappush(self._later, (not_before, number))
 
     def remove(self, number: int) -> None:
-        """The run waits no more."""
+        """Remove a run, if it waits."""
         self._not_before.pop(number, None)
 
     def due(self, now: float) -> Iterator[int]:

@@ -1,11 +1,11 @@
 """The slots of a workflow: one locked file each, shared by all its launchers.
 
-A slot's lock belongs to an open file that the run's processes inherit. So it is held exactly as
-long as anything of the run lives, whoever of us is killed meanwhile.
+A slot's lock belongs to an open file that the run's processes inherit. So the lock is held exactly
+as long as any process of the run lives, even if launchers are killed meanwhile.
 
-First come, first served: a launcher that does not get its slots draws a ticket, and nobody takes
-a slot while an older ticket waits. So what becomes free adds up for a wide run. A ticket is locked
-by its launcher: one of a dead launcher does not count.
+First come, first served: a launcher that does not get its slots draws a ticket, and no launcher
+takes a slot while an older ticket waits. So free slots accumulate for a wide run. A ticket is
+locked by its launcher: that of a dead launcher does not count.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Slots:
         self._ticket: tuple[Path, int] | None = None
 
     def take(self, width: int) -> list[int] | None:
-        """The descriptors that hold ``width`` slots, or ``None`` if it is to wait for them.
+        """The descriptors that hold ``width`` slots; ``None`` if the launcher must wait for them.
 
-        The caller passes them to a run and closes its own: :func:`release`. Raises ``OSError`` if
-        their files cannot be opened now.
+        The caller passes them to a run, and closes its own copies with :func:`release`. Raises
+        ``OSError`` if their files cannot be opened now.
         """
         taken: list[int] = []
         try:
@@ -52,7 +52,7 @@ class Slots:
         return taken
 
     def give_up(self) -> bool:
-        """Wait for slots no more; whether we did, so that those behind may try."""
+        """Stop waiting for slots; returns whether this launcher waited: then others may try."""
         if self._ticket is None:
             return False
         path, descriptor = self._ticket
@@ -62,9 +62,9 @@ class Slots:
         return True
 
     def replace_those_of(self, pid: int) -> int:
-        """Let others use the slots that a process holds and will not let go of: how many it has.
+        """Let other runs use the slots of a process that does not end; returns how many it has.
 
-        Their files are replaced.
+        The files of these slots are removed, and made again by the next launcher that needs them.
         """
         replaced = 0
         with contextlib.suppress(OSError):  # it has just ended
@@ -95,7 +95,7 @@ class Slots:
             path = self._queue / f"{time.monotonic_ns():020d}-{os.getpid()}"
             hidden = path.with_name(f".{path.name}")
             descriptor = try_lock(hidden, mode=_OWNERS_ALONE)
-            assert descriptor is not None  # nobody else knows the name
+            assert descriptor is not None  # no other process knows the name
             hidden.rename(path)
             self._ticket = path, descriptor
 
@@ -103,7 +103,7 @@ class Slots:
         for path in sorted(self._queue.glob("[0-9]*")):
             if self._ticket is not None and path == self._ticket[0]:
                 return False
-            with contextlib.suppress(FileNotFoundError):  # served at this moment
+            with contextlib.suppress(FileNotFoundError):  # its launcher got slots at this moment
                 descriptor = try_lock(path, create=False)
                 if descriptor is None:
                     return True
@@ -113,7 +113,7 @@ class Slots:
 
 
 def release(descriptors: list[int]) -> None:
-    """Close our copies; the slots are free once nobody else holds one."""
+    """Close our copies; the slots are free once no process of the run holds one."""
     for descriptor in descriptors:
         os.close(descriptor)
     descriptors.clear()

@@ -19,7 +19,7 @@ class Built:
     """What is submitted for a run.
 
     Attributes:
-        alone: if it is a job of its own.
+        alone: the submission if the run is a job of its own.
         likeness: equal for runs that may be elements of one array; ``None`` if it may be in none.
     """
 
@@ -41,12 +41,12 @@ def build(
 ) -> Built:
     """The submission of a run whose directory is written.
 
-    Raises ``WrongOption`` for what launch.sh says wrongly, and ``OSError`` if the directory is not
+    Raises ``WrongOption`` for wrong options in launch.sh, and ``OSError`` if the directory is not
     there.
     """
     script_text = users_part((directory / LAUNCH).read_text(errors="replace"))
     chosen = system.job_options(script_text, policy.options_for(system.name), policy.nproc)
-    # Who wants a file of his own gets it, and the others are where all runs have them.
+    # Output files that launch.sh names itself are used; others are where all runs have them.
     outputs = (
         "" if chosen.has_output else stdout_name(stem, run_id),
         "" if chosen.has_error else stderr_name(stem, run_id),
@@ -63,7 +63,7 @@ def build(
 
 
 def array(runs: Mapping[int, Built]) -> Submission:
-    """The array of runs that are alike, by number: it works where their directories are."""
+    """The array of runs that are alike, by number. It starts in the parent of their directories."""
     first = min(runs)
     alone = runs[first].alone
     arguments = job_script.arguments_of_array(alone.arguments, first)

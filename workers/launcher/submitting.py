@@ -1,4 +1,4 @@
-"""Submitting a study's runs, those that are alike together, as far as the scheduler takes them."""
+"""Submitting a study's runs: those that are alike together, if the scheduler takes arrays."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from motoko.workers.launcher.submission import Built
 
 log = logging.getLogger(__name__)
 
-# Until the scheduler that takes no more jobs is tried again.
+# How long to wait before trying again after the scheduler took no more jobs.
 FULL_S = 30.0
-# Runs that are created together come in parts. Submission waits until none has come for so long,
-# and no longer than this.
+# Runs that are created together arrive in parts. Submission waits until none has arrived for
+# QUIET_S, and no longer than GATHER_S.
 QUIET_S = 0.3
 GATHER_S = 2.0
 
 Outcome = End | Mapping[str, Any]
-"""A run's end, or what its entries are to say."""
+"""A run's end, or what its entries must say."""
 
 
 class Submitter:
-    """Whose turn it is to be submitted, and doing it.
+    """Decides which runs are submitted next, and submits them.
 
     Args:
-        directories: the workflow's, for batch jobs and for its channel.
-        spool: where the study's jobs say how they are.
-        system: the batch system; scheduler: whom it is asked through.
+        directories: the workflow's directories for batch jobs and for its channel.
+        spool: where the study's jobs say that they have begun or ended.
+        system: the batch system; scheduler: takes the submissions.
         arrays: whether runs that are alike may be one array.
 
     Attributes:
-        queue: the runs that are to be submitted.
+        queue: the runs to be submitted.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class Submitter:
         self._system = system
         self._scheduler = scheduler
         self._takes_arrays = arrays and bool(system.shell_variables.element)
-        self._limits: ArrayLimits | None = None  # once there is an array
-        self._most: int | None = None  # elements: more were too many just now
-        self._script: Path | None = None  # once there is a job
-        self._held = 0.0  # nothing is submitted until it has answered a later question
+        self._limits: ArrayLimits | None = None  # known once there was reason to make an array
+        self._most: int | None = None  # elements of an array: more were too many just now
+        self._script: Path | None = None  # written for the first job
+        self._held = 0.0  # if set, nothing is submitted before an answer asked for after this time
         self._full_until = 0.0
-        self._came = self._began = 0.0  # when the last of the queue has come, and the first
+        self._came = self._began = 0.0  # when the last run of the queue came, and the first
 
     def add(self, run: BatchRun) -> None:
-        """It is to be submitted, as soon as no more come."""
+        """Add a run to the queue; it is submitted once no more runs arrive."""
         self._came = time.monotonic()
         if not self.queue:
             self._began = self._came
@@ -82,7 +82,7 @@ class Submitter:
 
     @property
     def opens_at(self) -> float:
-        """When (``time.monotonic``) the next one may be submitted, as far as that is known."""
+        """When (``time.monotonic``) the next run may be submitted, as far as that is known."""
         gathered = 0.0
         if self._takes_arrays:
             gathered = min(self._came + QUIET_S, self._began + GATHER_S)
@@ -90,19 +90,20 @@ class Submitter:
 
     @property
     def is_open(self) -> bool:
-        """Whether the next one may be submitted now."""
+        """Whether the next run may be submitted now."""
         return bool(self.queue) and not self._held and time.monotonic() >= self.opens_at
 
     def answered(self, asked: float) -> None:
-        """The scheduler has answered a question of that time (``time.monotonic``)."""
+        """The scheduler has answered what it was asked at a time (``time.monotonic``)."""
         if asked > self._held:
             self._held = 0.0
 
     async def submit(self) -> Mapping[BatchRun, Outcome]:
-        """Submit the first of the queue, with those that may be in one array with it.
+        """Submit the first run of the queue, with those that may be in one array with it.
 
-        If the scheduler gives no answer, their jobs are looked for in the queue first. Raises
-        ``OSError`` if files cannot be written or read now: they are still to be submitted.
+        If the scheduler gives no answer, their jobs are looked for in its queue before they are
+        submitted again. Raises ``OSError`` if files cannot be written or read now: the runs stay in
+        the queue.
         """
         first = self.queue[0]
         if isinstance(built := self._built(first), End):
@@ -110,18 +111,18 @@ class Submitter:
             return {first: built}
         if self._takes_arrays and self._limits is None and len(self.queue) > 1:
             await self._ask_for_limits()
-            return {}  # they may have been cancelled meanwhile
+            return {}  # runs may have been cancelled meanwhile
         runs = self._alike(first, built)
         for run in runs:
             self.queue.remove(run)
         return await self._submit(runs)
 
     async def _ask_for_limits(self) -> None:
-        """What arrays the scheduler takes. Nothing is submitted while it does not say so."""
+        """Ask which arrays the scheduler takes. Without an answer nothing is submitted for now."""
         try:
             self._limits = await self._scheduler.array_limits()
         except SchedulerSilent as error:
-            log.warning("it is not known what arrays there may be: %s", error)
+            log.warning("the scheduler does not say which arrays it takes: %s", error)
             self._held = time.monotonic()
 
     def _built(self, run: BatchRun) -> Built | End:
@@ -153,7 +154,7 @@ class Submitter:
         )
 
     def _alike(self, first: BatchRun, built: Built) -> Sequence[BatchRun]:
-        """The first of the queue, and others that may be in one array with it, by number."""
+        """The first run of the queue, and those that may be in one array with it, by number."""
         if not self._takes_arrays or self._limits is None or built.likeness is None:
             return [first]
         alike = []
@@ -165,13 +166,13 @@ class Submitter:
         span = self._limits.span
         least = alike[0].run_id
         if first.run_id - least >= span:
-            least = first.run_id  # it is the turn of those before it later
+            least = first.run_id  # runs with lower numbers are submitted later
         within = [run for run in alike if least <= run.run_id < least + span]
         most = self._limits.elements
         return within[: most if self._most is None else min(most, self._most)] or [first]
 
     async def _submit(self, runs: Sequence[BatchRun]) -> Mapping[BatchRun, Outcome]:
-        """Submit runs that are alike, by number; what is not submitted is put back."""
+        """Submit runs that are alike, ordered by number; runs that find no room are put back."""
         built = {run.run_id: run.built for run in runs if run.built is not None}
         first, is_array = runs[0], len(runs) > 1
         what = submission.array(built) if is_array else built[first.run_id].alone
@@ -184,7 +185,7 @@ class Submitter:
             log.warning("%s: %s", shown, error)
             if is_array:
                 return await self._submit_without_array(runs)
-            return {first: End(reason=str(error), final=True)}  # it would be again
+            return {first: End(reason=str(error), final=True)}  # it would be refused again
         except QueueFull as error:
             self.queue.extendleft(reversed(runs))
             if is_array:
@@ -196,7 +197,7 @@ class Submitter:
             self._most = None
             return {first: {"batch_state": f"not submitted yet: {error}"}}
         except SchedulerSilent as error:
-            # They may be queued all the same: only what the scheduler shows later tells.
+            # The jobs may be queued all the same: only the scheduler's later answers can tell.
             log.warning("%s: %s: looking for its job in the queue", shown, error)
             self._held = time.monotonic()
             for run in runs:
@@ -213,7 +214,7 @@ class Submitter:
         return outcomes
 
     async def _submit_without_array(self, runs: Sequence[BatchRun]) -> Mapping[BatchRun, Outcome]:
-        """Their array was refused: the first one's job tells whether that is because it was one."""
+        """After the refusal of an array: try its first run alone, to see if that is accepted."""
         first, *others = runs
         outcomes = await self._submit([first])
         end = outcomes.get(first)

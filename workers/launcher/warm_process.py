@@ -1,25 +1,25 @@
-"""The wrapper of a warm run, as its launcher has it: a process that is no child of its own."""
+"""The wrapper of a warm run, as its launcher sees it: a process that is not its own child."""
 
 from __future__ import annotations
 
 import os
 from typing import IO
 
-KILLED = -9  # as of a child that was: no code was told
+KILLED = -9  # as for a child that was killed; used if the wrapper wrote no code
 
 
 class WarmProcess:
     """As much of ``subprocess.Popen`` as a local run needs.
 
     Args:
-        pid: the wrapper's.
-        pidfd: of it; the caller takes it over.
-        go: where it waits for a line.
-        exit_pipe: where it says the code that it ends with; nobody does if it was killed.
+        pid: the wrapper's pid.
+        pidfd: its pidfd, which the caller has to close.
+        go: the write end of the pipe at which the wrapper waits for a line.
+        exit_pipe: the read end of the pipe to which it writes its exit code, unless it is killed.
 
     Attributes:
-        stdin: where the word to go is written.
-        returncode: what it has ended with; ``None`` before.
+        stdin: where the line that lets it go is written.
+        returncode: its exit code; ``None`` while it lives.
     """
 
     def __init__(self, pid: int, pidfd: int, go: int, exit_pipe: int) -> None:
@@ -31,7 +31,7 @@ class WarmProcess:
         os.set_blocking(exit_pipe, False)
 
     def poll(self) -> int | None:
-        """What it has ended with; ``None`` as long as it lives."""
+        """Its exit code; ``None`` as long as it lives."""
         if self.returncode is None:
             text = self._exit_pipe.read()
             if text is None:
@@ -41,7 +41,7 @@ class WarmProcess:
         return self.returncode
 
     def wait(self) -> int:
-        """The same, once it has ended."""
+        """Wait until it has ended; returns its exit code."""
         if self.returncode is None:
             os.set_blocking(self._exit_pipe.fileno(), True)
         code = self.poll()

@@ -1,4 +1,4 @@
-"""The templates of a launcher: Pythons that have loaded what warm runs import, and fork them."""
+"""A launcher's templates: Pythons that have loaded the modules of warm runs, and fork the runs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).parent / "warm_template.py"
 TEMPLATES_MAX = 4
-ANSWER_S = 5.0  # to fork takes milliseconds
-_ENVIRONMENT_MAX = 100_000  # characters, of all variables; a message is limited
+ANSWER_S = 5.0  # forking takes milliseconds
+_ENVIRONMENT_MAX = 100_000  # characters of all variables; the size of a message is limited
 
 
 class _Unusable(Exception):
-    """A template has ended, does not answer, or has loaded what has changed since."""
+    """A template has ended, does not answer, or has loaded a file that has changed since then."""
 
 
 class WarmPythons:
-    """Starts warm runs. Where no template is ready, they are to be started cold."""
+    """Starts warm runs. If no template is ready, the caller has to start them cold."""
 
     def __init__(self) -> None:
         self._templates: list[_Template] = []
@@ -45,7 +45,7 @@ class WarmPythons:
     def start(
         self, prepared: Prepared, warm: WarmStart, stdout: str, stderr: str, slots: Sequence[int]
     ) -> WarmProcess | None:
-        """Start a prepared run's wrapper, as ``wrapper.start`` does; ``None``: not this one.
+        """Start a prepared run's wrapper, as ``wrapper.start`` does; ``None``: start it cold.
 
         Raises ``OSError`` if no process can be started now.
         """
@@ -116,12 +116,12 @@ class WarmPythons:
 
 
 class _Template:
-    """One of them.
+    """One template.
 
     Attributes:
-        is_ready: it has loaded all, and can fork.
-        problem: why it cannot; empty as long as that is not known.
-        has_gone: it was ready, and has ended since.
+        is_ready: whether it has loaded all modules, and can fork.
+        problem: why it cannot; empty if it can, or if that is not known yet.
+        has_gone: whether it was ready, and has ended since then.
     """
 
     def __init__(self, interpreter: str, modules: str, environment: Mapping[str, str]) -> None:
@@ -145,7 +145,7 @@ class _Template:
         asyncio.get_running_loop().add_reader(self._socket, self._heard)
 
     def _heard(self) -> None:
-        """It says that it has loaded all, or has ended."""
+        """Read the template's message that it has loaded all modules, or notice its end."""
         try:
             data = self._socket.recv(MESSAGE_MAX)
         except BlockingIOError:
@@ -164,7 +164,7 @@ class _Template:
         self.close()
 
     def fork(self, attempt: dict[str, Any], slots: Sequence[int]) -> WarmProcess:
-        """Have it fork a wrapper. Raises ``_Unusable``, ``OSError``."""
+        """Have the template fork a wrapper. Raises ``_Unusable`` or ``OSError``."""
         with contextlib.ExitStack() as stack:
             word, go = os.pipe()
             stack.callback(os.close, word)
@@ -180,7 +180,7 @@ class _Template:
                 answer, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_MAX, 1)
                 self._socket.setblocking(False)
             except OSError as error:  # the timeout is one
-                self._process.kill()  # who is stopped does not see that its socket is closed
+                self._process.kill()  # a stopped process does not see that its socket is closed
                 raise _Unusable(f"it does not answer: {error}") from error
             reply = json.loads(answer or b"{}")
             if "error" in reply:
@@ -192,11 +192,11 @@ class _Template:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its process is no more."""
+        """Whether its process has ended."""
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """Have it end."""
+        """Close its socket, which ends it."""
         self.is_ready = False
         if self._socket.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._socket)

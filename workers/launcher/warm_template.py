@@ -1,14 +1,14 @@
-"""A Python that has loaded what runs import, and forks each of them. It executes nothing else.
+"""A Python that has loaded the modules that runs import, and forks each run. It does nothing else.
 
-Stands alone: it is executed by the Python that launch.sh names, which may know nothing of Motoko.
-Its arguments: the descriptor of a socket, and JSON: the modules to load.
+This file stands alone: it is executed by the Python that launch.sh names, which may not have Motoko
+installed. Its arguments are the descriptor of a socket, and the modules to load, as JSON.
 
-Each message on the socket asks for one attempt, and brings descriptors: one to wait at for the word
-to go, a pipe for the exit code, and those that hold the run's slots. The answer is the pid of
-the attempt's wrapper, with a pidfd. This process ends when the socket does.
+Each message on the socket asks for one attempt, and brings descriptors: one at which to wait for
+the line that lets it go, a pipe for the exit code, and those that hold the run's slots. The answer
+is the pid of the attempt's wrapper, with a pidfd. This process ends when the socket is closed.
 
-The wrapper does what the one of shell does (see ``wrapper.py``): it begins a session, claims the
-attempt, and records its exit. What it forks is the run: an interpreter as if just started.
+The wrapper does what the shell's wrapper does (see ``wrapper.py``): it begins a session, claims the
+attempt, and records its exit. It forks the run itself: an interpreter as if just started.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> dict[str, Any]:
         traceback.print_exc()
     files = loaded_files()
     say(connection, {"problem": problem})
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here waits for wrappers
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # this process does not wait for wrappers
     gc.collect()
     gc.freeze()
     while True:
@@ -65,7 +65,7 @@ def main() -> dict[str, Any]:
         if changed := [path for path in files if stamp(path) != files[path]]:
             answer = {"changed": changed[0]}
         else:
-            # Whoever asks has to know it before it can end.
+            # The wrapper must not be reaped before its pidfd is open.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             try:
                 pid = os.fork()
@@ -86,14 +86,14 @@ def main() -> dict[str, Any]:
 
 
 def load(wanted: dict[str, list[str]]) -> None:
-    """Import the modules that runs have to have, and those of doIt.py's own that are there."""
+    """Import the modules to preload, which must exist, and doIt.py's imports, if they are found."""
     for name in wanted["preload"]:
         importlib.import_module(name)
     for name in wanted["imports"]:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # One that doIt.py itself finds, or misses.
+            # doIt.py itself will find this module, or miss it.
             if not f"{name}.".startswith(f"{error.name}."):
                 raise
 
@@ -105,7 +105,7 @@ def why_not_forked() -> str:
     if threads := [thread.name for thread in threading.enumerate()][1:]:
         return f"a module has started threads: {', '.join(threads)}"
     if len(os.listdir("/proc/self/task")) > 1:
-        # What is made for it ends its threads when the process is forked.
+        # Libraries that are made for forking end their threads when the process is forked.
         pid = os.fork()
         if pid == 0:
             os._exit(0)
@@ -123,14 +123,14 @@ def say(connection: socket.socket, answer: dict[str, Any], descriptors: Sequence
 
 
 def reap() -> None:
-    """Forget the wrappers that ended in the moment of a fork."""
+    """Reap the wrappers that ended in the moment of a fork."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def loaded_files() -> dict[str, tuple[int, int, int] | None]:
-    """The files of all modules that are loaded, and what they were like."""
+    """The files of all modules that are loaded, with their time, size and inode."""
     files: dict[str, tuple[int, int, int] | None] = {}
     for module in list(sys.modules.values()):
         for path in (getattr(module, "__file__", None), getattr(module, "__cached__", None)):
@@ -152,7 +152,7 @@ def stamp(path: str) -> tuple[int, int, int] | None:
 
 
 def wrapper(attempt: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
-    """In a forked child: what an attempt's wrapper does. Returns in the run itself alone."""
+    """In a forked child: what an attempt's wrapper does. Returns only in the run itself."""
     for number in (signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     os.setsid()
@@ -162,18 +162,18 @@ def wrapper(attempt: dict[str, Any], descriptors: Sequence[int]) -> dict[str, An
     try:
         code, run = begun(attempt, go)
     finally:
-        if run is None:  # whatever has happened, this process goes no further
+        if run is None:  # whatever has happened, the wrapper must not return
             with contextlib.suppress(OSError):
                 os.write(exit_pipe, str(code).encode())
             os._exit(code or 0)
     os.close(exit_pipe)
     for slot in slots:
-        os.set_inheritable(slot, True)  # as long as anything of it lives
+        os.set_inheritable(slot, True)  # the slot is held as long as any process of the run lives
     return run
 
 
 def begun(attempt: dict[str, Any], go: int) -> tuple[int | None, dict[str, Any] | None]:
-    """The code that the wrapper ends with; or, in the run, ``None`` and the attempt."""
+    """In the wrapper: its exit code and ``None``; in the run: ``None`` and the attempt."""
     if os.read(go, 1) != b"\n":
         return NO_GO, None
     os.close(go)
@@ -233,7 +233,7 @@ def exit_code(pid: int) -> int:
 
 
 def record(attempt: dict[str, Any], code: int) -> None:
-    """Write down how it has ended: over the claim where the disk has no room for more."""
+    """Record how it has ended: over the claim if the disk has no room for another file."""
     text = json.dumps({"attempt": attempt["attempt"], "code": code}).encode() + b"\n"
     for path, flags in ((attempt["exit"], os.O_CREAT | os.O_TRUNC), (attempt["claim"], 0)):
         with contextlib.suppress(OSError):
@@ -249,9 +249,9 @@ def record(attempt: dict[str, Any], code: int) -> None:
 
 
 def as_if_started(attempt: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Make this interpreter one that has just been started for an attempt; returns what to execute.
+    """Make this interpreter look as if it was just started for an attempt.
 
-    That is doIt.py's code, and the namespace of its ``__main__``.
+    Returns the path of doIt.py, and the namespace of its ``__main__``.
     """
     os.environ.clear()
     os.environ.update(attempt["environment"])
@@ -286,9 +286,9 @@ def execute(path: str, namespace: dict[str, Any]) -> None:
         while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
             trace = trace.tb_next
         sys.excepthook(type(error), error.with_traceback(trace), trace)
-        sys.excepthook = lambda *_: None  # it has been said
+        sys.excepthook = lambda *_: None  # the traceback was printed already
         raise
 
 
 if __name__ == "__main__":
-    execute(*as_if_started(main()))  # nothing here keeps what the run makes
+    execute(*as_if_started(main()))  # no variable here keeps the run's objects alive

@@ -1,7 +1,7 @@
 """The wrapper around each local run: claims the attempt, runs launch.sh, records its exit.
 
-A few lines of shell in a session of their own, so that a run survives its launcher, and a new
-launcher finds out what became of it: from the claim (who runs it) and from the exit record.
+A few lines of shell in a session of their own. So a run survives its launcher, and a new launcher
+finds out what became of it: from the claim (which process runs it) and from the exit record.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from motoko.runs.launch_script import BECOME
 from motoko.runs.paths import CLAIM, EXIT, own_folder
 from motoko.runs.run_programs import missing_programs
 
-# It is started before `launched` is committed, and waits for the word to go; if its launcher dies
-# before, it ends without a trace. The claim is made with O_EXCL (set -C): whoever comes second
-# leaves. It holds the boot, the wrapper's own line of /proc, the host and the pid namespace, for
-# the launcher to recognise it by. On a full disk the exit record is written over that, which needs
-# no more space. The slots' descriptors are inherited by launch.sh: a slot is held as long as
-# anything of the run lives. Its own variables begin with _: others may be in the environment that
-# launch.sh is to have. Where no process may be started for launch.sh, the shell exits by itself, as
-# the trap says: it may not even start one that removes the claim.
+# The wrapper is started before `launched` is committed, and waits for a line that lets it go. If
+# its launcher dies before that, it ends without a trace. The claim is made with O_EXCL (set -C):
+# the second wrapper of an attempt exits. The claim holds the boot id, the wrapper's own line of
+# /proc, the host and the pid namespace: by these a launcher recognises the wrapper. On a full disk
+# the exit record is written over the claim, which needs no more space. launch.sh inherits the
+# descriptors of the slots: a slot is held as long as any process of the run lives. The script's own
+# variables begin with _: any other name may be in the environment of launch.sh. If no process can
+# be started for launch.sh, the shell exits with the trap's code: it cannot even start `rm` to
+# remove the claim.
 SCRIPT = f"""\
 read -r _go || exit 122
 cd "$1" || exit 120
@@ -52,10 +53,11 @@ exit "$_code"
 """
 
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-CLAIMED = 121  # what it exits with if the attempt has been claimed by another
-UNCLAIMED = 123  # and if nobody could claim it
-UNOPENED = 124  # and if its output cannot be opened
-UNFORKED = 125  # and if it may start no process for launch.sh: the claim is still there
+# Exit codes of a wrapper that has not started launch.sh.
+CLAIMED = 121  # another wrapper has claimed the attempt
+UNCLAIMED = 123  # the claim could not be written
+UNOPENED = 124  # an output file could not be opened
+UNFORKED = 125  # no process could be started for launch.sh: the claim is still there
 UNWRITABLE = "the attempt could not be claimed: the run directory cannot be written"
 
 
@@ -64,8 +66,8 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a wrapper for an attempt; ``slots`` are the descriptors that hold its slots.
 
-    It waits for a line on its standard input, and ends if there comes none. If the attempt is
-    claimed already, it ends with code 121 and starts nothing.
+    It waits for a line on its standard input, and ends if the input ends without one. If the
+    attempt is claimed already, it ends with code 121 and starts nothing.
     """
     variables = environment()
     return subprocess.Popen(
@@ -80,7 +82,7 @@ def start(
 
 
 def arguments(directory: Path, attempt: int, stdout: str, stderr: str) -> Sequence[str]:
-    """A wrapper's arguments for its shell. Raises ``OSError`` if the directory cannot be seen."""
+    """The arguments of a wrapper's shell. Raises ``OSError`` if the directory cannot be read."""
     own = os.path.relpath(own_folder(directory), directory)
     words = (str(directory), str(attempt), stdout, stderr, pid_namespace(), own)
     return ("-c", SCRIPT, "motoko-run", *words)
@@ -94,10 +96,10 @@ def environment() -> dict[str, str]:
 
 
 def shell_for(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """The shell of a wrapper: ``sh``, which starts fastest, if it passes on all of the variables.
+    """The shell of a wrapper: ``sh``, which starts fastest, if it passes on all variables.
 
-    It drops those whose name it does not understand: the functions that bash exports. Bash keeps
-    them, and with ``-p`` does not heed them itself.
+    ``sh`` drops variables whose names are not identifiers: the functions that bash exports. Bash
+    passes them on, and with ``-p`` does not define them itself.
     """
     if all(_VARIABLE.fullmatch(name) for name in variables):
         return ("/bin/sh",)

@@ -1,6 +1,6 @@
-"""Which mirror a study's watcher writes: the one there is, a new one, or one in memory meanwhile.
+"""Which mirror a study's watcher writes: the existing file, a new one, or one in memory meanwhile.
 
-Whatever is wrong with a mirror's file is said in the log, and stops nothing.
+Problems with a mirror's file are logged, and stop nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from motoko.mirror.mirror_file import MIRROR_ERRORS, Mirror, NotUsable
 log = logging.getLogger(__name__)
 
 RETRY_S = 5.0  # between attempts to have a file again
-# Commits of the database are kept together for one of the mirror: while they follow each other, at
-TOGETHER_S = 0.1  # most for so long,
-IDLE_S = 0.02  # and for so long if nothing follows.
+# Several commits of the database are written in one commit of the mirror. It is made
+TOGETHER_S = 0.1  # this long after the first of them, while others follow,
+IDLE_S = 0.02  # or this long after it if none follows.
 PENDING_S = 0.05  # between attempts to commit while a checkpoint is made
 
 
@@ -38,10 +38,10 @@ class MirrorKeeping:
         self._trouble = ""
 
     def mirror(self, witness: bytes, newest: bytes) -> Mirror:
-        """What is known of the database with this witness; empty if that is nothing.
+        """The mirror of the database with this witness; an empty one if nothing is known of it.
 
         Args:
-            witness: the database's.
+            witness: the database's witness.
             newest: its newest transaction.
         """
         if self._mirror is not None:
@@ -59,7 +59,7 @@ class MirrorKeeping:
         return self._mirror or self.anew()
 
     def anew(self) -> Mirror:
-        """An empty mirror, in memory if there can be no file."""
+        """A new empty mirror, in memory if no file can be made."""
         if self._mirror is not None:
             self._mirror.leave()
         try:
@@ -70,7 +70,7 @@ class MirrorKeeping:
         return self._mirror
 
     def begin(self) -> None:
-        """Something is going to be written."""
+        """Open a transaction of the mirror, if none is open: the caller is about to write."""
         assert self._mirror is not None
         if not self.is_pending:
             self._mirror.begin()
@@ -78,17 +78,17 @@ class MirrorKeeping:
 
     @property
     def is_pending(self) -> bool:
-        """Whether something was written that others cannot read yet."""
+        """Whether something was written that is not committed yet: readers do not see it."""
         return self._mirror is not None and self._mirror.is_pending
 
     @property
     def due_in(self) -> float:
-        """After how many seconds of nothing what is pending is to be committed."""
+        """In how many seconds to commit what is pending, if nothing else comes."""
         left = self._begun + IDLE_S - time.monotonic()
         return left if left > 0 else PENDING_S
 
     def commit_if_due(self, idle: bool) -> None:
-        """Commit what is pending if it is for long enough; ``idle``: nothing more has come yet."""
+        """Commit what has been pending for long enough; ``idle``: nothing more has come yet."""
         together = IDLE_S if idle else TOGETHER_S
         if self.is_pending and time.monotonic() >= self._begun + together:
             self.commit()
@@ -99,17 +99,17 @@ class MirrorKeeping:
         self._mirror.commit()
 
     def rollback(self) -> None:
-        """Forget what is pending, after whatever error; what is damaged is left."""
+        """Discard what is pending, after any error; give up a mirror that is damaged."""
         if self._mirror is None:
             return
         try:
             self._mirror.rollback()
         except MIRROR_ERRORS as error:
-            log.warning("%s: its mirror is left: %r", self._study, error)
+            log.warning("%s: its mirror is given up: %r", self._study, error)
             self.drop()
 
     def recover(self, error: sqlite3.Error) -> None:
-        """Go on in memory where a file cannot be written; without anything if it is damaged."""
+        """Go on with a mirror in memory if the file cannot be written; give up a damaged one."""
         self.rollback()
         if self._mirror is None:
             return
@@ -118,18 +118,19 @@ class MirrorKeeping:
             try:
                 copy = self._mirror.in_memory_too()
             except MIRROR_ERRORS as copying:
-                log.warning("%s: its mirror is left: %r", self._study, copying)
+                log.warning("%s: its mirror is given up: %r", self._study, copying)
             else:
                 self.drop()
                 self._mirror = copy
                 return
-        log.warning("%s: its mirror is left: %r", self._study, error)
+        log.warning("%s: its mirror is given up: %r", self._study, error)
         self.drop()
 
     def look_after(self) -> Mirror | None:
-        """From time to time: the mirror in a file again, if it was not in its place.
+        """Called from time to time: write the mirror to a file again if its file is not in place.
 
-        Raises ``sqlite3.DatabaseError`` if somebody else has written into it.
+        Returns the mirror if it was replaced. Raises ``sqlite3.DatabaseError`` if another process
+        has written into it.
         """
         mirror = self._mirror
         if mirror is None:
@@ -142,7 +143,7 @@ class MirrorKeeping:
             return None
         if mirror.path is not None:
             log.warning("%s: its mirror is written anew: its file is gone", self._study)
-            # Closed before there is another one: SQLite removes its log by its name.
+            # Closed before there is a new file: SQLite removes the old one's log by its name.
             self._mirror = mirror.in_memory_too()
             mirror.leave()
             mirror = self._mirror
@@ -157,16 +158,16 @@ class MirrorKeeping:
         return self._mirror
 
     def drop(self) -> None:
-        """Leave the mirror."""
+        """Close the mirror and use it no more."""
         if self._mirror is not None:
             mirror, self._mirror = self._mirror, None
             try:
                 mirror.close()
             except MIRROR_ERRORS as error:
-                log.warning("%s: leaving its mirror: %r", self._study, error)
+                log.warning("%s: giving up its mirror: %r", self._study, error)
 
     def _without_file(self, error: Exception) -> None:
-        """Say, once, that there is no file of it for the time being."""
+        """Log, once for each cause, that the mirror has no file for the time being."""
         self._retry_at = time.monotonic() + RETRY_S
         trouble = str(error)
         if trouble != self._trouble:

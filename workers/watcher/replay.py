@@ -1,4 +1,4 @@
-"""Telling again what the bus has lost: from memory, else from the database's own log."""
+"""Publishing transitions again that the bus has lost: from memory, or from the database's log."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ PACKED = "p"
 
 
 class Recent:
-    """The newest transitions that were published, and since when these are all."""
+    """The newest transitions that were published; after the tid ``_since`` they are complete."""
 
     def __init__(self, tid: bytes = b"") -> None:
         self._since = tid.hex()
         self._transitions: deque[Transition] = deque(maxlen=REMEMBERED)
 
     def add(self, transition: Transition) -> None:
-        """Remember one more."""
+        """Remember one more transition."""
         if len(self._transitions) == REMEMBERED:
             self._since = self._transitions[0].tid
         self._transitions.append(transition)
@@ -58,16 +58,16 @@ class Recent:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that is being given: what has been told, and how often something was sent."""
+    """An answer that is being given: how far it has come, and how many messages were sent."""
 
     request: ReplayRequest
-    after: str  # everything up to here has been told
+    after: str  # all transitions up to this tid have been sent
     complete: bool = True
     part: int = 0
     name: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def send(self, publisher: Publisher, transitions: list[Transition], **last: Any) -> Answer:
-        """Send transitions in parts; with ``last``, what the last part says beside."""
+        """Send transitions in parts; ``last`` are additional fields of the last part."""
         parts = [transitions[i : i + PART] for i in range(0, len(transitions), PART)]
         for number, part in enumerate(parts or [[]]):
             is_last = number >= len(parts) - 1
@@ -103,15 +103,16 @@ def transition(study: str, change: Change, tid: bytes, epoch: str = "", seq: int
 
 
 class LogReplay(threading.Thread):
-    """Tells what the database's log holds after a tid, then lets the watcher tell the rest.
+    """Sends the transitions in the database's log after a tid, then lets the watcher send the rest.
 
-    In a thread with a connection of its own: a long history does not hold up what happens now.
+    It is a thread with a connection of its own, so that a long history does not delay present
+    transitions.
 
     Args:
-        study: whose history.
+        study: the study whose history is replayed.
         runtime: where its server and the bus are.
-        answer: what has been told already.
-        proceed: called with the answer when it has come as far as the log.
+        answer: what has been sent already.
+        proceed: called with the answer when it has reached the end of the log.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class LogReplay(threading.Thread):
             finally:
                 storage.close()
         except (*CONNECTION_ERRORS, StudyUnavailable, TimeoutError) as error:
-            # Whoever has asked will ask again.
+            # The client that has asked will ask again.
             log.warning("%s: could not replay: %r", self._study.name, error)
         except Exception:
             log.exception("%s: could not replay", self._study.name)
@@ -154,7 +155,7 @@ class LogReplay(threading.Thread):
                     waiting = []
                 answer = replace(answer, after=tid.hex())
         except HistoryGone:
-            # What is left of the past is not known to be whole.
+            # The rest of the history may have gaps.
             answer = replace(answer, complete=False)
             newest = storage.lastTransaction()
         answer = replace(answer, after=max(answer.after, newest.hex()))
@@ -179,7 +180,7 @@ class LogReplay(threading.Thread):
                     records = {record.oid: record.data for record in committed}
                     changes = index.apply(committed.tid, records, records)
                 else:
-                    # Before the study was created, unless that is packed away.
+                    # The study was not created yet; or its creation was packed away.
                     if _is_packed(committed):
                         raise HistoryGone
                     known = _walk(index, committed.tid)
@@ -189,14 +190,14 @@ class LogReplay(threading.Thread):
                 yield committed.tid, changes
             if index.tid >= newest:
                 return
-        # What the server tells is all there is, whatever it calls the newest: after a kill that
-        # is the transaction which was being written, and has been cut off.
+        # The server has sent all that there is. If it was killed, the transaction that it calls the
+        # newest was being written then, and has been cut off.
         if not known:
             raise HistoryGone
 
 
 def _walk(index: RunIndex, tid: bytes) -> bool:
-    """Whether there was a study then; if so, the index knows it."""
+    """Whether the study existed at a tid; if so, load the index with its state then."""
     try:
         index.walk(tid)
     except (HistoryGone, NotCreated):
@@ -205,7 +206,9 @@ def _walk(index: RunIndex, tid: bytes) -> bool:
 
 
 def _sources(path: Path | None) -> list[Path | None]:
-    """Where to read the log: the file may end early, beside its writer; the server does not."""
+    """Where to read the log: first the file, which may seem to end early while it is being written;
+    then the server (``None``), which has all of it.
+    """
     return [path, None] if path is not None else [None]
 
 

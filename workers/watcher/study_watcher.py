@@ -1,7 +1,7 @@
 """The watcher: detects every run-state change from the ZEO servers' commits and publishes it.
 
-One thread a study, so that a slow study delays no other. Transitions are published first and
-written into the study's mirror after: whatever dies, each is published at least once.
+Each study has a thread, so that a slow study delays no other. Transitions are published first, and
+written into the study's mirror afterwards: whichever process dies, each is published at least once.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ from motoko.workers.watcher.replay import Answer, LogReplay, Recent, transition
 log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
-# A commit that changed no state is told of by a beat: conditions may read other attributes.
+# A commit that changed no state is announced by a beat: conditions may read other attributes.
 BEAT_AFTER_COMMIT_S = 0.3
-REOPEN_S = 0.2  # the first pause before a study is opened anew; at most as long as a beat's
-CALM_S = 10.0  # what has been watched for so long is opened anew after a short pause again
-# A server that refuses us (it has an older file than we have seen) is asked by a new client.
+REOPEN_S = 0.2  # the first pause before a study is opened anew; later ones are at most BEAT_S
+CALM_S = 10.0  # a study that was watched for this long is opened anew after a short pause again
+# After this long a new client is made: a server with an older file refuses the present one.
 DISCONNECTED_MAX_S = 10.0
 # How long a new publisher waits for the bus; what is published before that is lost (and the new
 # epoch makes every subscriber ask for it).
 BUS_DEADLINE_S = 5.0
-SILENT_S = 5.0  # at most, also at the start
+SILENT_S = 5.0  # the longest silence between heartbeats, also at the start
 REPLACED = "the database was replaced by another"
-OIDS_MAX = 24  # of a transaction that makes a single run, or few
-REPLAYS_MAX = 2  # at a time, from a study's log; who gets none asks again
+OIDS_MAX = 24  # enough for a transaction that makes one run, or a few
+REPLAYS_MAX = 2  # at a time, from a study's log; clients that get none ask again
 
 
 class StudyWatcher(threading.Thread):
@@ -65,11 +65,12 @@ class StudyWatcher(threading.Thread):
 
     Attributes:
         watching: set while the study's runs are known and its server is connected.
-        tried: set once it was watched, or its server was found to be away.
-        seen: transitions published in this life; replays: answers given.
+        tried: set once the study was watched, or its server was found to be away.
+        seen: transitions published by this process; replays: answers given.
         reconnects: how often the server came back.
-        slowest: seconds from a push to its transitions' publication, the most since it was reset.
-        events: what it is told: by the server, by whoever asks for a replay.
+        slowest: the most seconds from a push to the publication of its transitions since this was
+            last reset.
+        events: what comes from the server, requests for replays, and answers to go on with.
     """
 
     def __init__(self, study: StudyConfig, runtime: Runtime) -> None:
@@ -110,7 +111,7 @@ class StudyWatcher(threading.Thread):
             time.sleep(self._pauses.next())
 
     def _not_watched(self) -> None:
-        """Say that the study is not watched: at once when it was, then as often as all beats."""
+        """Publish that the study is not watched: at once, and then as often as other beats."""
         now = time.monotonic()
         self.watching.clear()
         if self._watching_since is not None:
@@ -178,7 +179,7 @@ class StudyWatcher(threading.Thread):
             return None
 
     def _start(self, storage: WatchStorage) -> RunIndex:
-        """Know the runs as of the mirror, if there is one, and publish what came after."""
+        """Take the runs' states from the mirror, if there is one, and publish what came later."""
         newest = storage.lastTransaction()
         known, self._witness = self._witness, storage.witness()
         mirror = self._kept.mirror(self._witness, newest)
@@ -202,14 +203,15 @@ class StudyWatcher(threading.Thread):
             self._start_over(index, index.loader, "a part of the database's history is gone")
 
     def _catch_up(self, index: RunIndex, storage: WatchStorage) -> None:
-        """Publish what was committed since the index's tid, from the transaction log."""
+        """Publish what was committed after the index's tid, from the transaction log."""
         newest = storage.lastTransaction()
         if storage.witness() != self._witness or newest < index.tid:
             self._start_over(index, storage, REPLACED)
             return
         log_file = self._study.database.transactions if self._study.is_local else None
-        # Reading the file beside its writer may end early: the server then tells the rest. What it
-        # calls the newest may not be there: a killed one was writing it, and it has been cut off.
+        # The file may seem to end early while the server writes it: the server then sends the rest.
+        # The newest transaction may be missing: a server that was killed was writing it, and it has
+        # been cut off.
         continues = True
         for source in (log_file, None):
             known = index.tid
@@ -225,7 +227,7 @@ class StudyWatcher(threading.Thread):
                     self._publish(index, committed.tid, changes)
                     self._kept.commit_if_due(idle=False)
         if not continues:
-            # It was packed, or an older one was restored and then written to.
+            # The database was packed, or an older one was restored and then written to.
             self._start_over(index, storage, "the log does not continue what is known")
 
     def _start_over(self, index: RunIndex, storage: WatchStorage, reason: str) -> None:
@@ -254,7 +256,7 @@ class StudyWatcher(threading.Thread):
             self._recent.add(message)
 
     def _answer(self, answer: Answer, index: RunIndex) -> None:
-        """Tell what is remembered after what was told; what is not is read from the log first."""
+        """Send the remembered transitions; read those before them from the log first."""
         remembered = self._recent.after(answer.after) if answer.after else []
         if remembered is not None:
             self.replays += 1
@@ -307,8 +309,8 @@ def listen(runtime: Runtime, watchers: dict[str, StudyWatcher]) -> None:
 def end_with_any_thread() -> None:
     """Have this process end when one of its threads dies of an error, which the log then shows.
 
-    Whatever the thread did would not be done any more, and nobody would know. The supervisor starts
-    another process.
+    Otherwise the thread's work would not be done any more, unnoticed. The supervisor starts another
+    process.
     """
 
     def end(death: threading.ExceptHookArgs) -> None:
@@ -332,8 +334,8 @@ def watch(daemon: Daemon) -> None:
         for watcher in watchers:
             watcher.start()
         publisher.connected(BUS_DEADLINE_S)
-        # A study whose server is away (stopped, given up, on another host) holds up no other.
-        # One with a million runs to read takes longer than a daemon may be silent.
+        # A study whose server is away (stopped, given up, on another host) delays no other. Reading
+        # a study with a million runs takes longer than a daemon may be silent.
         for watcher in watchers:
             while not watcher.tried.wait(SILENT_S):
                 publisher.send(_status(watchers, state="starting"))
