@@ -1,8 +1,8 @@
-"""Since when hosts are up that a workflow has been on: as each of them has noted of itself.
+"""The present boot of each host that has supervised a workflow, as the host itself has noted it.
 
-``.wf/hosts/<host>.json``. Nobody can see from another host whether a process lives there. But what
-ran in an earlier boot of its host has gone, and that the host itself says, as soon as anything of
-Motoko is called there.
+It is noted in ``.wf/hosts/<host>.json``. One cannot see from another host whether a process lives.
+But a process of an earlier boot of its host is gone, and the host notes a new boot as soon as any
+Motoko command is called there.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from motoko.layout import file_name
 
 
 def note_boot(directory: Path, *, new: bool = False) -> None:
-    """Have this host say since when it is up, where it has been asked for that before.
+    """Note this host's present boot, if it has noted one before.
 
     Args:
-        directory: the workflow's.
-        new: also where it has not: the workflow is supervised here from now on.
+        directory: the workflow's directory.
+        new: note it even if it has noted none: the workflow is supervised here from now on.
     """
     path = _path(directory, socket.gethostname())
     present = noted_boot(directory, socket.gethostname())
     if present == boot_id() or (present is None and not new):
         return
-    with contextlib.suppress(OSError):  # a disk that is full, or for reading only
+    with contextlib.suppress(OSError):  # a disk that is full or read-only
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, json.dumps({"host": socket.gethostname(), "boot_id": boot_id()}))
 
 
 def noted_boot(directory: Path, host: str) -> str | None:
-    """The boot that a host has noted last; ``None`` if it has not, or that cannot be read now."""
+    """The boot that a host noted last; ``None`` if it noted none, or if it cannot be read now."""
     try:
         data = read_json(_path(directory, host)) or {}
     except OSError:
@@ -45,7 +45,7 @@ def noted_boot(directory: Path, host: str) -> str | None:
 
 
 def has_rebooted(directory: Path, process: Identity) -> bool:
-    """Whether a process's host says that it was started again since: then it has gone."""
+    """Whether a process's host has noted a later boot: then the process is gone."""
     boot = noted_boot(directory, process.host)
     return process.is_elsewhere and boot is not None and boot != process.boot_id
 

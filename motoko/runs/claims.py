@@ -1,7 +1,7 @@
-"""Who has started an attempt, and how it has ended: what a run's directory says.
+"""What a run's directory says of an attempt: which process has started it, and how it has ended.
 
-What cannot be read now (a file system of other hosts, which gives no answer for a moment) says
-nothing: ``UnreadableRecord`` is raised, and whoever wants to know looks again.
+If a file cannot be read now (a shared file system may not answer for a moment), nothing is known:
+``UnreadableRecord`` is raised, and the caller has to look again.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from motoko.runs.paths import claim_path, earlier_exit_path, exit_path
 
 KILLED = "its wrapper was killed before it could record the exit"
 BATCH = "batch"  # in place of the boot, in the claims of batch jobs
-_DISOWNED = "copied"  # likewise
-LOOK_AGAIN_S = 5.0  # until what could not be read, or seen from here, is looked at once more
+_DISOWNED = "copied"  # in place of the boot, in claims that were copied with their run
+LOOK_AGAIN_S = 5.0  # after this time, look again at what could not be read, or seen from here
 
 
 class UnreadableRecord(MotokoError):
-    """A file of a run that is there, or may be, and cannot be read now."""
+    """A file of a run cannot be read now, though it exists, or may exist."""
 
 
 class Where(Enum):
     """Where an attempt was started, as seen from here."""
 
     HERE = "here"  # on this host, since its last boot
-    REBOOTED = "rebooted"  # on a host that was started again since: nothing of it lives
+    REBOOTED = "rebooted"  # on a host that was rebooted since then: none of its processes lives
     ELSEWHERE = "elsewhere"  # on another host, whose processes cannot be seen
-    COPIED = "copied"  # in the directory that this one is a copy of: nothing of it is here
+    COPIED = "copied"  # in the directory that this one is a copy of: its processes work there
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Who has started an attempt.
+    """Which process has started an attempt.
 
     Attributes:
-        wrapper: the process that has; its pid is 0 if nobody who still lives has.
-        where: on which host.
+        wrapper: the wrapper that has; its pid is 0 if it does not live any more and is not known.
+        where: where it has started the attempt.
     """
 
     wrapper: Identity
@@ -57,7 +57,7 @@ class Claim:
 
     @property
     def is_here(self) -> bool:
-        """Whether its processes, if they live, are to be found here."""
+        """Whether its processes, if they live, are on this host."""
         return self.where is Where.HERE
 
 
@@ -65,9 +65,9 @@ def read_claim(directory: Path, attempt: int, workflow: Path | None = None) -> C
     """The claim of an attempt, or ``None`` if it was never started. Raises ``UnreadableRecord``.
 
     Args:
-        directory: the run's.
-        attempt: which one.
-        workflow: the workflow's directory, where other hosts say that they were started again.
+        directory: the run's directory.
+        attempt: its number.
+        workflow: the workflow's directory, where hosts note their boots.
     """
     text = claim_text(directory, attempt)
     if text is None:
@@ -81,7 +81,7 @@ def read_claim(directory: Path, attempt: int, workflow: Path | None = None) -> C
 
 
 def disown(directory: Path, attempt: int) -> None:
-    """Have a claim that was copied with its run say so: who has made it works elsewhere.
+    """Mark a claim as copied with its run: the wrapper that has made it works elsewhere.
 
     Raises ``OSError`` if it cannot be written.
     """
@@ -99,7 +99,7 @@ def withdraw(directory: Path, attempt: int) -> None:
 
 
 def _works_elsewhere(pid: int, directory: Path) -> bool:
-    """Whether a wrapper is at work in another directory. It stays in its run's, moved or not."""
+    """Whether a wrapper is at work in another directory. It stays in its run's, even if moved."""
     try:
         return not os.path.samestat(Path(f"/proc/{pid}/cwd").stat(), directory.stat())
     except OSError:  # it has just ended, or is another user's
@@ -107,27 +107,26 @@ def _works_elsewhere(pid: int, directory: Path) -> bool:
 
 
 def may_go_on(directory: Path, attempt: int) -> bool:
-    """Whether something of an attempt may be executed on another host, as far as is known here.
+    """Whether processes of an attempt may live on another host, as far as is known here.
 
     Raises ``UnreadableRecord``.
     """
     text = claim_text(directory, attempt)
     if text is None or read_exit(directory, attempt) is not None:
         return False
-    # An empty one is somebody's who was about to start it, and may do so yet.
+    # An empty claim is of a wrapper or job that is about to start the attempt, and still may.
     return not text or is_of_a_job(text) or parse_claim(text).where is Where.ELSEWHERE
 
 
 def is_of_a_job(text: str) -> bool:
-    """Whether a claim is one of a batch job, by its text."""
+    """Whether a claim is a batch job's, by its text."""
     return text.startswith(f"{BATCH} ")
 
 
 def parse_claim(text: str) -> Claim:
     """A claim from its file: the boot, the wrapper's line of /proc, the host, the pid namespace.
 
-    Earlier versions have written no namespace, or no host: then it was this one, as far as anybody
-    knows.
+    Earlier versions wrote no namespace, or no host: then the host is taken to be this one.
     """
     boot, _, rest = text.partition("\n")
     line, _, where = rest.partition("\n")
@@ -137,8 +136,8 @@ def parse_claim(text: str) -> Claim:
     if boot == _DISOWNED:
         return Claim(Identity(0, 0, boot_id(), here), Where.COPIED)
     if not pid.isdigit() or len(fields) < 20 or boot.startswith("{"):
-        # Killed between making the file and writing it, or at the end (the exit record is in it):
-        # started, by nobody that still lives.
+        # The wrapper was killed between making the file and writing it; or has ended, and the exit
+        # record is in the file. The attempt was started, by a process that does not live any more.
         return Claim(Identity(0, 0, boot_id(), here))
     host, _, namespace = where.partition("\n")
     wrapper = Identity(
@@ -152,7 +151,7 @@ def parse_claim(text: str) -> Claim:
 def begun_for(directory: Path, attempt: int) -> float | None:
     """How long ago an attempt was started, in seconds; ``None`` if that is not known.
 
-    Whatever the clocks of the hosts say: by that of the file system.
+    Measured by the clock of the file system, not by those of the hosts.
     """
     try:
         return age(claim_path(directory, attempt))
@@ -161,7 +160,7 @@ def begun_for(directory: Path, attempt: int) -> float | None:
 
 
 def read_exit(directory: Path, attempt: int) -> int | None:
-    """The exit code of an attempt, or ``None`` if none is recorded (completely).
+    """The exit code of an attempt; ``None`` if it is not recorded, or not completely.
 
     Raises ``UnreadableRecord``.
     """
@@ -199,7 +198,7 @@ def recorded_at(directory: Path, attempt: int) -> float | None:
 
 
 def claim_text(directory: Path, attempt: int) -> str | None:
-    """What is in an attempt's claim, or ``None`` if there is none. Raises ``UnreadableRecord``."""
+    """The text of an attempt's claim, or ``None`` if there is none. Raises ``UnreadableRecord``."""
     return _text_of(_path(claim_path, directory, attempt))
 
 
@@ -219,7 +218,7 @@ def _text_of(path: Path) -> str | None:
 
 
 def is_directory(path: Path) -> bool:
-    """Whether a directory is there. Raises ``UnreadableRecord``."""
+    """Whether a directory exists. Raises ``UnreadableRecord``."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):

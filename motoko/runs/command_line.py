@@ -1,6 +1,7 @@
 """A command with ``{names}`` of parameters, as a line of launch.sh.
 
-It is no shell's: each of its words is one word of the script, whatever is in it. Pure logic.
+No shell interprets it: each word of the command is one word of the script, whatever is in it. Pure
+logic.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from motoko.errors import ConfigError
 from motoko.runs.placeholders import PREFIX
 
 _OPERATORS = "();<>|&"
-# What a shell would replace; nobody does so here.
+# What a shell would expand; it is refused, since nothing is expanded here.
 _EXPANDED = re.compile(r"[$`*?~]")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _EDIT = "write the plain command, and add that in the study's launch.sh, which is a shell script"
@@ -25,7 +26,7 @@ _EDIT = "write the plain command, and add that in the study's launch.sh, which i
 class Word:
     """A word of a command: texts, and names of parameters, in turn.
 
-    ``parts`` are pairs: a text, and the name that follows it, if one does.
+    ``parts`` are pairs of a text and the name that follows it, if one does.
     """
 
     parts: tuple[tuple[str, str | None], ...]
@@ -41,7 +42,7 @@ class Word:
 def parsed(command: str) -> list[Word]:
     """The words of a command. ``{{`` and ``}}`` are braces.
 
-    Raises ``ConfigError`` if it is none, and for what only a shell understands.
+    Raises ``ConfigError`` if it is no command, and for what only a shell understands.
     """
     lexer = shlex.shlex(command, posix=True, punctuation_chars=_OPERATORS)
     lexer.whitespace_split, lexer.commenters = True, ""
@@ -54,7 +55,7 @@ def parsed(command: str) -> list[Word]:
     for word in words:
         if word and set(word) <= set(_OPERATORS):
             raise _wrong(command, f"{word} is the shell's", _EDIT)
-        # A path in the home directory is what the caller makes of it.
+        # The caller expands a path in the home directory.
         if match := _EXPANDED.search(word.removeprefix("~/")):
             raise _wrong(command, f"{match[0]} in {word} is the shell's", _EDIT)
     return [_word(command, word) for word in words]
@@ -98,6 +99,6 @@ def _wrong(command: str, problem: str, hint: str) -> ConfigError:
 
 
 def replaced(word: Word, texts: Mapping[str, str]) -> Word:
-    """A word with another text, if it is one of some texts."""
+    """The word; if its text is a key of ``texts``, with the text there instead."""
     text = word.text
     return Word(((texts[text], None),)) if text is not None and text in texts else word

@@ -1,8 +1,8 @@
-"""Where versions before have written Motoko's files of a run: from there into their folder.
+"""Moving Motoko's files of a run into their folder, from where earlier versions wrote them.
 
-Only files that such a version has written are moved, whatever else has their names. Somebody who is
-killed in the midst of it leaves them where they were, or twice. What closes a submission stays: the
-jobs that look for it are such a version's.
+Only files that such a version has written are moved, not others of the same names. If the process
+is killed meanwhile, the files are where they were, or in both places. Files that close a submission
+stay: the jobs that look for them are of the earlier version.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from motoko.config.run_files import OWN_FOLDER
 from motoko.runs.paths import CLAIM, EARLIER_ENVIRONMENT, EARLIER_EXIT, EXIT, own_folder
 
-# By their names, how they begin: claims with the boot or with the job that has started it, records
-# of ends with the attempt. An empty claim is one, too.
+# How the files begin, by their names: claims with the boot, or with the job that has started the
+# attempt; exit records with the attempt. An empty claim is a claim, too.
 _CONTENTS = {
     rf"{CLAIM}\d+": r"$|[0-9a-f-]{36}\n|batch |copied\n|\{\"attempt\": \d",
     rf"({re.escape(EARLIER_EXIT)}|{EXIT}\d+\.json)(\.new)?": r"\{\"attempt\": \d",
@@ -24,9 +24,9 @@ _SIZE_MAX = 4096
 
 
 def make_own_folder(directory: Path) -> None:
-    """Make a run's directory and Motoko's folder in it, with what is Motoko's there.
+    """Make a run's directory and Motoko's folder in it, and move Motoko's files there.
 
-    Nothing of the run may be executed meanwhile. Raises ``OSError``.
+    The run must not be executed meanwhile. Raises ``OSError``.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if own_folder(directory) != directory:
@@ -36,8 +36,8 @@ def make_own_folder(directory: Path) -> None:
     new = directory / f"{OWN_FOLDER}.new" if earlier and not folder.exists() else folder
     new.mkdir(exist_ok=True)
     for path in earlier:
-        shutil.copy2(path, new)  # with its time, which tells when an attempt began
-    # From here on its files are looked for in the folder.
+        shutil.copy2(path, new)  # with the file's time, which tells when an attempt began
+    # From the renaming on, Motoko looks for its files in the folder.
     if new != folder:
         new.rename(folder)
     (directory / EARLIER_ENVIRONMENT).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What is written on a run when its process has ended: pure logic."""
+"""What is written to a run's entries when an attempt has ended. Pure logic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from motoko.runs.states import (
 RETRY_PAUSE_S = 1.0
 RETRY_PAUSE_MAX_S = 60.0
 _CANCELLED_BY = "cancelled by "
-# What BlackDynamite's client says when its server goes away under it, or is away when it starts.
+# What BlackDynamite's client prints when its server goes away, or is away when the client starts.
 _CONNECTION_LOST = (
     "ClientDisconnected",
     "DisconnectedError",
@@ -37,11 +37,11 @@ class End:
 
     Attributes:
         code: launch.sh's exit code, if it is known.
-        reason: why, where the code does not tell.
+        reason: why it ended, if the code does not tell.
         stderr: the end of its standard error.
-        final: no retry, whatever is allowed (it was ended on purpose, or can never work).
-        interrupted: Motoko's own stop has ended it, or it went down with its host.
-        finished: it is known to have been FINISHED, even if its state is another by now.
+        final: whether there must be no retry: it was ended on purpose, or can never work.
+        interrupted: whether the stop of the workflow has ended it, or its host went down.
+        finished: whether it is known to have been FINISHED, even if its state is another by now.
         entries: what else is known of the attempt, for the run's entries.
     """
 
@@ -55,14 +55,15 @@ class End:
 
 
 def settle(run: Mapping[str, Any], end: End, *, policy: Policy, now: float) -> dict[str, Any]:
-    """The entries to be set on a run whose attempt has ended: none if somebody has reset it.
+    """The entries to be set on a run whose attempt has ended: none if a user has reset the run.
 
-    A final state that the run itself has committed wins over its exit code. One of its own, which
-    is none of these, stays if it ends well. What is no text is no state: it has failed.
+    A final state that the run itself has committed takes precedence over its exit code. Any other
+    state of the user's own stays if the run ends well. A state that is no text means that the run
+    has failed.
 
     Args:
-        run: the run's entries, fresh.
-        end: how it ended.
+        run: the run's present entries.
+        end: how the attempt ended.
         policy: how many attempts it may have, and whether exit code 0 is enough to be FINISHED.
         now: the time in seconds since the epoch.
     """
@@ -70,7 +71,7 @@ def settle(run: Mapping[str, Any], end: End, *, policy: Policy, now: float) -> d
     own = OwnEntries(run)
     changes: dict[str, Any] = {} if end.code is None else {"exit_code": end.code}
     if state == CREATED:
-        return {}  # somebody has reset it already
+        return {}  # a user has reset it already
     is_text = isinstance(run.get("state"), str) and bool(state.strip())
     ended_well = end.code == 0 and not end.reason
     if state in RUNNING_STATES:
@@ -110,7 +111,7 @@ def settle(run: Mapping[str, Any], end: End, *, policy: Policy, now: float) -> d
 
 
 def is_undecided(run: Mapping[str, Any], end: End) -> bool:
-    """Whether it matters if a run that has ended badly, in a state of its own, was FINISHED."""
+    """Whether a run ended badly in a state of its own, so that it matters if it was FINISHED."""
     known = {CREATED, FINISHED, *RUNNING_STATES, *FAILED_STATES}
     badly = end.code != 0 or bool(end.reason)
     return badly and not end.finished and state_of(run) not in known
@@ -121,7 +122,7 @@ REBOOTED = "host rebooted"
 
 
 def cancelled_reason(who: str) -> str:
-    """Why a run failed that a user has cancelled: what :func:`was_cancelled` recognises."""
+    """The failure reason of a run that a user has cancelled; see :func:`was_cancelled`."""
     return f"{_CANCELLED_BY}{who}"
 
 

@@ -1,11 +1,12 @@
-"""What Motoko writes on a run: the names, what they mean, and where they are stored. Pure logic.
+"""What Motoko writes to a run's entries: names, meanings, and where it is stored. Pure logic.
 
 Motoko's own entries have documented names, such as ``attempt``, and are stored in the run's entries
-under keys that no attribute, parameter or constraint can spell: ``motoko.attempt``. A user's entry
-``attempt`` is another one.
+under keys that no attribute, parameter or constraint can spell: ``motoko.attempt``. An entry
+``attempt`` of the user's is another one.
 
-Runs that an earlier version has executed have them under the plain names. They are read there, and
-written there, as long as only that version's launcher may look after them: see :meth:`convert`.
+Runs that an earlier version has executed have Motoko's entries under the plain names. They are read
+and written there as long as that version's launcher may look after the runs: see
+:meth:`OwnEntries.convert`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from motoko.runs.states import (
 )
 
 PREFIX = "motoko."
-_MARK = f"{PREFIX}attempt"  # whatever is stored under such a key, this one is, too
+_MARK = f"{PREFIX}attempt"  # this key is there whenever another key with the prefix is
 # Values of ``files_wanted``.
 PRESENT_FILES, SAME_FILES = "present", "same"
-# doIt.py, which knows BlackDynamite alone, finds it under its plain name. Motoko never reads that.
+# Also stored under its plain name, for doIt.py, which only knows BlackDynamite. Motoko never reads
+# that.
 _SHOWN = "attempt"
 _CREATED_NPROC = "created_nproc"
 
@@ -35,9 +37,9 @@ class Entry:
     """One of Motoko's own entries.
 
     Attributes:
-        name: the documented one.
-        type: of its values; ``None`` is one of all, and the same as no entry.
-        writer: who writes it.
+        name: the documented name.
+        type: the type of its values. ``None`` is always allowed, and means the same as no entry.
+        writer: what writes it: the launcher, or commands.
         meaning: what it says.
     """
 
@@ -52,7 +54,7 @@ class Entry:
         return PREFIX + self.name
 
     def read(self, value: Any) -> Any:
-        """A stored value, or ``None`` for what cannot be one."""
+        """A stored value, or ``None`` if the entry cannot have such a value."""
         if isinstance(value, bool):
             return None
         if self.type is float:
@@ -90,7 +92,7 @@ OWN: Mapping[str, Entry] = {entry.name: entry for entry in _TABLE}
 
 
 def as_created(entries: Mapping[str, Any], name: str) -> Any:
-    """A run's parameter as it was created with, whatever ``motoko retry`` has made of it."""
+    """A run's parameter as it was at its creation, even if ``motoko retry`` has changed it."""
     if name == "nproc" and (_CREATED_NPROC in entries or PREFIX + _CREATED_NPROC in entries):
         nproc = OwnEntries(entries).created_nproc
         if nproc is not None:
@@ -99,12 +101,12 @@ def as_created(entries: Mapping[str, Any], name: str) -> Any:
 
 
 class OwnEntries:
-    """What Motoko has written on a run: a view of the run's entries.
+    """What Motoko has written to a run's entries: a view of these.
 
-    Attributes read what is stored; of a type that it cannot have, as if nothing were stored.
+    Attributes read what is stored. A stored value of a wrong type counts as none.
 
     Args:
-        entries: the run's entries; a mutable mapping if something is to be written.
+        entries: the run's entries; a mutable mapping if the caller wants to write.
     """
 
     __slots__ = ("_entries", "_prefix")
@@ -131,7 +133,7 @@ class OwnEntries:
 
     @property
     def retry_at(self) -> float:
-        """Before when it is not to be started (seconds since 1970)."""
+        """The time before which it must not be started (seconds since 1970)."""
         return self._read("retry_at") or 0.0
 
     @property
@@ -147,7 +149,7 @@ class OwnEntries:
 
     @property
     def failure_reason(self) -> str | None:
-        """Why it has failed; what a run that says so itself has put there, until it has ended."""
+        """Why it has failed; until its end is recorded, the reason that the run itself has set."""
         reason = self._text("failure_reason")
         if reason is None and state_of(self._entries) in FAILED_STATES:
             users = self._entries.get("failure_reason")
@@ -156,7 +158,7 @@ class OwnEntries:
 
     @property
     def last_failure(self) -> str | None:
-        """Why an attempt before has failed."""
+        """Why an earlier attempt has failed."""
         return self._text("last_failure")
 
     @property
@@ -166,17 +168,17 @@ class OwnEntries:
 
     @property
     def cancelled_by(self) -> str | None:
-        """Who wants it to be ended."""
+        """The user who has cancelled it."""
         return self._text("cancelled_by")
 
     @property
     def files_checksum(self) -> str | None:
-        """Of doIt.py and config files that it is or was executed with; names included."""
+        """The checksum of the doIt.py and config files that it is executed with, names included."""
         return self._text("files_checksum")
 
     @property
     def files_wanted(self) -> str | None:
-        """Which files it is to be given: ``PRESENT_FILES`` when it starts, ``SAME_FILES``."""
+        """Which files it will get when it starts: ``PRESENT_FILES`` or ``SAME_FILES``."""
         return self._text("files_wanted")
 
     @property
@@ -191,12 +193,12 @@ class OwnEntries:
 
     @property
     def batch_name(self) -> str | None:
-        """Its job's name, as long as that is submitted or followed."""
+        """Its job's name, as long as the job is being submitted or followed."""
         return self._text("batch_name")
 
     @property
     def batch_attempt(self) -> int:
-        """The attempt that its job was submitted for; the scheduler may have added others."""
+        """The attempt that its job was submitted for; the scheduler may have added later ones."""
         attempt = self._whole("batch_attempt")
         return attempt if attempt is not None and attempt > 0 else self.attempt
 
@@ -242,7 +244,7 @@ class OwnEntries:
     # Writing
 
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Set entries: Motoko's own where they are stored, others under their names."""
+        """Set entries: Motoko's own under their keys, others under their names."""
         entries = self._writable
         own = changes.keys() & OWN.keys()
         if own and self._prefix:
@@ -252,7 +254,7 @@ class OwnEntries:
             entries[self._prefix + name if name in own else name] = value
 
     def note(self, name: str, value: str) -> None:
-        """Set one of Motoko's own entries; that does not make it a run that was prepared."""
+        """Set one of Motoko's own entries, without making the run count as prepared."""
         self._writable[self._prefix + OWN[name].name] = value
 
     def drop(self, *names: str) -> None:
@@ -278,10 +280,10 @@ class OwnEntries:
         return type(value) is int and value == self._entries.get(_MARK)
 
     def convert(self) -> None:
-        """From now on Motoko's own are stored where nobody else can reach them.
+        """Move Motoko's own entries to the keys with the prefix, out of the user's reach.
 
-        What a user's entry of such a name can be told by, its type, is left where it is. Only the
-        launcher that looks after the run may do this: an older one would find nothing.
+        An entry whose type shows that it is the user's stays where it is. Only the launcher that
+        looks after the run may do this: an older launcher would not find the entries any more.
         """
         if self._prefix:
             return
@@ -303,9 +305,10 @@ class OwnEntries:
 
 
 def is_old(entries: Mapping[str, Any]) -> bool:
-    """Whether only an earlier version has executed a run: its plain names are Motoko's own.
+    """Whether only an earlier version has executed a run: then plain names are Motoko's own.
 
-    On a run that waits, and was never prepared, Motoko has written nothing: they are the user's.
+    On a run that waits and was never prepared, Motoko has written nothing: then they are the
+    user's.
     """
     if _MARK in entries:
         return False
@@ -319,7 +322,7 @@ def documented(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_key(entries: Mapping[str, Any], name: str) -> str | None:
-    """Where a documented name's entry is stored in a run's entries; ``None`` if it is not there."""
+    """The key of a documented name in a run's entries; ``None`` if it has no such entry."""
     if name not in OWN:
         return None
     key = name if is_old(entries) else PREFIX + name
@@ -327,11 +330,11 @@ def own_key(entries: Mapping[str, Any], name: str) -> str | None:
 
 
 class DocumentedEntries(Mapping[str, Any]):
-    """A run's entries, and Motoko's own under their documented names: these come first.
+    """A run's entries, and Motoko's own under their documented names, which take precedence.
 
     Args:
-        entries: the run's.
-        attributes: what the run has beside its entries, which comes last.
+        entries: the run's entries.
+        attributes: what the run has besides its entries; they come last.
     """
 
     __slots__ = ("_attributes", "_entries")

@@ -1,12 +1,12 @@
-"""Attempts that were declared dead although something of them may still be executed somewhere.
+"""Fences: for attempts that were declared dead although processes of them may still live somewhere.
 
-A node that cannot be reached any more, a host that another one has taken over from: nobody can
-end what runs there. So before anything is made of such an attempt it is fenced: from then on the
-study's server lets nobody of it commit (those that come through the channel, who say of which
-attempt they are). A fence is a file, and stays as long as the run does.
+Motoko cannot end a process on a node that cannot be reached any more, or on a host that another
+host has taken over from. So before such an attempt is settled, it is fenced: from then on the
+study's server lets none of its processes commit. (These connect through the channel, and say which
+attempt they belong to.) A fence is a file, and stays as long as the run does.
 
-Whoever settles an attempt makes its fence first, and reads the run's entries only then: what the
-attempt had committed before counts, and nothing that it commits later.
+The launcher or command that settles an attempt makes its fence first, and reads the run's entries
+only then: what the attempt had committed before counts, and nothing that it commits later.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _NAME = re.compile(r"(\d+)-(\d+)")
 
 @dataclass(frozen=True)
 class Fence:
-    """An attempt that nobody commits for any more.
+    """The fence of an attempt, whose processes cannot commit any more.
 
     Attributes:
-        reason: why it was declared dead.
-        since: when, in seconds since 1970.
+        reason: why the attempt was declared dead.
+        since: when it was, in seconds since 1970.
     """
 
     reason: str
@@ -37,16 +37,16 @@ class Fence:
 
 
 def fence(directory: Path, study: str, run_id: int, attempt: int, reason: str) -> None:
-    """Let nobody commit for an attempt any more.
+    """Keep the processes of an attempt from committing from now on.
 
-    Does nothing in a workflow without a channel: all of its clients are on this host. What is
-    fenced already keeps its reason.
+    Does nothing in a workflow without a channel: all of its clients are on this host. An attempt
+    that is fenced already keeps its reason.
 
     Args:
-        directory: the workflow's.
-        study: the run's study, by name.
+        directory: the workflow's directory.
+        study: the name of the run's study.
 
-    Raises ``OSError`` if that cannot be written: then the attempt is not to be settled now.
+    Raises ``OSError`` if the fence cannot be written: then the attempt must not be settled now.
     """
     path = _path(directory, study, run_id, attempt)
     if not channel_directory(directory).is_dir() or path.exists():
@@ -56,7 +56,7 @@ def fence(directory: Path, study: str, run_id: int, attempt: int, reason: str) -
 
 
 def reason_of(directory: Path, study: str, run_id: int, attempt: int) -> str | None:
-    """Why nobody commits for an attempt any more; ``None`` if it is not fenced.
+    """Why an attempt is fenced; ``None`` if it is not.
 
     Raises ``OSError`` if that cannot be read now.
     """
@@ -81,7 +81,7 @@ def fences(directory: Path, study: str, run_id: int | None = None) -> dict[tuple
 
 
 def remove_fences(directory: Path, study: str, gone: Collection[int]) -> None:
-    """Forget the fences of runs that are gone. Raises ``OSError``."""
+    """Remove the fences of runs that are gone. Raises ``OSError``."""
     for key in fences(directory, study):
         if key[0] in gone:
             _path(directory, study, *key).unlink(missing_ok=True)

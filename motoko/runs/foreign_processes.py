@@ -1,4 +1,4 @@
-"""Who executes runs that BlackDynamite, or motoko 0.1.4, has started: they leave no claim."""
+"""The processes of runs that BlackDynamite or motoko 0.1.4 has started: they leave no claims."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class _Place:
 
 
 class ForeignProcesses:
-    """The living processes of this machine at one moment: when they are first asked for."""
+    """The living processes of this machine, as they are when first asked for."""
 
     def of(self, directory: Path, run_id: int) -> list[Identity]:
-        """Those that work in a run's directory, or that were started for it and work elsewhere."""
+        """The processes that work in a run's directory, or that were started for the run."""
         place = os.path.realpath(directory)
         study = str(Path(place).parents[1])
         return [

@@ -9,7 +9,7 @@ from typing import Any
 from motoko.batch import registry
 from motoko.runs.entries import OwnEntries
 
-# What a submission's state is before it has a job.
+# The state of a submission that has no job yet.
 SUBMITTING = "submitting"
 
 
@@ -23,12 +23,13 @@ class JobFacts:
     """A run's job.
 
     Attributes:
-        system: what people call the batch system.
-        id: the job's; ``None`` if it has none yet.
-        state: what the run's entries say of it.
+        system: the batch system's name for people.
+        id: the job's id; ``None`` if there is none yet.
+        state: the job's state in the run's entries.
         nodes: where it runs or ran.
         followed: whether its end is not recorded yet.
-        said: state and reason as the scheduler has said them last; empty if it does not show it.
+        state_shown: state and reason in the scheduler's last answer; empty if that does not show
+            the job.
         silent: why the scheduler did not answer the last query; empty if it did.
     """
 
@@ -44,7 +45,7 @@ class JobFacts:
     def of(
         cls, entries: Mapping[str, Any], state_shown: str = "", silent: str = "", nodes: str = ""
     ) -> JobFacts | None:
-        """From a run's entries; ``None`` if they name no job."""
+        """The job that a run's entries name; ``None`` if they name none."""
         own = OwnEntries(entries)
         if not own.batch_system or not (own.batch_name or own.batch_job_id):
             return None
@@ -60,17 +61,17 @@ class JobFacts:
 
     @property
     def described(self) -> str:
-        """Number, state and nodes."""
+        """Its id, state and nodes."""
         parts = [self.id or "none yet", self.state_shown or self.state]
         return ", ".join([*filter(None, parts), *([f"on {self.nodes}"] if self.nodes else [])])
 
     @property
     def short(self) -> str:
-        """The same for a column of a table."""
+        """Its id and state, for a column of a table."""
         return " ".join(filter(None, [self.id, self.state_shown or self.state]))
 
     def why_waiting(self) -> Iterator[tuple[str, str, str | None]]:
-        """Why it has not started: a code, the sentence, and a command that helps, if one does."""
+        """Why it has not started: codes, sentences, and for each a command that helps, if any."""
         if self.silent:
             yield "scheduler-silent", f"{self.system} gives no answer: {self.silent}", None
         if self.id is None:

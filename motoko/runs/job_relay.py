@@ -1,7 +1,8 @@
-"""The lines of a job's script that have the workflow's sockets on its nodes, by relays.
+"""The lines of a job's script that start relays, which bring the workflow's sockets to its nodes.
 
-A relay ends when its standard input does, which only the script holds: so whatever ends the job,
-and not when the job is asked to end, since launch.sh may still have something to save.
+A relay ends when its standard input is closed, which only the script holds open: so it ends
+whatever ends the job. It does not end when the job is asked to end, since launch.sh may still have
+something to save.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from motoko.batch.batch_system import ShellVariables
 from motoko.channel.endpoint import FILE_NAME
 from motoko.channel.relaying import PROGRAM
 
-# What a job exits with whose relays have not come up.
+# The exit code of a job whose relays have not come up.
 UNRELAYED = 119
-# How long a node that is busy may take to start one. One that waits for the study's server says so
+# How long a busy node may take to start a relay. A relay that waits for the study's server says so
 # more often than that.
 START_S = 30
 
-# On the head itself, and where the workflow listens for no other hosts, nothing of it is executed.
-# A relay that is killed is replaced by its tender, of which each node has one.
+# On the head node itself, and if the workflow does not listen for other hosts, no relay is started.
+# Each node has a tender, which replaces a relay that is killed.
 _BEGIN = r"""_tend() {{
     trap '' HUP INT TERM USR1 USR2
     if [ ! -x {python} ]; then
@@ -42,7 +43,7 @@ _tend_all() {{
     fi
     _tend "$@"
     wait
-    read -r # bash forgets what a coprocess has said when that ends
+    read -r # wait: bash drops the unread output of a coprocess when that ends
 }}
 unset MOTOKO_RELAY
 _tender= _held= _others=0
@@ -73,7 +74,7 @@ if [ -e {record} ]; then
             head) _left=$((_left - 1)) ;;
             failed) _problem=$_rest ;;
             waiting) _last=$_rest _until=$((SECONDS + {patience})) ;;
-            *) _last="$_word $_rest" ;; # what Python or the scheduler say of a trouble
+            *) _last="$_word $_rest" ;; # an error message of Python or the scheduler
             esac
         done
         ;;
@@ -87,7 +88,7 @@ END = """\
 
 
 def begin(channel: Path, variables: ShellVariables) -> str:
-    """The lines before launch.sh is started. They set ``_problem`` to why it must not be: JSON."""
+    """The lines before the start of launch.sh. They set ``_problem`` if it must not start: JSON."""
     python = sys.executable
     can_reach = bool(variables.on_other_nodes)
     return _BEGIN.format(

@@ -1,8 +1,8 @@
 """What a batch job executes: it claims the attempt, runs launch.sh, and records its end.
 
-The batch brother of :mod:`motoko.workers.launcher.wrapper`, with the same files in the run
-directory, which nodes and head node share. Nothing here needs Motoko, Python or the database on the
-node.
+It does for batch jobs what :mod:`motoko.workers.launcher.wrapper` does for local runs, with the
+same files in the run directory, which the nodes share with the head node. The script needs no
+Motoko, Python or database on the node.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from motoko.runs.launch_script import BECOME
 from motoko.runs.paths import CLAIM, CLOSED, EXIT, claim_path, closed_path, own_folder
 from motoko.runs.run_programs import first_on_path
 
-# Arguments: run directory, attempt, standard output and error (empty: the scheduler's), a
-# directory in which it says that something has happened, the run, the submission's name, the
-# folder of Motoko's files.
+# The arguments are the run directory, the attempt, the files of standard output and error (empty:
+# the scheduler's), the spool directory in which the job says that something has happened, the run's
+# number, the submission's name, and the folder of Motoko's files.
 #
-# All elements of an array have the same arguments. Their run is the first one, which is among them,
-# and as many further as the element's index says. Its number is the end of the directory and of
-# the outputs, and in the submission's name it stands before the ninth argument. What the scheduler
-# itself writes for an element comes into its run's directory.
+# All elements of an array have the same arguments. The number of an element's run is the number in
+# the arguments plus the element's index. This number is appended to the directory and to the
+# outputs, and in the submission's name it precedes the ninth argument. The file that the scheduler
+# itself writes for an element is moved into its run's directory.
 #
-# The claim is made with O_EXCL (set -C), whoever comes second leaves: a job that was submitted
-# twice starts once. A job that the scheduler starts again (a requeue) is the next attempt, unless
-# the submission has been closed: settled without it. The claim comes before that look, as closing
-# does it the other way round. The attempt before may still be executed, on a node that was cut off:
-# if it has not recorded its end, it is fenced.
+# The claim is made with O_EXCL (set -C), and the second job of an attempt exits: so a run whose job
+# was submitted twice starts once. A job that the scheduler starts again (a requeue) is the next
+# attempt, unless the submission has been closed, because the run was settled meanwhile. The script
+# claims first and looks for the closing file then; closing does both in the opposite order. The
+# previous attempt may still be executed, on a node that was cut off: it is fenced if it has not
+# recorded its end.
 #
-# The shell is the one that is signalled before the time limit; signals go on to launch.sh, and
-# what launch.sh makes of them is waited for. It is bash, since others lose functions that the
-# environment holds (`module`), and with -p it does not heed those itself, nor $BASH_ENV. Its own
-# variables begin with _: others may be in the environment that launch.sh is to have.
+# The scheduler signals this shell before the time limit. The shell passes signals on to launch.sh,
+# and waits for its end. It is bash, since other shells drop functions that the environment holds
+# (`module`). With -p, bash itself ignores these functions, and $BASH_ENV. The script's own
+# variables begin with _: any other name may be in the environment of launch.sh.
 _SCRIPT = """\
 #!/bin/bash -p
 {path}
@@ -86,14 +87,14 @@ _code={unrelayed} _problem=
     (
 {become}    ) < /dev/null &
     _child=$!
-    # It may have come before there was anybody to pass it on to.
+    # A signal may have come before launch.sh was started: it is passed on now.
     [ -n "$_told" ] && [ -z "$_passed" ] && pass_on
     while :; do
         wait "$_child"
         _code=$?
         kill -0 "$_child" 2> /dev/null || break
     done
-    # If a signal has cut the last wait short, launch.sh's own code is still to be had.
+    # If a signal has cut the last wait short, this wait returns launch.sh's own code.
     wait "$_child" 2> /dev/null
     _again=$?
     [ "$_again" -eq 127 ] || _code=$_again
@@ -110,7 +111,7 @@ say ended
 """
 
 
-# Before an element's own directory is entered.
+# The lines for an element, before it enters its run's directory.
 _OF_ARRAY = """\
 if [ -n "$_each" ]; then
     export {directory}=$_directory
@@ -122,11 +123,11 @@ fi
 def write(directory: Path, channel: Path, system: BatchSystem) -> Path:
     """Write the script of a workflow's jobs for a batch system, and return its path.
 
-    Schedulers keep a copy of their own with each job: it may be replaced at any time.
+    Schedulers keep their own copy of it with each job: the file may be replaced at any time.
 
     Args:
-        directory: for what is of batch jobs.
-        channel: the channel's directory, whether there is one yet or not.
+        directory: the workflow's directory for batch jobs.
+        channel: the channel's directory, which may not exist yet.
         system: the batch system.
     """
     variables = system.shell_variables
@@ -164,16 +165,16 @@ def arguments(
 ) -> Sequence[str]:
     """The script's arguments; an empty output is left to the scheduler.
 
-    Raises ``OSError`` if the directory cannot be seen now.
+    Raises ``OSError`` if the directory cannot be read now.
     """
     own = os.path.relpath(own_folder(directory), directory)
     return [str(directory), str(attempt), *outputs, str(spool), str(run_id), name, own]
 
 
 def arguments_of_array(arguments: Sequence[str], first: int) -> Sequence[str] | None:
-    """The arguments of an array of runs from ``first`` on, in which a run with these is an element.
+    """The arguments of an array of runs from ``first`` on, with a run of these arguments in it.
 
-    Whatever runs have the same there may be in one. ``None`` if the run can be in none.
+    Runs for which they are the same may be in one array. ``None`` if the run can be in none.
     """
     directory, attempt, out, err, spool, run, name, own = arguments
     own_parts = job_names.parts(name)
@@ -191,13 +192,13 @@ class Evidence:
     """What a run directory tells of a submission's attempts.
 
     Attributes:
-        attempt: the last one that was started, or ``None`` if none was.
+        attempt: the last attempt that was started, or ``None`` if none was.
         job: the job that has started it; empty if that is not known.
-        nodes: where it was started, likewise.
+        nodes: where it was started; empty if that is not known.
         code: launch.sh's exit code, or ``None`` if no end of this attempt is recorded.
-        signal: the last signal that the job was sent, without ``SIG``.
-        problem: why launch.sh was not started, although the attempt was.
-        unreadable: why nothing is known, if it cannot be read now.
+        signal: the last signal that was sent to the job, without ``SIG``.
+        problem: why launch.sh was not started, although the attempt was; else empty.
+        unreadable: why the directory cannot be read now; then nothing else is known.
     """
 
     attempt: int | None = None
@@ -241,10 +242,10 @@ def _read(directory: Path, attempt: int) -> Evidence:
 
 
 def close(directory: Path, attempt: int, name: str) -> bool:
-    """See to it that a submission starts nothing any more; whether it had started nothing yet.
+    """Keep a submission from starting an attempt; returns whether it had started none yet.
 
-    An attempt that runs goes on; what is closed is another start. Raises ``OSError`` if that
-    cannot be made sure. A directory that is gone is no place to start in.
+    An attempt that runs goes on; only another start is prevented. Raises ``OSError`` if that is
+    impossible. In a directory that is gone nothing can start.
     """
     try:
         closed_path(directory, name).touch()
@@ -253,6 +254,7 @@ def close(directory: Path, attempt: int, name: str) -> bool:
         return False
     except (FileNotFoundError, NotADirectoryError):
         return True
-    # Ours: nobody else may take it. But an attempt is an execution, and this was none.
+    # The claim was ours: no job could make it meanwhile, and the closing file keeps jobs away now.
+    # A claim means that the attempt was started, so it must not stay.
     claim_path(directory, attempt).unlink(missing_ok=True)
     return True

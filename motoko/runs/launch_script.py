@@ -1,7 +1,8 @@
-"""What executes a run: the user's launch.sh, with what it needs before its first line.
+"""What executes a run: the user's launch.sh, with the lines that Motoko adds.
 
-Its first line counts. Where that names a shell, what Motoko has to say stands between that line and
-the user's own text; where it names something else, in a file beside it, which starts it.
+The first line of launch.sh decides. If it names a shell, Motoko's lines stand between it and the
+rest of the user's text. If it names something else, they are in another file, which starts
+launch.sh.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from motoko.runs.run_programs import first_on_path, python_directory
 _DEFAULT = Interpreter("/bin/bash")
 _LAST_EXPORT = "\nexport BLACKDYNAMITE_USER="
 
-# In a shell that is no login shell, the command `module` may have to be defined first. It is not
-# made for `set -eu`. What it loads must not hide the Python environment that the run belongs to,
-# if that came first before.
+# In a shell that is no login shell, the command `module` may have to be defined first. It does not
+# work with `set -eu`. If the run's Python environment came first on PATH before, loaded modules
+# must not hide it.
 _MODULES = """\
 motoko_options=$-
 set +eu
@@ -43,8 +44,8 @@ case $motoko_options in *u*) set -u ;; esac
 unset motoko_options motoko_python motoko_init
 """
 
-# In a shell script that is in the run directory: become what launch.sh's first line names. The
-# kernel is not asked, which executes nothing on a file system that is mounted `noexec`.
+# For a shell script in the run directory: replace the shell by what launch.sh's first line names.
+# The kernel cannot do that: it executes no file on a file system that is mounted `noexec`.
 BECOME = f"""\
 if [ -e {ENVIRONMENT} ]; then exec /bin/bash {ENVIRONMENT}; fi
 if [ -e {EARLIER_ENVIRONMENT} ]; then exec /bin/bash {EARLIER_ENVIRONMENT}; fi
@@ -56,7 +57,7 @@ exec "${{_interpreter#??}}" ${{_argument:+"$_argument"}} ./{LAUNCH}
 
 
 def client_variables(*, host: str, schema: str, run_id: int, user: str) -> dict[str, str]:
-    """What BlackDynamite's client in a run looks for."""
+    """The environment variables that BlackDynamite's client in a run reads."""
     return {
         "BLACKDYNAMITE_HOST": host,
         "BLACKDYNAMITE_STUDY": schema,
@@ -81,8 +82,8 @@ def files(script: str, client: Mapping[str, str], policy: Policy) -> dict[str, s
     Args:
         script: the user's launch.sh.
         client: what :func:`client_variables` returns.
-        policy: the modules that are loaded before, the variables that are set, and whether
-            launch.sh's exit code alone says how it ended: then a line that fails ends it.
+        policy: the modules to load first, the variables to set, and whether launch.sh's exit code
+            alone says how the run ended: then a command that fails ends launch.sh.
 
     Raises ``WrongFirstLine``.
     """
@@ -97,8 +98,8 @@ def files(script: str, client: Mapping[str, str], policy: Policy) -> dict[str, s
         lines.append(text.rstrip())
     environment = {k: v for k, v in policy.environment.items() if k not in client}
     lines += shell_lines(environment)
-    # A login shell, modules or the user may have replaced PATH. Python writes line by line, so
-    # that what it has said is there when it is killed.
+    # A login shell, modules or the user may have replaced PATH. Python's output is unbuffered, so
+    # that it is in the file when Python is killed.
     lines += [first_on_path(), 'export PYTHONUNBUFFERED="${PYTHONUNBUFFERED-1}"']
     if policy.on_exit and interpreter.is_bourne_shell:
         lines.append("set -eo pipefail" if interpreter.is_bash else "set -e")
@@ -115,6 +116,6 @@ def _export(variable: tuple[str, str]) -> str:
 
 
 def users_part(text: str) -> str:
-    """What the user has written of a launch.sh that stands in a run's directory."""
+    """The user's part of the launch.sh in a run's directory."""
     _, header, rest = text.partition(_LAST_EXPORT)
     return rest.partition("\n")[2] if header else text

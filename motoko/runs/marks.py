@@ -1,8 +1,8 @@
-"""The marks that all processes of an attempt carry: which attempt they are of.
+"""The marks of all processes of an attempt: they tell which attempt a process belongs to.
 
-One is in their environment. It names the wrapper that has started the attempt, for ever, and the
-attempt's claim: so workflow, study, run and attempt. The other is a number, which names the wrapper
-alone, and which nothing takes from a process, or from what that starts.
+One mark is in the environment. It names the wrapper that has started the attempt, uniquely for all
+time, and the attempt's claim, which tells workflow, study, run and attempt. The other mark is a
+number, which only names the wrapper. A process cannot lose it, and passes it on to its children.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from motoko.host.proc_files import boot_id, variable
 from motoko.host.process_limits import stamp, stamp_of
 
 VARIABLE = "MOTOKO_RUN"
-# In the wrapper's shell script, when `_boot` and `_stat` hold what stands in its claim.
+# For the wrapper's shell script; `_boot` and `_stat` must hold the values that are in the claim.
 SCRIPT = """\
 _ticks() {{ shift 19; _start=$1; }}
 _ticks ${{_stat##*) }}
 export MOTOKO_RUN="$_boot $$ $_start $PWD/{claim}"
 """
-_PID_BITS = 22  # Linux has no greater pids; what is left is enough for centuries of ticks
+_PID_BITS = 22  # enough for all pids of Linux; the other bits are enough for centuries of ticks
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a process carries in its environment: its attempt's wrapper, and its claim's path."""
+    """The mark in a process's environment: its attempt's wrapper, and its claim's path."""
 
     wrapper: Identity
     claim: str
 
     @classmethod
     def of(cls, process: Process) -> Mark | None:
-        """The one that a process was started with, if it was."""
+        """The mark that a process was started with, if it has one."""
         return parse(variable(process.identity.pid, VARIABLE) or "")
 
 
@@ -50,7 +50,7 @@ def parse(text: str) -> Mark | None:
 
 
 def mark(wrapper: Identity) -> None:
-    """Give a wrapper that has not begun yet the number that all of its attempt will carry."""
+    """Give a wrapper that has not begun yet the number that its attempt's processes inherit."""
     stamp(wrapper.pid, number_of(wrapper))
 
 
@@ -60,9 +60,9 @@ def number_of(wrapper: Identity) -> int:
 
 
 def wrapper_in(process: Process) -> Identity | None:
-    """The wrapper of the attempt that a process is of, if it carries one of the marks."""
+    """The wrapper of the attempt that a process belongs to, if the process has one of the marks."""
     number = stamp_of(process.identity.pid)
-    if number is None:  # an earlier version has started it, or the number could not be given
+    if number is None:  # an earlier version has started it, or the number could not be set
         carried = Mark.of(process)
         return None if carried is None else carried.wrapper
     pid, ticks = number & ((1 << _PID_BITS) - 1), number >> _PID_BITS

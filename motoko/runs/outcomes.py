@@ -1,4 +1,4 @@
-"""What somebody who waits for a run makes of it."""
+"""What a run's entries mean to an orchestrator that waits for the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from motoko.runs.states import (
 
 
 class Outcome(Enum):
-    """What somebody who waits for a run makes of it."""
+    """What a run's entries mean to an orchestrator that waits for the run."""
 
     PENDING = "pending"
     FINISHED = "finished"
@@ -27,7 +27,7 @@ class Outcome(Enum):
 def outcome(run: Mapping[str, Any]) -> Outcome:
     """The outcome of a run, from its entries.
 
-    A run that has ended and moved on to a user's own state counts as it ended.
+    A run that is in a user's own state after its end counts by how it ended.
     """
     state = state_of(run)
     if state == FINISHED:

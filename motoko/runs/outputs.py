@@ -13,12 +13,12 @@ from motoko.config import StudyConfig
 from motoko.host.files import end_of
 from motoko.runs.paths import present_directory, recorded_directory
 
-# BlackDynamite's own logging, at the head of every run's standard error.
+# BlackDynamite's own log lines, at the beginning of every run's standard error.
 _BLACKDYNAMITE = re.compile(r"(DEBUG|INFO|WARNING):\w+ \[\w+\.py:\d+\]: ")
 
 
 def output_stem(run_name: str) -> str:
-    """What a run's output files are called after: its run_name, as a file name."""
+    """The beginning of the names of a run's output files: its run_name, as a file name."""
     return run_name.replace("/", "_")
 
 
@@ -37,7 +37,7 @@ def stderr_path(run: Mapping[str, Any], study: StudyConfig | None = None) -> Pat
 
     Args:
         run: its entries.
-        study: of which it is. Without it, its directory is where its ``run_path`` says.
+        study: its study. Without it, the run's directory is taken to be its ``run_path``.
     """
     directory = recorded_directory(run) if study is None else present_directory(study, run)
     if directory is None:
@@ -46,10 +46,10 @@ def stderr_path(run: Mapping[str, Any], study: StudyConfig | None = None) -> Pat
 
 
 def outputs_of(run: Mapping[str, Any]) -> list[Path]:
-    """The output files of a run that there are: those of earlier attempts first.
+    """The output files of a run that exist: those of earlier attempts first.
 
     Args:
-        run: its entries, with the ``run_path`` where it is now.
+        run: its entries, with its present directory as ``run_path``.
     """
     directory, number = recorded_directory(run), run.get("id")
     if directory is None:

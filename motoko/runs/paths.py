@@ -1,8 +1,8 @@
-"""Where a study's runs are on disk, and which files of theirs are Motoko's: each name once.
+"""Where a study's runs are on disk, and the names of Motoko's files there.
 
-Motoko's own are in the hidden folder ``.motoko`` of a run directory. Versions before have written
-them into the directory itself, and ``environment.sh`` into the folder: what such a version has
-prepared stays so until the run's next attempt is.
+Motoko's files are in the hidden folder ``.motoko`` of a run directory. Earlier versions wrote them
+into the directory itself, and ``environment.sh`` into the folder: a run that such a version has
+prepared keeps that layout until its next attempt is prepared.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 from motoko.config import StudyConfig
 from motoko.config.run_files import OWN_FOLDER
 
-# In the folder. In shell scripts claims and records of exits are followed by the attempt's number,
-# and what closes a submission by its name.
+# Files in the folder. The attempt's number is appended to the names of claims and exit records, and
+# the submission's name to that of a file that closes it.
 EXIT = "exit-"
 EARLIER_EXIT = "exit.json"
 CLAIM = "attempt-"
 CLOSED = "closed-"
-# What sets the environment of a launch.sh that is no shell script, and starts it.
+# The file that sets the environment of a launch.sh that is no shell script, and starts it.
 ENVIRONMENT = f"{OWN_FOLDER}/start.sh"
 EARLIER_ENVIRONMENT = f"{OWN_FOLDER}/environment.sh"
 
@@ -30,7 +30,7 @@ def runs_directory(study: StudyConfig) -> Path:
     """Where the runs of a study are executed."""
     directory = study.directory / f"BD-{study.bd_name}-runs"
     if study.bd_name != study.name:
-        # Before it went by bd.yaml, Motoko took the directory's name.
+        # Before Motoko used the name in bd.yaml, it used the directory's name.
         earlier = study.directory / f"BD-{study.name}-runs"
         if earlier.is_dir() and not directory.exists():
             return earlier
@@ -43,13 +43,13 @@ def run_directory(study: StudyConfig, number: int) -> Path:
 
 
 def recorded_directory(entries: Mapping[str, Any]) -> Path | None:
-    """The directory that a run's entries name, if it is one: a run may have spoilt that."""
+    """The directory that a run's entries name, if it is a path: a run may have spoilt the entry."""
     path = entries.get("run_path")
     return Path(path) if isinstance(path, str) and path and "\0" not in path else None
 
 
 def run_of(study: StudyConfig, place: Path) -> int | None:
-    """The run in whose directory a place is, or which it is; ``None`` for any other place."""
+    """The run whose directory a place is, or is in; ``None`` for any other place."""
     runs = Path(os.path.realpath(runs_directory(study)))
     if not place.is_relative_to(runs) or place == runs:
         return None
@@ -60,8 +60,8 @@ def run_of(study: StudyConfig, place: Path) -> int | None:
 def present_directory(study: StudyConfig, entries: Mapping[str, Any]) -> Path | None:
     """Where a run's directory is now; ``None`` if it has none yet.
 
-    Its ``run_path`` is where that was when it was executed: the study may have been moved since,
-    and a copy's runs are in the copy.
+    Its ``run_path`` is where the directory was when the run was executed. The study may have been
+    moved since then; and if it was copied, the runs of the copy are in the copy.
     """
     path, number = recorded_directory(entries), entries.get("id")
     if path is None:
@@ -74,9 +74,9 @@ def present_directory(study: StudyConfig, entries: Mapping[str, Any]) -> Path | 
 
 
 def own_folder(directory: Path) -> Path:
-    """Where Motoko's files of a run are: ``.motoko``, or the directory itself, as earlier.
+    """Where Motoko's files of a run are: ``.motoko``, or the directory itself in the old layout.
 
-    Raises ``OSError`` if that cannot be seen now.
+    Raises ``OSError`` if that cannot be found out now.
     """
     folder = directory / OWN_FOLDER
     is_earlier = not _exists(folder) or _exists(directory / EARLIER_ENVIRONMENT)
@@ -84,20 +84,20 @@ def own_folder(directory: Path) -> Path:
 
 
 def claim_path(directory: Path, attempt: int) -> Path:
-    """The file that says who has started an attempt; whoever makes it starts it.
+    """The file that says which process has started an attempt. The process that makes it starts it.
 
-    Raises ``OSError`` if it cannot be seen now where that is; likewise the next ones.
+    Raises ``OSError`` if its folder cannot be found out now, as the next three functions do.
     """
     return own_folder(directory) / f"{CLAIM}{attempt}"
 
 
 def exit_path(directory: Path, attempt: int) -> Path:
-    """The file that says how an attempt ended: one that was declared dead may end after others."""
+    """The file that says how an attempt ended: one each, since a fenced attempt may end late."""
     return own_folder(directory) / f"{EXIT}{attempt}.json"
 
 
 def earlier_exit_path(directory: Path) -> Path:
-    """Where versions before have said how the last attempt ended."""
+    """Where earlier versions recorded how the last attempt ended."""
     return own_folder(directory) / EARLIER_EXIT
 
 
@@ -107,7 +107,7 @@ def closed_path(directory: Path, submission: str) -> Path:
 
 
 def _exists(path: Path) -> bool:
-    """Whether something is there. Unlike ``Path.exists``, it does not take a trouble for a no."""
+    """Whether a path exists. Unlike ``Path.exists``, it raises other errors than its absence."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,8 +1,8 @@
 """Placeholders in the files of a study: ``__BLACKDYNAMITE__name__``, replaced by values.
 
-As BlackDynamite replaces them, for each name that there is, whatever it holds: ``a__b``, ``a_``.
-Where two names fit, it is the longer one. Upper and lower case are the same, as everywhere in names
-of parameters. ``__BLACKDYNAMITE__name:sh__`` is the value as one word of a shell script. Pure.
+They are replaced as by BlackDynamite, for every existing name, even ``a__b`` or ``a_``. If two
+names fit, the longer one counts. Case does not matter, as everywhere in names of parameters.
+``__BLACKDYNAMITE__name:sh__`` is the value as one word of a shell script. Pure.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from motoko.config.reserved_names import OF_BLACKDYNAMITE, OF_MOTOKO
 from motoko.errors import MotokoError
 
 PREFIX = b"__BLACKDYNAMITE__"
-# What every run has: the database's address, the study's name there, the run's number.
+# Names that every run has: the database's address, the study's name there, the run's number.
 ALWAYS = ("dbhost", "study", "run_id")
 
-# Followed by a quote, a brace or a blank, it is none, but in a program that handles them.
+# If a quote, a brace or a blank follows the prefix, it is no placeholder: the file is a program
+# that handles placeholders itself.
 _BEGINS = re.compile(PREFIX + rb"[\w\x80-\xff]")
 _NAME = re.compile(PREFIX + rb"([^\s\"'`<>(){}\[\],;]*?)(:sh)?__(?!_)")
 _REST = re.compile(PREFIX + rb"([\w.:-]*)")
 
 
 class UnsetPlaceholder(MotokoError):
-    """A file asks for a parameter that has no value, or that there is none of."""
+    """A file asks for a parameter that has no value, or that does not exist."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """One of a file: where it is, the name as it is written, and whether it quotes the value."""
+    """A placeholder in a file: its place, its name as written, and whether it quotes the value."""
 
     line: int
     name: str
@@ -52,16 +53,16 @@ def names_of(job: Iterable[str], run: Iterable[str]) -> frozenset[str]:
 
 
 def is_binary(data: bytes) -> bool:
-    """Whether a file is no text: nothing is replaced in it."""
+    """Whether a file is not text: nothing is replaced in it."""
     return b"\0" in data
 
 
 def placeholders(data: bytes, names: Iterable[str]) -> list[Placeholder]:
-    """Those of a file, in their order.
+    """The placeholders in a file, in their order.
 
     Args:
         data: what the file contains.
-        names: those that can be replaced.
+        names: the names that can be replaced.
     """
     if PREFIX not in data or is_binary(data):
         return []
@@ -97,8 +98,8 @@ def unknown(file_name: str, placeholder: Placeholder, names: Iterable[str]) -> U
 def fill(data: bytes, values: Mapping[str, Any], file_name: str) -> bytes:
     """Replace all placeholders by values, each encoded as UTF-8.
 
-    Raises ``UnsetPlaceholder`` for a name that is not in ``values``, which are by lower-case name,
-    or whose value is ``None``.
+    The keys of ``values`` are lower-case names. Raises ``UnsetPlaceholder`` for a name that is not
+    among them, or whose value is ``None``.
     """
     parts: list[bytes] = []
     position = 0
@@ -120,6 +121,6 @@ def fill(data: bytes, values: Mapping[str, Any], file_name: str) -> bytes:
 def _pattern(names: frozenset[str]) -> re.Pattern[bytes]:
     longest_first = sorted(names, key=lambda name: (-len(name), name))
     choices = b"|".join(re.escape(name.encode(errors="replace")) for name in longest_first)
-    # What ends one placeholder does not take from the next, which may follow at once.
+    # The end of a placeholder must not take the first underscores of one that follows at once.
     end = rb"__(?!_BLACKDYNAMITE__)"
     return re.compile(PREFIX + b"(" + choices + b")(:sh)?" + end, re.IGNORECASE)

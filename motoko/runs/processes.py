@@ -35,7 +35,7 @@ def is_here(entries: Mapping[str, Any]) -> bool:
 
 
 def directory_of(study: StudyConfig, entries: Mapping[str, Any]) -> Path | None:
-    """Where a run is executed, if that is within this study: others have nothing to do there."""
+    """The directory where a run is executed; ``None`` if it is outside of this study."""
     directory = run_directory(study, entries["id"])
     path = present_directory(study, entries)
     if path is None or os.path.realpath(path) == os.path.realpath(directory):
@@ -44,7 +44,7 @@ def directory_of(study: StudyConfig, entries: Mapping[str, Any]) -> Path | None:
 
 
 def claim_of(study: StudyConfig, entries: Mapping[str, Any]) -> Claim | None:
-    """Who has started a run's present attempt; ``None`` if nobody has."""
+    """The claim of a run's present attempt; ``None`` if the attempt was not started."""
     directory = directory_of(study, entries)
     if directory is None:
         return None
@@ -52,14 +52,14 @@ def claim_of(study: StudyConfig, entries: Mapping[str, Any]) -> Claim | None:
 
 
 def members(*claims: Claim) -> list[Identity]:
-    """What lives of some attempts on this host: all of their wrappers' sessions."""
+    """The living processes of some attempts on this host."""
     return survivors(*(claim.wrapper for claim in claims if claim.is_here))
 
 
 def end_processes(claims: Collection[Claim], grace: float) -> None:
-    """End all that lives of some attempts: politely, and after some seconds by SIGKILL.
+    """End all processes of some attempts: by SIGTERM, and after ``grace`` seconds by SIGKILL.
 
-    The wrappers are left to record the exits, as long as they do that within the same time.
+    The wrappers are spared for another ``grace`` seconds, so that they can record the exits.
     """
     wrappers = {claim.wrapper for claim in claims}
     start = time.monotonic()
@@ -67,40 +67,41 @@ def end_processes(claims: Collection[Claim], grace: float) -> None:
     while living := members(*claims):
         passed = time.monotonic() - start
         if passed > 3 * grace:
-            return  # something cannot even be killed (a hung file system)
+            return  # a process cannot even be killed (a hung file system)
         for member in living:
             if passed >= 2 * grace or (passed >= grace and member not in wrappers):
                 member.signal(signal.SIGKILL)
             elif member not in asked and member not in wrappers:
                 member.signal(signal.SIGTERM)
                 asked.add(member)
-        # Others may have begun meanwhile: they are found at the next look.
+        # New processes may have begun meanwhile: the next look finds them.
         wait_for(living[-1], min(grace - passed, 0.1) if passed < grace else 0.1)
 
 
 def is_running(study: StudyConfig, entries: Mapping[str, Any], deadline: float = 0.0) -> bool:
-    """Whether a run is being executed: :func:`running` of one."""
+    """Whether a run is being executed: :func:`running` for one run."""
     return bool(running(study, {0: entries}, deadline))
 
 
 def running(
     study: StudyConfig, runs: Mapping[int, Mapping[str, Any]], deadline: float = 0.0
 ) -> set[int]:
-    """Those of some runs that are being executed. However many they are, /proc is scanned once.
+    """The runs of ``runs`` that are being executed. One scan of /proc serves any number of runs.
 
     Args:
         study: the runs' study.
         runs: their entries, by id.
-        deadline: until when (``time.monotonic``) those that say they have ended may do so.
+        deadline: the time (``time.monotonic``) until which to wait for the processes of runs whose
+            states say that they have ended.
 
-    Of what is executed elsewhere nobody can tell from here, unless its end is recorded: it is.
+    A run on another host cannot be seen from here: it counts as executed until its end is recorded.
     Raises ``UnreadableRecord``.
     """
     busy: set[int] = set()
     claims: dict[int, Claim] = {}
     for number, entries in runs.items():
         if is_followed(entries) or (_is_on_its_way(entries) and not is_here(entries)):
-            busy.add(number)  # a job: only its launcher knows when it is over, and writes it down
+            busy.add(number)  # a job: only its launcher knows when it is over, and records that
         elif (claim := claim_of(study, entries)) is not None:
             if claim.is_here:
                 claims[number] = claim
@@ -147,9 +148,9 @@ def wait_for(process: Identity, timeout: float) -> None:
 
 
 def take_claim(study: StudyConfig, entries: Mapping[str, Any]) -> bool:
-    """Make sure that nobody starts the attempt that was prepared last.
+    """Make sure that the attempt that was prepared last is not started.
 
-    ``False`` if somebody has claimed it: it was started, and may still run.
+    ``False`` if it is claimed already: it was started, and may still run.
     """
     directory = directory_of(study, entries)
     if not _is_on_its_way(entries) or directory is None:
@@ -159,5 +160,5 @@ def take_claim(study: StudyConfig, entries: Mapping[str, Any]) -> bool:
     except FileExistsError:
         return False
     except FileNotFoundError:
-        pass  # there is no directory to be started in
+        pass  # there is no directory in which it could be started
     return True

@@ -1,6 +1,6 @@
-"""The results of a run whose program knows nothing of BlackDynamite: read from what it leaves.
+"""Reading the results of a run whose program does not use BlackDynamite, from its output files.
 
-A table (``csv``) has its columns' names in its first line, perhaps behind a ``#``. Columns are
+A table (``csv``) has the names of its columns in its first line, perhaps after a ``#``. Columns are
 separated by commas, semicolons, tabs or blanks: by the first of these that is in that line.
 """
 
@@ -30,25 +30,25 @@ Value = float | int | str | bool
 
 
 class NoResult(MotokoError):
-    """Results that a run should have, and has not."""
+    """Results that a run should have are missing."""
 
 
 class _Missing(Exception):
-    """What was looked for is not there: no harm if the result is optional."""
+    """A result was not found, which is no error if it is optional."""
 
 
 def read_results(
     rules: Mapping[str, ResultRule], directory: Path | None, run: Mapping[str, Any], attempt: int
 ) -> dict[str, Value | None]:
-    """A run's results by name; ``None`` for those that are missing, and optional.
+    """A run's results by name; ``None`` for optional results that are missing.
 
     Args:
-        rules: how each is read.
-        directory: the run's, if it has one.
+        rules: how each result is read.
+        directory: the run's directory, if it has one.
         run: the run's entries.
-        attempt: the one that has ended: what was left by those before does not count.
+        attempt: the attempt that has ended: files of earlier attempts do not count.
 
-    Raises ``NoResult``, which says what is wrong with each of them.
+    Raises ``NoResult``, which says for each result what is wrong with it.
     """
     if directory is None:
         raise NoResult("no results: the run has no directory")
@@ -76,27 +76,27 @@ def _way(rule: ResultRule) -> str:
 
 
 class _Outputs:
-    """What a run has left, each file read once."""
+    """The files that a run has written; each is read once."""
 
     def __init__(self, directory: Path, stdout: str) -> None:
         self._directory, self._stdout = directory, stdout
         self._texts: dict[str, str] = {}
         self._parsed: dict[tuple[str, str], Any] = {}
-        self.began: float | None = None  # what was written earlier is another attempt's
+        self.began: float | None = None  # files that were written earlier are of another attempt
 
     def name(self, rule: ResultRule) -> str:
-        """The file that a rule is about."""
+        """The name of the file that a rule reads."""
         return self._stdout if rule.file is None else rule.file
 
     def text(self, rule: ResultRule, limit: int = FILE_MAX) -> str:
-        """What is in it."""
+        """The text of the file that a rule reads."""
         name = self.name(rule)
         if name not in self._texts:
             self._texts[name] = self._read(name, limit)
         return self._texts[name]
 
     def parsed(self, rule: ResultRule, way: str, parse: Callable[[str], Any], limit: int) -> Any:
-        """What is in it, parsed as one of the ways says."""
+        """The content of the file that a rule reads, parsed in one of the ways."""
         name = self.name(rule)
         if (name, way) not in self._parsed:
             text = self.text(rule, limit)
@@ -111,7 +111,7 @@ class _Outputs:
 
     def _read(self, name: str, limit: int) -> str:
         try:
-            # A pipe that nobody writes into would keep the launcher for ever.
+            # Opening a named pipe that has no writer would block the launcher for ever.
             descriptor = os.open(self._directory / name, os.O_RDONLY | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             raise _Missing(f"there is no file {name}") from None
@@ -157,7 +157,7 @@ def _by_yaml(rule: ResultRule, outputs: _Outputs) -> Any:
 
 
 def _parse_yaml(text: str) -> Any:
-    import yaml  # here, since few studies have it
+    import yaml  # here, since few studies need it
 
     try:
         return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -234,7 +234,7 @@ def _typed(value: Any, rule: ResultRule) -> Value:
 
 
 def _fortran(text: str) -> str:
-    """Fortran writes 1.5D+03."""
+    """A number as Python reads it: Fortran writes 1.5D+03."""
     return text.replace("D", "E").replace("d", "e") if text[:1] in "+-.0123456789" else text
 
 

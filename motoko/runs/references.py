@@ -1,12 +1,12 @@
-"""How people name runs: STUDY.ID, such as ``mult.3``, and its parameters. Pure logic."""
+"""How people name runs: STUDY.ID, such as ``mult.3``, with the run's parameters. Pure logic."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-SHOWN = 10  # of the runs that are named in a message
-# Of the parameters that stand beside a run's name: characters of one, and of all.
+SHOWN = 10  # how many runs are named in a message
+# The most characters of one parameter next to a run's name, and of all together.
 _VALUE_MAX = 30
 _ALL_MAX = 80
 
@@ -19,7 +19,7 @@ class Reference(NamedTuple):
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some of the names of runs, and how many more there are."""
+    """The first of some names of runs, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 

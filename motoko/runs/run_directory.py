@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from motoko.runs.earlier_layout import make_own_folder
 
-PART = 10**6  # bytes that are copied at once
+PART = 10**6  # how many bytes are copied at once
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ def write(
     """Make a run's directory with its files.
 
     Args:
-        directory: the run's.
-        files: what to put there. Names that lead out of the directory raise ``ValueError``.
-        between: called now and then, since large files take their time.
+        directory: the run's directory.
+        files: what to put there. A name that leads out of the directory raises ``ValueError``.
+        between: called now and then, since copying large files takes time.
     """
     make_own_folder(directory)
     for file in files:
@@ -43,7 +43,7 @@ def write(
             raise ValueError(f"{file.name!r} is no name of a file in a run directory")
         path = directory / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # an earlier attempt's, perhaps a running one's own
+        path.unlink(missing_ok=True)  # an earlier attempt's, which may still run and use it
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as target:
             for part in _parts(file.content):

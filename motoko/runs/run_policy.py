@@ -9,12 +9,12 @@ from motoko.config import StudyConfig
 from motoko.config.decoding import WrongValue
 from motoko.config.policy import Policy, names
 
-# What is declared under these names is a policy all the same: BlackDynamite's own parameter.
+# Policies even if a study declares a parameter of the name: BlackDynamite has it as its own.
 _BOTH = frozenset({"nproc"})
 
 
 def policy_of(study: StudyConfig, entries: Mapping[str, Any]) -> Policy:
-    """How a run is executed; ``WrongValue`` if what its parameters say of that is not right.
+    """How a run is executed; raises ``WrongValue`` if its parameters for that are wrong.
 
     A name that the study declares below ``run:`` in its bd.yaml is a parameter of the study's own,
     and no policy.
@@ -31,7 +31,7 @@ def policy_of(study: StudyConfig, entries: Mapping[str, Any]) -> Policy:
             except WrongValue:
                 raise
             except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
-                # Something that cannot even be compared, such as an array.
+                # The value cannot even be compared: an array, for instance.
                 kind = type(entries[name]).__name__
                 raise WrongValue.of(name, kind, "something else than that") from error
     policy.refuse_contradictions(study.generator)

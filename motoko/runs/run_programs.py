@@ -1,4 +1,4 @@
-"""The programs that a run finds on its PATH, whatever that holds."""
+"""The programs that every run finds on its PATH."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 
 
 def programs() -> list[str]:
-    """Where a run finds programs: what it must not start, then this Python's, canYouDigIt.
+    """Directories for a run's PATH: stand-ins for what it must not start, then this Python's.
 
-    BlackDynamite's client that misses its server for a moment, since it is being restarted, would
-    start one of its own, beside ours and on the same database.
+    The latter also has ``canYouDigIt``. A stand-in is needed for ``zdaemon``: while the ZEO server
+    is being restarted, BlackDynamite's client would start a server of its own, next to ours and on
+    the same database.
     """
     return [str(Path(__file__).parent / "in_runs"), python_directory()]
 
@@ -24,18 +25,18 @@ def missing_programs(path: str) -> list[str]:
 
 
 def search_path() -> str:
-    """PATH of a run on this host, as far as this process's own tells."""
+    """The PATH of a run on this host, as derived from this process's own."""
     path = os.environ.get("PATH", os.defpath)
     return os.pathsep.join([*missing_programs(path), path])
 
 
 def python_directory() -> str:
-    """Where this Python is, and what is installed with it."""
+    """The directory of this Python and of the programs that are installed with it."""
     return str(Path(sys.executable).parent)
 
 
 def first_on_path() -> str:
-    """Shell lines that put :func:`programs` on PATH: in front, or where they are already."""
+    """Shell lines that put each of :func:`programs` in front on PATH, unless PATH has it."""
     lines = [
         f'case ":$PATH:" in *:{quoted}:*) ;; *) PATH={quoted}"${{PATH:+:$PATH}}" ;; esac'
         for quoted in map(shlex.quote, reversed(programs()))

@@ -1,9 +1,9 @@
-"""When a run started: the moment that its clock's reading stands for, in UTC.
+"""When a run started, in UTC, from the local time that it has noted.
 
-BlackDynamite's ``run.start()`` notes what the clock of the run shows, without its zone. That is the
-zone of the run's ``TZ``, or this host's, as long as the reading then lies between the start of its
+BlackDynamite's ``run.start()`` notes the local time of the run, without its time zone. The zone is
+taken to be that of the run's ``TZ``, or this host's, if the time then lies between the start of its
 attempt and now. Otherwise the zone is another one: the run is taken to have started within a
-quarter of an hour of its attempt, which is the step in which zones differ.
+quarter of an hour of its attempt, since zones differ in steps of a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _DIFFERENCE_MAX_S = 26 * 3600.0  # from the first zone of the Earth to its last
 def started(
     entries: Mapping[str, Any], environment: Mapping[str, str] | None = None
 ) -> datetime | None:
-    """When a run said that it starts, in UTC; ``None`` if it did not.
+    """The start time that a run has noted, in UTC; ``None`` if it has noted none.
 
     Args:
-        entries: the run's.
+        entries: the run's entries.
         environment: the variables that are set for it.
     """
     at = entries.get("start_time")
@@ -41,7 +41,7 @@ def started(
 
 
 def in_utc(entries: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, datetime]:
-    """The times of a run that it has noted without a zone, in UTC; by the entries' names."""
+    """The times that a run has noted without a zone, in UTC, by the entries' names."""
     zone, earliest, now = zone_of(environment), _attempt_started(entries), time.time()
     return {
         name: moment(at, zone, earliest, now)
@@ -51,7 +51,7 @@ def in_utc(entries: Mapping[str, Any], environment: Mapping[str, str]) -> dict[s
 
 
 def times_of(entries: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """What is to be noted at its end of a run that notes when it starts: its times, and that."""
+    """The times to be noted at a run's end: in UTC, with the end itself if the start was noted."""
     if not isinstance(entries.get("start_time"), datetime):
         return in_utc(entries, environment)
     directory = recorded_directory(entries)
@@ -65,7 +65,7 @@ def zone_of(environment: Mapping[str, str]) -> tzinfo | None:
     try:
         return ZoneInfo(name) if name else None
     except (ValueError, OSError, KeyError):
-        return None  # of another form, which says when its summer begins
+        return None  # a TZ in another form, with its own rules for summer time
 
 
 def moment(
@@ -75,9 +75,9 @@ def moment(
 
     Args:
         reading: a time without its zone.
-        zone: what the clock is taken to show; ``None``: the time of this host.
-        earliest: when it was read at the earliest (seconds since 1970), if that is known.
-        latest: when it was read at the latest.
+        zone: the zone that the clock is taken to show; ``None``: that of this host.
+        earliest: the earliest possible moment (seconds since 1970), if it is known.
+        latest: the latest possible moment (seconds since 1970).
     """
     likely = reading.replace(tzinfo=zone) if zone else reading.astimezone()
     likely = likely.astimezone(UTC)

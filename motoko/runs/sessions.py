@@ -1,11 +1,13 @@
-"""The living processes of attempts: what their wrappers have started, wherever that has gone.
+"""The living processes of attempts: all that their wrappers have started.
 
-They are in the session that the wrapper has begun, or carry its mark, or are descendants of such.
-So who leaves the session (``setsid``, a daemon) is one of them, whatever else it gives up. Only
-what others start on a run's behalf (``systemd-run``, ``at``, a container's daemon) is none.
+A process belongs to an attempt if it is in the session that the wrapper has begun, carries the
+wrapper's mark, or is a descendant of such a process. So a process that leaves the session
+(``setsid``, a daemon) still belongs to it. Only processes that a service starts on a run's behalf
+(``systemd-run``, ``at``, a container's daemon) do not.
 
 A session has the number of the process that began it. As long as one of its processes lives, no
-other process gets that number; afterwards somebody may, and begin a session of strangers.
+other process gets that number. Afterwards another process may get it, and begin a session that has
+nothing to do with the attempt.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from motoko.runs.paths import CLAIM, own_folder
 
 
 def members_of(*wrappers: Identity) -> list[tuple[Identity, Identity]]:
-    """What lives of some attempts: processes with the wrapper each belongs to. One scan of /proc.
+    """The living processes of some attempts, each with its wrapper. Scans /proc once.
 
     Args:
-        wrappers: they, or the claims that they have left: processes of this host's present boot.
+        wrappers: the attempts' wrappers, living or not, of this host's present boot.
     """
     wrappers = tuple(wrapper for wrapper in wrappers if wrapper.pid)
     return belonging(wrappers, processes(), wrapper_in) if wrappers else []
@@ -37,9 +39,9 @@ def belonging(
     table: Sequence[Process],
     marked: Callable[[Process], Identity | None],
 ) -> list[tuple[Identity, Identity]]:
-    """Of processes, those that belong to wrappers, with these. Pure, but for ``marked``.
+    """The processes of ``table`` that belong to wrappers, with these. Pure but for ``marked``.
 
-    That says which wrapper's mark a process carries.
+    ``marked`` says which wrapper's mark a process carries.
     """
     sessions = [(process.identity, process.session) for process in table]
     owners = dict(without_strangers(wrappers, sessions))
@@ -65,13 +67,13 @@ def belonging(
 def without_strangers(
     wrappers: Iterable[Identity], processes: Iterable[tuple[Identity, int]]
 ) -> list[tuple[Identity, Identity]]:
-    """Of processes, with their sessions, those that belong to wrappers. Pure.
+    """The processes, given with their sessions, that are in the sessions of wrappers. Pure.
 
-    Strangers are those whose session's number belongs to another process than the wrapper now, and
-    those that are older than the wrapper.
+    Strangers are left out: processes whose session's number now belongs to another process than the
+    wrapper, and processes that are older than the wrapper.
     """
     processes = list(processes)
-    newest: dict[int, Identity] = {}  # who had the number before has nothing left
+    newest: dict[int, Identity] = {}  # earlier wrappers with the same pid have no processes left
     for wrapper in wrappers:
         known = newest.get(wrapper.pid)
         if known is None or wrapper.start_ticks > known.start_ticks:
@@ -98,13 +100,13 @@ def survivors(*wrappers: Identity) -> list[Identity]:
 
 
 def in_session(wrapper: Identity) -> list[Identity]:
-    """What lives in the session of an attempt: launch.sh, and what has not left it."""
+    """The living processes in an attempt's session: launch.sh, and those that have not left it."""
     members = session_members(wrapper.pid) if wrapper.pid else []
     return [process for process, _ in without_strangers([wrapper], members)]
 
 
 def left_in(directory: Path) -> set[Identity]:
-    """The wrappers that have gone, of attempts below a directory of which something lives."""
+    """The wrappers that are gone, of those attempts below a directory that have left processes."""
     runs = f"{os.path.realpath(directory)}/"
     gone: set[Identity] = set()
     nameless: set[Identity] = set()
@@ -114,7 +116,7 @@ def left_in(directory: Path) -> set[Identity]:
             continue
         mark = Mark.of(process)
         if mark is None or mark.wrapper != wrapper:
-            nameless.add(wrapper)  # any workflow's
+            nameless.add(wrapper)  # may belong to any workflow
         elif mark.claim.startswith(runs):
             gone.add(wrapper)
     if nameless:
@@ -123,7 +125,7 @@ def left_in(directory: Path) -> set[Identity]:
 
 
 def _wrappers_below(directory: Path) -> set[Identity]:
-    """Those of all attempts there: every run's directory is looked into."""
+    """The wrappers of all attempts below a directory: every run directory is looked into."""
     wrappers = set()
     for run in directory.glob("run-*"):
         with contextlib.suppress(OSError):  # it has just been deleted
@@ -133,7 +135,7 @@ def _wrappers_below(directory: Path) -> set[Identity]:
 
 
 def group_lives(session: int) -> bool:
-    """Whether anybody is left in the process group that a run begins with. It is cheap."""
+    """Whether any process is left in the process group that a run begins with. A cheap check."""
     try:
         os.killpg(session, 0)
     except ProcessLookupError:

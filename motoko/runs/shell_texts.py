@@ -1,4 +1,4 @@
-"""What a shell reads otherwise than it looks: texts of parameters, line ends. Pure logic."""
+"""What a shell reads differently than users expect: texts of parameters, line ends. Pure logic."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ _HERE_DOCUMENT = re.compile(rb"<<-?[ \t]*(['\"\\]?)(\w+)")
 
 
 def is_shell_script(name: str, data: bytes) -> bool:
-    """Whether a file of a study is one, by its first line or its name."""
+    """Whether a file of a study is a shell script, by its first line or its name."""
     first = data.partition(b"\n")[0].decode(errors="replace")
     try:
         interpreter = Interpreter.of(first)
     except WrongFirstLine:
-        return False  # nothing executes it
+        return False  # nothing can execute it
     if interpreter is not None:
         return interpreter.is_bourne_shell
     return name == LAUNCH or name.endswith((".sh", ".bash"))
 
 
 def unquoted_texts(name: str, data: bytes, types: Mapping[str, type]) -> list[Placeholder]:
-    """Where the text of a parameter is read as shell: blanks, quotes and ``$(...)`` in it count.
+    """Placeholders whose text a shell interprets: blanks, quotes and ``$(...)`` in it count.
 
-    Not in comments, between single quotes, and in here-documents whose delimiter is quoted.
+    Those in comments, between single quotes, and in here-documents with a quoted delimiter are not
+    among them.
 
     Args:
-        name: the file's.
+        name: the file's name.
         data: what it contains.
-        types: the declared parameters'.
+        types: the types of the declared parameters.
     """
     texts = [
         place
@@ -76,7 +77,7 @@ def _literal_lines(data: bytes) -> set[int]:
 
 
 def _is_in_single_quotes(data: bytes, position: int) -> bool:
-    """Whether a single quote is open there, as far as the line tells."""
+    """Whether a single quote is open at a position, judged from its line alone."""
     line = data[data.rfind(b"\n", 0, position) + 1 : position]
     opened = b""
     for index in range(len(line)):

@@ -12,7 +12,7 @@ START = "START"
 FINISHED = "FINISHED"
 FAILED = "FAILED"
 
-# BlackDynamite's own words for a failure, and those of batch systems.
+# BlackDynamite's own states for a failure, and those of batch systems.
 FAILED_STATES = frozenset(
     [
         "FAILED",
@@ -33,5 +33,5 @@ UNENDED_STATES = WAITING_STATES | RUNNING_STATES
 
 
 def state_of(entries: Mapping[str, Any]) -> str:
-    """A run's state, from its entries: the text of whatever is there, which is no state of ours."""
+    """A run's state, from its entries, as a text, even if the entry holds something else."""
     return str(entries.get("state"))

@@ -1,8 +1,8 @@
-"""What a launch.sh says that no shell executes: variables, and one call of doIt.py. Pure logic.
+"""Reading a launch.sh that no shell executes: variables, and one call of doIt.py. Pure logic.
 
-A run of ``python: warm`` is executed by a Python that is there already. So its launch.sh is read
-instead: comments, ``set``, ``export NAME=value`` and the line that calls doIt.py. Anything else is
-refused, since leaving it out would give other results.
+A run with ``python: warm`` is executed by a Python that runs already. So its launch.sh is not
+executed but read: comments, ``set``, ``export NAME=value`` and the line that calls doIt.py.
+Anything else is refused, since leaving it out would give other results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REFERENCE = re.compile(
     re.ASCII,
 )
 _OPTION = re.compile("[-+][a-zA-Z]+|[a-z]+")
-# What means something to a shell outside of quotes.
+# Characters that have a meaning to a shell outside of quotes.
 _SPECIAL = frozenset("|&;<>()*?[]{}!")
 _CALL = "python doIt.py"
 
@@ -29,8 +29,8 @@ class NotWarm(ValueError):
     """A line that only a shell understands.
 
     Attributes:
-        number, line: which line, from 1 on; 0 if one is missing.
-        why: what about it.
+        number, line: the line and its number, from 1 on; 0 if a line is missing.
+        why: what is wrong with it.
     """
 
     def __init__(self, number: int, line: str, why: str) -> None:
@@ -43,12 +43,12 @@ class _Wrong(Exception):
 
 
 class Unset(ValueError):
-    """A variable that is not set, and must be. Its text says why."""
+    """A variable is not set, but must be. The text says why."""
 
 
 @dataclass(frozen=True)
 class _Variable:
-    """A variable in a word; behind it, as shells have it, ``-`` and a default, or ``?``."""
+    """A variable in a word; ``rest``, as in a shell: ``-`` and a default, or ``?`` and a text."""
 
     name: str
     rest: str = ""
@@ -65,7 +65,7 @@ _Word = tuple["str | _Variable", ...]
 
 @dataclass(frozen=True)
 class WarmScript:
-    """A launch.sh, read.
+    """The content of a launch.sh.
 
     Attributes:
         python: the word that names the Python.
@@ -85,12 +85,12 @@ class WarmScript:
             environment[name] = _expanded(word, environment)
 
     def arguments(self, environment: Mapping[str, str]) -> list[str]:
-        """What doIt.py is called with, beside its name."""
+        """The arguments that doIt.py is called with, without its name."""
         return [_expanded(word, environment) for word in self._arguments]
 
 
 def read(script: str) -> WarmScript:
-    """Read the user's launch.sh; placeholders may be filled already. Raises ``NotWarm``."""
+    """Read the user's launch.sh, whose placeholders may be filled. Raises ``NotWarm``."""
     exports: list[tuple[str, _Word]] = []
     call: tuple[str, tuple[str, ...], str, tuple[_Word, ...]] | None = None
     for number, line in _lines(script):
@@ -121,7 +121,7 @@ def export(lines: Sequence[str], environment: MutableMapping[str, str]) -> None:
 
 
 def _lines(script: str) -> Iterator[tuple[int, str]]:
-    """The lines, those joined that end in a backslash, with their numbers."""
+    """The lines with their numbers; a line that ends in a backslash is joined with the next."""
     number, whole = 1, ""
     for here, line in enumerate(script.split("\n"), 1):
         whole += line
@@ -174,7 +174,7 @@ def _expanded(word: _Word, environment: Mapping[str, str]) -> str:
 
 
 def _words(line: str) -> Iterator[_Word]:
-    """The words of a line, as a shell has them."""
+    """The words of a line, as a shell splits it."""
     position, end = 0, len(line)
     while position < end:
         if line[position] in " \t":
@@ -229,7 +229,7 @@ def _word(line: str, position: int) -> tuple[_Word, int]:
 def _dollar(
     line: str, position: int, parts: list[str | _Variable], text: str, *, is_safe: bool
 ) -> int:
-    """A variable, into ``parts`` behind what comes before it; returns where it ends."""
+    """Append the text before a variable and the variable to ``parts``; returns where it ends."""
     match = _REFERENCE.match(line, position)
     if match is None:
         raise _Wrong("of what begins with $, only $NAME, ${NAME} and ${NAME-text} are understood")

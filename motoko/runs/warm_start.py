@@ -1,4 +1,4 @@
-"""How a run is started without a shell: what its launch.sh would have given to doIt.py."""
+"""Starting a run without a shell: with what its launch.sh would have passed to doIt.py."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from motoko.host.interpreters import Interpreter
 from motoko.runs.run_programs import missing_programs
 from motoko.runs.warm_script import NotWarm, Unset, WarmScript, export, read
 
-# What every run is told, and what shells themselves keep.
+# Variables that differ from run to run, and those that shells maintain themselves.
 _OF_EACH_RUN = ("BLACKDYNAMITE_", "MOTOKO_")
 _OF_SHELLS = frozenset({"PWD", "OLDPWD", "SHLVL", "_"})
-# What Python, the loader and numerical libraries look at once, when they begin.
+# Variables that Python, the loader and numerical libraries read only once, when they start.
 _AT_START = (
     *("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_"),
     *("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "NUMEXPR_", "VECLIB_"),
 )
-# What BlackDynamite imports as late as a run asks for its study.
+# Modules that BlackDynamite imports only when a run asks for its study.
 _OF_BLACKDYNAMITE = (
     *("BlackDynamite.base_zeo", "BlackDynamite.bdlogging", "BlackDynamite.bdparser"),
     *("BlackDynamite.conffile_zeo", "BlackDynamite.constraints_zeo", "BlackDynamite.job"),
@@ -35,7 +35,7 @@ _OF_BLACKDYNAMITE = (
 
 
 class CannotBeWarm(MotokoError):
-    """A run that is to be started without a shell, and whose launch.sh needs one."""
+    """A run cannot be started without a shell, as it should be: its launch.sh needs one."""
 
     exit_code = ConfigError.exit_code
 
@@ -45,8 +45,8 @@ class WarmStart:
     """What a run's doIt.py is executed with.
 
     Attributes:
-        python: the word by which launch.sh calls Python; options: its own.
-        script: how it names doIt.py; arguments: what follows.
+        python: the word by which launch.sh calls Python; options: Python's options.
+        script: how launch.sh names doIt.py; arguments: what follows it.
         environment: all variables.
     """
 
@@ -58,12 +58,12 @@ class WarmStart:
 
     @property
     def interpreter(self) -> str | None:
-        """The Python, as a shell finds it; ``None`` if there is none."""
+        """The path of the Python, as a shell finds it; ``None`` if there is none."""
         return shutil.which(self.python, path=self.environment.get("PATH", os.defpath))
 
     @property
     def shared(self) -> dict[str, str]:
-        """The variables that are not of this one run."""
+        """The variables that are not specific to this run."""
         return {
             name: text
             for name, text in self.environment.items()
@@ -72,7 +72,7 @@ class WarmStart:
 
 
 def is_read_at_start(name: str) -> bool:
-    """Whether a variable counts when a process begins, and not later."""
+    """Whether a variable is only read when a process starts, so that it cannot be set later."""
     return name.startswith(_AT_START)
 
 
@@ -84,7 +84,7 @@ def refuse_cold_lines(path: Path, data: bytes) -> None:
         where = f"{path}, line {error.number}: {error.line!r}" if error.number else str(path)
         raise ConfigError(
             f"{where}: {error.why}",
-            hint="put it into doIt.py, or leave `python: warm` away",
+            hint="put it into doIt.py, or remove `python: warm`",
         ) from None
 
 
@@ -101,10 +101,10 @@ def warm_start(
 
     Args:
         script: the user's launch.sh, placeholders filled.
-        directory: the run's; attempt: which one it is.
+        directory: the run's directory; attempt: the attempt's number.
         inherited: the variables that its wrapper would have.
-        policies: those of its policy ``environment``.
-        client: those that BlackDynamite's client looks for.
+        policies: the variables of its policy ``environment``.
+        client: the variables that BlackDynamite's client reads.
     """
     environment = dict(inherited)
     try:
@@ -120,7 +120,7 @@ def warm_start(
         environment["MOTOKO_ATTEMPT"] = str(attempt)
         written.export_to(environment)
     except NotWarm as error:
-        raise CannotBeWarm(f"{LAUNCH}: {error}", hint="leave `python: warm` away") from None
+        raise CannotBeWarm(f"{LAUNCH}: {error}", hint="remove `python: warm`") from None
     except Unset as error:
         raise CannotBeWarm(f"{LAUNCH}: {error}") from None
     arguments = tuple(written.arguments(environment))
@@ -137,7 +137,7 @@ def _read(script: str) -> WarmScript:
 def imports_of(directory: Path, preload: Sequence[str]) -> tuple[list[str], list[str]]:
     """The modules that a run's template loads: those of ``preload``, and doIt.py's own imports.
 
-    What lies beside doIt.py is left out: it may be another one in each run.
+    Modules next to doIt.py are left out: they may differ from run to run.
     """
     try:
         text = (directory / DO_IT).read_bytes()
@@ -153,7 +153,7 @@ def imports_of(directory: Path, preload: Sequence[str]) -> tuple[list[str], list
 
 @functools.lru_cache(maxsize=8)
 def _imported(text: bytes) -> tuple[str, ...]:
-    """The modules that a program imports before anything else is known. Pure."""
+    """The modules that a program imports at its top level. Pure."""
     try:
         body = ast.parse(text).body
     except (SyntaxError, ValueError):
