@@ -1,1 +1,1 @@
-"""Batch systems: what Motoko asks of one, and one folder for each."""
+"""Batch systems: what Motoko requires of one, and a folder for each."""

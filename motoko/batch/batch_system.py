@@ -1,10 +1,9 @@
-"""What Motoko asks of a batch system, and what it is told.
+"""The interface to a batch system: what Motoko asks of it, and what it answers.
 
-A batch system is a folder beside this file that offers one object of the type ``BatchSystem``, and
-a line in :mod:`motoko.batch.registry`. Its scheduler is asked by a few calls. Ids are texts: an
-element of a job array has one of its own (``17_3``), and a name of its own
-(:func:`motoko.batch.job_names.of_element`): where a system has arrays, many runs are submitted as
-one.
+A batch system is a folder next to this file that offers one object of the type ``BatchSystem``, and
+a line in :mod:`motoko.batch.registry`. Its scheduler is asked by a few calls. If a system has
+arrays, many runs are submitted as one. Ids are texts: an element of an array has an id of its own
+(``17_3``), and a name of its own (:func:`motoko.batch.job_names.of_element`).
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from motoko.errors import MotokoError
 if TYPE_CHECKING:
     from motoko.batch.commands import Commands
 
-# Seconds between two queries: schedulers are shared.
+# The bounds of the seconds between two queries: users share a scheduler.
 POLL_LEAST_S = 5.0
 POLL_MOST_S = 120.0
 
-# How long the exit record of a job that is over is waited for, unless users say otherwise.
+# How long to wait for the exit record of a job that is over, unless the user sets it.
 LATE_RECORD_S = 60.0
 
 Options = Mapping[str, str | None]
@@ -44,18 +43,18 @@ class Job:
     """What a scheduler says of a job.
 
     Attributes:
-        id: the scheduler's.
-        name: under which it was submitted.
-        state: in the scheduler's word.
-        phase: what that means.
-        reason: why it waits, or why it ended, in the scheduler's word; empty if it says none.
+        id: the scheduler's id of the job.
+        name: the name under which it was submitted.
+        state: its state, in the scheduler's word.
+        phase: what the state means.
+        reason: why it waits, or why it ended, in the scheduler's word; empty if it gives none.
         nodes: where it runs or ran.
-        problem: of one that has ended: what the scheduler has done to it, in a few words; empty
-            if launch.sh's exit code tells.
-        final: of one that has ended: somebody wanted that, it is not to be tried again.
-        hopeless: of one that waits: why it can never start; empty otherwise.
-        if_unstarted: it is said only because the job is not there any more: it holds if that has
-            never started.
+        problem: if it has ended: what the scheduler has done to it, in a few words; empty if
+            launch.sh's exit code tells why it ended.
+        final: whether a user has ended it, so that there must be no other attempt.
+        hopeless: why it can never start, if it waits; else empty.
+        if_unstarted: whether all this is only inferred from the job's absence: it holds only if the
+            job has never started.
     """
 
     id: str
@@ -71,7 +70,7 @@ class Job:
 
     @property
     def state_shown(self) -> str:
-        """State and reason, as the scheduler says them."""
+        """State and reason, in the scheduler's words."""
         return f"{self.state} ({self.reason})" if self.reason else self.state
 
 
@@ -80,11 +79,11 @@ class Submission:
     """A job to be submitted, or an array of jobs.
 
     Attributes:
-        name: unique; by it the job is found if its id was not told.
-        directory: in which it works.
-        script: what it executes, and ``arguments`` of that.
-        options: further arguments of the submit command: the user's.
-        elements: of an array: the indices of its elements, in order; empty for a job.
+        name: a unique name, by which the job is found if its id is not known.
+        directory: its working directory.
+        script: the script that it executes; ``arguments``: the script's arguments.
+        options: the user's options for the submit command.
+        elements: the indices of an array's elements, in order; empty for a job.
     """
 
     name: str
@@ -97,11 +96,11 @@ class Submission:
 
 @dataclass(frozen=True)
 class ArrayLimits:
-    """What arrays a scheduler takes.
+    """Which arrays a scheduler takes.
 
     Attributes:
-        span: the indices of elements are less than that.
-        elements: how many an array may have.
+        span: the indices of elements must be less than this.
+        elements: how many elements an array may have.
     """
 
     span: int
@@ -109,15 +108,15 @@ class ArrayLimits:
 
 
 class JobRefused(MotokoError):
-    """The scheduler has refused a job, in its words: nothing was queued."""
+    """The scheduler has refused a job: nothing was queued. The text has the scheduler's words."""
 
 
 class QueueFull(MotokoError):
-    """The scheduler takes no more jobs now, in its words: nothing was queued, later it may be."""
+    """The scheduler takes no more jobs now: nothing was queued; it may be tried again later."""
 
 
 class SchedulerSilent(MotokoError):
-    """The scheduler gave no answer: nothing is known, a job may have been queued."""
+    """The scheduler gave no answer: nothing is known, and a job may have been queued."""
 
 
 class WrongOption(ValueError):
@@ -126,13 +125,13 @@ class WrongOption(ValueError):
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a job is submitted with, of what the user has chosen.
+    """The options that a job is submitted with, as the user has chosen them.
 
     Attributes:
-        arguments: of the submit command.
-        has_output, has_error: whether the user wants the job's standard output, or standard
-            error, in a file of his own.
-        is_alone: whether they mean something else for an element of an array.
+        arguments: the options as arguments of the submit command.
+        has_output, has_error: whether the user has named a file for the job's standard output, or
+            standard error.
+        is_alone: whether the options would mean something else for an element of an array.
     """
 
     arguments: Sequence[str]
@@ -143,18 +142,19 @@ class JobOptions:
 
 @dataclass(frozen=True)
 class ShellVariables:
-    """Where a job's shell finds what the system tells it of itself: words such as ``$JOB_ID``.
+    """Words of a job's shell script by which the system tells the job of itself: ``$JOB_ID``, say.
 
     Attributes:
-        job: the job's id, an element's own.
-        restarts: how often the system has started it again; empty or 0 at the first start.
+        job: the job's id; for an element of an array, its own.
+        restarts: how often the system has started the job again; empty or 0 at the first start.
         nodes: where it runs.
-        other_nodes: how many nodes it has beside the one that executes its script.
-        on_other_nodes: the command that executes another one once on each of those, as long as its
-            own standard input lasts, and passes on what it says; empty if there is none.
+        other_nodes: how many nodes it has besides the one that executes its script.
+        on_other_nodes: a command that executes the command after it once on each of those nodes,
+            for as long as its own standard input is open, and passes on the output; empty if there
+            is none.
         element: the index of an element of an array; empty if the system has no arrays.
-        directory: the name of the variable that says for which directory it was submitted.
-        output: where the system writes what an element prints, in the array's directory.
+        directory: the name of the variable that holds the directory of the submission.
+        output: the file in the array's directory where the system writes an element's output.
     """
 
     job: str
@@ -168,17 +168,17 @@ class ShellVariables:
 
 
 class Scheduler(Protocol):
-    """A scheduler, as one user sees it. Every call issues few commands, whatever the number."""
+    """A scheduler, as one user sees it. Every call issues few commands, for any number of jobs."""
 
     async def submit(self, submission: Submission) -> str:
         """Submit a job, or an array; returns its id.
 
-        The element with the index 3 of an array has the id ``<id>_3``. Raises ``JobRefused``,
-        ``QueueFull`` or ``SchedulerSilent``: then none of it is queued, or nobody knows.
+        The element with the index 3 of an array has the id ``<id>_3``. Raises ``JobRefused`` or
+        ``QueueFull`` if nothing was queued, ``SchedulerSilent`` if that is not known.
         """
 
     async def array_limits(self) -> ArrayLimits:
-        """What arrays it takes, if the system has any. Raises ``SchedulerSilent``."""
+        """Which arrays it takes, if the system has any. Raises ``SchedulerSilent``."""
 
     async def query(self) -> list[Job]:
         """All jobs of this user that the scheduler shows. Raises ``SchedulerSilent``."""
@@ -186,18 +186,18 @@ class Scheduler(Protocol):
     async def look_up(self, ids: Collection[str]) -> Mapping[str, Job]:
         """What accounting and the controller know of jobs that the query does not show any more.
 
-        Those that are known to nobody are left out. Raises ``SchedulerSilent``.
+        Jobs that neither of them knows are left out. Raises ``SchedulerSilent``.
         """
 
     async def cancel(
         self, ids: Collection[str], *, names: Collection[str] = (), pending: bool = False
     ) -> None:
-        """Have jobs ended, those that have gone already left alone. Raises ``SchedulerSilent``.
+        """Cancel jobs; those that are over already are ignored. Raises ``SchedulerSilent``.
 
         Args:
-            ids: the jobs.
-            names: of submissions whose jobs' ids nobody knows, as far as they are this user's.
-            pending: only those that wait: what runs goes on.
+            ids: the jobs' ids.
+            names: submissions whose jobs' ids are not known; only jobs of this user are cancelled.
+            pending: cancel only jobs that wait; those that run go on.
         """
 
 
@@ -205,12 +205,12 @@ class BatchSystem(Protocol):
     """A batch system: all that the rest of Motoko knows of it.
 
     Attributes:
-        name: in motoko.yaml, in runs' entries and in names of files, such as ``slurm``. Users set
-            its options under ``<name>_options``.
-        title: for people, such as ``Slurm``.
+        name: its name in motoko.yaml, in runs' entries and in file names, such as ``slurm``. Users
+            set its options under ``<name>_options``.
+        title: its name for people, such as ``Slurm``.
         submit_command: the command that takes those options.
-        query_command: the one that is called at each query.
-        shell_variables: what it tells a job.
+        query_command: the command that is called at each query.
+        shell_variables: how it tells a job of itself.
     """
 
     @property
@@ -232,38 +232,38 @@ class BatchSystem(Protocol):
         """The options in a list as users write it. Raises ``WrongOption``."""
 
     def merge_options(self, earlier: Options, later: Options) -> Options:
-        """Both; what ``later`` says counts."""
+        """All options of both; those in ``later`` override those in ``earlier``."""
 
     def job_options(self, script: str, chosen: Options, tasks: int) -> JobOptions:
-        """What a job is submitted with. Raises ``WrongOption`` for what its script says wrongly.
+        """The options that a job is submitted with. Raises ``WrongOption`` for wrong directives.
 
         Args:
-            script: the user's launch.sh, whose directives ``chosen`` overrides.
+            script: the user's launch.sh; ``chosen`` overrides its directives.
             chosen: the options that were set elsewhere.
-            tasks: how many processors the run is to have, if no option says anything of that.
+            tasks: how many processors the run gets, if no option says so.
         """
 
     def check(self, file: Path) -> None:
-        """Raise ``ConfigError`` if jobs cannot be submitted: its commands are not on PATH, say.
+        """Raise ``ConfigError`` if jobs cannot be submitted: if a command is not on PATH, say.
 
-        If the scheduler gives no answer now, that is no error. ``file`` is the workflow's
-        motoko.yaml, for the message.
+        A scheduler that gives no answer now is no error. ``file`` is the workflow's motoko.yaml,
+        for the message.
         """
 
     def refusal(self, options: JobOptions) -> str | None:
-        """What the scheduler says against a job with such options, which is not submitted.
+        """Why the scheduler would refuse a job with such options. No job is submitted.
 
-        ``None`` if it would take it, gives no answer now, or cannot be asked.
+        ``None`` if it would accept the job, gives no answer now, or cannot be asked.
         """
 
     def other_host(self) -> str | None:
-        """The address, or name, of a node that is not this host; empty if all are this host.
+        """The address, or name, of a node that is not this host; empty if all nodes are this host.
 
-        ``None`` if the scheduler gives no answer now, or is not there.
+        ``None`` if the scheduler gives no answer now, or is not installed.
         """
 
     def last_words(self, directory: Path, job: str) -> str:
         """What the system has written last into the output of a job that worked in a directory."""
 
     def scheduler(self, commands: Commands) -> Scheduler:
-        """Its scheduler, asked by these commands."""
+        """Its scheduler, which is asked through ``commands``."""

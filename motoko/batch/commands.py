@@ -34,10 +34,10 @@ class Done:
 
 @dataclass
 class Commands:
-    """Calls commands, one line in the log each.
+    """Calls commands, and logs a line for each call.
 
     Attributes:
-        counts: how often each was called.
+        counts: how often each command was called.
     """
 
     counts: Counter[str] = field(default_factory=Counter)

@@ -1,8 +1,8 @@
-"""The names of jobs: by them a job is recognised, whatever was lost. Pure logic.
+"""The names of jobs: a job is recognised by its name, whatever else was lost. Pure logic.
 
-An array has the name that its first run's job would have alone. What the scheduler tells of an
-element is taken for a job of the element's own run: so each of them is found by name, whether it
-was submitted in an array or not.
+An array has the name that its first run's job would have alone. An element that the scheduler
+shows is given the name that its own run's job would have alone: so each job is found by name,
+whether it was submitted in an array or not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STUDY_MAX = 60  # characters of a job's name
-# How many names have one token: those of runs that may be elements of one array.
+# At most this many names have the same token. Runs can only share an array if their names do.
 TOKEN_MAX = 10_000
 _NAME = re.compile(r"(.+\.)(\d+)(\.\d+-[0-9a-f]{20})")
 
@@ -27,7 +27,7 @@ class Names:
 
     workflow: Path
     _token: str = ""
-    _given: set[tuple[str, int, int]] = field(default_factory=set)  # with that token
+    _given: set[tuple[str, int, int]] = field(default_factory=set)  # the names with that token
 
     @property
     def _mark(self) -> str:
@@ -44,21 +44,21 @@ class Names:
 
     @property
     def are_ours(self) -> Callable[[str], bool]:
-        """Whether a job of this name is one of this workflow's."""
+        """A function that says whether a job of a name is one of this workflow's."""
         pattern = re.compile(rf".+-{self._mark}[0-9a-f]{{10}}")
         return lambda name: pattern.fullmatch(name) is not None
 
 
 def parts(name: str) -> tuple[str, int, str] | None:
-    """What stands before a run's number in its job's name, that, and the rest.
+    """The parts of a job's name: what precedes the run's number, the number, and the rest.
 
-    ``None`` for a name that is none of Motoko's.
+    ``None`` for a name that Motoko has not made.
     """
     matched = _NAME.fullmatch(name)
     return None if matched is None else (matched[1], int(matched[2]), matched[3])
 
 
 def of_element(name: str, index: int) -> str:
-    """The name of an element of an array that has a name; that itself, if it is none of ours."""
+    """The name of an element of an array; the array's name itself if Motoko has not made it."""
     matched = parts(name)
     return name if matched is None else f"{matched[0]}{matched[1] + index}{matched[2]}"

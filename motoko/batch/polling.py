@@ -1,7 +1,8 @@
 """One query of the scheduler for all launchers of a workflow: shared through a file.
 
-Whoever's turn it is asks, and writes down what it was told; the others read that. The interval
-grows while nothing changes. A query that fails changes nothing of what is known.
+The first launcher for which a query is due asks the scheduler, and writes the answer to the file;
+the other launchers read it. The interval grows while nothing changes. A query that fails leaves the
+last answer as it is.
 """
 
 from __future__ import annotations
@@ -21,22 +22,23 @@ from motoko.host.locks import locked_if_free
 
 GROWTH = 1.5
 JITTER = 0.1
-# Somebody else is asking: its answer is looked for again after this.
+# If another launcher is asking, its answer is looked for again after this time.
 BUSY_S = 0.5
 
 
 @dataclass(frozen=True)
 class View:
-    """What the scheduler has told last. Times are this host's monotonic clock's, in seconds.
+    """The scheduler's last answer. Times are of this host's monotonic clock, in seconds.
 
     Attributes:
-        asked: when it was asked for the last answer it has given; 0 if it never has.
-        jobs: that answer: this workflow's jobs.
-        tried: when it was asked last.
+        asked: when the query was made that the scheduler answered last; 0 if it never answered.
+        jobs: its answer: this workflow's jobs.
+        tried: when the last query was made.
         interval: how long to wait after that.
         error: why the last query was not answered; empty if it was.
-        silent_since: when the first of those that were not was made, in seconds since 1970.
-        queries: how many there were, over all launchers.
+        silent_since: when the first of the unanswered queries in a row was made, in seconds since
+            1970.
+        queries: how many queries all launchers have made.
     """
 
     asked: float = 0.0
@@ -53,7 +55,7 @@ class View:
 
 
 def read(path: Path) -> View:
-    """What was written down last; an empty view if there is nothing, or it is of another boot."""
+    """The view in the file; an empty one if there is none, or if it is of another boot."""
     try:
         view = msgspec.json.decode(path.read_bytes(), type=View)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -70,7 +72,7 @@ def answered(before: View, jobs: tuple[Job, ...], now: float, shortest: float) -
 
 
 def unanswered(before: View, error: str, now: float, since: float, shortest: float) -> View:
-    """The view after a query that failed: what was known, and that it failed."""
+    """The view after a query that failed: the last answer, and the error."""
     interval = min(max(shortest, before.interval * GROWTH), POLL_MOST_S)
     since = before.silent_since if before.error else since
     return replace(
@@ -88,7 +90,7 @@ def due(view: View, news: float, shortest: float) -> float:
 
     Args:
         view: what is known.
-        news: since when the caller knows of something that the scheduler is to be asked about.
+        news: the time since which the caller has had something to ask the scheduler about.
         shortest: the interval that the user has chosen.
     """
     at = view.tried + view.interval
@@ -99,10 +101,10 @@ class SharedPoll:
     """The scheduler, asked by one launcher at a time.
 
     Args:
-        path: the file in which the last view is.
-        scheduler: whom to ask.
+        path: the file with the last view.
+        scheduler: the scheduler to ask.
         shortest: the shortest interval, in seconds.
-        ours: whether a job's name is one of this workflow's.
+        ours: says whether a job's name is one of this workflow's.
     """
 
     def __init__(
@@ -116,12 +118,12 @@ class SharedPoll:
         self._seen: tuple[int, View] = (0, View())
 
     def due(self, news: float) -> float:
-        """When (``time.monotonic``) this launcher is to call :meth:`view` again."""
+        """When (``time.monotonic``) this launcher should call :meth:`view` again."""
         view = self._read()
         return view.tried + (due(view, news, self._shortest) - view.tried) * self._jitter
 
     def _read(self) -> View:
-        """What is written down, read again if it has changed."""
+        """The view in the file, read again only if the file has changed."""
         try:
             changed = self._path.stat().st_mtime_ns
         except FileNotFoundError:
@@ -131,10 +133,10 @@ class SharedPoll:
         return self._seen[1]
 
     async def view(self, news: float) -> View:
-        """What the scheduler says: asks it, if it is time to, and nobody else does.
+        """The last view; asks the scheduler if that is due, and no other launcher is asking.
 
         Args:
-            news: since when (``time.monotonic``) there is something to be asked about.
+            news: the time (``time.monotonic``) since which there has been something to ask about.
         """
         with locked_if_free(self._path.with_suffix(".lock")) as is_ours:
             view, now = read(self._path), time.monotonic()

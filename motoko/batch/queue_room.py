@@ -1,8 +1,8 @@
 """How many jobs a workflow may have in the queue: shared by its launchers through files.
 
 Each launcher notes how many jobs its study has, and whether more wait. While other studies wait,
-one has no more than its equal share. A launcher that is killed leaves its note, which stays right:
-its jobs go on, and its successor counts them again.
+a study gets no more than its equal share. A launcher that is killed leaves its note, which stays
+right: its jobs go on, and the next launcher counts them again.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Room:
 
     Args:
         directory: where the notes are.
-        study: whose.
-        studies: all of the workflow's.
-        limit: how many jobs all of them may have; ``None``: any number.
+        study: the study's name.
+        studies: the names of all studies of the workflow.
+        limit: how many jobs all studies together may have; ``None``: any number.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Room:
         return self._limit is not None
 
     def take(self, mine: int, wanted: int) -> int:
-        """How many jobs may be added to ``mine``, of those that are wanted; they are noted."""
+        """How many of the wanted jobs may be added to ``mine``; notes them."""
         if self._limit is None:
             return wanted
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -54,11 +54,11 @@ class Room:
         return granted
 
     def note(self, mine: int, *, waiting: bool) -> None:
-        """This study has so many jobs, and perhaps more that wait for room."""
+        """Note how many jobs this study has, and whether more wait for room."""
         text = f"{mine} {_WAITING}\n" if waiting else f"{mine}\n"
         if self._limit is not None and text != self._noted:
             self._directory.mkdir(parents=True, exist_ok=True)
-            # Others read it at any time.
+            # Atomically, since other launchers may read it at any time.
             write_atomically(self._directory / f"jobs-{self._study}", text)
             self._noted = text
 

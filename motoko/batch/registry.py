@@ -1,7 +1,7 @@
-"""The batch systems that there are: one line each.
+"""The batch systems that Motoko supports: one line each.
 
-A generator is what a study's runs are handed to: this host, by the name of ``bash``, or a batch
-system. BlackDynamite calls the same ``bashCoat``, ``slurmCoat`` and so on.
+A generator is what a study's runs are handed to: this host, which is named ``bash``, or a batch
+system. BlackDynamite calls them ``bashCoat``, ``slurmCoat`` and so on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SYSTEMS: list[BatchSystem] = [
     Slurm(),
 ]
 LOCAL = "bash"
-# Those that BlackDynamite knows and that are not there yet.
+# Systems that BlackDynamite supports and Motoko does not yet.
 MISSING = ("pbs", "sge")
 _COAT = "Coat"
 
@@ -37,7 +37,7 @@ def named(name: object) -> BatchSystem:
 
 
 def title(name: object) -> str:
-    """What people call a batch system: its name, if it is not known."""
+    """A batch system's name for people; its plain name if the system is not registered."""
     system = systems().get(str(name))
     return str(name) if system is None else system.title
 
@@ -53,12 +53,12 @@ def available() -> tuple[str, ...]:
 
 
 def is_available(name: object) -> bool:
-    """Whether runs can be handed to a generator, however its name is written."""
+    """Whether runs can be handed to a generator, in any spelling of its name."""
     return isinstance(name, str) and generator(name) in available()
 
 
 def generators() -> tuple[str, ...]:
-    """All generators that motoko.yaml may name, those that are not there yet included."""
+    """All generators that motoko.yaml may name, including those that are not supported yet."""
     return tuple(dict.fromkeys((*available(), *MISSING)))
 
 

@@ -1,1 +1,1 @@
-"""Slurm: options, commands, and what they print."""
+"""Slurm: its options, its commands, and their output."""

@@ -1,4 +1,4 @@
-"""Whether Slurm can be handed runs, and whether its nodes are other hosts."""
+"""Whether runs can be handed to Slurm, and whether its nodes are other hosts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def refusal(arguments: Sequence[str]) -> str | None:
 
 
 def _nodes() -> list[str] | None:
-    """The addresses of the cluster's nodes; ``None`` if it gives no answer."""
+    """The addresses of the cluster's nodes; ``None`` if Slurm gives no answer."""
     command = ["sinfo", "--noheader", "--Node", "--all", "--format=%N %o"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)

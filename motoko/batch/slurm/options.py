@@ -1,8 +1,8 @@
 """Options of sbatch, as users write them: read and merged. Pure logic.
 
 Users write ``time=5``, ``--time=5``, ``-t 5`` or ``exclusive``, in lists, and ``#SBATCH`` lines in
-their launch.sh. All of them become long options, so that a later one replaces an earlier one of
-the same name, and those that cannot stand beside it.
+their launch.sh. All of them become long options, so that a later option replaces an earlier one of
+the same name, and those that it excludes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LONG = MappingProxyType(
     }
 )
 _OTHER_NAMES = MappingProxyType({"workdir": "chdir", "share": "oversubscribe"})
-# sbatch takes one of each set, or they say opposite things: the later one counts.
+# The options of each set exclude or contradict each other: the later one counts.
 _ONE_OF: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
@@ -48,12 +48,13 @@ _ONE_OF: tuple[frozenset[str], ...] = tuple(
         ),
     )
 )
-# Together they say how many tasks there are: who says it anew means none of what was said before.
+# These options together say how many tasks there are: one of them in a later level of options
+# replaces all of them in the earlier one.
 _TASKS = frozenset(
     {"ntasks", "ntasks-per-node", "ntasks-per-socket", "ntasks-per-gpu", "ntasks-per-tres"}
 )
 _NAME = re.compile("[a-z][a-z0-9-]*")
-# What would break the connection between a run and its job, and why.
+# Options that would break the connection between a run and its job, and why.
 REFUSED = MappingProxyType(
     {
         "array": "Motoko makes arrays by itself: create a task for each element",
@@ -68,12 +69,12 @@ REFUSED = MappingProxyType(
         "gid": "jobs are submitted as the user who supervises",
     }
 )
-# What Motoko says itself: anybody else's word is left out.
+# Options that Motoko sets itself: those of users are left out.
 OWN = frozenset({"job-name", "chdir", "parsable", "quiet", "verbose"})
-# Who gives one of these has thought of how many processors a job takes.
+# With any of these the user has decided how many processors a job takes: `nproc` sets no tasks.
 _SIZES = _TASKS | {"cpus-per-task", "nodes", "exclusive", "nodefile", "gpus"}
-# They name files in the job's directory, which an array has none of for each element, or mean all
-# jobs of a name.
+# Jobs with these options cannot be elements of an array: files are named relative to the job's
+# directory, and elements share one; a singleton depends on all jobs of the same name.
 _ALONE = frozenset({"output", "error", "input"})
 _SINGLETON = "singleton"
 OPTION_MAX = 1000  # characters
@@ -82,7 +83,8 @@ OPTION_MAX = 1000  # characters
 def read(items: Iterable[str]) -> Options:
     """The options in a list such as ``["time=5", "--mem=1G", "-p debug", "exclusive"]``.
 
-    Raises ``WrongOption`` for what is no option, and for options that a run's job cannot have.
+    Raises ``WrongOption`` for a text that is no option, and for options that a run's job cannot
+    have.
     """
     options: dict[str, str | None] = {}
     for item in items:
@@ -109,14 +111,14 @@ def directives(script: str, prefix: str = "#SBATCH") -> Options:
 
 
 def merge(earlier: Options, later: Options) -> dict[str, str | None]:
-    """Both levels of options; one in ``later`` replaces its like and its rivals in ``earlier``."""
+    """Both levels of options; each one in ``later`` replaces what it excludes in ``earlier``."""
     if _TASKS & later.keys():
         earlier = {name: value for name, value in earlier.items() if name not in _TASKS}
     return _added(earlier, later)
 
 
 def _added(earlier: Options, later: Options) -> dict[str, str | None]:
-    """Both parts of one level."""
+    """Both parts of one level of options; a later option replaces those that it excludes."""
     merged = dict(earlier)
     for name, value in later.items():
         for rivals in _ONE_OF:
@@ -128,14 +130,14 @@ def _added(earlier: Options, later: Options) -> dict[str, str | None]:
 
 
 def job_options(script: str, chosen: Options, tasks: int) -> JobOptions:
-    """What a job is submitted with: see :class:`motoko.batch.batch_system.BatchSystem`."""
+    """A job's options: see :class:`motoko.batch.batch_system.BatchSystem`."""
     options = of_job(script, chosen, tasks)
     is_alone = bool(_ALONE & options.keys()) or _SINGLETON in (options.get("dependency") or "")
     return JobOptions(arguments(options), "output" in options, "error" in options, is_alone)
 
 
 def of_job(script: str, chosen: Options, tasks: int) -> Options:
-    """A job's options: its launch.sh's own, which those that were chosen elsewhere override."""
+    """A job's options: those of its launch.sh, overridden by those that were chosen elsewhere."""
     options = merge(merge({"no-requeue": None}, directives(script)), chosen)
     if tasks > 1 and not _SIZES & options.keys():
         options["ntasks"] = str(tasks)
@@ -157,7 +159,7 @@ def _words(text: str, item: str) -> list[str]:
 
 
 def _parse(words: list[str]) -> dict[str, str | None]:
-    """Options from words; one that does not begin with a dash is the value of the one before."""
+    """Options from words; a word that does not begin with a dash is the value of the one before."""
     options: dict[str, str | None] = {}
     position = 0
     while position < len(words):

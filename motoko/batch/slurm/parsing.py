@@ -1,4 +1,4 @@
-"""What Slurm's commands print, read. Pure."""
+"""Reading the output of Slurm's commands. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PENDING = frozenset(
     {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
     | {"RESV_DEL_HOLD"}
 )
-# By state: what has been done to the job.
+# What has been done to the job, by state.
 _ENDED = {
     "COMPLETED": "",
     "FAILED": "",
@@ -31,12 +31,12 @@ _ENDED = {
     "REVOKED": "it was moved to another cluster (REVOKED)",
 }
 _NO_REASON = frozenset({"", "None", "(null)"})
-# Reasons of jobs that are over, which say more than their state.
+# Reasons that say more than the state of a job that is over.
 _LAUNCH_FAILED = frozenset({"JobLaunchFailure", "FailedToLaunch", "launch failed requeued held"})
 _HOPELESS = {
     "DependencyNeverSatisfied": "its dependency can never be satisfied (DependencyNeverSatisfied)",
 }
-# sbatch could not say whether the job is queued, or the controller asks to come back later.
+# Messages that mean that sbatch does not know whether the job is queued, or must be tried later.
 _NO_ANSWER = re.compile(
     "Unable to contact slurm controller|timed out|Zero Bytes|connect failure|Connection refused"
     "|Connection reset|Transport endpoint|Unexpected message|backup controller|standby"
@@ -44,7 +44,7 @@ _NO_ANSWER = re.compile(
     "|Communication|Insane message|Resource temporarily",
     re.IGNORECASE,
 )
-# The queue, or this user's share of it, is full.
+# Messages that mean that the queue, or this user's share of it, is full.
 _FULL = re.compile(
     r"QOSMaxSubmit|AssocMaxSubmit|AssocGrpSubmit|QOSGrpSubmit|MaxJobCount|Too many jobs"
     r"|Reached limit|job submit limit|at maximum job count",
@@ -53,13 +53,13 @@ _FULL = re.compile(
 _SETTING = re.compile(r"^(MaxArraySize|MaxJobCount|SchedulerParameters)\s*=\s*(\S*)", re.MULTILINE)
 _MOST_ELEMENTS = re.compile(r"\bmax_array_tasks=(\d+)")
 _ELEMENTS = re.compile(r"(\d+)_\[?([0-9,:-]+)(?:%\d+)?\]?")
-# What a node says of a job into its output; the lines with stars only repeat the job's state.
+# What a node writes about a job into its output; lines with stars only repeat the job's state.
 _STEP_ERROR = re.compile(r"^slurmstepd[^:]*: error: (?!\*\*\*)(.+)", re.MULTILINE)
 _PREFIX = re.compile(r"^(?:sbatch|scontrol|squeue|sacct|scancel|sinfo): (?:error: )?")
 
 
 def jobs_of_query(text: str) -> list[Job]:
-    """The jobs that ``squeue -h -o QUERY_FORMAT`` prints. Lines that are none are left out."""
+    """The jobs that ``squeue -h -o QUERY_FORMAT`` prints. Lines that are not jobs are skipped."""
     jobs: list[Job] = []
     for line in text.splitlines():
         fields = line.split("|", 4)
@@ -84,7 +84,7 @@ def jobs_of_controller(text: str) -> list[Job]:
     """The jobs that ``scontrol --oneliner show job`` prints."""
     jobs: list[Job] = []
     for line in text.splitlines():
-        # Values may hold spaces; those that are read here stand before the first that can.
+        # Values may hold spaces, but only after those that are read here.
         names = "JobId|ArrayJobId|ArrayTaskId|JobName|JobState|Reason|NodeList"
         pairs = re.findall(rf"(?:^|\s)({names})=(\S*)", line)
         values = dict(reversed(pairs))
@@ -98,7 +98,7 @@ def jobs_of_controller(text: str) -> list[Job]:
 
 
 def _each(number: str, name: str, state: str, reason: str, nodes: str) -> Iterator[Job]:
-    """A job, or the elements of an array that Slurm tells of in one line: ``17_[0-3,5]``."""
+    """A job, or the elements of an array that Slurm shows in one line: ``17_[0-3,5]``."""
     listed = _ELEMENTS.fullmatch(number)
     if listed is None:
         yield job(number, name, state, reason, nodes)
@@ -116,7 +116,7 @@ def _indices(text: str) -> Iterator[int]:
 
 
 def indices(elements: Iterable[int]) -> str:
-    """Indices as sbatch takes them: ``0-3,5``; they are in order."""
+    """Indices, which must be in order, as sbatch takes them: ``0-3,5``."""
     all_of_them = list(elements)
     begins = [all_of_them[0], *(b for a, b in pairwise(all_of_them) if b != a + 1)]
     ends = [*(a for a, b in pairwise(all_of_them) if b != a + 1), all_of_them[-1]]
@@ -125,7 +125,7 @@ def indices(elements: Iterable[int]) -> str:
 
 
 def array_limits(text: str) -> ArrayLimits:
-    """What ``scontrol show config`` says of arrays; none are taken if it says nothing."""
+    """The limits that ``scontrol show config`` prints; no arrays are taken if it prints none."""
     settings = dict(_SETTING.findall(text))
     most = [int(settings[name]) for name in ("MaxArraySize", "MaxJobCount") if name in settings]
     most += map(int, _MOST_ELEMENTS.findall(settings.get("SchedulerParameters", "")))
@@ -133,7 +133,7 @@ def array_limits(text: str) -> ArrayLimits:
 
 
 def job(number: str, name: str, state: str, reason: str, nodes: str) -> Job:
-    """A job from Slurm's words. A state that is not known here is not taken for an end."""
+    """A job from Slurm's words. A state that is not known here counts as running, not as an end."""
     state = state.strip().rstrip("+")
     reason = "" if reason.strip() in _NO_REASON else reason.strip()
     nodes = "" if nodes in _NO_REASON else nodes
@@ -150,9 +150,10 @@ def job(number: str, name: str, state: str, reason: str, nodes: str) -> Job:
 
 
 def dropped(number: str, others: Iterable[Job]) -> Job | None:
-    """A job that is not there, among ``others`` of which some are of its array.
+    """A cancelled job, if one is missing while ``others`` has elements of its array.
 
-    Slurm forgets at once an element that is cancelled before it starts. It never loses one alone.
+    Slurm forgets an element at once if it is cancelled before it starts. It never loses a single
+    element otherwise.
     """
     array, _, index = number.rpartition("_")
     for other in others:
@@ -170,7 +171,7 @@ def submitted(text: str) -> str | None:
 
 
 def is_full(stderr: str) -> bool:
-    """Whether sbatch's words mean that there are too many jobs now: later there may be fewer."""
+    """Whether sbatch's words mean that there are too many jobs for now."""
     return bool(_FULL.search(stderr))
 
 
@@ -180,12 +181,12 @@ def is_refusal(stderr: str) -> bool:
 
 
 def last_words(output: str) -> str:
-    """What a node has said last into a job's output; empty if nothing."""
+    """The last error that a node has written into a job's output; empty if there is none."""
     errors: list[str] = _STEP_ERROR.findall(output)
     return errors[-1].strip() if errors else ""
 
 
 def words(stderr: str) -> str:
-    """What a command has said, in one line."""
+    """A command's error messages, in one line."""
     lines = [_PREFIX.sub("", line.strip()) for line in stderr.splitlines() if line.strip()]
     return "; ".join(dict.fromkeys(lines))[:500]

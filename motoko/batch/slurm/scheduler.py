@@ -1,4 +1,4 @@
-"""Slurm: its commands. What they print is read by :mod:`motoko.batch.slurm.parsing`."""
+"""Slurm's commands. :mod:`motoko.batch.slurm.parsing` reads their output."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from motoko.batch.batch_system import (
 from motoko.batch.commands import Commands, Done
 from motoko.batch.slurm import parsing
 
-# An answer that takes longer comes from a controller that is in trouble.
+# If an answer takes longer, the controller is in trouble.
 ANSWER_S = 30.0
-# sbatch itself gives up after 10 s (MessageTimeout), or more where a site says so.
+# sbatch itself gives up after 10 s (MessageTimeout), or later if the site has set that.
 SUBMIT_S = 120.0
 IDS_AT_ONCE = 500  # on one command line
 
@@ -81,15 +81,15 @@ class SlurmScheduler:
                 *(f"--format={parsing.ACCOUNTING_FIELDS}", f"--jobs={','.join(ids)}"),
             )
             if done.code == 0:
-                # Of one whose end it has missed, accounting says for ever that it runs.
+                # Accounting shows a job whose end it has missed as running for ever.
                 over = parsing.jobs_of_accounting(done.stdout)
                 jobs |= {job.id: job for job in over if job.phase is Phase.ENDED}
-            else:  # there may be none at this site, which is as good as no answer
+            else:  # the site may have no accounting; an error is like an answer without jobs
                 self._has_accounting = "disabled" not in done.stderr
         if all(number in jobs for number in ids):
             return {number: jobs[number] for number in ids}
-        # All jobs, since it takes one id or none: one command whatever the number. Of an element
-        # its array tells more.
+        # scontrol takes one id or none: so all jobs are asked for, in one command for any number of
+        # ids. For a missing element, the other elements of its array are needed.
         which = ids if len(ids) == 1 and "_" not in "".join(ids) else []
         done = await self._call("scontrol", "--oneliner", "show", "job", *which)
         if done.code == 0:
@@ -107,7 +107,7 @@ class SlurmScheduler:
     ) -> None:
         """See :class:`motoko.batch.batch_system.Scheduler`."""
         which = ["--state=PENDING"] if pending else []
-        # scancel would take an array's name for all of its elements, and knows none of theirs.
+        # scancel does not know the names of elements: an array's name would mean all of them.
         named = [job.id for job in await self.query() if job.name in names] if names else []
         left = sorted({*ids, *named})
         while left:
@@ -121,8 +121,8 @@ class SlurmScheduler:
 
     async def _call(self, *command: str, timeout: float = ANSWER_S) -> Done:
         variables = environment()
-        if command[0] != "sbatch":  # jobs would have it
-            variables["SLURM_BITSTR_LEN"] = "0"  # lists of an array's elements are not cut
+        if command[0] != "sbatch":  # jobs inherit the environment of sbatch
+            variables["SLURM_BITSTR_LEN"] = "0"  # so that lists of an array's elements are not cut
         return await self._commands.call(command, environment=variables, timeout=timeout)
 
     @staticmethod
@@ -132,10 +132,10 @@ class SlurmScheduler:
 
 
 def environment() -> dict[str, str]:
-    """The environment of Slurm's commands, which jobs get as well.
+    """The environment of Slurm's commands, which jobs inherit.
 
-    Without what a job that we may be in ourselves has been given: sbatch would take its limits
-    over.
+    If this process is in a job itself, that job's variables are left out: sbatch would apply its
+    limits to new jobs.
     """
     kept = ("SLURM_CONF", "SLURM_CONF_SERVER")
     return {

@@ -21,12 +21,12 @@ class Slurm:
     submit_command = "sbatch"
     query_command = "squeue"
     shell_variables = ShellVariables(
-        # Elements have numbers of their own besides, which no command shows.
+        # Elements also have job ids of their own, which no command shows.
         "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}",
         "$SLURM_RESTART_COUNT",
         "$SLURM_JOB_NODELIST",
         "$((${SLURM_JOB_NUM_NODES:-1} - 1))",
-        # Beside the user's own steps, whatever share of the nodes these take.
+        # Next to the user's own steps, whatever share of the nodes these take.
         'srun --job-name=motoko-relay --overlap --mem=0 --exclude="$SLURMD_NODENAME" '
         '--nodes="$_others" --ntasks="$_others" --ntasks-per-node=1 --cpus-per-task=1 '
         "--kill-on-bad-exit=0 --unbuffered --quiet",
@@ -40,17 +40,17 @@ class Slurm:
         return options.read(items)
 
     def merge_options(self, earlier: Options, later: Options) -> Options:
-        """Both; an option of the same name in ``later`` replaces the one in ``earlier``."""
+        """All options of both; an option in ``later`` replaces one of its name in ``earlier``."""
         return options.merge(earlier, later)
 
     def job_options(self, script: str, chosen: Options, tasks: int) -> JobOptions:
-        """What a job is submitted with: the ``#SBATCH`` lines of its script count as well."""
+        """A job's options: the ``#SBATCH`` lines of its script count as well."""
         return options.job_options(script, chosen, tasks)
 
-    # What follows is imported here, since every command reads motoko.yaml, and few ask Slurm.
+    # These methods import modules themselves: every command reads motoko.yaml, and few ask Slurm.
 
     def check(self, file: Path) -> None:
-        """Raise ``ConfigError`` without Slurm's commands."""
+        """Raise ``ConfigError`` if one of Slurm's commands is missing."""
         from motoko.batch.slurm.check import check
 
         check(file)
@@ -68,9 +68,9 @@ class Slurm:
         return other_host()
 
     def last_words(self, directory: Path, job: str) -> str:
-        """What a node has written last into ``slurm-<job>.out``.
+        """The last error that a node has written into ``slurm-<job>.out``.
 
-        That of an element whose script was never executed is still where its array's is.
+        If an element's script was never executed, that file is still in its array's directory.
         """
         from motoko.batch.slurm import parsing
         from motoko.host.files import end_of
