@@ -1,4 +1,4 @@
-"""How batch jobs are looked after: ``batch:`` of motoko.yaml, and its defaults."""
+"""How Motoko looks after batch jobs: ``batch:`` in motoko.yaml, and its defaults."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class BatchSettings(Struct, frozen=True):
     Attributes:
         poll_interval: seconds between two queries of the scheduler while something changes.
         max_submitted: how many jobs of the workflow may be in the queue at a time, if limited.
-        arrays: whether runs that are alike are submitted as job arrays, where there are some.
-        late_record: for how many seconds the exit record of a job that is over is waited for.
+        arrays: whether runs that are alike are submitted as job arrays, if the scheduler has them.
+        late_record: how many seconds the launcher waits for the exit record of a job that is over.
     """
 
     poll_interval: Annotated[

@@ -1,4 +1,4 @@
-"""The defaults in a study's bd.yaml, read and checked by the types that are declared there."""
+"""The defaults in a study's bd.yaml, read and checked against the types declared there."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ _DECLARED_IN = MappingProxyType({"job_space": "job", "run_params": "run"})
 
 
 def parameter_file(path: Path) -> dict[str, Any]:
-    """What a bd.yaml holds; a default of a parameter that is declared a text is as it is written.
+    """The content of a bd.yaml; the default of a parameter declared as ``str`` stays as written.
 
-    Raises ``ConfigError`` for what is no mapping in YAML, and what is not clear in it.
+    Raises ``ConfigError`` for a file that is not a YAML mapping, and for ambiguous words in it.
     """
     return parameter_content(YamlDocument(path))
 
 
 def parameter_content(document: YamlDocument) -> dict[str, Any]:
-    """The same of a file that was read. Raises ``ConfigError`` for what is not clear in it."""
+    """As :func:`parameter_file`, for a file that was read already.
+
+    Raises ``ConfigError`` for ambiguous words in it.
+    """
     declared = {
         section: {name.lower(): kind for name, kind in document.words(key).items()}
         for section, key in _DECLARED_IN.items()
@@ -49,12 +52,12 @@ def parameter_content(document: YamlDocument) -> dict[str, Any]:
 def defaults(
     bd: YamlFile, key: str, values: Mapping[str, Any], types: Mapping[str, type]
 ) -> Mapping[str, Any]:
-    """The defaults at a key, as values of the declared types; ``ConfigError`` where that fails.
+    """The defaults at a key, as values of the declared types; ``ConfigError`` if one does not fit.
 
     Args:
         bd: the bd.yaml.
-        key: ``"job_space"`` or ``"run_params"``, where there may be undeclared ones.
-        values: what is there.
+        key: ``"job_space"`` or ``"run_params"``; the latter may have undeclared parameters.
+        values: the content of that key.
         types: the declared parameters, by lower-case name.
     """
     fitting: dict[str, Any] = {}

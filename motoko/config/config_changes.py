@@ -1,4 +1,4 @@
-"""What has changed between two configurations, and from when on it counts. Pure logic."""
+"""What has changed between two configurations, and when each change takes effect. Pure logic."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from motoko.config.study_config import StudyConfig
 from motoko.config.supervision import Supervision
 from motoko.config.workflow_config import WorkflowConfig, known_keys
 
-# The supervisor itself: for what it has taken in, the workflow has to be stopped and started.
+# The supervisor itself: the workflow must be stopped and started for settings that it has read.
 SUPERVISOR = "supervisor"
 RESTART_WORKFLOW = "`motoko kill --wait` and `motoko supervise`"
 _BD_YAML = ("jobs", "runs", "job_space", "run_params", "config_files")
-# Settings of the supervisor that daemons take, too; by kind of daemon, or in all of them.
+# Settings of the supervisor that daemons read, too: for each kind of daemon, or for all of them.
 _BY_KIND = "nice"
 _LOGS = ("log_size", "log_files")
-# Whoever starts an orchestrator looks this up in the file.
+# The command that starts an orchestrator looks this up in the file.
 _LOOKED_UP = "restart"
 
 
@@ -32,10 +32,11 @@ class Change:
     """One key whose value has changed.
 
     Attributes:
-        key: where it is: in motoko.yaml, or as ``mult/bd.yaml: job`` in another file.
-        daemons: those that have to be restarted before it counts. Empty: it counts for whatever is
-            started from now on.
-        reaches_supervisor: daemons cannot take it alone: the supervisor itself has to be another.
+        key: the key in motoko.yaml, or as ``mult/bd.yaml: job`` in another file.
+        daemons: the daemons that must be restarted before it counts. If empty, it counts for
+            orchestrators and commands that are started from now on.
+        reaches_supervisor: a restart of daemons is not enough: the supervisor itself must be
+            replaced.
     """
 
     key: str
@@ -44,7 +45,7 @@ class Change:
 
     @property
     def to_do(self) -> str:
-        """From when on it counts, for a user to read."""
+        """When the change takes effect, in words for the user."""
         if self.reaches_supervisor or SUPERVISOR in self.daemons:
             return f"counts after {RESTART_WORKFLOW}"
         if self.daemons:
@@ -53,7 +54,7 @@ class Change:
 
 
 def changes(before: WorkflowConfig, after: WorkflowConfig) -> list[Change]:
-    """What has changed, by key. What amounts to the same, such as a default, is no change."""
+    """The changes, by key. A value that means the same, such as a written default, is no change."""
     daemons_of: dict[str, set[str]] = defaultdict(set)
     reaching: set[str] = set()
     if before.runtime_dir != after.runtime_dir:
@@ -91,10 +92,10 @@ def changes(before: WorkflowConfig, after: WorkflowConfig) -> list[Change]:
 
 
 def pending(snapshot: Snapshot, started: Mapping[str, float]) -> list[Change]:
-    """What daemons have not taken yet of the latest configuration, by key.
+    """The changes of the latest configuration that living daemons do not have yet, by key.
 
     Args:
-        snapshot: all that were taken over.
+        snapshot: all configurations that the supervisor took over.
         started: when each living daemon, or the supervisor, was started (seconds since 1970).
     """
     daemons_of: dict[str, set[str]] = defaultdict(set)
@@ -129,7 +130,7 @@ def _study_changes(
 
 
 def _patience_takers(old: StudyConfig, new: StudyConfig, gates: list[str]) -> list[str]:
-    """Whoever keeps runs; for whether anybody does here, the supervisor has to be another."""
+    """The gate and relay that keep runs; the supervisor, if a relay must be added or removed."""
     if old.is_kept != new.is_kept:
         return [SUPERVISOR]
     relay = daemon_kinds.daemon_of(daemon_kinds.RELAY, new.name)
@@ -153,7 +154,7 @@ def _supervisor_changes(
     after, kinds = config.supervision, daemon_kinds.of_workflow()
     for key in _differing(before, after):
         if key == _BY_KIND:
-            # Of a kind that the earlier configuration did not know, 0.
+            # A kind that the earlier configuration did not know had 0.
             nicer = [k for k in kinds if before.nice.get(k, 0) != after.nice.get(k, 0)]
             yield key, [name for kind in nicer for name in _daemons(config, kind)]
         elif key in _LOGS:
@@ -173,7 +174,7 @@ def _daemons(config: WorkflowConfig, name: str) -> list[str]:
 
 
 def _differing(before: Any, after: Any) -> list[str]:
-    """The fields of two structs of a kind that differ."""
+    """The fields that differ between two structs of the same class."""
     names = fields(before)
     return [name for name in names if plain(getattr(before, name)) != plain(getattr(after, name))]
 

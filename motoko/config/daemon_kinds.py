@@ -1,4 +1,4 @@
-"""The kinds of daemons that there are: one line each."""
+"""The table of the kinds of daemons."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from motoko.errors import MotokoError
 
 
 class Scope(enum.Enum):
-    """What there is one daemon of a kind for."""
+    """What each daemon of a kind serves: there is one daemon for each of these."""
 
     STUDY = enum.auto()  # each local study: zeo:mult
     WORKFLOW = enum.auto()  # the workflow: bus
-    REQUEST = enum.auto()  # each run_name that somebody asks for: orchestrator:run
+    REQUEST = enum.auto()  # each run_name that a user asks for: orchestrator:run
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,25 @@ class DaemonKind:
     """What the daemons of one kind have in common. Times in seconds.
 
     Attributes:
-        name: also what their names begin with.
-        scope: how many there are.
-        worker: the module that is the program.
-        stop_turn: who has a lower one ends earlier, when several end.
-        needs: the kinds that have to be ready before one starts; of those per study, its study's.
-        settled: kinds that have to be ready before one starts, given up or stopped: it can do
+        name: the name of the kind, with which the daemons' names begin.
+        scope: how many daemons there are.
+        worker: the module that the daemons execute.
+        stop_turn: when several daemons end, those with a lower turn end earlier.
+        needs: the kinds that must be ready before the daemon starts; of kinds that have a daemon
+            for each study, only that of the same study.
+        settled: kinds that must be ready, given up or stopped before the daemon starts: it can do
             without them.
-        beats: whether one says over the bus when it is ready, and sends heartbeats from then on.
-            One that does not is ready as soon as it has its record, unless the supervisor has
-            a check of its own for its kind.
-        optional: whether there is a workflow without them.
-        for_other_hosts: whether there are any only where other hosts reach the workflow.
-        for_patience: whether there is one only for each study whose runs here have patience.
-        stop_signal: what tells one to end when the workflow ends.
-        leave_signal: what tells one to end when it is to come back.
-        held_signals: signals that are blocked when it starts, so that none is lost and none kills
-            it before it can act on them; it unblocks them itself.
-        stop_timeout: how long it has for that, if motoko.yaml does not say.
+        beats: whether the daemon says over the bus when it is ready, and sends heartbeats from
+            then on. A daemon that does not is ready as soon as it has its record, unless the
+            supervisor has a check of its own for its kind.
+        optional: whether a workflow can do without these daemons.
+        for_other_hosts: whether they exist only where other hosts may reach the workflow.
+        for_patience: whether only a study whose runs on this host have patience has one.
+        stop_signal: the signal that tells a daemon to end when the workflow ends.
+        leave_signal: the signal that tells a daemon to end when it will be started again.
+        held_signals: signals that are blocked when the daemon starts, so that none is lost and
+            none kills it before it can act on them; it unblocks them itself.
+        stop_timeout: how long it may take to end, if motoko.yaml does not say.
     """
 
     name: str
@@ -59,11 +60,11 @@ class DaemonKind:
     stop_timeout: float = 5.0
 
     def daemon(self, study: str | None = None) -> str:
-        """The name of its daemon; of a study's, if there is one for each."""
+        """The name of the daemon of this kind; of the study's, if each study has one."""
         return daemon_of(self.name, study or "") if self.scope is Scope.STUDY else self.name
 
     def daemons(self, studies: Iterable[str]) -> list[str]:
-        """The names of its daemons in a workflow with these local studies."""
+        """The names of the daemons of this kind in a workflow with these local studies."""
         if self.scope is Scope.REQUEST:
             return []
         return [self.daemon(s) for s in studies] if self.scope is Scope.STUDY else [self.daemon()]
@@ -85,7 +86,7 @@ KINDS: list[DaemonKind] = [
         settled=(ZEO,),
         beats=True,
     ),
-    # Commands on other hosts follow the workflow's end through it.
+    # Commands on other hosts follow the workflow's end through the gate.
     DaemonKind(
         GATE,
         Scope.WORKFLOW,
@@ -95,8 +96,8 @@ KINDS: list[DaemonKind] = [
         beats=True,
         for_other_hosts=True,
     ),
-    # SIGUSR1 tells it to end its local runs and to mark them FAILED, which takes the databases and
-    # the bus. At SIGTERM it leaves them to its successor.
+    # SIGUSR1 tells the launcher to end its local runs and to mark them FAILED, which takes the
+    # databases and the bus. At SIGTERM it leaves them to its successor.
     DaemonKind(
         LAUNCHER,
         Scope.STUDY,
@@ -110,7 +111,7 @@ KINDS: list[DaemonKind] = [
         held_signals=(signal.SIGUSR1, signal.SIGUSR2),
         stop_timeout=15.0,
     ),
-    # SIGUSR1 tells it that the workflow is being stopped.
+    # SIGUSR1 tells the orchestrator that the workflow is being stopped.
     DaemonKind(
         ORCHESTRATOR,
         Scope.REQUEST,
@@ -124,7 +125,7 @@ KINDS: list[DaemonKind] = [
 
 
 def daemon_of(kind: str, study: str) -> str:
-    """The name of a study's daemon of a kind: ``zeo:mult``."""
+    """The name of the daemon of this kind for a study: ``zeo:mult``."""
     return f"{kind}:{study}"
 
 
@@ -134,7 +135,7 @@ def kind_of(daemon: str) -> str:
 
 
 def subject_of(daemon: str) -> str:
-    """The study or run_name that a daemon is for, by its name; empty if it is the workflow's."""
+    """The study or run_name in a daemon's name; empty if the daemon is the workflow's."""
     return daemon.partition(":")[2]
 
 
@@ -144,7 +145,7 @@ def kinds() -> dict[str, DaemonKind]:
 
 
 def named(name: str) -> DaemonKind:
-    """The kind of a name; ``MotokoError`` if there is none."""
+    """The kind with this name; ``MotokoError`` if there is none."""
     kind = kinds().get(name)
     if kind is None:
         raise MotokoError(f"there is no kind of daemon {name!r}: {', '.join(kinds())} are")
@@ -152,7 +153,10 @@ def named(name: str) -> DaemonKind:
 
 
 def of_workflow() -> tuple[str, ...]:
-    """The names of the kinds that a workflow has by itself, which have settings in motoko.yaml."""
+    """The names of the kinds that every workflow may have, which have settings in motoko.yaml.
+
+    These are all kinds but the ones that users ask for.
+    """
     return tuple(kind.name for kind in KINDS if kind.scope is not Scope.REQUEST)
 
 
@@ -162,7 +166,7 @@ def in_stop_order() -> list[DaemonKind]:
 
 
 def needed_daemons(kind: DaemonKind, study: str | None) -> list[str]:
-    """The daemons without which one of a kind is of no use; who is needed by others comes first."""
+    """The daemons that a daemon of this kind needs, directly or not; each after those it needs."""
     known = kinds()
     pending, reached = [kind], set[str]()
     while pending:

@@ -1,4 +1,4 @@
-"""Where the files of a study's database are. Paths only."""
+"""The paths of the files of a study's database. Paths only."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class DatabaseFiles:
     """The files of one database. BlackDynamite and ZEO have chosen most of the names.
 
     Attributes:
-        directory: what holds them all, ``.bd`` in the study's directory.
+        directory: the directory that holds them all, ``.bd`` in the study's directory.
     """
 
     directory: Path
 
     @classmethod
     def of(cls, study: Path) -> DatabaseFiles:
-        """Those of the study in a directory."""
+        """The files of the study in a directory."""
         return cls(study / ".bd")
 
     @property
@@ -28,7 +28,7 @@ class DatabaseFiles:
 
     @property
     def transactions_lock(self) -> Path:
-        """What whoever has the database open holds locked."""
+        """The file that a process locks while it has the database open."""
         return self.directory / "bd.zeo.lock"
 
     @property
@@ -38,25 +38,25 @@ class DatabaseFiles:
 
     @property
     def contents(self) -> Path:
-        """The directory of what large files of runs contain, by checksum."""
+        """The directory of the contents of runs' large files, by checksum."""
         return self.directory / "files"
 
     @property
     def server_config(self) -> Path:
-        """The ZEO server's configuration, by which clients find the server."""
+        """The ZEO server's configuration, in which clients find the server's address."""
         return self.directory / "zeo.conf"
 
     @property
     def creation_lock(self) -> Path:
-        """What whoever creates jobs and runs holds locked."""
+        """The file that a process locks while it creates jobs and runs."""
         return self.directory / "create.lock"
 
     @property
     def declarations(self) -> Path:
-        """What bd.yaml declared when it was last known to be what the database was made for."""
+        """What bd.yaml declared when its declarations were last known to match the database."""
         return self.directory / "declared.json"
 
     @property
     def place(self) -> Path:
-        """Which directory the study's records were right for last: see ``relocating``."""
+        """The directory for which the study's records were right last: see ``relocating``."""
         return self.directory / "place.json"

@@ -1,4 +1,4 @@
-"""The types of job and run parameters, by the names that bd.yaml has for them."""
+"""The types of job and run parameters, by their names in bd.yaml."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from types import MappingProxyType
 from typing import Any
 
 _TYPES = (int, float, str, bool, list, dict, tuple, complex, bytes, set, frozenset, object)
-# What BlackDynamite evaluates. Of `any` it makes Python's function, which every value passes.
+# The names that BlackDynamite evaluates. `any` becomes Python's function, which all values pass.
 TYPES: Mapping[str, type] = MappingProxyType({**{t.__name__: t for t in _TYPES}, "any": object})
 
-# What a text says of a bool, as YAML has it.
+# The texts that stand for a bool, as in YAML.
 _TRUTH = {"true": True, "false": False, "yes": True, "no": False}
 
 
 class Unfit(Exception):
-    """A value that is not of the declared type, and has no equal there."""
+    """A value that is not of the declared type, and that no value of that type equals."""
 
 
 def fitted(value: Any, kind: type) -> Any:
-    """The value of a declared type that a value stands for; ``Unfit`` if something would be lost.
+    """A value as one of a declared type; ``Unfit`` if something would be lost.
 
     ``None`` is of every type, an int will do where a float is declared, and a bool is no number.
     """
@@ -62,7 +62,8 @@ def fitted(value: Any, kind: type) -> Any:
 def converted(value: Any, kind: type) -> Any:
     """A value that was made for another declared type; ``Unfit`` if something would be lost.
 
-    As :func:`fitted`; and texts are what they say, and bools 1 and 0 where a number is declared.
+    As :func:`fitted`; besides, texts are read as what they say, and bools become 1 and 0 where a
+    number is declared.
     """
     match kind.__name__, value:
         case "int" | "float" | "complex" | "str", bool():

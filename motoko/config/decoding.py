@@ -1,8 +1,8 @@
-"""Settings as YAML, or Python, has them, decoded as the types of the fields of a struct.
+"""Settings from YAML or Python, decoded as the types of the fields of a struct.
 
 A section of a file is a ``msgspec.Struct``. A field's type says what may be there, ``msgspec.Meta``
-in it the bounds; the marks of this module in its ``Annotated`` say how it is written where that is
-not plain, and what an error about it says. Pure logic.
+in it gives the bounds; the marks of this module in its ``Annotated`` say how the value is written
+where that is not obvious, and what an error about it says. Pure logic.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _QUOTES = "names that YAML takes for something else (yes, no, on, off, 1) need q
 
 @dataclass(frozen=True)
 class Written:
-    """How a value is written that is not simply one of its type.
+    """How a value is written that is not written simply as a value of its type.
 
     Attributes:
-        what: what it is, in words.
-        more: what is said behind that and its bounds: ``such as 500MB``.
-        read: makes of what is there a value of the type; ``ValueError`` if it cannot.
-        bound: a bound as it would be written.
+        what: what the value is, in words.
+        more: what errors say after these words and the bounds: ``such as 500MB``.
+        read: converts the written value to one of the type; ``ValueError`` if it cannot.
+        bound: converts a bound to the text that a user would write.
     """
 
     what: str
@@ -57,20 +57,20 @@ class OneOf:
 
 @dataclass(frozen=True)
 class OneForEach:
-    """A mapping with a value for each of some names, or one value that is for all of them.
+    """A mapping with a value for each of some names, or one value for all of them.
 
-    Names that are not there have the default's, if the mapping is a struct's field.
+    Missing names have the values of the default, if the mapping is a struct's field.
     """
 
     names: Callable[[], Collection[str]]
-    what: str  # one of them
+    what: str  # what such a name is, in words
 
 
 class WrongValue(ValueError):
-    """A value that cannot be.
+    """A value that is not allowed.
 
     Attributes:
-        name: which: the keys that lead to it.
+        name: the keys that lead to it.
         problem: what is wrong with it.
         hint: what to do.
     """
@@ -81,19 +81,19 @@ class WrongValue(ValueError):
 
     @classmethod
     def of(cls, name: str, value: Any, expected: str, hint: str | None = None) -> WrongValue:
-        """One that must be something else."""
+        """The error that a value must be something else."""
         problem = f"must be {expected}, and is {described(value)}"
         return cls(name, problem, hint or f"make {name} {expected}")
 
 
 def decoded(kind: type[T], value: Any, name: str = "") -> T:
-    """A value as one of a type; ``WrongValue`` for the first part that cannot be.
+    """A value as one of a type; ``WrongValue`` for the first part that is not allowed.
 
-    In a struct what is null is absent, and what it has no field for is left out.
+    In a struct, null means absent, and keys without a field are left out.
 
     Args:
         kind: the type of a struct's field, or a struct.
-        value: what YAML has for it: never changed.
+        value: what YAML has for it; it is not changed.
         name: the keys that lead to it.
     """
     result: T = _decoded(kind, value, name)
@@ -106,11 +106,11 @@ def unknown_keys(
     name: str = "",
     others: Collection[str] = (),
 ) -> Iterator[tuple[str, str]]:
-    """The keys in a decoded mapping that its struct has no field for, each with a line about it.
+    """The keys of a mapping for which the struct has no field, each with a line about it.
 
     Args:
         kind, content, name: as for :func:`decoded`.
-        others: further keys that are known there.
+        others: further keys that are allowed there.
     """
     known = {*kind.__struct_fields__, *others}
     for key in content:
@@ -134,7 +134,7 @@ def nearest(name: Any, names: Collection[str], cutoff: float = 0.6) -> str | Non
 
 
 def described(value: Any) -> str:
-    """A value and what it is, in few words."""
+    """A value and its kind, in a few words."""
     text, kind = repr(value), _KINDS.get(type(value), type(value).__name__)
     return f"{text[:80]}{'...' if len(text) > 80 else ''} ({kind})"
 
@@ -182,7 +182,7 @@ class _Form:
         return WrongValue.of(name, value, expected or self.expected(), hint)
 
 
-# By the type's id, with the type itself, that it lives on: to hash a type takes far longer.
+# By the type's id, with the type itself so that it is not freed: to hash a type takes far longer.
 _forms: dict[int, tuple[Any, _Form]] = {}
 
 
@@ -198,7 +198,7 @@ def _parts(kind: Any) -> _Form:
         (kind,) = (part for part in get_args(kind) if part is not type(None))
     marks = getattr(kind, "__metadata__", ())
     plain = get_args(kind)[0] if marks else kind
-    by_type = {type(mark): mark for mark in marks}  # the last of a type counts
+    by_type = {type(mark): mark for mark in marks}  # the last mark of a type counts
     return _Form(kind, get_origin(plain) or plain, get_args(plain), by_type)
 
 
@@ -224,7 +224,7 @@ def _decoded(kind: Any, value: Any, name: str) -> Any:
             raise form.wrong(name, value)
     try:
         return msgspec.convert(read(value) if read else value, form.kind)
-    except ValueError:  # msgspec's are such, too
+    except ValueError:  # msgspec's errors are ValueErrors, too
         raise form.wrong(name, value) from None
 
 

@@ -1,4 +1,4 @@
-"""Variables for runs: values as written, with other variables named in them. Pure logic.
+"""Environment variables for runs, whose values may name other variables. Pure logic.
 
 ``$NAME`` and ``${NAME}`` stand for a variable, ``$$`` for a dollar; ``~`` stands for ``$HOME`` at
 the beginning of a value and after a colon, alone or before a slash, as in a shell's assignment.
@@ -17,15 +17,15 @@ _PART = re.compile(r"\$(?:(?P<dollar>\$)|(?P<name>\w+)|\{(?P<braced>\w*)\}|(?P<w
 _TILDE = re.compile(r"(?:(?<=:)|^)~(?=[/:]|$)")
 _USERS_TILDE = re.compile(r"(?:(?<=:)|^)~[A-Za-z_][A-Za-z0-9_.-]*(?=[/:]|$)")
 
-# By these the processes of a run are known. (BlackDynamite's variables nobody can replace.)
+# Motoko recognizes the processes of a run by these. (BlackDynamite's cannot be replaced anyway.)
 _OF_EACH_RUN = {"MOTOKO_RUN", "MOTOKO_ATTEMPT"}
 
 
 class WrongVariable(ValueError):
-    """A value that cannot be.
+    """A variable whose value is not allowed.
 
     Attributes:
-        name, expected: whose value, and what it must be.
+        name, expected: the variable, and what its value must be.
     """
 
     def __init__(self, name: str, expected: str) -> None:
@@ -34,15 +34,15 @@ class WrongVariable(ValueError):
 
 
 def as_text(value: Any) -> str:
-    """A value from Python as a variable holds it: ``True`` as the word that shells know."""
+    """The text of a value from Python in a variable: ``True`` becomes ``true``."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def check(environment: Mapping[str, str]) -> None:
-    """Raise ``WrongVariable`` for the first value in which something is not right."""
+    """Raise ``WrongVariable`` for the first value that is wrong."""
     for name, text in environment.items():
         if name in _OF_EACH_RUN:
-            raise WrongVariable(name, "left away: each run has its own")
+            raise WrongVariable(name, "left out: each run has its own")
         for match in _PART.finditer(text):
             named = match["name"] if match["name"] is not None else match["braced"]
             if match["dollar"] is None and not NAME.fullmatch(named or ""):
@@ -59,7 +59,7 @@ def check(environment: Mapping[str, str]) -> None:
 
 
 def layered(earlier: Mapping[str, str], later: Mapping[str, str]) -> dict[str, str]:
-    """Both: a later value replaces an earlier one, which it may name by its variable."""
+    """Both layers: a later value replaces an earlier one, and may name it by its variable."""
     both = dict(earlier)
     for name, text in later.items():
         if name in earlier:
@@ -74,10 +74,10 @@ def layered(earlier: Mapping[str, str], later: Mapping[str, str]) -> dict[str, s
 
 
 def shell_lines(environment: Mapping[str, str]) -> list[str]:
-    """The lines of bash that set the variables, those first that others name.
+    """The lines of bash that set the variables, in an order in which each may name earlier ones.
 
-    What a value names and nobody has set ends the script with an error that says so; but for the
-    variable itself, which is empty then.
+    A value that names a variable that is not set ends the script with an error that says so. If a
+    value names its own variable, and that is not set, it stands for an empty text.
     """
 
     def put(owner: str) -> Callable[[str], str]:
@@ -100,7 +100,7 @@ def shell_lines(environment: Mapping[str, str]) -> list[str]:
 
 
 def _in_order(environment: Mapping[str, str]) -> list[str]:
-    """The variables, each behind those that it names; ``CycleError`` if that cannot be."""
+    """The variables, each after those that it names; ``CycleError`` if there is no such order."""
     graph = {
         name: [other for other in _names(text) if other in environment and other != name]
         for name, text in environment.items()
@@ -121,7 +121,7 @@ def _with_home(text: str) -> str:
 def _replaced(
     text: str, variable: Callable[[str], str], dollar: str, plain: Callable[[str], str]
 ) -> str:
-    """A text, part by part, with something else for variables, dollars and what is between."""
+    """A text with its variables, its dollars and the text between them replaced."""
     pieces, position = [], 0
     for match in _PART.finditer(text):
         if match.start() > position:

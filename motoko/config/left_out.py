@@ -1,4 +1,4 @@
-"""What of YAML files is read as if it were not there: to see what else is wrong. Pure logic."""
+"""Keys of YAML files that are read as if they were absent, to find further errors. Pure logic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# A type that every value is of, in place of one that does not exist: else all defaults were wrong.
+# It replaces a type that does not exist, as every value is of it: else all defaults would be wrong.
 _ANY = "any"
 _DECLARATIONS = frozenset({"job", "run"})
 
@@ -23,11 +23,11 @@ class Without:
         return Without({**self.keys, path: self.keys.get(path, frozenset()) | {key}})
 
     def has(self, path: Path, key: str) -> bool:
-        """Whether a key is left out, or something in it."""
+        """Whether a key, or a key below it, is left out."""
         return any(f"{left}.".startswith(f"{key}.") for left in self.keys.get(path, ()))
 
     def of(self, path: Path, content: dict[str, Any]) -> dict[str, Any]:
-        """What a file holds, but for these keys."""
+        """The content of a file without these keys."""
         for key in self.keys.get(path, ()):
             content = _removed(content, key.partition("[")[0], top=True)
         return content

@@ -1,7 +1,7 @@
 """How runs are executed: retries, time limit, slots, environment. Pure logic.
 
-Set in motoko.yaml, for all studies or under a study's name, and by ``createTask(run_params=...)``
-for single runs; the later wins.
+Policies are set in motoko.yaml, for all studies or below a study's name, and for single runs by
+``createTask(run_params=...)``; of these three, the later wins.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ AGAIN: Literal["again"] = "again"
 FAIL: Literal["fail"] = "fail"
 COLD: Literal["cold"] = "cold"
 WARM: Literal["warm"] = "warm"
-# What only a study says: a run's entry of this name is the user's.
+# Policies of studies only: a run's entry of such a name is the user's.
 _OF_STUDIES = frozenset({"interrupted", "patience", "preload", "results"})
-# For runs on other hosts, whose ZEO server is away when its host is.
+# For runs on other hosts: they lose their ZEO server whenever its host is down.
 _PATIENCE_S = 600.0
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@:-]*")
 
@@ -71,7 +71,7 @@ _Imported = Annotated[
     tuple[str, ...],
     Written("a list of Python modules", "such as [numpy, scipy.sparse]", _names(_is_importable)),
 ]
-# A generator's options, as they are written.
+# The options for a generator, as they are written.
 OptionTexts = Annotated[
     list[Annotated[str, Written("a text such as time=30"), Hint("put it in quotes")]],
     Written("a list such as [time=30, --mem=1G, exclusive]"),
@@ -84,21 +84,21 @@ class Policy(msgspec.Struct, frozen=True):
 
     Attributes:
         retries: how often a failed run is tried again.
-        timeout: seconds that an attempt may take, or ``None``: any.
+        timeout: how many seconds an attempt may take; ``None``: without limit.
         nproc: the slots that a run takes.
-        environment: variables that are set for it, as :mod:`motoko.config.environment` reads them.
+        environment: its environment variables, as :mod:`motoko.config.environment` reads them.
         finish: ``"self"``: the run says ``finish()`` itself; ``"on-exit"``: it is FINISHED when
             launch.sh ends with exit code 0; ``"later"``: it says so itself, perhaps when launch.sh
             has ended long before, with exit code 0.
-        interrupted: what becomes of a run that Motoko's own stop or a reboot has ended:
+        interrupted: what happens to a run that was ended by Motoko's own stop or by a reboot:
             ``"again"``: it is executed again, which is no retry; ``"fail"``: it has failed.
         batch_options: by batch system, the options that its job is submitted with.
-        modules: what is loaded before launch.sh, by the command ``module``.
-        patience: for how many seconds runs are kept that have no ZEO server; ``None``: as long as
+        modules: the modules that the command ``module`` loads before launch.sh.
+        patience: for how many seconds runs that have no ZEO server are kept; ``None``: as long as
             :attr:`patience_elsewhere` says on other hosts, and not at all on this one.
-        python: ``"warm"``: doIt.py is executed by a process that is forked from a Python which has
-            loaded what it imports; ``"cold"``: launch.sh is executed.
-        preload: Python modules that it has loaded beside those.
+        python: ``"warm"``: doIt.py is executed by a process that is forked from a Python process
+            which has loaded what doIt.py imports; ``"cold"``: launch.sh is executed.
+        preload: further Python modules that this process loads.
         results: how its results are read when launch.sh has ended, by name.
     """
 
@@ -117,12 +117,12 @@ class Policy(msgspec.Struct, frozen=True):
 
     @property
     def patience_here(self) -> float:
-        """For how many seconds clients on this host are kept that have no ZEO server."""
+        """For how many seconds clients on this host that have no ZEO server are kept."""
         return self.patience or 0.0
 
     @property
     def patience_elsewhere(self) -> float:
-        """For how many seconds clients on other hosts are kept that have no ZEO server."""
+        """For how many seconds clients on other hosts that have no ZEO server are kept."""
         return _PATIENCE_S if self.patience is None else self.patience
 
     @property
@@ -132,13 +132,14 @@ class Policy(msgspec.Struct, frozen=True):
 
     @property
     def is_warm(self) -> bool:
-        """Whether runs on this host are executed without a shell, by a Python that is there."""
+        """Whether runs on this host are forked from a warm Python process, without a shell."""
         return self.python == WARM
 
     def changed(self, values: Mapping[str, Any]) -> Policy:
-        """With other values, checked; names that are no policy are left out.
+        """This policy with other values, which are checked; other names are left out.
 
-        Environments and options add up; ``None`` leaves a policy as it is. Raises ``WrongValue``.
+        Environments and options are merged; ``None`` leaves a value as it is. Raises
+        ``WrongValue``.
         """
         if "results" in values:
             values = {**values, "results": result_rules.written_out(values["results"])}
@@ -161,10 +162,11 @@ class Policy(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, batch_options=options, **changes)
 
     def refuse_contradictions(self, generator: str) -> None:
-        """Raise ``WrongValue`` for policies that do not go together.
+        """Raise ``WrongValue`` for policies that contradict each other.
 
-        So if runs are handed over twice, by ``generator`` and by launch.sh, and if results are to
-        be read of runs that say themselves when they have finished: they would come too late.
+        There are two cases. Runs would be handed over twice, by ``generator`` and by launch.sh. Or
+        results are wanted of runs that say themselves when they have finished: the results would
+        be read too late.
         """
         if self.results and not self.on_exit:
             expected = f"{ON_EXIT} where results: are read: others have finished before"
@@ -178,7 +180,7 @@ class Policy(msgspec.Struct, frozen=True):
         return self.batch_options.get(system, {})
 
 
-# What is said under the fields' own names. Options have a name for each batch system.
+# The policies whose keys are the fields' own names. Options have a key for each batch system.
 _KINDS: Mapping[str, Any] = {
     setting.name: setting.type
     for setting in msgspec.structs.fields(Policy)
@@ -187,17 +189,17 @@ _KINDS: Mapping[str, Any] = {
 
 
 def names() -> frozenset[str]:
-    """The keys that say how runs are executed: what a run's own parameters may say, too."""
+    """The keys that say how runs are executed and that a run's own parameters may have, too."""
     return keys() - _OF_STUDIES
 
 
 def keys() -> frozenset[str]:
-    """The keys that say how runs are executed: for the workflow, and for a study."""
+    """The keys that say how runs are executed, for the workflow or for a study."""
     return frozenset({*_KINDS, *map(registry.options_key, registry.systems())})
 
 
 def reading(keys: tuple[str, ...]) -> Reading:
-    """What a word is taken for, by the keys that lead to it from where policies stand."""
+    """How a word is read, by the keys that lead to it from the mapping with the policies."""
     if len(keys) == 2 and keys[0] == "environment":
         return Reading.TEXT
     if keys[:1] == ("results",) and result_rules.is_text(keys[1:]):

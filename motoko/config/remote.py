@@ -1,4 +1,4 @@
-"""Whether other hosts can reach the workflow, and where: ``remote:`` of motoko.yaml."""
+"""Whether other hosts can reach the workflow, and where: ``remote:`` in motoko.yaml."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Remote(Struct, frozen=True):
     """Whether and where the gate listens.
 
     Attributes:
-        wanted: ``None``: if runs may be on other hosts.
-        address: an address or name of this host; ``None``: the one towards the nodes.
-        port: ``None``: one that is free, and the same again at each start.
+        wanted: whether it listens; ``None``: if runs may be on other hosts.
+        address: an address or name of this host; ``None``: the address towards the nodes.
+        port: its port; ``None``: a free port, the same at each start.
     """
 
     wanted: bool | None = None
@@ -25,7 +25,7 @@ class Remote(Struct, frozen=True):
 
 
 def written_remote(value: Any) -> dict[str, Any]:
-    """The fields of :class:`Remote` for what a user writes. Raises ``ValueError``."""
+    """The fields of :class:`Remote`, from what a user writes. Raises ``ValueError``."""
     if isinstance(value, bool):
         return {"wanted": value}
     if not isinstance(value, Mapping) or not value or value.keys() - {"address", "port"}:

@@ -1,15 +1,15 @@
-"""Names that parameters of a study cannot have, and why: the one table. Pure logic.
+"""The table of names that parameters of a study cannot have, and why. Pure logic.
 
-BlackDynamite keeps a run's and a job's parameters among other things: what it has already under a
-name hides a parameter of that name, and hands out something else without a word. What BlackDynamite
-and Motoko write on runs themselves is no parameter either.
+BlackDynamite's jobs and runs have other attributes besides parameters: such an attribute hides a
+parameter of the same name, and a script silently gets the wrong value. What BlackDynamite and
+Motoko write on runs themselves cannot be a parameter either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-# What BlackDynamite and motoko 0.1.4 keep on a run, under plain names.
+# What BlackDynamite and Motoko 0.1.4 keep on a run, under plain names.
 OF_BLACKDYNAMITE = frozenset(
     [
         *("id", "job_id", "run_name", "machine_name", "nproc", "state", "exec", "run_path"),
@@ -27,7 +27,7 @@ OF_MOTOKO = frozenset(
         *("batch_state", "batch_nodes", "files_checksum", "files_wanted", "created_nproc"),
     ]
 )
-# What a study may declare, and `run_params` may give, all the same: `finish` is a policy.
+# Names that a study may declare, and `run_params` may give, nevertheless: `finish` is a policy.
 GIVEN_BY_USERS = frozenset({"nproc", "machine_name", "event_name", "finish"})
 
 _OF_ALL_OBJECTS = frozenset(
@@ -54,7 +54,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
 }
 _ARGUMENTS = frozenset({"self", "run_params", "commit"})
 _PLACEHOLDERS = frozenset({"dbhost", "run_id", "study"})
-# BlackDynamite: `job.key_x` is what `job.x` is.
+# In BlackDynamite `job.key_x` is the same as `job.x`.
 _KEY = "key_"
 
 
@@ -62,8 +62,8 @@ def why_reserved(kind: str, name: str, declared: Iterable[str] = ()) -> str | No
     """Why a ``"job"`` or ``"run"`` cannot have a parameter of that name; ``None`` if it can.
 
     Args:
-        kind: which of the two.
-        name: as it is written; case makes no name another one.
+        kind: ``"job"`` or ``"run"``.
+        name: as it is written; names that differ only in case are the same.
         declared: the names of all parameters of that kind.
     """
     if not name or name != name.strip() or not name.isprintable():

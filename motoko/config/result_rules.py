@@ -1,4 +1,4 @@
-"""``results:`` of motoko.yaml: how a run's results are read from what its program leaves. Pure."""
+"""``results:`` in motoko.yaml: how a run's results are read from its program's output. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from motoko.config.reserved_names import why_reserved
 
 # The keys that say how a value is found: a rule has one of them.
 WAYS = ("regex", "json", "yaml", "csv")
-# One that is text, whatever YAML takes it for.
+# The keys whose values are texts, whatever YAML takes them for.
 _TEXTS = frozenset({*WAYS, "file"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STEP = re.compile(r"(?:^|\.)(?P<name>[^.\[\]]+)|\[(?P<index>-?[0-9]+)\]")
@@ -23,17 +23,18 @@ _WRITE = "write `{key}: 'a regular expression with a (group)'`, or a mapping wit
 
 
 class ResultRule(msgspec.Struct, frozen=True):
-    """How one result of a run is read. One of the first four is given.
+    """How one result of a run is read. Exactly one of the first four is given.
 
     Attributes:
-        regex: a regular expression with one group, which is the value; ``^`` and ``$`` are lines'.
+        regex: a regular expression with one group, which is the value; ``^`` and ``$`` match at
+            the ends of lines.
         json: a path in a JSON file: ``bands[0].gap``.
         yaml: a path in a YAML file.
         csv: the name of a column in a table: see ``motoko.runs.program_results``.
-        file: where it is looked for, below the run's directory; ``None``: in its standard output.
-        type: of the value.
-        which: the match, or the row, that counts.
-        optional: whether it may be missing: then it is ``None``.
+        file: the file with the value, below the run's directory; ``None``: the standard output.
+        type: the type of the value.
+        which: which match, or row, counts.
+        optional: whether the value may be missing: then it is ``None``.
     """
 
     regex: str | None = None
@@ -52,7 +53,7 @@ Rules = Annotated[
 
 
 def written_out(results: Any) -> Any:
-    """What a user writes below ``results:``, with a regular expression alone as a mapping."""
+    """What a user wrote below ``results:``, with each bare regular expression as a mapping."""
     if not isinstance(results, Mapping):
         return results
     return {
@@ -68,8 +69,8 @@ def check(
     Args:
         results: what :func:`written_out` returns.
         rules: the same, decoded.
-        key: the name of all of it, in errors.
-        policies: what is something else on a run: how that is executed.
+        key: the key of the rules, for errors.
+        policies: names that mean something else on a run: how it is executed.
     """
     names: set[str] = set()
     for name, rule in rules.items():
@@ -112,7 +113,7 @@ def refuse_clashes(
 
 
 def is_text(keys: tuple[str, ...]) -> bool:
-    """Whether a word is a text, by the keys that lead to it from below ``results``."""
+    """Whether a word is read as a text, by the keys that lead to it from below ``results``."""
     return len(keys) == 1 or (len(keys) == 2 and keys[1] in _TEXTS)
 
 

@@ -1,7 +1,7 @@
 """Which files of a study go into each run directory, and under which names.
 
-A file keeps its path below the study's directory. One from elsewhere, such as ``../mesh.msh``, has
-its last name there.
+A file keeps its path below the study's directory. A file from elsewhere, such as ``../mesh.msh``,
+has only its last name in the run directory.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def is_ours(name: str) -> bool:
 
 
 def listed_files(bd: YamlFile, texts: Iterable[str], directory: Path) -> tuple[str, ...]:
-    """What ``config_files`` lists besides doIt.py and launch.sh, each once, as it is written.
+    """The files that ``config_files`` lists besides doIt.py and launch.sh, each once, as written.
 
-    ``texts`` is what is there.
+    ``texts`` is the content of ``config_files``.
 
-    Raises ``ConfigError`` for a file that is not there, is too large, or cannot have its name.
+    Raises ``ConfigError`` for a file that does not exist, is too large, or cannot have its name.
     """
     own = {DO_IT: directory / DO_IT, LAUNCH: directory / LAUNCH}
     names = {name: name for name in own}
@@ -70,7 +70,10 @@ def listed_files(bd: YamlFile, texts: Iterable[str], directory: Path) -> tuple[s
 
 
 def _rival(name: str, names: Iterable[str]) -> str | None:
-    """A name that cannot be in the same directory: the same, or a folder where a file is."""
+    """The one of ``names`` that cannot be in a directory with ``name``.
+
+    It is the same name, or one of the two would be both a file and a folder.
+    """
     for other in names:
         if name == other or name.startswith(f"{other}/") or other.startswith(f"{name}/"):
             return other
@@ -78,7 +81,7 @@ def _rival(name: str, names: Iterable[str]) -> str | None:
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """Whether two paths lead to one file by the same names, but for ``.`` and ``..``."""
+    """Whether two paths are the same once ``.`` and ``..`` are resolved in them."""
     return os.path.normpath(path) == os.path.normpath(other)
 
 

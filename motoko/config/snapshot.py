@@ -1,8 +1,9 @@
-"""The configuration as a workflow's supervisor took it over: what its daemons read.
+"""The configurations that a workflow's supervisor took over; its daemons read the latest.
 
-motoko.yaml may be half saved, and a study's doIt.py gone, at the moment in which a daemon has to be
-started again. So the supervisor keeps what it has loaded and checked in a file, and daemons take
-that. The earlier ones are kept as well: which daemons have which is told by when they started.
+When a daemon has to be started again, motoko.yaml may be half saved, or a study's doIt.py gone. So
+the supervisor keeps the configuration that it has loaded and checked in a file, and daemons read
+that file. Earlier configurations are kept as well: the start time of a daemon tells which one it
+has.
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ from motoko.host.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-# What is written differently, or means something else, has another version.
+# Another format, or another meaning, gets another version.
 VERSION = 1
-# How many are kept. Of a workflow that is changed more often without a restart the older are gone.
+# How many configurations are kept. Older ones are lost if more changes come without a restart.
 KEPT = 20
 # A daemon reads its configuration later than this after its start: Python has to load it first.
-# More than what the moment of a process's start is uncertain by.
+# This is more than the uncertainty of the start time of a process.
 LOADING_S = 0.03
 _INTEGER_MAX = 2**63
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A configuration, and from when on daemons that are started have it (seconds since 1970)."""
+    """A configuration; daemons that are started after ``since`` have it (seconds since 1970)."""
 
     since: float
     config: WorkflowConfig
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The configurations of a supervised workflow, the latest last. There is one at least.
+    """The configurations of a supervised workflow, the latest last. There is at least one.
 
     Texts, numbers, lists and mappings in ``raw``, ``settings``, ``job_space`` and ``run_params``
-    are as they were; other values are there as texts.
+    are unchanged; other values are kept as texts.
     """
 
     version: int
@@ -51,17 +52,17 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     @property
     def config(self) -> WorkflowConfig:
-        """The one that daemons take when they are started."""
+        """The configuration that daemons read when they are started."""
         return self.taken[-1].config
 
     def config_at(self, moment: float) -> WorkflowConfig:
-        """The one that daemons took which were started at a moment (seconds since 1970)."""
+        """The configuration of daemons that were started at a moment (seconds since 1970)."""
         earlier = [taken.config for taken in self.taken if taken.since <= moment]
         return earlier[-1] if earlier else self.taken[0].config
 
 
 def extended(snapshot: Snapshot | None, config: WorkflowConfig, now: float) -> Snapshot:
-    """A snapshot with one more configuration, unless that is its latest."""
+    """The snapshot with one more configuration, unless this is already its latest."""
     taken = () if snapshot is None else snapshot.taken
     if taken and plain(taken[-1].config) == plain(config):
         return Snapshot(VERSION, taken)
@@ -80,9 +81,9 @@ def write(path: Path, snapshot: Snapshot) -> None:
 
 
 def read(path: Path, workflow: Path) -> Snapshot | None:
-    """The snapshot in a file, if there is one of the workflow's file and of this version.
+    """The snapshot in a file, if it is of this workflow's file and of this version.
 
-    What cannot be used is logged, and never an error: there are the workflow's own files.
+    A file that cannot be used is logged, but is no error: the workflow's own files can be read.
     """
     try:
         content = path.read_bytes()
@@ -99,7 +100,7 @@ def read(path: Path, workflow: Path) -> Snapshot | None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: what has no form there becomes a text."""
+    """A value as JSON can hold it: what JSON has no form for becomes a text."""
     return _plain(value, ())
 
 

@@ -35,7 +35,7 @@ RESERVED_NAMES = frozenset(
     | {"params", "vars", "is_empty", "run_name", "finished", "directory", "config", "config_path"}
     | {"task_managers", "aliases", "on_failure", "motoko_engine"}
 )
-# Those that 0.1.4 does not have: where a study or an alias has such a name, it is the study's.
+# Attributes that 0.1.4 does not have: a study or an alias of such a name hides them.
 GIVING_WAY = frozenset({"close"})
 _STUDY_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _BD_NAME = re.compile(r"\w[\w.-]*")
@@ -52,15 +52,15 @@ _TypeName = Annotated[Any, OneOf(lambda: TYPES)]
 
 
 class StudyEntry(Struct, frozen=True):
-    """A study's entry in motoko.yaml, beside its policies."""
+    """A study's entry in motoko.yaml, without its policies."""
 
     host: Annotated[str, Hint(_HOST_HINT)] | None = None
-    insecure_tcp: bool | None = None  # 0.1.4's: nothing comes of it
+    insecure_tcp: bool | None = None  # a setting of 0.1.4, without effect
     generator: Generator | None = None
 
 
 class ParameterFile(Struct, frozen=True):
-    """A bd.yaml: what Motoko reads of it."""
+    """The part of a bd.yaml that Motoko reads."""
 
     job: Annotated[
         Mapping[str, _TypeName],
@@ -77,7 +77,7 @@ class ParameterFile(Struct, frozen=True):
 class StudyConfig:
     """One study: its entry in motoko.yaml and its bd.yaml, both checked.
 
-    When it was loaded, its directory, doIt.py, launch.sh and config files were there.
+    When it was loaded, its directory, doIt.py, launch.sh and config files existed.
     """
 
     name: str  # the key in task_managers, and the name of its directory
@@ -85,20 +85,20 @@ class StudyConfig:
     directory: Path  # absolute
     host: str | None  # as written; None if absent
     jobs: Mapping[str, type]  # declared job parameters, lower case, in the order of the file
-    runs: Mapping[str, type]  # declared run parameters, likewise
+    runs: Mapping[str, type]  # declared run parameters, in the same way
     job_space: Mapping[str, Any]  # defaults of job parameters, of their types, names as written
-    run_params: Mapping[str, Any]  # defaults of run parameters, likewise; and undeclared ones
+    run_params: Mapping[str, Any]  # defaults of run parameters, also undeclared, names as written
     config_files: tuple[str, ...]  # besides doIt.py, each once, as written
     policy: Policy  # how its runs are executed
-    generator: str  # what they are handed to: see batch.registry
-    settings: Mapping[str, Any]  # the entry in motoko.yaml, as it is there
-    # Whether the database is the one in `directory`, served from here: there is no `host:`, or it
-    # is a path of this directory, or a TCP address of this host. Decided when it was loaded.
+    generator: str  # what its runs are handed to: see batch.registry
+    settings: Mapping[str, Any]  # the entry in motoko.yaml, as written
+    # Whether the database is the one in `directory`, served from this host: there is no `host:`, or
+    # it is a path of this directory, or a TCP address of this host. Decided when it was loaded.
     is_local: bool = True
-    tcp_address: tuple[str, int] | None = None  # the host and port that `host:` names, if it does
+    tcp_address: tuple[str, int] | None = None  # the host and port in `host:`, if it has them
 
     def declared(self, kind: str) -> Mapping[str, type]:
-        """The declared parameters of its jobs (``"job"``), or of its runs (``"run"``)."""
+        """The declared parameters of the study's jobs (``"job"``) or of its runs (``"run"``)."""
         return self.jobs if kind == "job" else self.runs
 
     @property
@@ -108,14 +108,15 @@ class StudyConfig:
 
     @property
     def launch_script(self) -> Path:
-        """What its runs execute."""
+        """The launch.sh that its runs execute."""
         return self.directory / LAUNCH
 
     @property
     def files(self) -> dict[str, Path]:
-        """Where the further files of its run directories are, by their names there.
+        """The paths of the files that are copied into run directories, by their names there.
 
-        doIt.py is left out where it may be missing, and is: looked up at each use.
+        launch.sh is not among them. doIt.py is left out if it may be missing, and is: this is
+        looked up at each use.
         """
         files = {name_in_run(text): self.directory / text for text in self.config_files}
         do_it = self.directory / DO_IT
@@ -123,13 +124,13 @@ class StudyConfig:
 
     @property
     def contents_directory(self) -> Path | None:
-        """Where the contents of large files of its runs are kept; ``None`` if not on this host."""
+        """The directory of the contents of its runs' large files; ``None`` if not on this host."""
         directory = self.directory if self.is_local else self.host_path
         return None if directory is None else DatabaseFiles.of(directory).contents
 
     @property
     def host_path(self) -> Path | None:
-        """The directory that ``host:`` names, if it does; ``None`` otherwise.
+        """The directory that ``host:`` names; ``None`` if it names none.
 
         A relative path counts from the workflow's directory.
         """
@@ -139,7 +140,7 @@ class StudyConfig:
 
     @property
     def is_kept(self) -> bool:
-        """Whether a relay keeps its clients on this host while its server is away."""
+        """Whether a relay keeps the study's clients on this host while its ZEO server is away."""
         return self.is_local and self.tcp_address is None and self.policy.patience_here > 0
 
     @property
@@ -149,13 +150,13 @@ class StudyConfig:
 
 
 def warn_of_giving_way(file: YamlFile, key: str, name: str) -> None:
-    """Warn if a study or an alias hides something of Motoko's."""
+    """Warn if a study or an alias hides a method of ``Workflow``."""
     if name in GIVING_WAY:
         file.warn(key, f"hides Motoko's own workflow.{name}()")
 
 
 def why_no_study(name: str) -> str | None:
-    """Why a name cannot be a study's, to be said behind that; ``None`` if it can."""
+    """Why a name cannot be a study's, as the end of the error; ``None`` if it can."""
     if name in RESERVED_NAMES:
         return f": workflow.{name} is something else"
     return None if _STUDY_NAME.fullmatch(name) else ""
@@ -236,9 +237,9 @@ def study_config(
 
 
 def read_policy(file: YamlFile, default: Policy, content: Mapping[str, Any], below: str) -> Policy:
-    """A policy with what a part of a file, below some keys, changes of it.
+    """The policy ``default`` with the changes that part of a file, below some keys, makes.
 
-    Raises ``ConfigError`` for a value that cannot be.
+    Raises ``ConfigError`` for a value that is not allowed.
     """
     try:
         return default.changed(content)
@@ -290,7 +291,7 @@ def _tcp_address(host: str) -> tuple[str, int] | None:
 
 
 def _is_local(host: str, directory: Path) -> bool:
-    """Whether a host is this one, or the path of a directory, links resolved.
+    """Whether ``host:`` names this host, or the path of the directory, links resolved.
 
     A relative path counts from the workflow's directory.
     """

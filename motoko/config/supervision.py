@@ -1,7 +1,7 @@
-"""How daemons are looked after: ``supervisor:`` of motoko.yaml, and its defaults.
+"""How the supervisor looks after daemons: ``supervisor:`` in motoko.yaml, and its defaults.
 
-The one place for these figures: the restart policy, the watchdog, the order and the deadlines of
-stopping, and the sizes of logs are taken from here.
+The restart policy, the watchdog, the order and the deadlines of stopping, and the sizes of logs
+are defined only here.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ T = TypeVar("T")
 # When a detached orchestrator that has died is started again.
 Restart = Literal["on-kill", "on-failure", "never"]
 RESTARTS: tuple[str, ...] = get_args(Restart)
-# Less than two heartbeats and a half would be a busy machine's silence.
+# A daemon on a busy machine may be silent for up to two heartbeats and a half.
 SILENCE_LEAST_S = 2.5 * HEARTBEAT_S
-# Before its first line of Python a daemon takes more than this.
+# A daemon takes more than this before it executes its first line of Python.
 MAX_RSS_LEAST = 10 * MB
 LOG_SIZE_LEAST = 1000
-# What ending a group takes beyond its deadline, if it has to be killed.
+# How long a group takes to end beyond its deadline, if it has to be killed.
 KILL_DEADLINE_S = 5.0
 
 Nice = Annotated[int, Meta(ge=0, le=19), Hint("0 is as usual, 19 is the least urgent")]
@@ -64,23 +64,23 @@ class Supervision(Struct, frozen=True):
     max_rss: ByKind[Annotated[Size, Meta(ge=MAX_RSS_LEAST)] | None] = field(
         default_factory=_none_for_all
     )
-    # A longer log is continued in a fresh file; so many of the earlier ones are kept.
+    # A longer log is continued in a fresh file; `log_files` of the earlier ones are kept.
     log_size: Annotated[Size, Meta(ge=LOG_SIZE_LEAST)] = 5 * MB
     log_files: Annotated[int, Meta(ge=1)] = 3
-    # Deaths in a row before readiness, then a daemon is given up.
+    # After this many deaths in a row before readiness a daemon is given up.
     attempts: Annotated[int, Meta(ge=1)] = 5
     backoff_min: Annotated[Seconds, Meta(ge=0.1)] = 0.5
     backoff_max: Seconds = 30.0  # never less than the former
-    # From its start until a daemon is ready, or has said something.
+    # How long a daemon may take from its start until it is ready, or says something.
     start_timeout: Annotated[Seconds, Meta(ge=1.0)] = 30.0
-    # Without a heartbeat or an answer a daemon counts as hung.
+    # After this time without a heartbeat or an answer a daemon counts as hung.
     silence: Annotated[Seconds, Meta(ge=SILENCE_LEAST_S)] = 10.0
     stop_timeout: ByKind[Annotated[Seconds, Meta(ge=1.0)]] = field(default_factory=_stop_timeouts)
     restart: Restart = "on-kill"  # of detached orchestrators
 
     @property
     def stop_order(self) -> tuple[StopGroup, ...]:
-        """In which order the kinds end when all is stopped: the reverse of who needs whom."""
+        """The order in which the kinds end when all is stopped: the reverse of their needs."""
         return tuple(
             StopGroup(kind.name, kind.stop_signal, self._stop_timeout(kind))
             for kind in daemon_kinds.in_stop_order()
@@ -88,7 +88,7 @@ class Supervision(Struct, frozen=True):
 
     @property
     def leave_order(self) -> tuple[StopGroup, ...]:
-        """The same for daemons that are to come back: runs go on, for the next launcher."""
+        """The order for daemons that will be started again: runs go on, for the next launcher."""
         return tuple(
             StopGroup(kind.name, kind.leave_signal, self._stop_timeout(kind))
             for kind in daemon_kinds.in_stop_order()
@@ -99,11 +99,11 @@ class Supervision(Struct, frozen=True):
 
     @property
     def stopped_s(self) -> float:
-        """How long it may take until all have ended."""
+        """How long it may take until all daemons have ended."""
         groups = self.stop_order
         return sum(group.deadline for group in groups) + (len(groups) - 1) * KILL_DEADLINE_S
 
     @property
     def started_s(self) -> float:
-        """How long a command waits for all daemons to be ready: two, one after the other."""
+        """How long a command waits for all daemons: time for two to start one after the other."""
         return max(60.0, 2 * self.start_timeout)

@@ -36,7 +36,7 @@ from motoko.config.yaml_file import YamlFile, mode_of
 from motoko.errors import ConfigError
 
 FILE_NAME = "motoko.yaml"
-# Below these keys 10:00 is a time.
+# Below these keys 10:00 is read as a time.
 _TIMES = frozenset({"supervisor", "batch"})
 _STUDIES_HINT = "below `task_managers:`, write one indented line `name:` for each study"
 
@@ -53,10 +53,10 @@ _StudyName = Annotated[str, Hint("name a study there")]
 
 
 class WorkflowFile(Struct, frozen=True):
-    """A motoko.yaml: what Motoko reads of it, beside policies and what is below a study's name."""
+    """The keys of motoko.yaml that Motoko reads, without policies and the studies' own entries."""
 
     task_managers: Annotated[Mapping[str, Any], Hint(_STUDIES_HINT)]
-    orchestrator: _Function | None = None  # it has to be there, but studies are looked at first
+    orchestrator: _Function | None = None  # it is required, but studies are checked first
     aliases: Mapping[str, _StudyName] = field(default_factory=dict)
     generator: Generator = registry.LOCAL
     slots: Annotated[int, Meta(ge=1)] | None = None
@@ -92,22 +92,22 @@ class WorkflowConfig:
     """A workflow: motoko.yaml, checked, with all its studies."""
 
     path: Path  # of motoko.yaml, absolute, symbolic links not resolved
-    directory: Path  # the one that `path` is in
+    directory: Path  # the directory of `path`
     studies: Mapping[str, StudyConfig]  # at least one, in the order of the file
     aliases: Mapping[str, str]  # each leads, perhaps through others, to a study
-    orchestrator: tuple[str, str]  # module and function; whether they exist was not looked at
+    orchestrator: tuple[str, str]  # module and function; whether they exist was not checked
     generator: str  # the studies' default
     slots: int | None
     batch: BatchSettings
-    runtime_dir: Path | None  # absolute; whether it exists was not looked at
-    remote: Remote  # whether other hosts reach it; whether its address is ours was not looked at
+    runtime_dir: Path | None  # absolute; whether it exists was not checked
+    remote: Remote  # whether other hosts reach it; whether its address is ours was not checked
     supervision: Supervision
-    raw: dict[str, Any]  # the file's content, keys of the user's own included; the caller's to keep
+    raw: dict[str, Any]  # the file's content, with the user's own keys; the caller may change it
     warnings: tuple[str, ...]  # what is suspicious but no error, one line each
 
     @property
     def may_have_gate(self) -> bool:
-        """Whether other hosts may reach it; which runs are on other hosts, the cluster knows."""
+        """Whether other hosts may reach the workflow: by ``remote:``, else by the generators."""
         if self.remote.wanted is not None:
             return self.remote.wanted
         return any(study.generator != registry.LOCAL for study in self.studies.values())
@@ -119,21 +119,22 @@ class WorkflowConfig:
 
     @property
     def daemons(self) -> list[str]:
-        """The names of all daemons that it can have by itself."""
+        """The names of all daemons of the workflow, without those that users ask for."""
         kinds = daemon_kinds.KINDS
         return [name for kind in kinds for name in kind.daemons(self.studies_with(kind))]
 
     def studies_with(self, kind: DaemonKind) -> list[str]:
-        """The names of the studies that have a daemon of a kind, which is one of studies."""
+        """The names of the studies that have a daemon of a kind whose scope is the study."""
         if not kind.for_patience:
             return self.local_studies
         return [name for name in self.local_studies if self.studies[name].is_kept]
 
 
 def find(where: str | os.PathLike[str] | None = None) -> Path:
-    """The absolute path of a workflow's file (symbolic links not resolved), which is there.
+    """The absolute path of a workflow's file (symbolic links not resolved), which exists.
 
-    ``where`` is the file, or its directory: by default the current one. Else ``ConfigError``.
+    ``where`` is the file or its directory: by default the current one. Raises ``ConfigError`` if
+    there is no such file.
     """
     if where is not None and not str(where).strip():
         raise ConfigError(
@@ -159,9 +160,9 @@ def load(
 ) -> WorkflowConfig:
     """Find, read and check a workflow and its studies. Changes nothing, connects to nothing.
 
-    ``where`` is as for :func:`find`, ``without`` what is read as if it were not there. Raises
-    ``ConfigError`` for the first thing that is wrong: it names the file and the key, and its hint
-    says what to do.
+    ``where`` is as for :func:`find`; the keys in ``without`` are read as if they were absent.
+    Raises ``ConfigError`` for the first thing that is wrong: it names the file and the key, and
+    its hint says what to do.
     """
     path = find(where)
     _refuse_unusable(path)
@@ -170,7 +171,7 @@ def load(
     file = YamlFile(path, path.name, read, [], document.line_of)
     content = file.decoded(WorkflowFile, file.content)
     file.warn_unknown(WorkflowFile, _policy_keys(), file.content)
-    # Nothing comes of these yet.
+    # These have no effect yet.
     for key in sorted(_option_keys() - policies.keys()):
         if (options := file.content.get(key)) is not None:
             file.decoded(policies.OptionTexts, options, key)
@@ -233,7 +234,7 @@ def _check_aliases(
         if name in studies:
             raise file.error(key, f"{name!r} is a study already", "give the alias another name")
         if name in RESERVED_NAMES:
-            file.warn(key, f"hidden by workflow.{name}, another thing")
+            file.warn(key, f"is hidden by workflow.{name}, which is something else")
         warn_of_giving_way(file, key, name)
         while target not in studies:
             if target in chain:
@@ -248,7 +249,7 @@ def _check_aliases(
 
 
 def _check_ports(file: YamlFile, studies: Mapping[str, StudyConfig], remote: Remote) -> None:
-    """Raise ``ConfigError`` for a TCP address that several are to have."""
+    """Raise ``ConfigError`` for a TCP address that is given twice."""
     holders: dict[tuple[str, int], str] = {}
     for study in studies.values():
         if study.tcp_address is None:
@@ -264,7 +265,7 @@ def _check_ports(file: YamlFile, studies: Mapping[str, StudyConfig], remote: Rem
 
 
 def _supervision(file: YamlFile, settings: Supervision) -> Supervision:
-    """The settings with a longest delay that is none too short: the default may be."""
+    """The settings with ``backoff_max`` raised to ``backoff_min`` if the default is less."""
     least, most = settings.backoff_min, settings.backoff_max
     if most >= least:
         return settings

@@ -1,7 +1,8 @@
-"""What stands in a YAML file, where plain words are read as their place asks for.
+"""The content of a YAML file, in which plain words are read by the keys that lead to them.
 
-``1e-3`` is a number, as in YAML 1.2. What YAML 1.1, as BlackDynamite reads it, takes for an octal
-number or counts in sixties (``010``, ``10:00``) is refused, but where a text or a time is meant.
+``1e-3`` is a number, as in YAML 1.2. Words that YAML 1.1, as BlackDynamite reads it, takes for
+octal or sexagesimal numbers (``010``, ``10:00``) are refused, except where a text or a time is
+expected.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from motoko.errors import ConfigError, Place
 
 
 class Reading(enum.Enum):
-    """What a plain word, one without quotes, is taken for."""
+    """How a plain word, which is one without quotes, is read."""
 
-    VALUE = enum.auto()  # what it looks like
-    TIME = enum.auto()  # the same, but 10:00 is a text
-    TEXT = enum.auto()  # a text, as it is written
+    VALUE = enum.auto()  # as what it looks like
+    TIME = enum.auto()  # as for VALUE, but 10:00 is a text
+    TEXT = enum.auto()  # as a text, just as it is written
 
 
 Keys = tuple[str, ...]
@@ -33,7 +34,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _TAG = "tag:yaml.org,2002:"
 _STR, _NULL, _MAP, _MERGE = (_TAG + name for name in ("str", "null", "map", "merge"))
 _OCTAL, _SIXTIES = "!octal", "!sixties"
-# In the order in which they are tried.
+# The patterns, in the order in which they are tried.
 _WORDS = (
     (_NULL, "~|null|Null|NULL|", ["~", "n", "N", ""]),
     (
@@ -72,7 +73,7 @@ class YamlDocument:
     """
 
     def __init__(self, path: Path) -> None:
-        import yaml  # here, since not every command reads a workflow
+        import yaml  # here, because not every command reads a workflow
 
         self.path = path
         try:
@@ -101,16 +102,16 @@ class YamlDocument:
         return {}
 
     def content(self, reading: Callable[[Keys], Reading]) -> dict[str, Any]:
-        """What the mapping holds.
+        """The content of the mapping.
 
-        ``reading`` says what a word is taken for, by the keys that lead to it; the items of a list
-        have the list's.
+        ``reading`` says how a word is read, by the keys that lead to it; the items of a list have
+        the list's keys.
         """
         try:
             words = list(_words(self._node, (), set()))
         except RecursionError as error:
             raise self._invalid(error) from error
-        # An anchor may stand in two places: where one of them wants a text, it is one in both.
+        # An anchor may stand in two places: if one of them expects a text, it is a text in both.
         for keys, node in words:
             kind = reading(keys)
             is_time = kind is Reading.TIME and node.tag == _SIXTIES
@@ -150,9 +151,9 @@ class YamlDocument:
         )
 
     def line_of(self, key: str) -> int | None:
-        """The line, from 1, of the last of some names that lead to a value, as far as it is there.
+        """The line, from 1, of the deepest name in a key that exists in the file.
 
-        ``key`` has dots between the names, as errors have it; ``[0]`` is an item of a list.
+        ``key`` has dots between the names, as in errors; ``[0]`` is an item of a list.
         """
         node, rest, line = self._node, key, None
         while node is not None and node.tag == _MAP and rest:
@@ -171,7 +172,7 @@ def _loader_class() -> Any:
     import yaml
 
     class WordLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        """PyYAML's, but for the words."""
+        """PyYAML's loader, with these patterns for plain words."""
 
         yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (PyYAML's own way)
 

@@ -1,4 +1,4 @@
-"""A YAML file that was read, and the errors about it: file, key, what is wrong, what to do."""
+"""A YAML file that was read, and errors about it: the file, the key, the problem and a hint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Remark(str):
-    """A warning, in one line; it knows the place that it is about."""
+    """A warning of one line, which knows the place that it is about."""
 
     __slots__ = ("place",)
     place: Place
@@ -30,7 +30,7 @@ class Remark(str):
 
 @dataclass(frozen=True)
 class YamlFile:
-    """What is in a YAML file, and what is said about it."""
+    """The content of a YAML file, and the warnings about it."""
 
     path: Path
     name: str  # in warnings
@@ -48,7 +48,7 @@ class YamlFile:
         return self.refusal(WrongValue.of(key, value, expected, hint))
 
     def refusal(self, wrong: WrongValue, below: str = "") -> ConfigError:
-        """The error about a value that cannot be, whose name counts from below some keys."""
+        """The error about a value that is not allowed; ``below`` is put before its name."""
         return self.error(below + wrong.name, wrong.problem, wrong.hint)
 
     def warn(self, key: str, problem: str) -> None:
@@ -62,19 +62,19 @@ class YamlFile:
     def warn_unknown(
         self, kind: type[msgspec.Struct], others: Collection[str], content: Any, key: str = ""
     ) -> None:
-        """Warn of the keys at a key that neither a struct nor somebody else knows."""
+        """Warn of the keys below a key that are neither fields of a struct nor in ``others``."""
         for name, line in unknown_keys(kind, content, key, others):
             self._warn(name, line)
 
     def decoded(self, kind: type[T], content: Any, key: str = "") -> T:
-        """What is at a key, as one of a type; ``ConfigError`` for the first part that cannot be."""
+        """The value at a key, as one of a type; ``ConfigError`` for the first wrong part."""
         try:
             return decoded(kind, content, key)
         except WrongValue as wrong:
             raise self.refusal(wrong) from None
 
     def require_files(self, key: str, hints: Mapping[Path, str]) -> None:
-        """Raise ``ConfigError`` unless files are there that a key names, each with its hint."""
+        """Raise ``ConfigError`` unless all files that a key names exist; each has its hint."""
         modes = {path: mode_of(path) for path in hints}
         missing = [path for path, mode in modes.items() if not stat.S_ISREG(mode)]
         if missing:
@@ -86,7 +86,7 @@ class YamlFile:
 
 
 def mode_of(path: Path) -> int:
-    """What a path is, as in ``st_mode``; 0 if there is nothing."""
+    """The ``st_mode`` of a path; 0 if nothing is there."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -1,4 +1,4 @@
-"""Adding a study to the text of a motoko.yaml: nothing else of it changes, comments stay. Pure."""
+"""Adds a study to the text of a motoko.yaml: nothing else changes, comments stay. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _INDENT = "  "
 
 def entry(name: str, settings: dict[str, Any]) -> list[str]:
     """The lines of a study's entry, as they stand below ``task_managers:``, without indentation."""
-    import yaml  # here, since only commands that write need it
+    import yaml  # here, because only commands that write need it
 
     text: str = yaml.safe_dump(
         {name: settings}, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=False
@@ -19,9 +19,10 @@ def entry(name: str, settings: dict[str, Any]) -> list[str]:
 
 
 def with_study(text: str, name: str, settings: dict[str, Any]) -> str | None:
-    """The file's text with one more study; ``None`` if its shape does not allow that.
+    """The file's text with one more study; ``None`` if its form does not allow that.
 
-    So where the studies stand in braces, or come by an anchor: what would change anything else.
+    It does not where the studies stand in braces, or come from an anchor: the insertion would
+    change something else, too.
     """
     import yaml
 

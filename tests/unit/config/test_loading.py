@@ -285,7 +285,7 @@ def change(workflow: Path, name: str, text: str) -> None:
         (
             "motoko.yaml",
             GOOD + "aliases: {create: mult}\n",
-            "aliases.create: hidden by workflow.create, another thing",
+            "aliases.create: is hidden by workflow.create, which is something else",
         ),
         ("mult/bd.yaml", JOB, "study: is missing: it is taken for 'mult'"),
     ],
