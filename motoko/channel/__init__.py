@@ -1,1 +1,1 @@
-"""How do other hosts come here? Mutual TLS by one certificate of the workflow, and a greeting."""
+"""How other hosts reach the workflow: mutual TLS by the workflow's certificate, and a greeting."""

@@ -1,11 +1,11 @@
-"""The first message of a TLS client, read without answering it: which server it asks for.
+"""Reads from a TLS client's first message which server it asks for, without answering.
 
 Pure: bytes in, a name out.
 """
 
 from __future__ import annotations
 
-# TLS 1.3 clients send some hundred bytes; with keys against quantum computers, two thousand.
+# TLS 1.3 clients send a few hundred bytes; two thousand with post-quantum keys.
 LONGEST = 16_000
 _HANDSHAKE, _CLIENT_HELLO, _SERVER_NAME, _HOST_NAME = 22, 1, 0, 0
 _RECORD_HEADER, _RECORD_MAX = 5, (1 << 14) + 256
@@ -16,9 +16,9 @@ class NoHello(ValueError):
 
 
 def server_name(data: bytes) -> str | None:
-    """The server that a client asks for, by the bytes that have come so far.
+    """The server that a client asks for, read from the bytes that have come so far.
 
-    ``None``: more have to come. Raises ``NoHello``.
+    ``None`` if more bytes have to come. Raises ``NoHello``.
     """
     message = _handshake(data)
     if message is None:
@@ -55,7 +55,7 @@ def _handshake(data: bytes) -> bytes | None:
 
 
 class _Reader:
-    """Parts of a message, one after the other; ``IndexError`` where it ends before."""
+    """Takes the parts of a message one by one; ``IndexError`` if it ends before."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -67,7 +67,7 @@ class _Reader:
         return part
 
     def vector(self, size: int) -> bytes:
-        """What follows its length, which takes ``size`` bytes."""
+        """The next part that has its length in front, in ``size`` bytes."""
         return self.take(int.from_bytes(self.take(size)))
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""From another host to one of the workflow's sockets: a connection with the greeting behind it."""
+"""Connects another host to one of the workflow's sockets, and exchanges the greeting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from motoko.errors import MotokoError
 
 
 class Unreachable(MotokoError):
-    """No gate answers where one is recorded, or it is not this workflow's."""
+    """No gate answers at the recorded address, or the gate is not this workflow's."""
 
 
 def connect(
@@ -27,10 +27,10 @@ def connect(
 
     Args:
         endpoint: the gate.
-        contexts: the client's side.
+        contexts: the client's TLS contexts.
         name: the socket's file name.
-        greeting: who asks.
-        timeout: for all of it, in seconds.
+        greeting: who connects.
+        timeout: for connection and greeting together, in seconds.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -41,8 +41,9 @@ def connect(
             if contexts.server_name(name) != server_name:
                 continue  # the key was renewed meanwhile
             raise Unreachable(
-                f"the gate at {endpoint.hosts[0]}:{endpoint.port} gives no way to {name}: {error}",
-                hint="`motoko ps` where the workflow is supervised tells whether it works",
+                f"the gate at {endpoint.hosts[0]}:{endpoint.port} does not connect to {name}: "
+                f"{error}",
+                hint="`motoko ps` where the workflow is supervised shows whether the gate works",
             ) from error
 
 
@@ -63,7 +64,7 @@ def _connected(
 
 
 def reach(endpoint: Endpoint, deadline: float) -> socket.socket:
-    """A TCP connection to a gate, by the first of its addresses that answers."""
+    """A TCP connection to a gate, at the first of its addresses that answers."""
     reasons = []
     for count, host in enumerate(endpoint.hosts):
         left = deadline - time.monotonic()

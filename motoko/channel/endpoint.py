@@ -15,19 +15,19 @@ FILE_NAME = "gate.json"
 
 
 class NoChannel(MotokoError):
-    """The workflow cannot be reached from other hosts: nothing says where."""
+    """The workflow cannot be reached from other hosts: no gate is recorded."""
 
 
 class Endpoint(NamedTuple):
-    """A gate.
+    """Where a gate listens, and what it leads to.
 
     Attributes:
-        hosts: addresses and names, to be tried in this order.
-        port: of all of them.
-        host: what the host calls itself.
-        boot_id: since when it is up.
+        hosts: addresses and names of its host, to be tried in this order.
+        port: its port, the same at all of them.
+        host: the name that its host calls itself.
+        boot_id: identifies the boot of its host.
         sockets: the directory of the workflow's sockets there.
-        names: of the sockets that can be reached.
+        names: the names of the sockets that can be reached.
         patience: for how many seconds a client is kept without a server, by name of the socket.
     """
 
@@ -40,7 +40,7 @@ class Endpoint(NamedTuple):
     patience: Mapping[str, float] = MappingProxyType({})
 
     def write(self, directory: Path) -> None:
-        """Record it in the channel's directory."""
+        """Record the gate in the channel's directory."""
         write_atomically(
             directory / FILE_NAME,
             json.dumps({**self._asdict(), "patience": {**self.patience}}) + "\n",
@@ -48,7 +48,7 @@ class Endpoint(NamedTuple):
 
 
 def read(directory: Path) -> Endpoint:
-    """The gate that is recorded. Raises ``NoChannel`` if there is none, or it cannot be read."""
+    """The recorded gate. Raises ``NoChannel`` if there is none, or if it cannot be read."""
     path = directory / FILE_NAME
     try:
         data = read_json(path)

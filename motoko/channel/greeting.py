@@ -1,6 +1,6 @@
-"""What a client says of itself when the handshake is done, and what it is answered.
+"""The greeting of a client after the TLS handshake, and the answer to it.
 
-One line of JSON each. Before both have passed, nothing of the protocol behind them does.
+Each is one line of JSON. The protocol of the socket begins only after both.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ LINE_MAX = 4096
 
 
 class BadGreeting(MotokoError):
-    """A line is no greeting, or no answer to one."""
+    """A line is neither a greeting nor an answer to one."""
 
 
 class NotWelcome(MotokoError):
     """The other side has answered a greeting with a refusal.
 
     Attributes:
-        fenced: the attempt that greets was declared dead: its processes are to end.
+        fenced: whether the attempt that greets was declared dead: its processes must end.
     """
 
     def __init__(self, reason: str, *, fenced: bool) -> None:
@@ -30,12 +30,13 @@ class NotWelcome(MotokoError):
 
 
 class Greeting(NamedTuple):
-    """Who greets. Nothing is known of who says nothing.
+    """Who greets. All of it is optional.
 
     Attributes:
-        run, study, attempt: for which attempt of a run it speaks; ``None`` and empty: for none.
+        run, study, attempt: the attempt of a run that the client belongs to; ``None`` and empty if
+            it belongs to none.
         job: the scheduler's id of its batch job.
-        host: what its host calls itself.
+        host: the name that its host calls itself.
     """
 
     run: int | None = None
@@ -45,12 +46,12 @@ class Greeting(NamedTuple):
     host: str = ""
 
     def line(self) -> bytes:
-        """As it is sent."""
+        """The line that is sent."""
         return json.dumps(self._asdict()).encode() + b"\n"
 
 
 def read_greeting(line: bytes) -> Greeting:
-    """The greeting of a line. Raises ``BadGreeting`` if it is none."""
+    """The greeting in a line. Raises ``BadGreeting`` if it is not a greeting."""
     data = _object(line)
     texts = [data.get(key, "") for key in ("study", "job", "host")]
     numbers = [data.get(key) for key in ("run", "attempt")]

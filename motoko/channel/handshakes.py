@@ -1,4 +1,4 @@
-"""Why a handshake or a greeting has failed: one of few texts, for the log."""
+"""Why a handshake or a greeting has failed: one of a few texts, for the log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from motoko.channel.key_file import UnsafeKey
 
 
 def why_not(error: Exception) -> str:
-    """Why somebody is not served."""
+    """Why a client is not served."""
     match error:
         case ssl.SSLCertVerificationError():
             return f"its certificate: {error.verify_message}"

@@ -1,4 +1,4 @@
-"""The file with the channel's key and certificate: where it is, and whose it is alone."""
+"""The file with the channel's key and certificate: its path, and a check that it is private."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILE_NAME = "key.pem"
 
 
 class UnsafeKey(MotokoError):
-    """The channel's key is missing, no key, or was not the owner's alone."""
+    """The channel's key is missing or not a key, or another account could read it."""
 
 
 def key_path(directory: Path) -> Path:
@@ -21,7 +21,7 @@ def key_path(directory: Path) -> Path:
 
 
 def check_private(path: Path) -> os.stat_result:
-    """Raise ``UnsafeKey`` unless a key's file is this account's, and nobody else may read it."""
+    """Raise ``UnsafeKey`` unless a key's file is this account's, and no other may read it."""
     try:
         info = path.stat()
     except FileNotFoundError as error:
@@ -33,6 +33,6 @@ def check_private(path: Path) -> os.stat_result:
     if stat.S_IMODE(info.st_mode) & 0o077:
         raise UnsafeKey(
             f"others may read {path} (mode {stat.S_IMODE(info.st_mode):o})",
-            hint="`motoko keys renew` makes another key, and that one worthless",
+            hint="`motoko keys renew` makes another key; this one is worthless then",
         )
     return info

@@ -1,7 +1,7 @@
 """The workflow's one key and certificate, which both sides of the channel show and trust.
 
-One file holds both, so that they are never read from two generations. Who can read it can do what
-the workflow's owner can: it is the owner's alone.
+One file holds both, so that nobody reads them from two generations. An account that can read the
+file can do what the workflow's owner can: so only the owner may read it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from motoko.host.locks import locked
 
 VALID = datetime.timedelta(days=365)
 BEFORE = datetime.timedelta(days=2)  # the clocks of hosts differ
-RENEWED_BEFORE = datetime.timedelta(days=30)  # its end
+RENEWED_BEFORE = datetime.timedelta(days=30)  # this long before its end
 
 
 class Certificate(NamedTuple):
-    """What may be shown of a certificate.
+    """The part of a certificate that may be shown.
 
     Attributes:
-        begins, ends: when it is valid, in UTC.
-        fingerprint: of its SHA-256, in hexadecimal digits.
+        begins, ends: from when to when it is valid, in UTC.
+        fingerprint: its SHA-256, in hexadecimal digits.
     """
 
     begins: datetime.datetime
@@ -36,12 +36,12 @@ class Certificate(NamedTuple):
     fingerprint: str
 
     def is_due(self, now: datetime.datetime) -> bool:
-        """Whether it is to be replaced: it ends soon, or begins later."""
+        """Whether it must be replaced: it ends soon, or is not valid yet."""
         return now < self.begins or self.ends - now < RENEWED_BEFORE
 
 
 def read(directory: Path) -> Certificate | None:
-    """What the present certificate is; ``None`` if there is none that can be used."""
+    """The present certificate; ``None`` if there is none that can be used."""
     from cryptography import x509
 
     try:
@@ -63,9 +63,9 @@ def _certificate_in(data: bytes) -> str:
 
 
 def ensure(directory: Path) -> Certificate:
-    """Have a key that can be used for the next weeks, made now if there is none.
+    """Make a key and certificate, unless the present ones are valid for some more weeks.
 
-    Of several processes that want it at once, one makes it.
+    If several processes call this at once, one of them makes the key.
     """
     with _alone(directory):
         present = read(directory)
@@ -76,9 +76,9 @@ def ensure(directory: Path) -> Certificate:
 
 
 def renew(directory: Path) -> Certificate:
-    """Make another key and certificate; the present ones are worth nothing from then on.
+    """Make another key and certificate; the present ones are worthless from then on.
 
-    Connections that exist go on. Raises ``OSError`` if it cannot be written.
+    Existing connections go on. Raises ``OSError`` if the file cannot be written.
     """
     with _alone(directory):
         return _make(directory)
@@ -102,7 +102,7 @@ def _make(directory: Path) -> Certificate:
 
     key = ec.generate_private_key(ec.SECP256R1())
     number = x509.random_serial_number()
-    # A name of its own: certificates of other workflows are told apart before they are verified.
+    # A unique name distinguishes certificates of other workflows before they are verified.
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"motoko {number:040x}"[:47])])
     begins, ends = _now() - BEFORE, _now() + VALID
     certificate = (

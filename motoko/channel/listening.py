@@ -1,4 +1,4 @@
-"""At which addresses of this host the gate listens, and for whom it does."""
+"""At which addresses of this host the gate listens, and at which others reach it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from motoko.channel.tls import keep_alive
 from motoko.errors import ConfigError, MotokoError
 from motoko.host.addresses import addresses, is_loopback, own_addresses
 
-# Where a packet to anywhere would go (of no host: nothing is sent).
+# Addresses that belong to no host (nothing is sent): they show which way packets would leave.
 _ANYWHERE = ("192.0.2.1", "2001:db8::1")
 _BACKLOG = 1024
-_SPARE_PORTS = 20  # free ports are tried if it is to be one at several addresses
+_SPARE_PORTS = 20  # this many free ports are tried, if one must be free at several addresses
 
 
 class CannotListen(MotokoError):
-    """The gate cannot listen where it is to."""
+    """The gate cannot listen at the address and port that it should have."""
 
 
 def address_towards(host: str) -> str | None:
-    """This host's address from which it reaches another; ``None`` if it does not."""
+    """The address of this host from which it reaches another; ``None`` if it does not."""
     for address in sorted(addresses(host)):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -33,7 +33,7 @@ def address_towards(host: str) -> str | None:
 
 
 def default_address() -> str:
-    """This host's address towards others, if nothing says which others. Raises ``ConfigError``."""
+    """The address of this host towards other hosts in general. Raises ``ConfigError``."""
     for anywhere in _ANYWHERE:
         if (address := address_towards(anywhere)) is not None:
             return address
@@ -48,10 +48,10 @@ def default_address() -> str:
 
 
 def check_address(address: str) -> None:
-    """Raise ``ConfigError`` unless an address, or a name's, is one of this host, or all of them."""
+    """Raise ``ConfigError`` unless an address, or a name, is this host's, or means all of them."""
     known = addresses(address)
     if not known:
-        raise ConfigError(f"remote.address: nobody knows a host {address!r}")
+        raise ConfigError(f"remote.address: there is no host {address!r}")
     foreign = [a for a in known if not (_is_any(a) or is_loopback(a) or a in own_addresses())]
     if foreign:
         raise ConfigError(
@@ -61,11 +61,11 @@ def check_address(address: str) -> None:
 
 
 def bound(address: str, port: int) -> list[socket.socket]:
-    """Sockets that listen at an address, or at all those of a name, at one port.
+    """Sockets that listen at an address, or at all addresses of a name, at one port.
 
     Args:
-        address: an address or a name; ``::`` and ``0.0.0.0`` are all that there are.
-        port: 0 for one that is free.
+        address: an address or a name; ``::`` and ``0.0.0.0`` mean all addresses.
+        port: 0 for a free one.
 
     Raises ``CannotListen``.
     """
@@ -95,7 +95,7 @@ def _listening(address: str, port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keep_alive(listening)  # who is accepted inherits it
+        keep_alive(listening)  # accepted connections inherit it
         if is_v6:
             only = 0 if _is_any(address) else 1
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
@@ -109,11 +109,11 @@ def _listening(address: str, port: int) -> socket.socket:
 
 
 def hosts(listening: list[socket.socket], first: str) -> tuple[str, ...]:
-    """How others reach some sockets: addresses and names, in the order to be tried.
+    """The addresses and names at which other hosts reach sockets, in the order to be tried.
 
     Args:
         listening: the sockets.
-        first: the address that is to be tried first, if they cover it.
+        first: the address that should be tried first, if the sockets cover it.
     """
     bound_to = {str(one.getsockname()[0]).partition("%")[0] for one in listening}
     own = sorted(a for a in own_addresses() if not is_loopback(a) and not _is_link_local(a))

@@ -1,4 +1,4 @@
-"""A relay for this process: the workflow's sockets stand here as on its head, while it lives."""
+"""A relay for this process: while it lives, this host has the sockets that the head has."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from motoko.errors import MotokoError
 
 START_S = 20.0
 _END_S = 5.0
-_LEAVE_S = 5.0  # relays that are asked to leave their places
-_AGAIN_S = 0.5  # between the ends of two that do not live long
+_LEAVE_S = 5.0  # how long relays may take to leave the sockets
+_AGAIN_S = 0.5  # the shortest time between the starts of two relays
 
 PROGRAM = Path(relay.__file__).parent / "__main__.py"
 
@@ -32,14 +32,15 @@ class NoRelay(MotokoError):
 
 @contextlib.contextmanager
 def relayed(directory: Path, options: Mapping[str, str] | None = None) -> Iterator[bool]:
-    """Have the workflow's sockets on this host while the block runs, for this process and its own.
+    """Have the workflow's sockets on this host while the block runs.
 
-    Gives whether they are a relay's: on the head they are not. One that is killed meanwhile is
+    They are for this process and its children.
+    Yields whether a relay serves them: on the head none does. A relay that is killed meanwhile is
     replaced at once; it ends with this process, whatever ends that. Raises ``NoRelay``.
 
     Args:
-        directory: the channel's, ``.wf/channel``.
-        options: further ones of the relay: see ``relay_process.main``.
+        directory: the channel's directory, ``.wf/channel``.
+        options: further options of the relay: see ``relay_process.main``.
     """
     own = _Relay(directory, {"command": str(os.getpid()), **(options or {})})
     is_needed = own.start()
@@ -52,8 +53,8 @@ def relayed(directory: Path, options: Mapping[str, str] | None = None) -> Iterat
 def send_away(sockets: Path) -> None:
     """Have the relays of this host leave the workflow's sockets to its own servers.
 
-    For the host that is to be the head from now on. Who is connected stays so. It waits for them,
-    some seconds at most.
+    It is for a host that becomes the head. Connected clients stay connected. It waits for the
+    relays, a few seconds at most.
     """
     folder = sockets / FOLDER
     try:
@@ -68,12 +69,12 @@ def send_away(sockets: Path) -> None:
             descriptor_messages.connect(descriptor, path.name) as connection,
         ):
             descriptor_messages.send(connection, {"leave": True}, [])
-            # It closes the connection when it has left.
+            # The relay closes the connection when it has left.
             select.select([connection], [], [], max(deadline - time.monotonic(), 0.0))
 
 
 class _Relay:
-    """A relay, and those that replace it."""
+    """A relay, and the relays that replace it."""
 
     def __init__(self, directory: Path, options: Mapping[str, str]) -> None:
         words = [f"--{name}={value}" for name, value in options.items()]
@@ -120,7 +121,7 @@ class _Relay:
             time.sleep(max(_AGAIN_S - (time.monotonic() - began), 0.0))
 
     def end(self) -> None:
-        """End it. In a forked child, which has none of its own, nothing."""
+        """End the relay. A forked child, which has none of its own, does nothing."""
         if os.getpid() != self._owner:
             return
         with self._lock:
@@ -132,7 +133,7 @@ class _Relay:
         process.stdin.close()
         try:
             process.wait(_END_S)
-        except subprocess.TimeoutExpired:  # it is stopped, or the host is busy beyond measure
+        except subprocess.TimeoutExpired:  # it is stopped, or the host is extremely busy
             process.kill()
             process.wait()
         process.stdout.close()

@@ -1,4 +1,4 @@
-"""Those who are turned away: each reason is logged once for an address, whatever they send."""
+"""Connections that are turned away: each reason is logged once per address."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 log = logging.getLogger(__name__)
 
 AGAIN_S = 86_400.0  # the same is logged again after a day
-_KEPT = 1_000  # of addresses and reasons
+_KEPT = 1_000  # how many pairs of address and reason are remembered
 
 
 class Strangers:
-    """Counts who was turned away, and logs the first of a kind."""
+    """Counts the connections that were turned away, and logs the first of each kind."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -20,7 +20,7 @@ class Strangers:
         self._full_since = 0.0
 
     def note(self, address: str, reason: str) -> None:
-        """Somebody at an address was turned away. The reason is one of few."""
+        """Note that a connection from an address was turned away. There are only a few reasons."""
         self.count += 1
         key, now = (address, reason), time.monotonic()
         if now < self._logged.get(key, -AGAIN_S) + AGAIN_S:
@@ -31,7 +31,7 @@ class Strangers:
             if len(old) >= _KEPT:
                 if now > self._full_since + AGAIN_S or not self._full_since:
                     self._full_since = now
-                    log.warning("from now on turned away without a word: too many addresses")
+                    log.warning("too many addresses: further ones are turned away unlogged")
                 return
         self._logged[key] = now
         log.warning("turned away from %s: %s (logged once)", address, reason)

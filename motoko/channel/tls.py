@@ -1,4 +1,4 @@
-"""TLS 1.3, both sides by the workflow's one certificate. The standard library is all it needs."""
+"""TLS 1.3, both sides with the workflow's one certificate. Uses only the standard library."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from motoko.channel.key_file import UnsafeKey, check_private, key_path
 
-# An idle peer is asked after so many seconds, then each so many, and is gone after so many answers
-# that do not come; what was sent and is not acknowledged for so many milliseconds ends it as well.
+# An idle peer is probed after 5 s, then every 5 s, and counts as gone after 4 missing answers. Data
+# that is not acknowledged for 25,000 ms ends the connection as well.
 _KEEP_ALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
@@ -23,17 +23,17 @@ _KEEP_ALIVE = (
 
 
 def keep_alive(connection: socket.socket) -> None:
-    """Have a TCP connection end within 25 s when its other host is gone, and wait for nothing."""
+    """Have a TCP connection end within 25 s when its other host is gone, and send at once."""
     for level, option, value in _KEEP_ALIVE:
         connection.setsockopt(level, option, value)
 
 
 class Contexts:
-    """The TLS context of one side, made anew when the key's file is another.
+    """The TLS context of one side, made anew when the key's file was replaced.
 
     Args:
-        directory: the channel's.
-        server: which side.
+        directory: the channel's directory.
+        server: whether the side is the server's.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, server: bool) -> None:
@@ -53,13 +53,14 @@ class Contexts:
             if self._stat() == stamp:  # it was not replaced while it was read
                 self._context, self._secret, self._stamp = context, secret, stamp
                 return context
-        raise UnsafeKey(f"{self._path} is replaced all the time")
+        raise UnsafeKey(f"{self._path} keeps being replaced")
 
     def server_name(self, socket_name: str) -> str:
         """The TLS server name that asks for one of the workflow's sockets, by its file's name.
 
-        Who has no key does not know it: strangers are sent away by the first bytes that they send,
-        before any handshake. Changes with the key. Raises ``UnsafeKey`` if there is none.
+        A client without the key does not know it: the gate turns strangers away by their first
+        bytes, before any handshake. The name changes with the key. Raises ``UnsafeKey`` if there is
+        no key.
         """
         self.current()
         return hmac.digest(self._secret, f"motoko {socket_name}".encode(), "sha256").hex()[:32]
@@ -71,7 +72,7 @@ class Contexts:
     def _made(self) -> ssl.SSLContext:
         context = ssl.SSLContext(self._side)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.check_hostname = False  # whoever has the key is who it is to be
+        context.check_hostname = False  # the key alone identifies the other side
         context.verify_mode = ssl.CERT_REQUIRED
         if self._side == ssl.PROTOCOL_TLS_SERVER:
             context.num_tickets = 0  # no session outlasts the key by resumption

@@ -1,1 +1,1 @@
-"""What carries connections from another host to the workflow's: a process of few modules."""
+"""The relay, which carries connections from another host to the workflow's: it has few imports."""

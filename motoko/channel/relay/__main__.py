@@ -1,4 +1,4 @@
-"""Started by its path, with ``python -I -S``: nothing but the standard library and this room."""
+"""Started by its path, with ``python -I -S``: it has only the standard library and this package."""
 
 from __future__ import annotations
 

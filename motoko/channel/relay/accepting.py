@@ -1,4 +1,4 @@
-"""A relay's work: it accepts connections, gives each to whose it is, and serves its own."""
+"""A relay's work: it accepts connections, serves its own, and hands others to their relays."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from motoko.channel.relay.shared_sockets import FOLDER, SharedSockets
 from motoko.errors import MotokoError
 from motoko.host.proc_files import boot_id
 
-# The sockets are looked after this often, and where the head is.
+# The relay checks the sockets, and where the head is, this often.
 LOOK_S = 2.0
-BUSY_S = 0.1  # and then, if another relay is at it
+BUSY_S = 0.1  # it checks again this soon, if another relay is just settling the sockets
 START_S = 10.0
 LEAVE_S = 2.0
-# Connections of a job whose relay is being replaced wait for that.
+# Connections of a job whose relay is being replaced wait this long for the new one.
 OWNER_S = 10.0
 OWNER_TRY_S = 0.05
-FULL_S = 0.2  # until the next connection is accepted, if there is no descriptor for it
+FULL_S = 0.2  # after this long the next connection is accepted, if there was no descriptor for it
 
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -38,13 +38,13 @@ class Relay:
     """What one relay serves.
 
     Args:
-        loop: what calls it.
-        directory: the channel's.
-        name: this relay's, among those of this host.
-        mark: what the names of this workflow's relays begin with.
+        loop: the event loop that calls it.
+        directory: the channel's directory.
+        name: the name of this relay among those of this host.
+        mark: the beginning of the names of this workflow's relays.
         begin: begins a session, for a socket name and a client.
-        log: gets a line for what is out of order.
-        keeping: what is left by the relay before, and kept for the next.
+        log: gets a line for each problem.
+        keeping: holds what the relay before has left, and keeps things for the next.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Relay:
     # Its sockets
 
     def open(self, gate: Endpoint) -> bool:
-        """Have the sockets; ``False`` if other relays leave no time for it.
+        """Get or make the sockets; ``False`` if other relays hold the lock for too long.
 
         Raises ``UnusableSockets``.
         """
@@ -86,22 +86,22 @@ class Relay:
         return self._settle(gate, START_S)
 
     def retire(self) -> None:
-        """Leave the sockets to another relay of this name, and serve until there is one."""
+        """Make no sockets any more, but serve until another relay of this name takes them."""
         self._is_away = True
 
     def close(self) -> None:
-        """Hold no socket any more."""
+        """Give up all sockets."""
         for descriptor in list(self._listeners):
             self._loop.forget(descriptor)
         for place in self._places.values():
             place.leave(LEAVE_S)
 
     def look(self) -> None:
-        """See to it that the sockets are there, and where the head is; again and again."""
+        """Check, again and again, that the sockets exist, and where the head is."""
         pause = LOOK_S
         if not self._is_away:
             try:
-                # A relay that was suspended learns what others have made before it makes its own.
+                # A relay that was suspended learns of others' sockets before it makes its own.
                 for place in self._places.values():
                     if place.own is not None:
                         self._accept_relay(place, place.own)
@@ -120,7 +120,7 @@ class Relay:
         return all([self._kept(place, gate, timeout) for place in self._places.values()])
 
     def _place(self, directory: str) -> None:
-        """Those before are kept: clients may still know that place."""
+        """Add a directory for sockets. Earlier ones are kept: clients may still know them."""
         if directory not in self._places:
             replaced = self._replaced_in(directory)
             place = SharedSockets(Path(directory), self._name, replaced, self._keeping)
@@ -133,7 +133,7 @@ class Relay:
         try:
             return place.settle(gate.names, timeout)
         except (MotokoError, OSError) as error:
-            self._log(f"the sockets of before: {error}")  # by now another has that place
+            self._log(f"the earlier sockets: {error}")  # another process has that place by now
             return True
 
     def _replaced_in(
@@ -150,7 +150,7 @@ class Relay:
 
             if before is not None:
                 descriptor = before.fileno()
-                self._listeners[descriptor]()  # who was waiting there, is not sent away
+                self._listeners[descriptor]()  # clients that wait there are still accepted
                 self._loop.forget(descriptor)
                 del self._listeners[descriptor]
                 before.close()
@@ -202,7 +202,7 @@ class Relay:
                 self._hand_over(place, owner, name, client, OWNER_S)
 
     def _is_a_relays(self, place: SharedSockets, owner: str) -> bool:
-        """Whether an owner is another relay of this workflow, even one that has just died."""
+        """Whether an owner is another relay of this workflow, even if it has just died."""
         return owner.startswith(self._mark) or (bool(owner) and place.knows(owner))
 
     def _hand_over(
@@ -211,7 +211,7 @@ class Relay:
         if place.hand_over(owner, name, client):
             client.close()
         elif left <= 0:
-            self._log(f"{name}: a client's own relay, {owner}, does not live")
+            self._log(f"{name}: a client's own relay, {owner}, is not running")
             client.close()
         else:
             self._loop.later(
@@ -238,7 +238,7 @@ class Relay:
             except BlockingIOError:
                 return
             except OSError:
-                pass  # it has just ended
+                pass  # the other relay has just ended
             self._loop.forget(other.fileno())
             other.close()
 
@@ -249,7 +249,7 @@ class Relay:
     ) -> None:
         words: Mapping[str, object] = message.words
         if "give" in words:
-            # One that was suspended answers late: who has asked may be gone, but not what it gives.
+            # A relay that was suspended answers late: the relay that has asked may be gone by now.
             with contextlib.suppress(OSError):
                 place.tell(other)
         elif "held" in words:

@@ -1,4 +1,4 @@
-"""Asking a server all that is to be known of it, before there is a client."""
+"""Asks a server all that a relay has to know of it, before there is a client."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from motoko.channel.relay.zeo_framing import PICKLES, framed
 
 
 class NoAnswer(OSError):
-    """Whoever is there does not answer as a ZEO server does, or not in time."""
+    """The other side does not answer as a ZEO server does, or not in time."""
 
 
 def ask(connection: socket.socket, known: KnownServer, timeout: float) -> None:
-    """Ask a server by a connection of nobody's, which is blocking. Raises ``OSError``.
+    """Ask a server, over a blocking connection that serves no client. Raises ``OSError``.
 
     Args:
-        connection: to the server; it is to be closed afterwards.
+        connection: the connection to the server; the caller closes it afterwards.
         known: where the answers are noted.
-        timeout: for all of it, in seconds.
+        timeout: for all questions together, in seconds.
     """
     deadline = time.monotonic() + timeout
     session = PatientSession(known)
@@ -29,7 +29,7 @@ def ask(connection: socket.socket, known: KnownServer, timeout: float) -> None:
     while not session.is_live:
         _listen(connection, session, deadline)
     if not known.hello:
-        return  # nothing can be known of one that speaks otherwise
+        return  # a server with another protocol cannot be asked
     session.from_client(framed(PICKLES) + b"".join(QUESTIONS))
     connection.sendall(session.to_server)
     while not session.is_idle:

@@ -1,4 +1,4 @@
-"""What relays of one host send each other: a few words of JSON, with descriptors beside them."""
+"""The messages between relays of one host: a few words of JSON, with file descriptors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIZE_MAX = 1 << 17
 
 
 class Mark(NamedTuple):
-    """Which socket's file one is: a name may be another's meanwhile, and inodes are used again."""
+    """Identifies a socket's file: its name may have a new file, and inodes are used again."""
 
     inode: int
     changed: int
@@ -30,19 +30,19 @@ class Mark(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One message: what is wanted, or given, and the descriptors that came with it."""
+    """One message: a request or an answer, and the descriptors that came with it."""
 
     words: dict[str, Any]
     descriptors: list[int]
 
     def drop(self) -> None:
-        """Close what came with it."""
+        """Close the descriptors that came with it."""
         for descriptor in self.descriptors:
             os.close(descriptor)
 
 
 def connect(directory: int, name: str) -> socket.socket:
-    """A connection to a relay's own socket, which is in an open directory. Raises ``OSError``."""
+    """A connection to a relay's own socket in an open directory. Raises ``OSError``."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.setblocking(False)
@@ -54,17 +54,17 @@ def connect(directory: int, name: str) -> socket.socket:
 
 
 def short_path(directory: int, name: str) -> str:
-    """A file's path that is short enough for a socket, wherever it is."""
+    """A path of a file that is short enough for a socket, wherever the directory is."""
     return f"/proc/self/fd/{directory}/{name}"
 
 
 def send(connection: socket.socket, words: dict[str, Any], descriptors: list[int]) -> None:
-    """Send a message. Raises ``OSError``, ``BlockingIOError`` if there is no room for it."""
+    """Send a message. Raises ``OSError``: ``BlockingIOError`` if there is no room for it."""
     socket.send_fds(connection, [json.dumps(words).encode()], descriptors)
 
 
 def receive(connection: socket.socket) -> Message | None:
-    """The next message; ``None`` at the end. Raises ``OSError``."""
+    """The next message; ``None`` at the end of the connection. Raises ``OSError``."""
     flags = socket.MSG_CMSG_CLOEXEC
     data, descriptors, _, _ = socket.recv_fds(connection, _SIZE_MAX, DESCRIPTORS_MAX + 1, flags)
     if not data:

@@ -1,6 +1,7 @@
-"""One thread that waits for sockets, timers and what other threads hand to it.
+"""One thread that waits for sockets, for timers and for calls from other threads.
 
-asyncio would cost more to import than all of a relay, and each message more than its encryption.
+asyncio would take longer to import than all of a relay, and longer for each message than its
+encryption.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ WRITE = select.EPOLLOUT
 
 
 class Timer:
-    """A call that is due later; :meth:`cancel` has it never made."""
+    """A call that is due later, unless :meth:`cancel` was called before."""
 
     __slots__ = ("call", "due")
 
@@ -27,14 +28,14 @@ class Timer:
         self.call: Callable[[], None] | None = call
 
     def cancel(self) -> None:
-        """Never make the call. May be called when it was made."""
+        """Cancel the call. Has no effect after the call was made."""
         self.call = None
 
 
 class EventLoop:
-    """Calls whoever watches a descriptor, whatever is due, and what threads have handed over.
+    """Makes the calls for ready descriptors, for due timers and from other threads.
 
-    All methods but :meth:`soon` belong to the thread that runs it.
+    All methods but :meth:`soon` may be called only by the thread that runs the loop.
     """
 
     def __init__(self) -> None:
@@ -48,27 +49,27 @@ class EventLoop:
         self.watch(self._bell, READ, self._rung)
 
     def watch(self, descriptor: int, events: int, call: Callable[[int], None]) -> None:
-        """Have a call made with the events of a descriptor, as long as there are any."""
+        """Have a call made with the events of a descriptor, again as long as there are any."""
         self._epoll.register(descriptor, events)
         self._calls[descriptor] = call
 
     def change(self, descriptor: int, events: int) -> None:
-        """Watch a descriptor for other events from now on; 0 for its end alone."""
+        """Watch a descriptor for other events from now on; 0: only for its end."""
         self._epoll.modify(descriptor, events)
 
     def forget(self, descriptor: int) -> None:
-        """Watch a descriptor no more. To be called before it is closed."""
+        """Stop watching a descriptor. Must be called before the descriptor is closed."""
         if self._calls.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
     def later(self, seconds: float, call: Callable[[], None]) -> Timer:
-        """Have a call made after so many seconds."""
+        """Have a call made after this many seconds."""
         timer = Timer(time.monotonic() + seconds, call)
         heapq.heappush(self._timers, (timer.due, next(self._order), timer))
         return timer
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Have a call made by the loop's thread. From any thread."""
+        """Have a call made by the loop's thread. May be called from any thread."""
         self._handed.append(call)
         os.eventfd_write(self._bell, 1)
 
@@ -77,11 +78,11 @@ class EventLoop:
         self._is_stopped = True
 
     def run(self) -> None:
-        """Wait and call, until it is stopped. What a call raises ends it."""
+        """Wait and make calls until :meth:`stop` is called, or a call raises an exception."""
         while not self._is_stopped:
             pause = self._pause()
             for descriptor, events in self._epoll.poll(pause):
-                # An earlier call of this round may have had it forgotten.
+                # An earlier call of this round may have stopped watching the descriptor.
                 call = self._calls.get(descriptor)
                 if call is not None:
                     call(events)

@@ -1,7 +1,8 @@
-"""The parent of a relay, which holds its listening sockets, also for the next one if it is killed.
+"""The keeper: the parent of a relay, which holds its listening sockets for the next relay.
 
-So whoever connects meanwhile waits, and nobody finds that there is no server. It holds what it is
-given and knows nothing of it. If it is killed itself, its relay goes on until there is another.
+If the relay is killed, clients that connect meanwhile wait, and none finds that there is no server.
+The keeper holds what it is given without interpreting it. If the keeper itself is killed, its relay
+goes on until there is another one.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from typing import Any
 from motoko.channel.relay import descriptor_messages as messages
 from motoko.channel.relay.descriptor_messages import Message
 
-# What a relay exits with that is not to be followed by another one: it is done, or cannot serve.
+# The exit codes of a relay that must not be replaced: it is done, or cannot serve.
 DONE, UNABLE = 0, 1
 CRASHED = 2
-AGAIN_S = 0.1  # from one's beginning to the next one's, at least
+AGAIN_S = 0.1  # the shortest time from the start of one relay to that of the next
 _READY = "ready"
 
 
 class Keeping:
-    """A relay's side of it.
+    """A relay's access to its keeper.
 
     Attributes:
-        left: what the relay before has had kept, by its keys.
+        left: what the relay before had given to the keeper, by key.
 
     Args:
-        connection: to the keeper.
+        connection: the connection to the keeper.
     """
 
     def __init__(self, connection: socket.socket, left: Mapping[str, Message]) -> None:
@@ -41,25 +42,25 @@ class Keeping:
         self.left = left
 
     def keep(self, key: str, words: Mapping[str, Any], descriptors: Iterable[int] = ()) -> None:
-        """Have something kept for the next relay, instead of what has had this key."""
-        # Without a keeper, or with one that is stopped, the next relay makes its own.
+        """Have something kept for the next relay, in place of what was kept with this key."""
+        # Without a keeper, or with a stopped one, the next relay makes its own sockets.
         with contextlib.suppress(OSError):
             messages.send(self.connection, {**words, "key": key}, list(descriptors))
 
     def ready(self) -> None:
-        """The relay serves: who waits for more words of it, is to see that there are none."""
+        """Say that the relay serves: then the keeper closes its standard output, too."""
         self.keep(_READY, {})
 
 
 def keep(serve: Callable[[Keeping], int]) -> int:
-    """Have a relay serve, and the next one when it is killed; what the last one has returned.
+    """Have a relay serve, and start the next one when it is killed; returns the last exit code.
 
     Args:
-        serve: all of a relay, which a process of its own executes.
+        serve: the whole work of a relay, which a child process executes.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     left: dict[str, Message] = {}
-    gc.freeze()  # what both have in memory is there once
+    gc.freeze()  # keeper and relay share this memory
     while True:
         began = time.monotonic()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -85,11 +86,11 @@ def _serve(serve: Callable[[Keeping], int], keeping: Keeping) -> None:
         kind, error, trace = sys.exc_info()
         if kind is not None and error is not None:
             sys.excepthook(kind, error, trace)
-        os._exit(code)  # it has never been more than a part of its parent
+        os._exit(code)  # a forked child must not execute its parent's exit handlers
 
 
 def _take(relay: socket.socket, left: dict[str, Message]) -> None:
-    """Hold what a relay gives, until it ends."""
+    """Hold what a relay gives, until the relay ends."""
     with contextlib.suppress(OSError):
         while (message := messages.receive(relay)) is not None:
             key = str(message.words.get("key", ""))
@@ -103,7 +104,7 @@ def _take(relay: socket.socket, left: dict[str, Message]) -> None:
 
 
 def be_silent() -> None:
-    """Say nothing on standard output any more."""
+    """Close standard output for good: it leads nowhere from now on."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 1)
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Which listening sockets a relay has had kept for the next one, and where they are."""
+"""The listening sockets that a keeper keeps for the next relay, and their paths."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from motoko.channel.relay.descriptor_messages import Mark, Message
 from motoko.channel.relay.keeper import Keeping
 
-_KEY = "socket "  # how their keys begin
+_KEY = "socket "  # the beginning of their keys
 
 
 def keep_socket(keeping: Keeping, path: Path, listener: socket.socket, mark: Mark | None) -> None:
-    """Have a socket kept that listens at a path."""
+    """Have the keeper keep a socket that listens at a path."""
     keeping.keep(f"{_KEY}{path}", {"mark": mark}, [listener.fileno()])
 
 
 def left_sockets(keeping: Keeping, directory: Path) -> Iterator[tuple[str, socket.socket, Mark]]:
-    """What listens in a directory, as far as it is still what is there: names, sockets, marks."""
+    """The kept sockets of a directory whose files are still the same: names, sockets, marks."""
     for path, message in _left(keeping):
         if path.parent == directory and message.descriptors:
             mark = Mark(*message.words["mark"])
@@ -30,7 +30,7 @@ def left_sockets(keeping: Keeping, directory: Path) -> Iterator[tuple[str, socke
 
 
 def left_places(keeping: Keeping) -> set[Path]:
-    """The directories in which there are some."""
+    """The directories of the kept sockets."""
     return {path.parent for path, _ in _left(keeping)}
 
 

@@ -1,7 +1,8 @@
-"""What a relay knows of a server: all that a client asks before it counts as connected.
+"""What a relay knows of a server: the answers to all that a client asks when it connects.
 
-A client that comes anew gives a server a few seconds for that, and would be lost while it is away.
-What it is told of memory was true: its next calls wait, and the server is asked what has changed.
+A new client gives the server a few seconds for these answers, and would fail while the server is
+away. So the relay answers from memory. What it says was true once: the client's next calls wait,
+and the next server is asked what has changed.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from motoko.channel.relay.zeo_framing import (
     written,
 )
 
-# A client of the only storage that a study's server has, which may write.
+# A client registers for the only storage that a study's server has, and may write.
 REGISTRATION = ("1", False)
 LATEST = bytes([0x7F, *[0xFF] * 7])  # later than any transaction
 _ROOT = bytes(8)
-# What tells all of it: the third call, of a record that the database has.
+# The questions that tell all of it; the third one asks for a record of the database.
 QUESTIONS = (
     written(1, False, "register", REGISTRATION),
     written(2, False, "get_info", ()),
@@ -34,10 +35,10 @@ class KnownServer:
     """What is known of the server behind one socket. Its sessions keep it up to date.
 
     Attributes:
-        hello: its greeting; empty if none is known.
-        tid: a transaction that it has said to be its newest one.
+        hello: the server's greeting; empty if it is not known.
+        tid: the transaction that the server has called its newest one.
         witness: a record of its database, oid and tid; ``None`` if none is known.
-        info: what it says of itself.
+        info: what the server says of itself.
     """
 
     def __init__(self) -> None:
@@ -48,28 +49,28 @@ class KnownServer:
 
     @property
     def is_complete(self) -> bool:
-        """Whether a client can be greeted in its place."""
+        """Whether a client can be greeted in the server's place."""
         return bool(self.hello) and self.tid is not None and bool(self.info)
 
     def registered(self, tid: Any) -> None:
-        """It has taken somebody in, and said which transaction is its newest one."""
+        """The server has registered a client, and told it the newest transaction."""
         if not isinstance(tid, bytes):
             self.tid = None
         elif tid != self.tid:
-            # It may be another database by now.
+            # The server may have another database by now.
             self.tid, self.witness = tid, None
 
     def committed(self, tid: bytes) -> None:
-        """It has told somebody of a transaction."""
+        """The server has told a client of a transaction."""
         if self.tid is not None:
             self.tid = max(self.tid, tid)
 
     def state(self) -> bytes:
-        """All of it, for another relay."""
+        """All that is known, for another relay."""
         return self.hello + written(0, False, REPLY, (self.tid, self.witness, self.info))
 
     def restore(self, state: bytes) -> None:
-        """Know what another relay has known; nothing, if that cannot be read."""
+        """Take over what another relay has known, if that can be read."""
         size = len(framed(PICKLES))
         try:
             known = read(state[size:]).content
@@ -80,7 +81,7 @@ class KnownServer:
             pass
 
     def recalled(self, call: Message) -> Any:
-        """What it would answer to one of a client's first calls; ``None`` if that is not known."""
+        """The server's answer to one of a client's first calls; ``None`` if it is not known."""
         if call.name == "register":
             return self.tid if call.content == REGISTRATION else None
         return self.info if call.name == "get_info" else None

@@ -1,4 +1,4 @@
-"""A relay of this host: at one Unix socket, to the ZEO server that is at another."""
+"""A relay on this host: from its own Unix socket to that of the ZEO server."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from motoko.channel.relay.peer_marks import peer_of
 from motoko.channel.relay.uplink import Connected
 
 BACKLOG = 128
-LOOK_S = 2.0  # the socket is looked after this often
-FULL_S = 0.2  # until the next connection is accepted, if there is no descriptor for it
-ANSWER_S = 1.0  # clients have to wait as long
+LOOK_S = 2.0  # the socket is checked this often
+FULL_S = 0.2  # after this long the next connection is accepted, if there was no descriptor for it
+ANSWER_S = 1.0  # the server may take this long to answer; clients have to wait meanwhile
 
 
 class NearUplink:
-    """See :class:`motoko.channel.relay.uplink.Uplink`: to a socket of this host."""
+    """The way to a socket of this host. See :class:`motoko.channel.relay.uplink.Uplink`."""
 
     def __init__(self, loop: EventLoop, server: Path) -> None:
         self._loop = loop
@@ -31,7 +31,7 @@ class NearUplink:
     def connect(self, name: str, call: Connected) -> None:
         try:
             connection = self.connection()
-        except OSError:  # it is away, or takes no more now
+        except OSError:  # the server is away, or accepts no more connections now
             self._loop.later(0.0, lambda: call(None))
         else:
             self._loop.later(0.0, lambda: call(connection))
@@ -49,13 +49,14 @@ class NearUplink:
 
 
 class LocalRelay:
-    """Keeps clients that connect to a socket; what lay there is replaced.
+    """Keeps clients that connect to a socket; a file at the socket's path is replaced.
 
     Args:
-        path: of the socket, in a directory of the account's own.
+        path: the path of the socket, in a directory that only this account can change.
         server: the ZEO server's socket.
-        patience: for so many seconds a client is kept without a server.
-        refusal: why a process is not served, by its pid; empty if it is. The server sees ours.
+        patience: for how many seconds a client is kept without a server.
+        refusal: why a process is not served, by its pid; empty if it is served. The server sees
+            only the relay's pid.
         log: gets a line for each client that is cut.
     """
 
@@ -87,9 +88,9 @@ class LocalRelay:
                 self._path.unlink(missing_ok=True)
 
     def _look(self) -> None:
-        """Listen; again, where the socket's file was removed. Who is connected stays so.
+        """Listen, also anew if the socket's file was removed. Connected clients stay connected.
 
-        And have the server known, before there may be none.
+        Also ask the server what a relay has to know of it, while there is one.
         """
         if not self._is_ours():
             try:

@@ -1,4 +1,4 @@
-"""A client's transaction that no server has committed yet, as far as the client has been told."""
+"""A client's transaction of which the client has not been told that a server committed it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import Any
 
 from motoko.channel.relay.zeo_framing import Message, read
 
-# More than this of one transaction is not kept. A client has it in memory, too.
+# A larger transaction is not kept. The client has it in memory, too.
 KEPT_MAX = 256 << 20
-_WITH_FILES = ("storeBlob",)  # how the calls begin that leave files with a server
+_WITH_FILES = ("storeBlob",)  # names of calls that leave files with a server begin so
 
 
 class OpenTransaction:
     """What a client has sent of a transaction.
 
     Attributes:
-        number: by which the client calls it.
-        messages: what another server has to be sent, before the vote.
-        oids: of what it stores.
-        is_kept: whether that is all of it.
+        number: the client's number for it.
+        messages: the messages that another server must get before the vote.
+        oids: the oids of the objects that it stores.
+        is_kept: whether ``messages`` is complete.
         vote: the server's answer to the vote; ``None`` as long as there is none.
-        is_finishing: a server was sent the call that commits it, and has not answered: it may be
-            committed, or not.
+        is_finishing: whether a server was sent the call that commits it, and has not answered: it
+            may be committed, or not.
     """
 
     def __init__(self, begin: bytes, number: Any) -> None:
@@ -34,7 +34,7 @@ class OpenTransaction:
         self._size = len(begin)
 
     def add(self, call: Message, message: bytes) -> None:
-        """A call that is part of it."""
+        """Add a call that is part of the transaction."""
         self._size += len(message)
         if self._size > KEPT_MAX or call.name.startswith(_WITH_FILES):
             self.is_kept = False
@@ -45,9 +45,10 @@ class OpenTransaction:
                 self.oids.append(call.content[0])
 
     def tid(self, present: list[Message]) -> bytes | None:
-        """As what it has been committed, by the present records of what it stores.
+        """The tid with which it was committed, by the present records of the objects it stores.
 
-        ``None`` if they are others, or not all of one transaction: that cannot be known then.
+        ``None`` if the records differ from its own, or are not all of one transaction: then its
+        tid cannot be known.
         """
         calls = [call for call in map(read, self.messages) if call.name == "storea"]
         records = {call.content[0]: call.content[2] for call in calls}

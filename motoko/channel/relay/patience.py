@@ -13,12 +13,12 @@ from motoko.channel.relay.socket_stream import SocketStream
 from motoko.channel.relay.splice import HELD_MAX
 from motoko.channel.relay.uplink import Uplink
 
-# A server that is lost soon, or that is not there, is tried again after pauses that grow.
+# A server that is away, or is lost again soon, is tried again after growing pauses.
 SOON_S = 1.0
 AGAIN_S = 0.05
 AGAIN_MAX_S = 2.0
-# BlackDynamite gives a server five seconds to answer who comes anew; so often is looked whether it
-# has.
+# BlackDynamite gives a server five seconds to answer a new client; the relay checks this often
+# whether it has.
 BEGIN_S = 1.2
 BEGIN_TIMES = 3
 
@@ -27,11 +27,11 @@ class PatientSplice:
     """A session with a ZEO server; see :class:`motoko.channel.relay.splice.Session`.
 
     Args:
-        loop: what calls it.
+        loop: the event loop that calls it.
         client: the client's socket.
-        name: the socket name that it has connected to.
+        name: the name of the socket that the client has connected to.
         uplink: the way to the server.
-        patience: for so many seconds the client is kept without a server.
+        patience: for how many seconds the client is kept without a server.
         known: what is known of the server.
         log: gets a line when the client is cut.
     """
@@ -54,7 +54,7 @@ class PatientSplice:
         self._session = PatientSession(known)
         self._client = SocketStream(loop, client, self)
         self._server: SocketStream | None = None
-        self._since = 0.0  # when there was a server last
+        self._since = 0.0  # when the last server was connected
         self._pause = 0.0
         self._limit: Timer | None = None
         self._client.resume()
@@ -108,7 +108,7 @@ class PatientSplice:
         self._hand_on()
 
     def _hurry(self, times: int) -> None:
-        """A client that has just come, and that no server answers: answer in its place."""
+        """Answer a new client in the server's place, if no server has answered it."""
         if self._client.is_closed or self._session.end or not times:
             return
         if self._session.is_kept_waiting:
@@ -120,7 +120,7 @@ class PatientSplice:
         self._loop.later(BEGIN_S, lambda: self._hurry(times - 1))
 
     def _look(self) -> None:
-        """There is no server: look for one."""
+        """Look for a server, because there is none."""
         if self._limit is None:
             self._limit = self._loop.later(self._patience, self._give_up)
         self._loop.later(self._pause, self._try)

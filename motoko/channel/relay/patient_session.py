@@ -1,12 +1,12 @@
 """A client's session with a ZEO server, kept while there is no server. Pure: bytes in, bytes out.
 
-What the client is owed is remembered: its calls without an answer, its open transaction. After a
-loss the next server is greeted in the client's name and asked what has been committed meanwhile;
-the client is told, as if it had been there, and what it is owed is asked for again.
+The session remembers the client's unanswered calls and its open transaction. After a loss it greets
+the next server in the client's name and asks what has been committed meanwhile. It tells the client
+so, as if the connection had never been lost, and makes the unanswered calls again.
 
-It is cut where that would not be true: another database or an older one, more news than a server
-remembers, a call that cannot be made twice, or a commit of which nobody knows whether it was done.
-A client that comes while there is no server is an idle one, once its first calls were answered.
+The session is cut where it could not tell the client the truth: another or an older database, more
+news than a server remembers, a call that cannot be made twice, or a commit with unknown result.
+A client that comes while there is no server counts as idle once its first calls were answered.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from motoko.channel.relay.zeo_framing import (
 )
 
 _OWN = -2  # our own calls are numbered downwards from here; the clients' upwards from 1
-_IN_VAIN = 10  # servers that were lost one after the other without an answer
+_IN_VAIN = 10  # this many servers may be lost one after the other without an answer
 
 _Call = tuple[str, tuple[Any, ...]]
 _Resumption = Generator[list[_Call], list[Message], None]
@@ -45,9 +45,9 @@ class _Cut(Exception):
 
 class _Phase(enum.Enum):
     AWAY = enum.auto()  # there is no server
-    GREETING = enum.auto()  # there is one, which has not greeted yet
+    GREETING = enum.auto()  # there is a server, which has not greeted yet
     RESUMING = enum.auto()  # the session is being resumed
-    LIVE = enum.auto()  # both speak with each other
+    LIVE = enum.auto()  # client and server speak with each other
 
 
 class PatientSession:
@@ -57,9 +57,9 @@ class PatientSession:
         known: what is known of the server, which the session keeps up to date.
 
     Attributes:
-        to_client: what is to be sent to the client; whoever has sent it takes it out.
-        to_server: likewise.
-        end: why the client has to be cut, after what it is to be sent; empty as long as not.
+        to_client: the bytes for the client; the caller sends them and removes them here.
+        to_server: the bytes for the server; the caller sends them and removes them here.
+        end: why the client must be cut once ``to_client`` was sent; empty if it need not be cut.
     """
 
     def __init__(self, known: KnownServer) -> None:
@@ -70,18 +70,18 @@ class PatientSession:
         self._recalls = False  # whether a client's first calls are answered without a server
         self._phase = _Phase.AWAY
         self._client, self._server = Stream(), Stream()
-        self._hello: bytes | None = None  # the servers' greeting
+        self._hello: bytes | None = None  # the server's greeting
         self._greeting: bytes | None = None  # the client's
         self._impatient = ""  # why a loss cannot be hidden
         self._registration: tuple[Any, ...] = ()
-        self._tid: bytes | None = None  # up to where the client knows what was committed
+        self._tid: bytes | None = None  # the last transaction that the client knows of
         self._witness: tuple[bytes, bytes] | None = None  # a record of the database: oid and tid
         self._open: dict[Any, tuple[Message, bytes]] = {}  # calls without an answer
         self._transaction: OpenTransaction | None = None
-        self._losses = 0  # of servers, since the last answer
+        self._losses = 0  # how many servers were lost since the last answer
         self._resumption: _Resumption | None = None
         self._asked: dict[int, Message | None] = {}  # our own calls, with their answers
-        self._news: list[tuple[bytes, bytes]] = []  # that came while resuming: tid and message
+        self._news: list[tuple[bytes, bytes]] = []  # news during resuming: tid and message
 
     @property
     def is_live(self) -> bool:
@@ -95,12 +95,12 @@ class PatientSession:
 
     @property
     def is_kept_waiting(self) -> bool:
-        """Whether the client is not connected yet in its own eyes, and could be: see ``recall``."""
+        """Whether the client still waits for first answers that ``recall`` could give it."""
         first = [call for call, _ in self._open.values() if self._known.recalled(call)]
         return self._known.is_complete and (self._hello is None or bool(first))
 
     def recall(self) -> None:
-        """Answer the client's first calls from what is known, as long as no server does."""
+        """Answer the client's first calls from what is known, until a server does."""
         if not self._known.is_complete or self.is_live:
             return
         self._recalls = True
@@ -111,7 +111,7 @@ class PatientSession:
             self._answer(call)
 
     def connected(self) -> None:
-        """There is a server: a new connection, of which nothing has been read yet."""
+        """There is a server, with a new connection from which nothing has been read yet."""
         self._phase = _Phase.GREETING
 
     def lost(self) -> None:
@@ -129,11 +129,11 @@ class PatientSession:
         self.end = self._impatient or self._irretrievable()
 
     def from_client(self, data: bytes) -> None:
-        """Bytes that the client has sent."""
+        """Take bytes that the client has sent."""
         self._taking(self._client, data, self._of_client, self.to_server)
 
     def from_server(self, data: bytes) -> None:
-        """Bytes that the server has sent."""
+        """Take bytes that the server has sent."""
         self._taking(self._server, data, self._of_server, self.to_client)
 
     def _taking(self, stream: Stream, data: bytes, take: Any, onwards: bytearray) -> None:
@@ -155,7 +155,7 @@ class PatientSession:
         except _Cut as reason:
             self.end = str(reason)
 
-    # What the client says.
+    # Messages of the client.
 
     def _of_client(self, message: bytes) -> None:
         if self._greeting is None:
@@ -178,19 +178,19 @@ class PatientSession:
             self.to_server += message
 
     def _note_part(self, call: Message, message: bytes) -> None:
-        """A call that wants no answer."""
+        """Note a call that expects no answer."""
         if call.name == "tpc_begin":
             self._transaction = OpenTransaction(message, call.content[0])
         elif call.name in IN_TRANSACTIONS and self._transaction is not None:
             self._transaction.add(call, message)
         elif call.name not in {*IN_TRANSACTIONS, "set_client_label", "iterator_gc"}:
-            self._impatient = f"a call {call.name} that nothing is known of"
+            self._impatient = f"an unknown call {call.name}"
 
     def _note_call(self, call: Message, message: bytes) -> None:
         if call.name == "register":
             self._registration = call.content
             if call.content != REGISTRATION:
-                self._known = KnownServer()  # what it learns is true for nobody else
+                self._known = KnownServer()  # what it learns is not true for other clients
         elif call.name == "tpc_abort":
             self._transaction = None
         elif call.name == "tpc_finish" and self._transaction is not None and self.is_live:
@@ -202,7 +202,7 @@ class PatientSession:
             self._answer(call)
 
     def _answer(self, call: Message) -> None:
-        """Answer in the server's place, if that is one of the first calls and the answer known."""
+        """Answer one of the first calls in the server's place, if the answer is known."""
         if not (answer := self._known.recalled(call)):
             return
         if call.name == "register":
@@ -210,7 +210,7 @@ class PatientSession:
         del self._open[call.number]
         self.to_client += written(call.number, False, REPLY, answer)
 
-    # What the server says.
+    # Messages of the server.
 
     def _of_server(self, message: bytes) -> None:
         if self._phase is _Phase.GREETING:
@@ -244,7 +244,7 @@ class PatientSession:
             self._note_record(call.content[0], parts.content[1])
         elif name == "vote" and transaction is not None:
             if parts.flag:
-                self._transaction = None  # the server has forgotten it
+                self._transaction = None  # the server has dropped it
             elif not any(isinstance(item, dict) for item in parts.content or ()):
                 transaction.vote = parts
         elif name == "tpc_finish":
@@ -253,7 +253,7 @@ class PatientSession:
                 self._note_news(parts.content, transaction.oids if transaction else [])
 
     def _note_news(self, tid: bytes, oids: list[bytes]) -> None:
-        """Something was committed, and the client is told."""
+        """Note that the client is told of a commit."""
         self._known.committed(tid)
         self._tid = tid if self._tid is None else max(self._tid, tid)
         if oids:
@@ -267,7 +267,7 @@ class PatientSession:
     # The next server.
 
     def _irretrievable(self) -> str:
-        """Why what was lost with the server cannot be had from another one; empty if it can."""
+        """Why another server cannot make up for the lost one; empty if it can."""
         if self._losses > _IN_VAIN:
             return f"{self._losses} servers were lost without an answer"
         for call, _ in self._open.values():
@@ -306,7 +306,7 @@ class PatientSession:
             self.to_server += written(number, False, name, arguments)
 
     def _go_on(self) -> None:
-        """Go on with resuming, if all is there that was asked for."""
+        """Go on with resuming, if all answers have come."""
         answers = [answer for answer in self._asked.values() if answer is not None]
         if len(answers) < len(self._asked) or self._resumption is None:
             return
@@ -318,13 +318,13 @@ class PatientSession:
             self._repeat()
 
     def _resuming(self, tid: bytes) -> _Resumption:
-        """Take the session up again; yields calls to the server, and gets their answers."""
+        """Resume the session; yields calls to the server, and is sent their answers."""
         calls: list[_Call] = [("register", self._registration), ("getInvalidations", (tid,))]
         if self._witness is not None:
             calls.append(("loadSerial", self._witness))
         registered, changes, *witness = yield calls
         if registered.flag or not isinstance(registered.content, bytes):
-            raise _Cut(f"the server does not take it back: {registered.content}")
+            raise _Cut(f"the server does not register it again: {registered.content}")
         if registered.content < tid:
             raise _Cut("the server has an older state of the database")
         if any(record.flag for record in witness):
@@ -347,26 +347,26 @@ class PatientSession:
             yield from self._voting(transaction, transaction.vote)
 
     def _committed(self, tid: bytes | None, others: list[bytes]) -> None:
-        """The client's commit was done, and its answer was lost with the server."""
+        """Give the client the answer to its commit, which was done and lost with the server."""
         (finish,) = (call for call, _ in self._open.values() if call.name == "tpc_finish")
         if tid is None:
             raise _Cut("nobody can tell whether its commit was done")
-        # What others have committed, perhaps before: the client has to know it first, and learns
-        # of transactions only in their order.
+        # Other clients may have committed before. The client must know of that first, because it
+        # accepts transactions only in their order.
         self._tell((int.from_bytes(tid) - 1).to_bytes(8), others)
         answer = written(finish.number, False, REPLY, tid)
         self._note_answer(read(answer))
         self.to_client += answer
 
     def _voting(self, transaction: OpenTransaction, vote: Message) -> _Resumption:
-        """Bring a transaction to where it was: the server has only to be told to commit it."""
+        """Repeat a transaction up to its vote: then the server only has to commit it."""
         for message in transaction.messages:
             self.to_server += message
         (again,) = yield [("vote", (transaction.number,))]
         if again.flag or again.content != vote.content:
             raise _Cut("it was in the middle of a commit, and others have changed the same")
         if transaction.is_finishing:
-            # Now nobody else commits, not even a connection of its own that is thought dead.
+            # Now no other client commits, not even the client's earlier connection.
             assert self._tid is not None
             (changes,) = yield [("getInvalidations", (self._tid,))]
             since = None if changes.flag or not changes.content else changes.content[1]
@@ -374,14 +374,14 @@ class PatientSession:
                 raise _Cut("nobody can tell whether its commit was done")
 
     def _tell(self, tid: bytes, oids: list[bytes]) -> None:
-        """Tell the client of what was committed, if it does not know."""
+        """Tell the client what was committed, if it does not know yet."""
         assert self._tid is not None
         if tid > self._tid:
             self.to_client += written(0, True, NEWS, (tid, oids))
             self._tid = tid
 
     def _repeat(self) -> None:
-        """Say again what no server has answered, and go on."""
+        """Repeat the calls that no server has answered, and go on."""
         transaction = self._transaction
         if transaction is not None:
             if transaction.vote is None:

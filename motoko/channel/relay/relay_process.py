@@ -1,4 +1,4 @@
-"""The process of a relay: what it is told, what it answers, and when it ends."""
+"""The process of a relay: its options, its answers, and when it ends."""
 
 from __future__ import annotations
 
@@ -31,29 +31,30 @@ from motoko.errors import MotokoError
 from motoko.host.digests import digest
 from motoko.host.proc_files import boot_id
 
-# What it says on its standard output, in one line: then it serves, is not needed, or cannot. Before
-# that, again and again: it waits, and for what.
+# The relay writes one of these lines to its standard output: it serves, is not needed, or cannot
+# serve. Before that it says, again and again, that it waits, and for what.
 READY, HEAD, FAILED = "ready", "head", "failed"
 WAITING = "waiting"
 _TRY_AGAIN_S = 2.0
 _KNOWN = "known "
 _REMEMBER_S = 2.0
-_ANSWER_S = 5.0  # a server that does not answer for so long is away
-# The same words are logged once in so many seconds.
+_ANSWER_S = 5.0  # a server that does not answer for this long is away
+# The same line is logged at most once in this many seconds.
 _AGAIN_S = 60.0
-# A job's end is for launch.sh to handle, which may still want to save something: a relay ends with
-# its standard input.
+# A relay ignores the signals that end a job, because launch.sh may still want to save something:
+# the relay ends when its standard input does.
 _IGNORED = ("SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGPIPE")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until standard input ends, by a relay after the other if they are killed.
+    """Serve until standard input ends. A relay that is killed is replaced by another one.
 
     Arguments: the channel's directory, then options.
 
-    ``--token=``: names the relay, and all that belongs to it has that in ``$MOTOKO_RELAY``;
-    ``--command=``: instead, the pid of the process that it belongs to. ``--run=``, ``--study=``,
-    ``--attempt=``, ``--job=``: what the greeting says. ``--log=``: a file for what is out of order.
+    ``--token=``: names the relay; all processes that belong to it have its name in
+    ``$MOTOKO_RELAY``. ``--command=``: instead, the pid of the process that it belongs to.
+    ``--run=``, ``--study=``, ``--attempt=``, ``--job=``: what the greeting says. ``--log=``: a file
+    for problems.
     """
     for name in _IGNORED:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -83,7 +84,7 @@ def _failed(error: Exception) -> str:
 
 
 def _say(line: str) -> None:
-    # Who has started it may be gone: then its standard input says so.
+    # The process that has started the relay may be gone: then standard input ends, too.
     with contextlib.suppress(OSError):
         os.write(1, f"{line}\n".encode())
 
@@ -92,9 +93,9 @@ class RelayProcess:
     """One relay.
 
     Args:
-        directory: the channel's.
+        directory: the channel's directory.
         options: see :func:`main`.
-        keeping: what is left by the relay before, and kept for the next.
+        keeping: holds what the relay before has left, and keeps things for the next.
     """
 
     def __init__(self, directory: Path, options: dict[str, str], keeping: Keeping) -> None:
@@ -106,8 +107,8 @@ class RelayProcess:
         self._keeping = keeping
         self._code = DONE
         self._known: dict[str, KnownServer] = {}  # by study
-        self._kept: dict[str, bytes] = {}  # what is kept of that
-        # Names of another workflow's relays begin otherwise.
+        self._kept: dict[str, bytes] = {}  # what the keeper has of it
+        # The names of another workflow's relays begin with another mark.
         mark = f"{digest(str(directory.resolve()))[:8]}-"
         token = options.get("token", "")
         command = int(options.get("command") or 0)
@@ -122,7 +123,7 @@ class RelayProcess:
                 known.restore(bytes.fromhex(message.words["state"]))
 
     def begin(self) -> str:
-        """Have the sockets; returns what is to be said. Raises ``MotokoError``, ``OSError``."""
+        """Get the sockets; returns the line to be written. Raises ``MotokoError``, ``OSError``."""
         gate = endpoints.read(self._directory)
         if gate.boot_id == boot_id():
             return HEAD
@@ -133,7 +134,7 @@ class RelayProcess:
         return f"{READY} {self.name}"
 
     def serve(self, answer: str) -> int:
-        """Serve until standard input ends. When a run may begin, the answer is said."""
+        """Serve until standard input ends. When a run may begin, the answer is written."""
         self._loop.watch(0, READ, self._input)
         keeper = self._keeping.connection.fileno()
         self._loop.watch(keeper, READ, lambda events: self._keeper_ended(keeper))
@@ -146,10 +147,11 @@ class RelayProcess:
         return self._code
 
     def _await_server(self, name: str, end: float, answer: str) -> None:
-        """Wait until the server of the run's study is there, as long as its patience allows.
+        """Wait for the server of the run's study, as long as the study's patience allows.
 
-        From then on it is known, and clients that come while it is away are greeted in its place.
-        Meanwhile others are served, and nothing of an attempt begins that was declared dead.
+        From then on the server is known, and clients that come while it is away are greeted in its
+        place. Meanwhile other clients are served, and an attempt that was declared dead does not
+        begin.
         """
         known = self._known_of(name)
         if known.is_complete or time.monotonic() >= end:
@@ -165,7 +167,7 @@ class RelayProcess:
                 _say(_failed(error))
                 self._code = UNABLE
                 self._loop.stop()
-            elif error is None or isinstance(error, NotWelcome):  # a client is told
+            elif error is None or isinstance(error, NotWelcome):  # clients will be told
                 self._await_server(name, 0.0, answer)
             else:
                 _say(f"{WAITING} {' '.join(str(error).split())}")
@@ -183,7 +185,7 @@ class RelayProcess:
         self._loop.soon(lambda: call(known, trouble))
 
     def _known_of(self, name: str) -> KnownServer:
-        """Of the server behind a socket: a study has two of them, ``zeo-`` and ``kept-``."""
+        """What is known of the server of a socket: a study has two, ``zeo-`` and ``kept-``."""
         return self._known.setdefault(name.partition("-")[2], KnownServer())
 
     def _input(self, events: int) -> None:
@@ -191,12 +193,12 @@ class RelayProcess:
             self._loop.stop()
 
     def _keeper_ended(self, keeper: int) -> None:
-        """There is to be another one, and a relay of it which this one's sockets are for."""
+        """Retire: another keeper will come, with a relay that takes this one's sockets."""
         self._loop.forget(keeper)
         self._relay.retire()
 
     def _remember(self) -> None:
-        """Have what is known of servers kept; again and again."""
+        """Give what is known of servers to the keeper, again and again."""
         self._keep_known()
         self._loop.later(_REMEMBER_S, self._remember)
 
@@ -216,12 +218,12 @@ class RelayProcess:
             Splice(self._loop, client, name, self._uplink)
 
     def _fenced(self, reason: str) -> None:
-        """This attempt was declared dead: nothing of it goes on."""
+        """End the processes of this attempt, which was declared dead."""
         self.log(f"ending the processes of this attempt: {reason}")
         fenced_job.end(self._loop, self.name)
 
     def log(self, line: str) -> None:
-        """Write down what is out of order, once a minute."""
+        """Log a problem, the same at most once a minute."""
         now = time.time()
         if not self._log_path or now - self._logged.get(line, 0.0) < _AGAIN_S:
             return
@@ -233,7 +235,7 @@ class RelayProcess:
     def crashed(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        """Have a defect of ours in the log; who has started it, starts it again."""
+        """Log a defect of the relay; the keeper starts the next one."""
         self.log("".join(traceback.format_exception(kind, error, trace)))
 
 
@@ -251,7 +253,7 @@ def _greeting(options: dict[str, str]) -> Greeting:
 
 
 def _raise_limit() -> None:
-    """Take as many descriptors as there may be: a connection takes two."""
+    """Raise the limit of descriptors as far as allowed: a connection takes two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):

@@ -1,8 +1,9 @@
 """The workflow's sockets on a host that is not its head, served by all of its relays there.
 
-Each relay holds the listening sockets themselves: the first one has made them, each next one is
-given them by one that lives. So the end of one, whatever ends it, leaves no gap. Beside them, in
-``relays/``, each has a socket of its own for that, and for connections that are another's to serve.
+Each relay holds the listening sockets themselves: the first relay makes them, and each further one
+gets them from a living one. So the end of a relay, whatever ends it, leaves no gap. Next to these
+sockets, in ``relays/``, each relay has its own socket. Over it relays give each other the listening
+sockets, and connections that another relay has to serve.
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ class UnusableSockets(MotokoError):
 
 
 class Held(NamedTuple):
-    """A listening socket, and which file it listens at."""
+    """A listening socket, and the mark of its file."""
 
     listener: socket.socket
     mark: Mark
 
 
 class SharedSockets:
-    """One relay's part in them.
+    """One relay's part in the shared sockets.
 
     Args:
-        directory: where the sockets are, here and on the head.
-        name: this relay's.
-        replaced: called with a socket's name, with what listens there from now on, and with what
-            did before, which is to be closed once it has been emptied.
-        keeping: what is left by the relay before, and kept for the next.
+        directory: the directory of the sockets, the same here and on the head.
+        name: the name of this relay.
+        replaced: called with a socket's name, with the socket that listens there from now on, and
+            with the one that did before, which must be emptied and closed.
+        keeping: holds what the relay before has left, and keeps things for the next.
     """
 
     def __init__(
@@ -74,10 +75,10 @@ class SharedSockets:
         self._held: dict[str, Held] = {}
         self._folder = directory / FOLDER
 
-    # Having them
+    # Getting the sockets
 
     def is_settled(self, names: Sequence[str]) -> bool:
-        """Whether all of them are there, and ours."""
+        """Whether all sockets exist, and this relay holds them."""
         return (
             self.own is not None
             and Mark.of(self._folder / self.name) == self._own_mark
@@ -85,7 +86,7 @@ class SharedSockets:
         )
 
     def settle(self, names: Sequence[str], timeout: float) -> bool:
-        """Have them, from other relays or made now; ``False`` if another one settles meanwhile.
+        """Get the sockets from other relays, or make them; ``False`` if the lock is taken.
 
         Raises ``UnusableSockets``, ``OSError``.
         """
@@ -99,7 +100,7 @@ class SharedSockets:
             self._bind_own(folder)
             others = [opened.enter_context(other) for other in (*before, *self._others(folder))]
             missing = [name for name in names if not self._holds(name)]
-            # Those of suspended jobs are many, perhaps, and do not answer.
+            # There may be many relays of suspended jobs, which do not answer.
             for other, patience in [(o, t) for t in (FIRST_ANSWER_S, ANSWER_S) for o in others]:
                 if missing:
                     self._ask(other, patience)
@@ -118,7 +119,7 @@ class SharedSockets:
 
     @contextlib.contextmanager
     def _alone(self, timeout: float) -> Iterator[bool]:
-        """Hold the lock of this host's relays; ``False`` if it cannot be had in time."""
+        """Hold the lock of this host's relays; ``False`` if it cannot be taken in time."""
         deadline = time.monotonic() + timeout
         while (descriptor := self._lock()) is None and time.monotonic() < deadline:
             select.select([], [], [], _TRY_S)
@@ -129,7 +130,7 @@ class SharedSockets:
                 os.close(descriptor)
 
     def _lock(self) -> int | None:
-        """The descriptor of the lock; ``None`` if another one has it, or has just removed it."""
+        """The descriptor of the lock; ``None`` if another relay holds or just removed it."""
         path = self._folder / _LOCK
         try:
             self._make_directories()
@@ -153,7 +154,7 @@ class SharedSockets:
             with contextlib.suppress(FileExistsError):
                 self.directory.parent.mkdir(mode=0o700, parents=True)
             for path in (self.directory, self._folder):
-                # Whoever may rename our directory could put his own in its place.
+                # An account that may rename our directory could put its own in its place.
                 if not keeps_names(path.parent):
                     raise UnusableSockets(f"another account may replace {path}")
                 with contextlib.suppress(FileExistsError):
@@ -161,12 +162,12 @@ class SharedSockets:
                 if not is_private(path):
                     raise _not_ours(path)
         except FileNotFoundError:
-            raise  # the last one before has just removed it
+            raise  # the last relay has just removed the directory
         except OSError as error:
             raise UnusableSockets(f"{self.directory} cannot be made: {error.strerror}") from error
 
     def inherit(self) -> None:
-        """Have what the relay before has had, as far as that is what is there."""
+        """Take over the sockets of the relay before, as far as their files are still the same."""
         for name, listener, mark in left_sockets(self._keeping, self.directory):
             self._hold(name, listener, mark)
         for name, listener, mark in left_sockets(self._keeping, self._folder):
@@ -174,7 +175,7 @@ class SharedSockets:
                 self._listen(listener, mark)
 
     def _predecessor(self, folder: int) -> Iterator[socket.socket]:
-        """A connection to a relay of this name that lives, whose keeper was killed."""
+        """A connection to a living relay of this name, whose keeper was killed."""
         if self.own is None:
             with contextlib.suppress(OSError):
                 yield messages.connect(folder, self.name)
@@ -196,7 +197,7 @@ class SharedSockets:
         self._listen(own, Mark.of(path))
 
     def _others(self, folder: int) -> Iterator[socket.socket]:
-        """Connections to the other relays that live; what dead ones have left is removed."""
+        """Connections to the other living relays; the sockets of dead ones are removed."""
         for entry in sorted(os.listdir(folder)):
             if entry in (_LOCK, _RECORD, self.name):
                 continue
@@ -205,7 +206,7 @@ class SharedSockets:
             except ConnectionRefusedError:
                 (self._folder / entry).unlink(missing_ok=True)
             except OSError:
-                continue  # it is stopped, and too many wait for it
+                continue  # the relay is stopped, and too many connections wait for it
 
     def _ask(self, other: socket.socket, patience: float) -> None:
         """Take over what another relay holds, if it answers in time."""
@@ -220,12 +221,12 @@ class SharedSockets:
                     return
 
     def _make(self, name: str) -> bool:
-        """Make a socket that nobody serves."""
+        """Make a socket that no relay has."""
         path = self.directory / name
         self._clear(path)
         listener = socket.socket(socket.AF_UNIX)
         listener.setblocking(False)
-        # By its full path: BlackDynamite looks for that among the sockets of this host.
+        # Bound by its full path: BlackDynamite looks for that among the sockets of this host.
         try:
             listener.bind(str(path))
         except OSError as error:
@@ -240,7 +241,7 @@ class SharedSockets:
         return True
 
     def _clear(self, path: Path) -> None:
-        """Remove what is left at a socket's path; ``UnusableSockets`` if it is somebody's."""
+        """Remove a file at a socket's path; ``UnusableSockets`` if a process still uses it."""
         mark = Mark.of(path)
         if mark is None:
             return
@@ -276,7 +277,7 @@ class SharedSockets:
     # Between relays
 
     def tell(self, other: socket.socket, names: Sequence[str] | None = None) -> None:
-        """Give another relay what is held: all of it, or some. Raises ``OSError``."""
+        """Give another relay all held sockets, or some of them. Raises ``OSError``."""
         wanted = [name for name in self._held if names is None or name in names]
         for start in range(0, max(len(wanted), 1), DESCRIPTORS_MAX):
             part = {name: self._held[name] for name in wanted[start : start + DESCRIPTORS_MAX]}
@@ -287,7 +288,7 @@ class SharedSockets:
             messages.send(other, words, [held.listener.fileno() for held in part.values()])
 
     def take(self, message: Message) -> None:
-        """Hold what another relay gives, as far as that is what is there."""
+        """Hold the sockets that another relay gives, as far as their files are the same."""
         marks = message.words.get("held")
         if not isinstance(marks, dict) or len(marks) != len(message.descriptors):
             message.drop()
@@ -300,11 +301,11 @@ class SharedSockets:
                 self._hold(name, listener, mark)
 
     def knows(self, name: str) -> bool:
-        """Whether another relay of this name is, or was, here."""
+        """Whether another relay of this name is or was on this host."""
         return name != self.name and (self._folder / name).is_socket()
 
     def hand_over(self, name: str, socket_name: str, client: socket.socket) -> bool:
-        """Give another relay a connection that is its to serve; whether it is its now."""
+        """Hand a connection to the relay that has to serve it; whether that worked."""
         try:
             with open_directory(self._folder) as folder, messages.connect(folder, name) as other:
                 messages.send(other, {"serve": socket_name}, [client.fileno()])
@@ -315,7 +316,7 @@ class SharedSockets:
     # Ending
 
     def leave(self, timeout: float) -> None:
-        """Hold nothing any more. The last one leaves nothing behind."""
+        """Give up all sockets. The last relay of this host removes their files."""
         with contextlib.suppress(OSError), self._alone(timeout) as is_alone:
             mark = Mark.of(self._folder / self.name)
             if mark == self._own_mark:
@@ -345,7 +346,7 @@ class SharedSockets:
             (self._folder / name).unlink(missing_ok=True)
         for path in (self._folder, self.directory, self.directory.parent):
             if path == self.directory.parent and path.name != f"motoko-{os.getuid()}":
-                return  # it is no place of ours
+                return  # it is not one of Motoko's directories
             try:
                 path.rmdir()
             except OSError as error:
@@ -356,7 +357,7 @@ class SharedSockets:
 
 @contextlib.contextmanager
 def open_directory(directory: Path) -> Iterator[int]:
-    """The descriptor of a directory, in which files have short paths."""
+    """The descriptor of a directory, by which its files have short paths."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor
@@ -365,7 +366,7 @@ def open_directory(directory: Path) -> Iterator[int]:
 
 
 def _not_ours(path: Path) -> UnusableSockets:
-    """Why a directory is not one of ours. ``FileNotFoundError`` if it is gone by now."""
+    """Why a directory is not private to this account. ``FileNotFoundError`` if it is gone."""
     info = path.lstat()
     if not stat.S_ISDIR(info.st_mode):
         return UnusableSockets(f"{path} is no directory", hint="remove it on that host")
@@ -378,7 +379,7 @@ def _not_ours(path: Path) -> UnusableSockets:
 
 
 def _answers(path: Path) -> bool:
-    """Whether somebody listens at a socket."""
+    """Whether a process listens at a socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:

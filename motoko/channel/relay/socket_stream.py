@@ -1,4 +1,4 @@
-"""A connected socket that never blocks: what comes is handed on, what is sent waits for its way."""
+"""A connected socket that never blocks: it hands on what it receives, and buffers what it sends."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ from typing import Protocol
 from motoko.channel.relay.event_loop import READ, WRITE, EventLoop
 
 BLOCK = 1 << 16
-# Its end is not waited for longer, when there is more to be sent than the other side takes.
+# `finish` waits no longer than this for the other side to take the rest.
 FINISH_S = 30.0
 
 _LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Receiver(Protocol):
-    """Whom a stream tells what becomes of it."""
+    """What a stream tells its events to."""
 
     def received(self, stream: SocketStream, data: bytes) -> None:
-        """Something has come."""
+        """Bytes have come."""
 
     def drained(self, stream: SocketStream) -> None:
-        """All that was sent is on its way: there is room for more."""
+        """All that was buffered has been sent: there is room for more."""
 
     def ended(self, stream: SocketStream, reason: str) -> None:
-        """The other side has ended it, or it was lost. Called once, and not after ``close``."""
+        """The other side has closed the stream, or it was lost.
+
+        Called once, and not after ``close``.
+        """
 
 
 class SocketStream:
     """One connected socket, plain or TLS, which it owns from now on.
 
-    It is paused at first: see :meth:`resume`.
+    The stream is paused at first: see :meth:`resume`.
 
     Args:
-        loop: what calls it.
-        connection: the socket, connected.
-        receiver: whom it tells.
+        loop: the event loop that calls it.
+        connection: the connected socket.
+        receiver: is told the events of the stream.
     """
 
     __slots__ = ("_events", "_is_ending", "_loop", "_out", "_receiver", "_socket", "_tls")
@@ -53,16 +56,16 @@ class SocketStream:
 
     @property
     def waiting(self) -> int:
-        """How many bytes could not be sent yet."""
+        """How many bytes are buffered, because they could not be sent yet."""
         return len(self._out)
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has ended, or was closed."""
+        """Whether the stream has ended, or was closed."""
         return self._socket.fileno() < 0
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of it, as soon as that can be. Nothing, if it has ended."""
+        """Send all of the data, as soon as possible; nothing if the stream has ended."""
         if self.is_closed or self._is_ending:
             return
         if not self._out:
@@ -89,7 +92,7 @@ class SocketStream:
             self._want(self._events | READ)
 
     def finish(self) -> None:
-        """Close it when all that was sent is on its way. The receiver hears no more of it."""
+        """Close the stream when all data has been sent. The receiver is told nothing more."""
         if self.is_closed or self._is_ending:
             return
         self._is_ending = True
@@ -100,7 +103,7 @@ class SocketStream:
         self._loop.later(FINISH_S, self.close)
 
     def close(self) -> None:
-        """Close it now. May be called again."""
+        """Close the stream now. May be called again."""
         if not self.is_closed:
             self._loop.forget(self._socket.fileno())
             self._socket.close()
@@ -111,7 +114,7 @@ class SocketStream:
             return
         descriptor = self._socket.fileno()
         if not events:
-            # Else its end would be told again and again, before what came before it is wanted.
+            # Otherwise epoll would report the end again and again while the stream is paused.
             self._loop.forget(descriptor)
         elif not before:
             self._loop.watch(descriptor, events, self._ready)
@@ -153,7 +156,7 @@ class SocketStream:
                 self._end("it was closed")
                 return
             self._receiver.received(self, data)
-            # What TLS has taken out of the kernel already, nobody would tell of: paused or not.
+            # epoll does not report data that TLS has already read: take it even while paused.
             if self._tls is None or self.is_closed or not self._tls.pending():
                 return
 

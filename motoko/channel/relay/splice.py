@@ -1,4 +1,4 @@
-"""A session that hands on bytes, both ways, until either side ends."""
+"""A session that hands on bytes both ways, until either side ends."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from motoko.channel.relay.event_loop import EventLoop
 from motoko.channel.relay.socket_stream import SocketStream
 from motoko.channel.relay.uplink import Uplink
 
-# A side that takes nothing has the other wait when this much lies here.
+# If a side does not take this many bytes, the other side has to wait.
 HELD_MAX = 1 << 20
 
 
 class Session(Protocol):
     """A client's connection, from its acceptance to its end.
 
-    It is made with the loop, the client's socket, the socket name that it has connected to, and
-    the way to the servers; it owns the client's socket.
+    It is made with the loop, the client's socket, the name of the socket that the client has
+    connected to, and the way to the servers. It owns the client's socket.
     """
 
     def close(self) -> None:
-        """End it now, both sides. May be called again."""
+        """Close both sides now. May be called again."""
 
 
 class Splice:
-    """See :class:`Session`. Both sides end together: what was sent before still arrives."""
+    """See :class:`Session`. Both sides end together; what was sent before still arrives."""
 
     def __init__(self, loop: EventLoop, client: socket.socket, name: str, uplink: Uplink) -> None:
         self._loop = loop
@@ -62,5 +62,5 @@ class Splice:
         self._other(stream).finish()
 
     def _other(self, stream: SocketStream) -> SocketStream:
-        assert self._server is not None  # before, neither side is listened to
+        assert self._server is not None  # before that, no side is read
         return self._client if stream is self._server else self._server

@@ -1,4 +1,4 @@
-"""The way from a relay to the workflow's sockets: through its gate, wherever that is by now."""
+"""The way from a relay to the workflow's sockets: through the gate, wherever that is by now."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from motoko.channel.relay.event_loop import EventLoop
 from motoko.channel.tls import Contexts
 from motoko.errors import MotokoError
 
-# For all of a connection's beginning, by all of the gate's addresses.
+# How long connecting may take, at all of the gate's addresses together.
 CONNECT_S = 20.0
 
 Connected = Callable[[socket.socket | None], None]
 
 
 class Uplink(Protocol):
-    """What sessions need of it."""
+    """What sessions need of the way to the servers."""
 
     def connect(self, name: str, call: Connected) -> None:
-        """Connect to one of the workflow's sockets; the loop calls with the connection.
+        """Connect to one of the workflow's sockets; the loop makes the call with the connection.
 
-        The greeting has passed, and was welcome. It is ``None`` if there is no way now; why, is
-        logged.
+        The greeting has been sent and was welcome. The connection is ``None`` if there is no way
+        now; the reason is logged.
         """
 
 
 class GateUplink:
-    """See :class:`Uplink`: over TLS, each connection begun by a thread of its own.
+    """The way over TLS; each connection is made by its own thread. See :class:`Uplink`.
 
     Args:
-        loop: what calls.
-        directory: the channel's.
-        greeting: what is said of whoever connects.
+        loop: the event loop that makes the calls.
+        directory: the channel's directory.
+        greeting: the greeting of the relay's clients.
         log: gets a line when there is no way.
-        fenced: called by the loop with the reason when this attempt is no more to do anything.
+        fenced: called by the loop with the reason when this attempt was declared dead.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class GateUplink:
         self._log = log
         self._fenced = fenced
         self._contexts = Contexts(directory, server=False)
-        self._worked = ""  # which of the gate's addresses has, last
+        self._worked = ""  # the gate's address that worked last
 
     def connect(self, name: str, call: Connected) -> None:
         threading.Thread(target=self._connect, args=(name, call), daemon=True).start()
@@ -78,10 +78,10 @@ class GateUplink:
             self._loop.soon(lambda: call(connection))
 
     def connection(self, name: str) -> socket.socket:
-        """Connect now, by the first of the gate's addresses behind which the workflow is.
+        """Connect now, at the first of the gate's addresses at which the workflow answers.
 
-        The record is read each time: the head may be another, or elsewhere, since. Raises
-        ``Unreachable``, ``NotWelcome``, or what else is wrong with the channel.
+        The gate's record is read each time: the head may have changed. Raises ``Unreachable``,
+        ``NotWelcome``, or another error of the channel.
         """
         gate = endpoints.read(self._directory)
         deadline = time.monotonic() + CONNECT_S

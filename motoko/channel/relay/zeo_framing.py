@@ -1,7 +1,7 @@
-"""How ZEO's clients and servers speak: messages with their size before them, pickles inside.
+"""The protocol of ZEO's clients and servers: messages with their size in front, pickles inside.
 
-Standard library alone, and nothing is made of what a pickle names: a relay only has to know which
-call a message is, and which answer belongs to it.
+It uses only the standard library, and creates no object that a pickle names: a relay only has to
+know which call a message is, and which answer belongs to it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PICKLES = b"Z5"  # the greeting of both sides; the other coding, M, is no pickle
 KEEP_ALIVE = -1
 REPLY = ".reply"
 NEWS = "invalidateTransaction"
-# Calls that may be made twice: they change nothing, or not more by the second time.
+# Calls that may be made twice: they change nothing, or the second call changes nothing more.
 REPEATABLE = frozenset(
     {
         *("register", "get_info", "lastTransaction", "getInvalidations", "new_oids", "new_oid"),
@@ -36,16 +36,16 @@ _SIZE = struct.Struct(">I")
 
 
 class Unreadable(Exception):
-    """A message that is none of ZEO's."""
+    """A message that is not one of ZEO's."""
 
 
 class Message(NamedTuple):
-    """What a message says.
+    """The content of a message.
 
     Attributes:
-        number: of the call or of the call that it answers: an int, or a pair of bytes.
-        flag: of a call: it wants no answer. Of an answer: the call has failed.
-        name: of the call; ``REPLY`` for an answer.
+        number: the number of the call, or of the call that it answers: an int, or a pair of bytes.
+        flag: of a call, whether it expects no answer; of an answer, whether the call has failed.
+        name: the name of the call; ``REPLY`` for an answer.
         content: the call's arguments, or the answer.
     """
 
@@ -56,7 +56,7 @@ class Message(NamedTuple):
 
 
 class _Nothing:
-    """In place of all that a pickle names: an error's class in an answer, say."""
+    """Stands for each class that a pickle names, such as an error's class in an answer."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
@@ -75,13 +75,13 @@ class _Reading(pickle.Unpickler):
 
 
 class Stream:
-    """Bytes as they come, in whole messages."""
+    """Splits incoming bytes into whole messages."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def messages(self, data: bytes) -> Iterator[bytes]:
-        """The messages that are complete with this, as they came: with their sizes."""
+        """The messages that are complete with these bytes, still with their sizes."""
         self._bytes += data
         start, end = 0, len(self._bytes)
         try:
@@ -96,7 +96,7 @@ class Stream:
             del self._bytes[:start]
 
     def rest(self) -> bytes:
-        """What has come of a message that is not complete; it is forgotten here."""
+        """The part of an incomplete message that has come; it is removed here."""
         rest = bytes(self._bytes)
         self._bytes.clear()
         return rest
@@ -108,7 +108,7 @@ def content(message: bytes) -> bytes:
 
 
 def read(message: bytes) -> Message:
-    """What a message says that is no greeting; ``Unreadable`` if it is none of ZEO's."""
+    """The content of a message after the greeting; ``Unreadable`` if it is not one of ZEO's."""
     try:
         parts = _Reading(io.BytesIO(content(message)), encoding="bytes").load()
         number, flag, name, arguments = parts
@@ -126,5 +126,5 @@ def framed(text: bytes) -> bytes:
 
 
 def written(number: Any, flag: bool, name: str, arguments: Any) -> bytes:
-    """A message that says this."""
+    """A message with this content."""
     return framed(pickle.dumps((number, flag, name, arguments), _PROTOCOL))

@@ -74,7 +74,7 @@ def test_nodes_that_are_kept_out(system, loaded):
 def test_an_address_of_another_host(system, loaded):
     with pytest.raises(ConfigError, match=r"192\.0\.2\.1 is no address of this host"):
         remote_access.gate_address(loaded("remote: {address: 192.0.2.1}\n"), None)
-    with pytest.raises(ConfigError, match="nobody knows a host"):
+    with pytest.raises(ConfigError, match="there is no host"):
         remote_access.gate_address(loaded("remote: {address: no.invalid}\n"), None)
 
 
