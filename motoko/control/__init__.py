@@ -1,1 +1,1 @@
-"""Talking to a workflow's supervisor, and who it is."""
+"""Finds a workflow's supervisor, and talks to it."""

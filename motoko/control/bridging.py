@@ -1,7 +1,7 @@
-"""The workflow's sockets as they are seen from here.
+"""The workflow's sockets on this host.
 
-On another host than the supervisor's they stand at the same paths as there, as long as a relay
-serves them. A process that wants them starts one as its child, which ends with it.
+If the supervisor is on another host, they have the same paths here as there, as long as a relay
+serves them. A process that needs them starts a relay as its child, which ends with it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from motoko.control import client, daemon_records
 from motoko.control.supervisor_lock import AlreadySupervised, refuse_elsewhere
 from motoko.layout import Runtime, channel_directory, locate
 
-# By the workflow's directory, and by who has started it: not a forked child's.
+# By the pid that has started the relay (a forked child does not own it), and by the directory.
 _relays: dict[tuple[int, Path], contextlib.ExitStack] = {}
 
 
 def reached(config: WorkflowConfig) -> Runtime | None:
-    """Where the workflow's servers listen, also if that is on another host; ``None`` if nowhere.
+    """Where the workflow's servers listen, here or on another host; ``None`` if nowhere.
 
-    Raises what :func:`motoko.control.supervisor_lock.refuse_elsewhere` does if another host
-    supervises, or has supervised last, and cannot be reached; and ``AlreadySupervised`` if its
-    sockets cannot stand here.
+    If another host supervises the workflow, or was the last to do so, and cannot be reached, it
+    raises what :func:`motoko.control.supervisor_lock.refuse_elsewhere` does. If the sockets cannot
+    be made on this host, it raises ``AlreadySupervised``.
     """
     supervisor = daemon_records.supervisor_elsewhere(config)
     if supervisor is None:
@@ -42,7 +42,7 @@ def reached(config: WorkflowConfig) -> Runtime | None:
             except NoRelay as error:
                 raise AlreadySupervised(
                     f"{config.directory} is supervised on {supervisor.host}, and its sockets "
-                    f"cannot be had here: {error}",
+                    f"cannot be made here: {error}",
                     hint=error.hint or f"mend that, or work there: ssh {supervisor.host}",
                 ) from error
             _relays[key] = stack.pop_all()
@@ -51,6 +51,6 @@ def reached(config: WorkflowConfig) -> Runtime | None:
 
 
 def _end(key: tuple[int, Path]) -> None:
-    """At the interpreter's end; a forked child's copy is its parent's."""
+    """End a relay when the interpreter exits; in a forked child it is the parent's."""
     if key[0] == os.getpid():
         _relays.pop(key).close()

@@ -1,4 +1,4 @@
-"""Asking a workflow's supervisor. Imports nothing heavy."""
+"""Asks a workflow's supervisor. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ from motoko.host.directories import DirectoryIdentity
 from motoko.layout import Runtime
 
 ANSWER_S = 5.0
-# Where there is nobody to watch, and with a supervisor that only knows how to be asked.
+# Between two tries if no supervisor answers, or if it cannot be watched.
 POLL_S = 0.05
-# One that is watched and says nothing for so long is frozen.
+# A supervisor that is watched and says nothing for this long is frozen.
 SILENCE_S = 5 * WATCH_SILENCE_S
 _NO_ANSWER = (OSError, ValueError, OtherWorkflow, NoWay)
 
 
 def ask(runtime: Runtime, request: Request[AnswerT], timeout: float = ANSWER_S) -> AnswerT | None:
-    """The supervisor's answer; ``None`` if nobody answers within ``timeout`` seconds.
+    """The supervisor's answer; ``None`` if it does not answer within ``timeout`` seconds.
 
     Raises:
-        RequestRefused: the supervisor does not do it; the message says why.
+        RequestRefused: the supervisor refuses the request; the message says why.
     """
     try:
         with _connection(runtime, request, timeout) as connection:
             for line in _lines(connection, timeout):
                 return decoded_answer(line, request)
-    except _NO_ANSWER:  # none there, frozen, in the middle of ending
+    except _NO_ANSWER:  # there is no supervisor, or it is frozen or just ending
         pass
     return None
 
 
 def supervisor_status(config: WorkflowConfig, timeout: float = ANSWER_S) -> Status | None:
-    """What the workflow's supervisor says of itself and its daemons; ``None`` without answer."""
+    """What the workflow's supervisor says of itself and its daemons; ``None`` if it is silent."""
     return ask(daemon_records.records(config), StatusRequest(), timeout)
 
 
 def is_supervised(config: WorkflowConfig) -> bool:
-    """Whether the workflow has a supervisor that can be worked with: here, or elsewhere."""
+    """Whether the workflow has a living supervisor here, or one elsewhere that answers."""
     if daemon_records.supervisor_elsewhere(config) is None:
         return daemon_records.supervisor_identity(config) is not None
     return supervisor_status(config) is not None
 
 
 def daemons_at_work(config: WorkflowConfig) -> set[str]:
-    """The names of the daemons that live: here, or on the other host whose supervisor answers."""
+    """The names of the living daemons: here, or on the other host whose supervisor answers."""
     if daemon_records.supervisor_elsewhere(config) is None:
         return {d.name for d in daemon_records.living_daemons(daemon_records.records(config))}
     status = supervisor_status(config)
@@ -69,10 +69,10 @@ def daemons_at_work(config: WorkflowConfig) -> set[str]:
 
 
 def statuses(config: WorkflowConfig, deadline: float | None = None) -> Iterator[Status | None]:
-    """What the supervisor says now and at each change, until a deadline (``time.monotonic``).
+    """The supervisor's status now and at each change, until a deadline (``time.monotonic``).
 
-    ``None`` means that nobody answers, and comes again as long as that is so. At least one is
-    given, whatever the deadline; whoever has seen enough leaves the loop.
+    ``None`` means that no supervisor answers; it is repeated as long as none does. At least one
+    status is yielded, whatever the deadline; a caller that has seen enough leaves the loop.
     """
     can_be_watched = True
     while True:
@@ -83,7 +83,7 @@ def statuses(config: WorkflowConfig, deadline: float | None = None) -> Iterator[
                 for status in watch(runtime, deadline):
                     answered = True
                     yield status
-            except RequestRefused:  # a version before this one
+            except RequestRefused:  # an earlier version
                 can_be_watched = False
         if not can_be_watched:
             answered = True
@@ -97,12 +97,12 @@ def statuses(config: WorkflowConfig, deadline: float | None = None) -> Iterator[
 
 
 def watch(runtime: Runtime, deadline: float | None = None) -> Iterator[Status]:
-    """What a supervisor says now and at each change.
+    """A supervisor's status now and at each change.
 
-    Ends at the deadline (``time.monotonic``), or as soon as nobody answers (any more).
+    Ends at the deadline (``time.monotonic``), or as soon as no supervisor answers.
 
     Raises:
-        RequestRefused: it cannot be watched; one that has begun to answer can.
+        RequestRefused: the supervisor cannot be watched. It is not raised after the first status.
     """
     request = WatchRequest()
     try:
@@ -117,7 +117,7 @@ def watch(runtime: Runtime, deadline: float | None = None) -> Iterator[Status]:
 def _connection(
     runtime: Runtime, request: Request[AnswerT], timeout: float
 ) -> Iterator[socket.socket]:
-    """A connection to the supervisor, which was asked something."""
+    """A connection to the supervisor, over which the request was sent."""
     with _opened(runtime, timeout) as connection:
         connection.settimeout(timeout)
         connection.sendall(addressed(request, DirectoryIdentity.of(runtime.directory)))
@@ -125,7 +125,7 @@ def _connection(
 
 
 def _opened(runtime: Runtime, timeout: float) -> socket.socket:
-    """A connection to the control socket: here, or on the host where the supervisor is."""
+    """A connection to the control socket, here or on the supervisor's host."""
     if daemon_records.is_elsewhere(runtime):
         return connect_control(runtime.directory, timeout)
     connection = socket.socket(socket.AF_UNIX)
@@ -141,9 +141,9 @@ def _opened(runtime: Runtime, timeout: float) -> socket.socket:
 def _lines(
     connection: socket.socket, timeout: float, until: float | None = None
 ) -> Iterator[bytes]:
-    """The lines that are received; ``TimeoutError`` if one takes longer than that (seconds).
+    """The lines that are received; ``TimeoutError`` if one takes longer than ``timeout`` seconds.
 
-    Likewise if no further one is complete at ``until`` (``time.monotonic``).
+    It is also raised at ``until`` (``time.monotonic``), but not before the first line.
     """
     text, is_first = b"", True
     deadline = time.monotonic() + timeout

@@ -1,4 +1,4 @@
-"""Who supervises a workflow, and which of its daemons live: from the records that they keep."""
+"""Finds a workflow's supervisor and its living daemons, by the records that they keep."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ EXIT_LOCKED = 75  # EX_TEMPFAIL: a daemon ends so if another process holds its l
 
 
 def record_text(runtime: Runtime, **content: str) -> str:
-    """What the calling process notes of itself, and for which workflow it works."""
+    """The record of the calling process: its identity, and the workflow that it works for."""
     directory = DirectoryIdentity.of(runtime.directory)
     return json.dumps({**content, **Identity.mine().to_dict(), "workflow": directory.to_dict()})
 
 
 def read_record(runtime: Runtime, path: Path) -> dict[str, Any] | None:
-    """What a process has noted of itself; ``None`` if nobody has who works for this workflow.
+    """The record in a file; ``None`` if no process that works for this workflow has written it.
 
-    Records of versions that did not write down whose they are, are those of their ``.wf``.
+    Records of early versions do not name their workflow: they belong to the one of their ``.wf``.
     """
     data = read_json(path)
     if data is None:
@@ -47,7 +47,7 @@ def read_record(runtime: Runtime, path: Path) -> dict[str, Any] | None:
 
 
 def recorded_identity(runtime: Runtime, path: Path) -> Identity | None:
-    """The process that has noted itself in a file, for this workflow; it may have ended."""
+    """The process that has written the record in a file for this workflow; it may have ended."""
     try:
         return Identity.from_dict(read_record(runtime, path) or {})
     except (KeyError, ValueError):
@@ -55,9 +55,9 @@ def recorded_identity(runtime: Runtime, path: Path) -> Identity | None:
 
 
 def living_orchestrators(runtime: Runtime) -> Iterator[tuple[str, Identity]]:
-    """The run_name and identity of each orchestrator that has attached and lives, by run_name.
+    """The run_name and identity of each living orchestrator that has attached, by run_name.
 
-    Of one of another host its lock tells, where all hosts share locks.
+    For an orchestrator on another host its lock tells whether it lives, if all hosts share locks.
     """
     for path in sorted((runtime.wf / "orchestrators").glob("*.json")):
         identity = recorded_identity(runtime, path)
@@ -70,9 +70,9 @@ def living_orchestrators(runtime: Runtime) -> Iterator[tuple[str, Identity]]:
 
 
 def unrecorded_daemons(runtime: Runtime) -> Iterator[tuple[str, Identity]]:
-    """The name and identity of each living daemon, by their command lines, in no order.
+    """The name and identity of each living daemon, found by command lines, in no order.
 
-    Slow, and it does not see those that were started in another way than by a supervisor.
+    It is slow, and finds only daemons that a supervisor has started.
     """
     workers = {kind.worker: kind.name for kind in daemon_kinds.KINDS}
     for identity, (_, _, module, *rest) in processes_with("-P", "-m"):
@@ -87,7 +87,7 @@ SUPERVISOR = "supervisor"
 
 @dataclass(frozen=True)
 class LivingDaemon:
-    """A daemon that lives, whoever supervises it."""
+    """A living daemon, whichever supervisor looks after it."""
 
     name: str
     identity: Identity
@@ -101,7 +101,7 @@ class LivingDaemon:
 def records(config: WorkflowConfig) -> Runtime:
     """The workflow's runtime for reading its records, even if its sockets are gone.
 
-    Nobody answers at such a runtime's control socket.
+    Without sockets, no supervisor answers at the runtime's control socket.
     """
     return locate(config) or Runtime(config.directory, config.directory / ".wf")
 
@@ -113,13 +113,13 @@ def supervisor_identity(config: WorkflowConfig) -> Identity | None:
 
 
 def supervisor_elsewhere(config: WorkflowConfig) -> Identity | None:
-    """The supervisor that the records name, if it is one of another host. It may be dead."""
+    """The supervisor that the records name, if it is on another host. It may be dead."""
     identity = _supervisor(records(config))
     return identity if identity is not None and identity.is_elsewhere else None
 
 
 def is_elsewhere(runtime: Runtime) -> bool:
-    """Whether the supervisor that the records name is one of another host."""
+    """Whether the supervisor that the records name is on another host."""
     identity = _supervisor(runtime)
     return identity is not None and identity.is_elsewhere
 
@@ -129,7 +129,7 @@ def _supervisor(runtime: Runtime) -> Identity | None:
 
 
 def refuse_guests(config: WorkflowConfig) -> None:
-    """Raise ``MotokoError`` if another account supervises the workflow: its daemons obey that."""
+    """Raise ``MotokoError`` if another account supervises the workflow: daemons obey only it."""
     account = other_account(config.directory)
     if account is not None and (supervisor_identity(config) or living_daemons(records(config))):
         raise AnotherAccount(
@@ -140,9 +140,9 @@ def refuse_guests(config: WorkflowConfig) -> None:
 
 
 def living_daemons(runtime: Runtime) -> list[LivingDaemon]:
-    """The workflow's daemons that live on this host, by name: those that their records name.
+    """The workflow's living daemons on this host that have records, sorted by name.
 
-    Where the supervisor was killed, also those that it has started and that have no record yet.
+    If the supervisor was killed, also those that it has started and that have no record yet.
     """
     supervisor = _supervisor(runtime)
     was_killed = supervisor is not None and supervisor.is_here and not supervisor.alive
@@ -156,35 +156,35 @@ def living_daemons(runtime: Runtime) -> list[LivingDaemon]:
 
 
 def remove_leftovers(config: WorkflowConfig, runtime: Runtime) -> None:
-    """Remove the records of what has ended, and the sockets. The caller holds the lock."""
+    """Remove the records of daemons that have ended, and the sockets. The caller holds the lock."""
     living = {runtime.record(daemon.name) for daemon in living_daemons(runtime)}
-    # Also what somebody who was killed has written in part.
+    # Also the unfinished files of processes that were killed.
     ended = {*(runtime.wf / "daemons").glob("*.json*")} - living
     for path in ended if living else {*ended, *runtime.wf.glob(f"*{runtime.restarts.name}*")}:
-        with contextlib.suppress(OSError):  # a read-only disk: they do no harm
+        with contextlib.suppress(OSError):  # on a read-only disk they do no harm
             path.unlink()
     if living:
-        return  # something cannot even be killed (a hung file system): it may hold a socket
+        return  # a daemon that cannot be killed (a hung file system) may still hold a socket
     leave_to_blackdynamite(config, runtime)
     remove_sockets(config, runtime)
 
 
 def remove_sockets(config: WorkflowConfig, runtime: Runtime) -> None:
-    """Remove the sockets of a workflow whose daemons have ended, and their place."""
+    """Remove the sockets of a workflow whose daemons have ended, and their directory."""
     with contextlib.suppress(OSError):  # a cleaner of temporary files was faster
         for path in runtime.sockets.iterdir():
             if path.is_socket():
                 path.unlink(missing_ok=True)
         runtime.owner.unlink(missing_ok=True)
-        # A directory that the user has named is the user's.
+        # A directory that the user has named stays.
         if config.runtime_dir is None and not any(runtime.sockets.iterdir()):
             runtime.sockets.rmdir()
 
 
 def leave_to_blackdynamite(config: WorkflowConfig, runtime: Runtime) -> None:
-    """Where no server runs, have BlackDynamite's commands start one, as they do without zeo.conf.
+    """Remove zeo.conf where no server runs, so that BlackDynamite's commands start their own.
 
-    In jobs of a batch system, which may go on, they must not.
+    It stays for studies whose runs are batch jobs: these may go on, and must not start a server.
     """
     for study in config.studies.values():
         conf = study.database.server_config
@@ -192,7 +192,7 @@ def leave_to_blackdynamite(config: WorkflowConfig, runtime: Runtime) -> None:
             address = read_address(conf)
             if address is None or not address.startswith("/"):
                 continue
-            # Of an earlier boot, perhaps.
+            # The address may be of an earlier boot.
             ours = (runtime.zeo(study.name), runtime.kept(study.name))
             is_gone = Path(address) in ours or not Path(address).exists()
             if study.is_local and study.generator == LOCAL and is_gone:

@@ -1,8 +1,8 @@
-"""Detached orchestrators: what was asked for, kept until it has ended, and how each has ended.
+"""Detached orchestrators: their requests, kept until they have ended, and how each has ended.
 
 ``.wf/detached/<run_name>.json`` is the request. It has the caller's directory and environment, as
-``at`` keeps them, so only the owner may read it. ``.wf/detached/<run_name>.ended`` is what the
-orchestrator itself notes when it ends; one that was killed leaves none.
+``at`` keeps them, so only the owner may read it. ``.wf/detached/<run_name>.ended`` is written by
+the orchestrator itself when it ends; an orchestrator that was killed leaves none.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from motoko.host.files import read_json, write_atomically
 from motoko.host.identity import Identity
 from motoko.layout import Runtime, file_name
 
-# What an orchestrator ends with that no further life of it can mend.
+# The exit codes after which it is useless to start the orchestrator again.
 _DONE, _WRONG_INPUT, _STOPPED, _REFUSED = 0, 2, 4, 5
 _FINAL = (_DONE, _WRONG_INPUT, _STOPPED, _REFUSED)
-# The supervisor, and what it looks after, had gone: no fault of the orchestrator's.
+# The supervisor and its daemons had gone, which is not the orchestrator's fault.
 _UNSUPERVISED = NoSupervisor.exit_code
 
 
 def daemon_name(run_name: str) -> str:
-    """What the supervisor calls the detached orchestrator of a run_name."""
+    """The supervisor's name for the detached orchestrator of a run_name."""
     return f"{ORCHESTRATOR}:{run_name}"
 
 
 @dataclass(frozen=True)
 class Request:
-    """A detached orchestrator that was asked for."""
+    """A request for a detached orchestrator."""
 
     run_name: str
     arguments: tuple[str, ...]  # of `motoko orchestrator start`
-    directory: str  # where that was called
-    environment: Mapping[str, str]  # likewise
+    directory: str  # where that command was called
+    environment: Mapping[str, str]  # the environment of that command
     restart: str  # one of `motoko.config.supervision.RESTARTS`
-    wanted: bool = True  # until somebody stops it
+    wanted: bool = True  # until a user stops it
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -65,20 +65,20 @@ class End:
     start_ticks: int
     exit_code: int
     at: float  # seconds since 1970
-    error: str = ""  # its message, if it was one
-    traceback: str = ""  # for what Motoko has not raised on purpose
+    error: str = ""  # the error's message, if it has ended with an error
+    traceback: str = ""  # of errors that Motoko has not raised on purpose
 
     def is_of(self, identity: Identity) -> bool:
-        """Whether that process has noted it."""
+        """Whether this is the end of that process."""
         return (self.pid, self.start_ticks) == (identity.pid, identity.start_ticks)
 
 
 def goes_on(restart: str, exit_code: int | None) -> bool:
-    """Whether one that has died is started again. Pure.
+    """Whether an orchestrator that has died is started again. Pure.
 
     Args:
-        restart: its policy.
-        exit_code: what it has ended with; ``None`` if it was killed.
+        restart: the policy of its restarts.
+        exit_code: its exit code; ``None`` if it was killed.
     """
     if exit_code in (None, _UNSUPERVISED):
         return restart != "never"
@@ -86,22 +86,22 @@ def goes_on(restart: str, exit_code: int | None) -> bool:
 
 
 def request_path(runtime: Runtime, run_name: str) -> Path:
-    """Where the request of a run_name is kept."""
+    """The file with the request of a run_name."""
     return directory(runtime) / f"{file_name(run_name)}.json"
 
 
 def end_path(runtime: Runtime, run_name: str) -> Path:
-    """Where its orchestrator notes how it has ended."""
+    """The file in which the orchestrator of a run_name notes how it has ended."""
     return directory(runtime) / f"{file_name(run_name)}.ended"
 
 
 def directory(runtime: Runtime) -> Path:
-    """Where all of it is."""
+    """The directory of these files."""
     return runtime.wf / "detached"
 
 
 def propose(runtime: Runtime, request: Request) -> Path:
-    """Write a request where the supervisor can take it from; returns that place."""
+    """Write a request to a file from which the supervisor takes it; returns its path."""
     directory(runtime).mkdir(mode=0o700, exist_ok=True)
     path = directory(runtime) / f".{file_name(request.run_name)}.{os.getpid()}.new"
     write_atomically(path, json.dumps(dataclasses.asdict(request)))
@@ -117,7 +117,7 @@ def read(path: Path) -> Request | None:
 
 
 def requests(runtime: Runtime) -> list[Request]:
-    """All requests that are kept, by run_name."""
+    """All kept requests, sorted by run_name."""
     requests = [read(path) for path in directory(runtime).glob("*.json")]
     return sorted(
         (request for request in requests if request), key=lambda request: request.run_name
@@ -125,14 +125,14 @@ def requests(runtime: Runtime) -> list[Request]:
 
 
 def not_wanted(runtime: Runtime, choose: Callable[[str], bool] = lambda run_name: True) -> None:
-    """The chosen ones (all) were stopped: no supervisor is to start them again by itself."""
+    """Note that chosen orchestrators (by default all) were stopped and must not be restarted."""
     for request in requests(runtime):
         if choose(request.run_name):
             _note(runtime, request, wanted=False)
 
 
 def wanted_again(runtime: Runtime, run_name: str) -> None:
-    """One that was stopped is started again."""
+    """Note that an orchestrator that was stopped is started again."""
     request = read(request_path(runtime, run_name))
     if request is not None:
         _note(runtime, request, wanted=True)
@@ -146,7 +146,7 @@ def _note(runtime: Runtime, request: Request, *, wanted: bool) -> None:
 
 
 def note_end(runtime: Runtime, run_name: str, end: End) -> None:
-    """Keep how the calling orchestrator ends."""
+    """Note how the calling orchestrator ends."""
     write_atomically(end_path(runtime, run_name), json.dumps(dataclasses.asdict(end)))
 
 

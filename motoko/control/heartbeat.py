@@ -1,8 +1,8 @@
 """The supervisor's heartbeat for other hosts: a small file that changes every few seconds.
 
-Where hosts share files but not their locks, and no channel leads there, it is what tells them that
-the supervisor lives. Whoever wants to know watches it for a while by a clock of his own: clocks of
-hosts differ, and what they say is in no record.
+Where hosts share files but not locks, and there is no channel, it tells them that the supervisor
+lives. A host that wants to know watches the file for a while by its own clock: the clocks of hosts
+differ, so the file holds no time.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from motoko.host.file_systems import is_shared
 from motoko.host.files import contents
 from motoko.layout import Runtime, channel_directory
 
-# Some beats, and as long as a file system may show an old one.
+# Several heartbeats, which includes the time that a file system may show an old one.
 WATCH_S = 4 * HEARTBEAT_S
 _LOOK_S = 0.25
 
 
 class Heartbeat:
-    """What a supervisor keeps changing, if other hosts may want to see it.
+    """The heartbeat file, which a supervisor keeps changing if other hosts may see it.
 
     Args:
-        runtime: the workflow's.
+        runtime: the workflow's runtime.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -35,12 +35,12 @@ class Heartbeat:
         self._count = 0
 
     def beat(self) -> None:
-        """Change it. Raises ``OSError``."""
+        """Change the file. Raises ``OSError``."""
         if not (self._shared or self._channel.is_dir()):
             return
         self._count += 1
-        # Of one length, and written at once: nobody reads a part of it. Opened anew: then other
-        # hosts are shown it.
+        # The text has a fixed length and is written at once, so nobody reads a part of it. The
+        # file is opened anew so that other hosts see the change.
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.pwrite(descriptor, f"{os.getpid():10d} {self._count:20d}\n".encode(), 0)
@@ -48,14 +48,14 @@ class Heartbeat:
             os.close(descriptor)
 
     def end(self) -> None:
-        """There is none any more."""
+        """Remove the file."""
         self._path.unlink(missing_ok=True)
 
 
 def is_beating(runtime: Runtime, seconds: float = WATCH_S) -> bool:
-    """Whether the heartbeat changes within some seconds. Returns at once where there is none.
+    """Whether the heartbeat changes within some seconds. Returns at once if there is no file.
 
-    Raises ``OSError`` if it cannot be read.
+    Raises ``OSError`` if the file cannot be read.
     """
     before = contents(_path(runtime))
     deadline = time.monotonic() + seconds

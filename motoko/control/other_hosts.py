@@ -1,6 +1,6 @@
-"""A workflow that another host supervises: the way to its supervisor, or what is missing for that.
+"""The way to the supervisor of a workflow on another host, or what is missing for it.
 
-What is asked through the control socket goes through the channel from here, without a relay.
+Requests to the control socket go through the channel directly, without a relay.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ CONTROL = "control"
 
 
 class NoWay(MotokoError):
-    """The host that supervises cannot be reached from here; the message says why."""
+    """The supervisor's host cannot be reached from here; the message says why."""
 
 
 def connect_control(directory: Path, timeout: float) -> socket.socket:
-    """A connection to the control socket on the host that supervises; raises ``NoWay``.
+    """A connection to the control socket on the supervisor's host; raises ``NoWay``.
 
     Args:
-        directory: the workflow's.
-        timeout: for all of it, in seconds.
+        directory: the workflow's directory.
+        timeout: for connection and greeting together, in seconds.
     """
     from motoko.channel import connecting, endpoint
     from motoko.channel.greeting import Greeting, NotWelcome

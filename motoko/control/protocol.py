@@ -1,9 +1,9 @@
-"""What a workflow's supervisor can be asked, and what it answers. Used by both ends.
+"""The requests to a workflow's supervisor, and its answers. Used by both ends.
 
 A request is one line of JSON on the control socket, an object whose ``command`` says what it is;
-the answer is one line, too. Each request names its answer: ``StopRequest(Request[Stopping])``. What
-cannot be granted is answered by a :class:`Refusal`. Fields may be added, with a default: both ends
-ignore those that they do not know.
+the answer is one line, too. Each request names its answer: ``StopRequest(Request[Stopping])``. A
+request that cannot be granted is answered by a :class:`Refusal`. Fields may be added, with a
+default: both ends ignore fields that they do not know.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Slots = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class RequestRefused(MotokoError):
-    """The supervisor does not do what it was asked for; the message says why."""
+    """The supervisor refuses a request; the message says why."""
 
 
 class OtherWorkflow(MotokoError):
-    """Who has answered is another workflow's supervisor."""
+    """Another workflow's supervisor has answered."""
 
 
 # Answers
@@ -35,7 +35,7 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why nothing was done.
 
     Attributes:
-        is_other: whether that is because another workflow's supervisor was meant.
+        is_other: whether the request was for another workflow's supervisor.
     """
 
     error: str
@@ -65,11 +65,11 @@ class DaemonInfo(msgspec.Struct, frozen=True):
             ``ended``.
         uptime_s: how long it has been running, in seconds.
         restarts: how often it has died.
-        last_exit: why it ended the last time.
+        last_exit: why it ended last time.
         log: the path of its log.
         detail: what it is doing, in a few words.
-        counts: the same in figures, while it is ready.
-        trouble: what keeps it from getting on now; it tries again by itself.
+        counts: the same in numbers, while it is ready.
+        trouble: what keeps it from working now; it tries again by itself.
     """
 
     name: str
@@ -86,7 +86,7 @@ class DaemonInfo(msgspec.Struct, frozen=True):
 
     @property
     def subject(self) -> str:
-        """What follows the colon in its name: a study or a run_name."""
+        """The part of its name after the colon: a study or a run_name."""
         return subject_of(self.name)
 
 
@@ -131,7 +131,7 @@ class Stopping(msgspec.Struct, frozen=True):
 
 
 class LaunchersAdded(msgspec.Struct, frozen=True):
-    """The daemons that are started for it, or again with other options; no others are there."""
+    """The launchers, and what they need, that are started, or restarted with other options."""
 
     added: list[str]
     restarted: list[str] = []
@@ -162,21 +162,21 @@ class DaemonsRestarting(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who is the orchestrator of a run_name already."""
+    """The process that is already the orchestrator of a run_name."""
 
     host: str
     pid: int | None = None
 
 
 class OrchestratorStarted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The daemons that are started; or who holds the run_name, and nothing is started."""
+    """The daemons that are started; or, if nothing is started, who holds the run_name."""
 
     started: list[str] | None = None
     held_by: Holder | None = None
 
 
 class LaunchersPaused(msgspec.Struct, frozen=True):
-    """The studies whose launchers start nothing more, whoever has asked for that."""
+    """The studies whose launchers are paused, by whichever holder."""
 
     paused: list[str]
 
@@ -185,18 +185,18 @@ class LaunchersPaused(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, Generic[AnswerT], frozen=True, tag_field="command"):
-    """What can be asked; each is answered as it says."""
+    """A request to the supervisor; its type parameter is the type of the answer."""
 
 
 class StatusRequest(Request[Status], frozen=True, tag="status"):
-    """How is it?"""
+    """Ask for the status."""
 
 
 class WatchRequest(Request[Status], frozen=True, tag="watch"):
-    """How is it, now and at each change: a line each, until the client closes the connection.
+    """Ask for the status now and at each change, one line each, until the client disconnects.
 
-    Changes that come close together are told together. A supervisor that is well says something
-    every ``WATCH_SILENCE_S`` at least.
+    Changes that come close together are told together. A supervisor that works sends a line at
+    least every ``WATCH_SILENCE_S``.
     """
 
 
@@ -204,19 +204,19 @@ class StopRequest(Request[Stopping], frozen=True, tag="stop"):
     """Stop all daemons, then the supervisor.
 
     Attributes:
-        by: who wants it, for those who wait for something.
+        by: who asks for it; orchestrators that wait are told so.
     """
 
     by: str = ""
 
 
 class AddLaunchersRequest(Request[LaunchersAdded], frozen=True, tag="add_launchers"):
-    """Have the launchers of some studies, or of all; with what they need.
+    """Start the launchers of some studies, or of all, with what they need.
 
     Attributes:
-        slots: how many runs at the same time, in nproc; ``None`` for motoko.yaml's.
-        studies: whose launchers; ``None`` for all.
-        generator: in place of motoko.yaml's.
+        slots: how many slots they share; ``None``: as motoko.yaml says.
+        studies: the studies whose launchers are meant; ``None`` for all.
+        generator: the generator, in place of motoko.yaml's.
         remote: whether their runs may be on other hosts, which need the gate.
     """
 
@@ -227,7 +227,7 @@ class AddLaunchersRequest(Request[LaunchersAdded], frozen=True, tag="add_launche
 
 
 class RetryFailedRequest(Request[DaemonsRetried], frozen=True, tag="retry_failed"):
-    """Start again what was given up or stopped; launchers that were stopped are forgotten."""
+    """Start daemons again that were given up or stopped; stopped launchers are dropped."""
 
 
 class StartDaemonsRequest(Request[DaemonsStarted], frozen=True, tag="start_daemons"):
@@ -274,14 +274,14 @@ class ProcessInfo(msgspec.Struct, frozen=True):
 
 
 class PauseLaunchersRequest(Request[LaunchersPaused], frozen=True, tag="pause_launchers"):
-    """Have launchers start nothing more, as long as ``holder`` lives and has not resumed them.
+    """Pause launchers, as long as ``holder`` lives and has not resumed them.
 
-    To ask again changes nothing. Several holders may pause the same launchers: they are resumed
-    when the last of them is done.
+    Asking again changes nothing. Several holders may pause the same launchers: these are resumed
+    when the last holder is done.
 
     Attributes:
-        holder: the process for whose sake that is.
-        studies: whose launchers; ``None`` for all.
+        holder: the process that asks for the pause.
+        studies: the studies whose launchers are paused; ``None`` for all.
     """
 
     holder: ProcessInfo
@@ -289,7 +289,7 @@ class PauseLaunchersRequest(Request[LaunchersPaused], frozen=True, tag="pause_la
 
 
 class ResumeLaunchersRequest(Request[LaunchersPaused], frozen=True, tag="resume_launchers"):
-    """Take back what ``holder`` has asked for; what others have paused stays so."""
+    """End the pauses of ``holder``; those of other holders remain."""
 
     holder: ProcessInfo
 
@@ -308,7 +308,7 @@ AnyRequest = (
     | ResumeLaunchersRequest
 )
 
-# A supervisor that is watched says something every so often (seconds), news or not.
+# A supervisor that is watched sends a line at least this often (seconds), news or not.
 WATCH_SILENCE_S = 1.0
 
 COMMANDS = tuple(str(request.__struct_config__.tag) for request in get_args(AnyRequest))
@@ -339,10 +339,10 @@ def addressed(request: Request[Any], workflow: DirectoryIdentity) -> bytes:
 
 
 def addressee(line: bytes) -> DirectoryIdentity | None:
-    """Whose supervisor a request is for; ``None`` if it does not say."""
+    """The workflow whose supervisor a request is for; ``None`` if it does not say."""
     try:
         return msgspec.json.decode(line, type=_Addressed).workflow
-    except (ValueError, RecursionError):  # what is wrong with it, `decoded_request` tells
+    except (ValueError, RecursionError):  # `decoded_request` says what is wrong with the line
         return None
 
 
@@ -369,8 +369,8 @@ def decoded_answer(line: bytes, request: Request[AnswerT]) -> AnswerT:
 
     Raises:
         RequestRefused: nothing was done; the message says why.
-        OtherWorkflow: it has reached another workflow's supervisor.
-        ValueError: the line is no answer to it.
+        OtherWorkflow: the request has reached another workflow's supervisor.
+        ValueError: the line is no answer to the request.
     """
     refusal = msgspec.json.decode(line, type=_Error)
     if refusal.is_other:

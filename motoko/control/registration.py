@@ -1,4 +1,4 @@
-"""One orchestrator per run_name, and who it is."""
+"""Ensures that a run_name has one orchestrator, and records which process it is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def registered(runtime: Runtime, run_name: str) -> Iterator[None]:
 
 
 def _is_heard_of(runtime: Runtime, record: Path) -> bool:
-    """Whether the one that is recorded lives on another host, whose locks are not seen here."""
+    """Whether the recorded orchestrator lives on another host, whose locks are not seen here."""
     who = recorded_identity(runtime, record)
     if who is None or not who.is_elsewhere:
         return False
@@ -48,7 +48,7 @@ def refuse_held(runtime: Runtime, run_name: str) -> None:
 
 
 def held(run_name: str, by: Mapping[str, Any]) -> OrchestratorRunning:
-    """The error that says who is the orchestrator of a run_name."""
+    """The error that a run_name has an orchestrator already; it says which process."""
     return OrchestratorRunning(
         f"an orchestrator with run_name {run_name!r} is running already "
         f"(pid {by.get('pid') or '?'} on {by.get('host', '?')})",

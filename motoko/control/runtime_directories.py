@@ -1,6 +1,6 @@
-"""Making a workflow's directories for its sockets, records, locks and logs, and keeping them.
+"""Makes and keeps a workflow's directories for sockets, records, locks and logs.
 
-Where they are is :mod:`motoko.layout`'s to say.
+:mod:`motoko.layout` says where they are.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _LONGEST_NAME = len("kept-0123456789abcdef")
 
 
 def _ignore(line: str) -> None:
-    """The default of what is said."""
+    """The default of ``say``."""
 
 
 def prepare(config: WorkflowConfig, say: Callable[[str], None] = _ignore) -> Runtime:
     """Make the workflow's runtime directories, and record where the sockets are.
 
-    Returns the recorded place if it still serves. What another directory's ``.wf`` has left there,
-    of which this one is a copy, is removed, but for its logs. Raises ``MotokoError`` if no place
-    can be made.
+    Returns the recorded place if it can still be used. If this directory is a copy of another one,
+    what belongs to the original is removed from ``.wf``, except its logs. Raises ``MotokoError`` if
+    no place can be made.
 
     Args:
         config: the workflow.
@@ -75,7 +75,10 @@ def _record(runtime: Runtime) -> None:
 
 
 def keep_record(runtime: Runtime) -> bool:
-    """Record again where the sockets are, if that was lost; whether it was. Raises ``OSError``."""
+    """Record again where the sockets are, if the record was lost; returns whether it was.
+
+    Raises ``OSError``.
+    """
     lost = recorded_sockets(runtime.directory) is None
     if lost:
         _record(runtime)
@@ -83,7 +86,7 @@ def keep_record(runtime: Runtime) -> bool:
 
 
 def _settle(directory: Path, say: Callable[[str], None]) -> None:
-    """Have ``.wf`` belong to the directory that it is in."""
+    """Make ``.wf`` belong to the directory that it is in."""
     wf, here = directory / ".wf", DirectoryIdentity.of(directory)
     recorded = recorded_directory(directory)
     copied = not owns_wf(directory)
@@ -104,9 +107,9 @@ def _settle(directory: Path, say: Callable[[str], None]) -> None:
 
 
 def _forget(wf: Path, *, copied: bool) -> None:
-    """Remove what is true of another place only; in a copy, of other processes as well.
+    """Remove what is true only of another directory; in a copy, also records of its processes.
 
-    A copy gets a key of its own, too: with the original's it would reach the original's studies.
+    A copy also gets its own key: with the original's it would reach the original's studies.
     """
     for name in ("detached", *(("daemons", "orchestrators", "channel") if copied else ())):
         shutil.rmtree(wf / name, ignore_errors=True)
@@ -115,17 +118,18 @@ def _forget(wf: Path, *, copied: bool) -> None:
 
 
 def own(runtime: Runtime) -> None:
-    """Have the sockets' directory say whose it is, if it does not yet.
+    """Record in the sockets' directory which workflow owns it, unless that is recorded.
 
-    Raises ``MotokoError`` if another workflow was faster, ``OSError`` if it cannot be written.
+    Raises ``MotokoError`` if another workflow was faster, ``OSError`` if the record cannot be
+    written.
     """
     owned, here = is_owned(runtime), DirectoryIdentity.of(runtime.directory)
     text = json.dumps(here.to_dict())
     if owned is not None:
-        if read_json(runtime.owner) != here.to_dict():  # another's, or before it was moved
+        if read_json(runtime.owner) != here.to_dict():  # another owner, or an earlier path
             write_atomically(runtime.owner, text)
     else:
-        runtime.owner.unlink(missing_ok=True)  # not even whole
+        runtime.owner.unlink(missing_ok=True)  # an unfinished record
         draft = runtime.owner.with_name(f".{runtime.owner.name}.{os.getpid()}")
         draft.write_text(text)
         with contextlib.suppress(FileExistsError):
@@ -138,7 +142,7 @@ def own(runtime: Runtime) -> None:
 
 
 def keep_for(directory: Path, runtime: Runtime) -> None:
-    """Keep a workflow's place for sockets for it, where it was moved to; if that can be."""
+    """Keep the sockets' directory for a workflow that was moved, if possible."""
     with contextlib.suppress(OSError):
         runtime.sockets.mkdir(mode=0o700, exist_ok=True)
         if is_private(runtime.sockets) and not runtime.owner.exists():
@@ -147,7 +151,7 @@ def keep_for(directory: Path, runtime: Runtime) -> None:
 
 
 def unwritable(runtime: Runtime, error: OSError) -> MotokoError:
-    """What to raise if ``.wf`` cannot be written."""
+    """The error that ``.wf`` cannot be written."""
     return CannotWrite(
         f"cannot write into {runtime.wf}: {error.strerror}",
         hint="make the workflow's directory writable, and check quota and free space",
@@ -155,7 +159,7 @@ def unwritable(runtime: Runtime, error: OSError) -> MotokoError:
 
 
 def remake_sockets(runtime: Runtime) -> bool:
-    """Make the sockets' directory again where it was; whether it is there, and ours alone."""
+    """Make the sockets' directory again where it was; whether it exists and is private."""
     with contextlib.suppress(FileExistsError):
         runtime.sockets.parent.mkdir(mode=0o700, parents=True)
     if not keeps_names(runtime.sockets.parent):
@@ -169,7 +173,7 @@ def remake_sockets(runtime: Runtime) -> bool:
 
 
 def socket_place(config: WorkflowConfig) -> Path:
-    """Where the sockets are, or would be if nobody else has that place. Makes nothing."""
+    """Where the sockets are, or would be if the place is free. Makes nothing."""
     if (runtime := locate(config)) is not None:
         return runtime.sockets
     return config.runtime_dir or _temporary_parent() / _name_of(config.directory)
@@ -185,22 +189,22 @@ def _temporary_parent() -> Path:
 
 
 def _name_of(directory: Path) -> str:
-    """Of the place for a directory's sockets."""
+    """The name of the place for a workflow's sockets, by the workflow's directory."""
     here = DirectoryIdentity.of(directory)
     return digest(f"{here.device} {here.inode}")
 
 
 def _make_socket_directory(config: WorkflowConfig) -> Runtime:
-    """A place for sockets that is this workflow's alone, now that it says so.
+    """A place for sockets that is this workflow's alone, once it is recorded as the owner.
 
-    It is named after the directory, and not after its path: runs of one that was moved find their
-    server again there, and never that of another which has taken its place.
+    It is named after the directory itself, not after its path: if the directory is moved, its runs
+    find their server again there, and never that of another directory at the old path.
     """
     named = _name_of(config.directory)
     if config.runtime_dir is not None:
         path = _made(config.runtime_dir)
         if not _can_be_owned(Runtime(config.directory, path)):
-            # Another workflow has the same runtime_dir: each has a part of it.
+            # Another workflow has the same runtime_dir: each has its own folder in it.
             path = _made(path / named[:8])
     else:
         try:
@@ -220,7 +224,7 @@ def _make_socket_directory(config: WorkflowConfig) -> Runtime:
 
 
 def _made(path: Path) -> Path:
-    """A directory that the user wants for sockets, made if it is missing."""
+    """The directory that the user has named for sockets, made if it is missing."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -237,12 +241,12 @@ def _made(path: Path) -> Path:
 
 
 def _is_relays(sockets: Path) -> bool:
-    """Whether relays serve a place for sockets: here stand those of another host's servers."""
+    """Whether relays serve a place for sockets, in the name of another host's servers."""
     return (sockets / FOLDER).is_dir()
 
 
 def _can_be_owned(runtime: Runtime) -> bool:
-    """Whether nobody else has a place for sockets; whose directory is gone has it no more."""
+    """Whether a place for sockets is free; an owner whose directory is gone does not count."""
     if _is_relays(runtime.sockets):
         return False
     owner = DirectoryIdentity.from_dict(read_json(runtime.owner))
@@ -263,5 +267,5 @@ def _make_temporary(directory: Path, name: str) -> Path:
             path.mkdir(mode=0o700)
         if is_private(path) and _can_be_owned(Runtime(directory, path)):
             return path
-    # Somebody else holds the name: take a fresh one that nobody can guess.
+    # The name is taken: make a fresh one that nobody can guess.
     return Path(tempfile.mkdtemp(prefix=f"motoko-{os.getuid()}-"))

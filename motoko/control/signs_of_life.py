@@ -1,7 +1,7 @@
-"""Whether a workflow lives on the host that has supervised it last, as far as another one can tell.
+"""Whether a workflow lives on the host that supervised it last, as far as this host can tell.
 
-Its locks tell it where hosts share these, its heartbeat where they share files, its gate where
-there is one. What they do not tell nobody knows from here: then it is for a person to say.
+Its locks tell where hosts share locks, its heartbeat where they share files, and its gate where it
+has one. If none of them tells, it cannot be known from here, and the user must decide.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class Life(Enum):
     """How much of a workflow lives on another host."""
 
     SUPERVISED = "supervised"
-    LEFT = "left"  # its supervisor does not, others do
+    LEFT = "left"  # its supervisor is dead, other processes of it live
     NONE = "none"
 
 
 @dataclass(frozen=True)
 class Signs:
-    """What can be seen of a workflow that another host has supervised last.
+    """What can be seen of a workflow that another host supervised last.
 
     Attributes:
-        supervisor: who that was, as it has noted.
-        answers: whether it does, through the channel.
-        no_way: why nothing could be asked; ``None`` if the gate has let us through.
-        locked: the locks that somebody holds, by what they stand for.
+        supervisor: the supervisor, as it has recorded itself.
+        answers: whether the supervisor answers through the channel.
+        no_way: why the supervisor could not be asked; ``None`` if the gate let us through.
+        locked: what the locks that are held stand for.
         is_beating: whether its heartbeat was seen.
-        has_rebooted: whether its host says that it was started again since.
+        has_rebooted: whether its host has recorded a later boot.
     """
 
     supervisor: Identity
@@ -59,7 +59,7 @@ class Signs:
 
     @property
     def life(self) -> Life:
-        """What they come to."""
+        """The conclusion from these signs."""
         if self.answers or self.is_beating or SUPERVISOR in self.locked:
             return Life.SUPERVISED
         if self.locked or self.no_way is None:
@@ -68,7 +68,7 @@ class Signs:
 
     @property
     def is_of_this_machine(self) -> bool:
-        """Whether it was in another container of this machine: then its locks are seen for sure."""
+        """Whether the supervisor was on this machine, in another container: its locks are seen."""
         return self.supervisor.boot_id == boot_id()
 
     @property
@@ -78,11 +78,11 @@ class Signs:
 
 
 def signs(config: WorkflowConfig, *, watching: bool = False) -> Signs | None:
-    """What can be seen of the host that has supervised last; ``None`` if it is this one, or none.
+    """What can be seen of the host that supervised last; ``None`` if it is this one, or none.
 
     Args:
         config: the workflow.
-        watching: whether to watch the heartbeat for some seconds, if nothing else tells.
+        watching: whether to watch the heartbeat for some seconds, if no other sign is seen.
     """
     supervisor = supervisor_elsewhere(config)
     if supervisor is None:
@@ -108,9 +108,9 @@ def signs(config: WorkflowConfig, *, watching: bool = False) -> Signs | None:
 
 
 def _locked(config: WorkflowConfig, runtime: Runtime, supervisor: Identity) -> tuple[str, ...]:
-    """The locks that somebody holds: as little as needed is tried, since that takes them a moment.
+    """What the held locks stand for. Few are tried, because a try takes the lock for a moment.
 
-    Orchestrators on further hosts attach to whoever supervises, and are in nobody's way.
+    Orchestrators on further hosts do not count: they attach to any supervisor.
     """
     if is_locked(runtime.lock(SUPERVISOR)):
         return (SUPERVISOR,)

@@ -1,4 +1,4 @@
-"""A study's base, whoever serves it: from its server, or from its file where there is none."""
+"""Opens a study's base: from its server, or from its file where there is no server."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from motoko.store.base import StudyBase, connect, open_file
 def opened(
     config: WorkflowConfig, study: StudyConfig, *, read_only: bool = False
 ) -> Iterator[StudyBase]:
-    """A study's base: from its server if one is to be there, else from its file.
+    """A study's base: from its server if it should have one, else from its file.
 
-    Raises ``NotCreated``, or ``StudyUnavailable`` if the server does not answer or if somebody
-    else has the file.
+    Raises ``NotCreated``, or ``StudyUnavailable`` if the server does not answer or if another
+    process has the file.
     """
     if study.is_local and not study.created:
         raise NotCreated(f"study {study.name} has no database yet", hint="run `motoko create`")
     if study.is_local and is_served(config, study):
         if read_only and locate(config) is None and other_account(config.directory):
-            base = open_file(study, read_only=True)  # its server is not for us
+            base = open_file(study, read_only=True)  # its server refuses this account
         else:
             daemon_records.refuse_guests(config)
             base = connect(study, reached(config))
@@ -44,7 +44,7 @@ def opened(
 
 
 def is_served(config: WorkflowConfig, study: StudyConfig) -> bool:
-    """Whether a local study has a ZEO server, or will have one again in a moment."""
+    """Whether a local study has a ZEO server, or will soon have one again."""
     name = daemon_of(ZEO, study.name)
     if name in client.daemons_at_work(config):
         return True

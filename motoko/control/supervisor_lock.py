@@ -1,4 +1,4 @@
-"""One supervisor a workflow: its lock, which all hosts share."""
+"""Ensures that a workflow has one supervisor: its lock, which all hosts share."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ class AlreadySupervised(MotokoError):
 
 
 class SupervisorLost(NoSupervisor):
-    """The workflow's supervisor is of another host, and does not live any more."""
+    """The workflow's supervisor is on another host, and is no longer alive."""
 
 
 @contextlib.contextmanager
 def supervisor_lock(runtime: Runtime) -> Iterator[None]:
-    """Be the only one who may start or stop daemons; raises ``AlreadySupervised`` otherwise."""
+    """Hold the lock of the supervisor, who alone starts and stops daemons.
+
+    Raises ``AlreadySupervised`` if another process holds it.
+    """
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while True:
         with _lock_if_free(runtime) as is_ours:
@@ -56,10 +59,11 @@ def _lock_if_free(runtime: Runtime) -> Iterator[bool]:
 
 
 def refuse_elsewhere(config: WorkflowConfig) -> None:
-    """Raise if the workflow was last supervised on another host, and was not stopped since.
+    """Raise if the workflow was last supervised on another host, and has not been stopped since.
 
-    ``AlreadySupervised`` says who supervises it, and what is missing to reach him if he cannot be;
-    ``SupervisorLost`` that he does not live any more, as far as that can be known at once.
+    ``AlreadySupervised`` names the supervisor and, if it cannot be reached, says what is missing
+    for that. ``SupervisorLost`` says that it is no longer alive, as far as this can be known at
+    once.
     """
     seen = signs(config)
     if seen is not None and not may_take_over(seen):
@@ -67,17 +71,17 @@ def refuse_elsewhere(config: WorkflowConfig) -> None:
 
 
 def may_take_over(seen: Signs, *, asked: bool = False) -> bool:
-    """Whether this host may supervise in the place of the one that has last.
+    """Whether this host may take over from the host that supervised last.
 
     Args:
-        seen: what can be seen of that.
-        asked: whether somebody has said that it is to.
+        seen: what can be seen of that host.
+        asked: whether the user has asked for it (``--takeover``).
     """
     return seen.life is Life.NONE and (asked or seen.is_of_this_machine)
 
 
 def supervised_elsewhere(config: WorkflowConfig, seen: Signs) -> MotokoError:
-    """What keeps a workflow from being worked with here, and what to do."""
+    """The error that another host supervises a workflow, with what to do."""
     place, host = config.directory, seen.supervisor.host
     match seen.life:
         case Life.SUPERVISED if seen.answers:
@@ -94,14 +98,14 @@ def supervised_elsewhere(config: WorkflowConfig, seen: Signs) -> MotokoError:
         case Life.LEFT:
             left = ", ".join(seen.locked) or "its gate"
             return SupervisorLost(
-                f"the supervisor of {place} on {seen.who} does not live any more, but others "
-                f"there do: {left}",
+                f"the supervisor of {place} on {seen.who} is no longer alive, but other processes "
+                f"there are: {left}",
                 hint=f"`motoko supervise` there looks after them again, `motoko kill` ends them: "
                 f"ssh {host}",
             )
     why = "its host was started again" if seen.has_rebooted else f"its lock is free; {seen.no_way}"
     return SupervisorLost(
-        f"the supervisor of {place} on {seen.who} does not live any more, as far as can be known "
+        f"the supervisor of {place} on {seen.who} is no longer alive, as far as can be known "
         f"from here: {why}",
         hint=f"`motoko supervise` on {host} goes on there, `motoko supervise --takeover` here",
     )

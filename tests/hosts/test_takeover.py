@@ -37,7 +37,7 @@ def taken_over(lab, flow):
     """The workflow, taken over by another host from the head, which is off."""
     there = flow.on(lab.nodes[0])
     text = said(there.motoko("supervise", "--detach"), 3)
-    assert "on head" in text and "does not live any more" in text and "--takeover" in text
+    assert "on head" in text and "is no longer alive" in text and "--takeover" in text
     assert "taken over from head" in said(
         there.motoko("supervise", "--detach", "--takeover", "--slots", "2")
     )
@@ -107,9 +107,9 @@ def test_a_run_that_ends_on_the_other_host(lab, placed):
             lambda: (done := there.motoko("supervise", "--takeover")).returncode == 3 and done,
             "what is left there is in the way",
         )
-        assert "does not live any more, but others there do" in left.stderr
+        assert "is no longer alive, but other processes there are" in left.stderr
         assert "ssh head" in left.stderr
-    assert "do: runs" in left.stderr
+    assert "are: runs" in left.stderr
     go(flow, number)
     taken_over(lab, flow)
     afar = LabSession(flow)

@@ -117,7 +117,7 @@ class TestRefused:
         assert "`remote: true`" in caught.value.hint and "ssh head" in caught.value.hint
 
     def test_one_that_is_dead(self, config, there):
-        with pytest.raises(SupervisorLost, match="does not live any more") as caught:
+        with pytest.raises(SupervisorLost, match="is no longer alive") as caught:
             refuse_elsewhere(config)
         assert "--takeover" in caught.value.hint
         assert isinstance(caught.value, NoSupervisor)
