@@ -1,1 +1,1 @@
-"""What this machine gives: processes, clock, locks, files, logs."""
+"""What this machine provides: processes, clock, locks, files, logs."""

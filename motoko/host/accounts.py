@@ -1,4 +1,4 @@
-"""Accounts of this machine: their names, which a container or a directory service may not know."""
+"""The names of this machine's accounts, which a container or directory service may not know."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from motoko.errors import MotokoError
 
 
 class NamelessAccount(MotokoError):
-    """BlackDynamite names studies by the user, and nobody knows how ours is called."""
+    """This account has no name, and BlackDynamite needs the user's name to name studies."""
 
     exit_code = 2
 
 
 def own_name() -> str:
-    """How our account is called. Raises ``NamelessAccount`` if nobody knows."""
+    """The name of this account. Raises ``NamelessAccount`` if it has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError) as error:
@@ -27,7 +27,7 @@ def own_name() -> str:
 
 
 def name_of(uid: int) -> str:
-    """How to call an account in messages: by its number, if it has no name."""
+    """The name of an account for messages: its number, if it has no name."""
     try:
         return own_name() if uid == os.getuid() else pwd.getpwuid(uid).pw_name
     except (KeyError, NamelessAccount):

@@ -1,4 +1,4 @@
-"""Names and addresses of hosts, and which of them are this one's."""
+"""Names and addresses of hosts, and which of them are this host's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 
 @functools.lru_cache(maxsize=256)
 def addresses(name: str) -> frozenset[str]:
-    """The addresses of a host; none if nobody knows it."""
+    """The addresses of a host; none if its name is unknown."""
     try:
         answers = socket.getaddrinfo(name.strip("[]"), None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -18,12 +18,12 @@ def addresses(name: str) -> frozenset[str]:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address is one that every host has for itself."""
+    """Whether an address is a loopback address, by which a host reaches only itself."""
     return ipaddress.ip_address(address).is_loopback
 
 
 def is_this_host(name: str) -> bool:
-    """Whether a name or address is this host's. One that nobody knows is not."""
+    """Whether a name or address is this host's. An unknown name is not."""
     if name in ("localhost", socket.gethostname()):
         return True
     known = addresses(name)

@@ -1,6 +1,6 @@
 """Periodic work, done by all processes of the machine at the same moments.
 
-An idle workflow costs wake-ups; one wake-up for several timers costs less than several.
+An idle workflow costs wake-ups; one wake-up for several timers costs less than one for each.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 
 from motoko.host.identity import Identity
 
-# Heartbeats are what an idle workflow costs. The supervisor calls 10 s without one "silent".
+# Heartbeats are the main cost of an idle workflow. After 10 s without one a daemon is "silent".
 HEARTBEAT_S = 4.0
 
 

@@ -1,7 +1,7 @@
-"""What a control group leaves to its processes: memory, processors and processes.
+"""How much memory, processor time and processes a control group leaves to its processes.
 
-Batch systems, containers and systemd set such quotas, on each level of a tree; the least counts.
-Both versions of the kernel's interface are read.
+Batch systems, containers and systemd set such quotas, on each level of a tree; the least one
+counts. Both versions of the kernel's interface are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeVar
 N = TypeVar("N", int, float)
 
 ROOT = Path("/sys/fs/cgroup")
-_UNLIMITED = 1 << 60  # version 1 has a huge number for "no limit"
+_UNLIMITED = 1 << 60  # version 1 writes a huge number for "no limit"
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Quota:
     """What is left; ``None`` where nothing limits it.
 
     Attributes:
-        memory: bytes that may still be taken; what files occupy and can give back is free.
-        cpus: processors' worth of time.
-        processes: how many more processes and threads.
+        memory: how many bytes may still be taken; file caches that can be given back are free.
+        cpus: how many processors' worth of time may be used.
+        processes: how many more processes and threads may be started.
     """
 
     memory: int | None = None
@@ -37,7 +37,7 @@ def quota(membership: str | None = None, root: Path = ROOT) -> Quota:
     """The quotas of this process.
 
     Args:
-        membership: the text of /proc/self/cgroup, by default as it is now.
+        membership: the text of /proc/self/cgroup, by default its present content.
         root: where control groups are mounted.
     """
     if membership is None:
@@ -62,7 +62,7 @@ def _least(values: Iterable[N | None]) -> N | None:
 
 
 def _levels(tree: Path, path: str) -> Iterator[Path]:
-    """The directories from a group's up to the top; a container may see the top alone."""
+    """The directories from a group's up to the top; a container may see only the top."""
     directory = tree / path.lstrip("/")
     for level in (directory, *directory.parents):
         if level.is_relative_to(tree):
@@ -97,7 +97,7 @@ def _left(group: Path, limit: str, used: str, given_back: str = "") -> int | Non
 
 
 def _numbers(file: Path) -> list[int]:
-    """The numbers in a file; none if it is not there, or says ``max``."""
+    """The numbers in a file; none if it is missing, or says ``max``."""
     try:
         words = file.read_text().split()
     except OSError:

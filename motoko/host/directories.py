@@ -1,7 +1,8 @@
-"""Directories: which one is which.
+"""The identity of directories.
 
-A path alone does not say which: a directory is moved, another is put in its place. What a copy
-holds says of itself that it is the original's. Device and inode say it, with the path that it had.
+A path alone does not identify a directory: it may be moved, and another one put in its place. Nor
+do the files in it: those of a copy still name the original. Device and inode identify it, together
+with the path that it had.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ class DirectoryIdentity:
     """One directory.
 
     Attributes:
-        device: of its file system; the number holds until the host is started again.
-        inode: its number there.
+        device: the number of its file system, which holds until the next boot.
+        inode: its number in that file system.
         path: where it was, symbolic links resolved.
-        boot_id: since when the device's number holds.
+        boot_id: the boot for which the device's number holds.
     """
 
     device: int
@@ -32,14 +33,14 @@ class DirectoryIdentity:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """The identity of a directory; ``OSError`` if it is not there."""
+        """The identity of a directory; ``OSError`` if it does not exist."""
         info = path.stat()
         text = os.fsencode(path.resolve()).decode(errors="replace")
         return cls(info.st_dev, info.st_ino, text, boot_id())
 
     @classmethod
     def from_dict(cls, data: Any) -> Self | None:
-        """The inverse of :meth:`to_dict`; ``None`` for what is no such thing."""
+        """The inverse of :meth:`to_dict`; ``None`` for anything else."""
         try:
             return cls(
                 int(data["device"]), int(data["inode"]), str(data["path"]), str(data["boot_id"])
@@ -57,7 +58,7 @@ class DirectoryIdentity:
         return self.inode == other.inode and (self.device == other.device or not same_boot)
 
     def is_at(self, path: Path) -> bool:
-        """Whether it is the directory that is at a path now."""
+        """Whether this is the directory that is at a path now."""
         try:
             return self.is_same(DirectoryIdentity.of(path))
         except OSError:

@@ -1,16 +1,16 @@
-"""Whether a directory is to be looked through again: asked often, by one call."""
+"""Tells cheaply whether a directory must be looked through again."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-# Longer than the clocks of file systems take from one tick to the next.
+# Longer than one tick of a file system's clock.
 SETTLED_S = 2.0
 
 
 class DirectoryChanges:
-    """Watches what a directory's own time of change says. Which clock has set it does not matter.
+    """Watches a directory's modification time. It does not matter which clock has set it.
 
     Args:
         path: the directory.
@@ -23,10 +23,10 @@ class DirectoryChanges:
         self._is_settled = False
 
     def are_due(self) -> bool:
-        """Whether something may have come since the caller has looked last; he looks now.
+        """Whether files may have come since the caller last looked. If so, the caller looks now.
 
-        Within the same tick of the file system's clock more may come: it is due once more, later.
-        Raises ``OSError``.
+        More files may come within the same tick of the file system's clock, so a look is due once
+        more, later. Raises ``OSError``.
         """
         changed, now = self._path.stat().st_mtime_ns, time.monotonic()
         if changed != self._changed:

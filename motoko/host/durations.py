@@ -1,4 +1,4 @@
-"""Times, time spans and numbers of things, as people read them."""
+"""Moments, time spans and counts, as people read and write them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _PARTS = re.compile(
     r"(?:([0-9.]+)\s*d\s*)?(?:([0-9.]+)\s*h\s*)?(?:([0-9.]+)\s*m(?:in)?\s*)?(?:([0-9.]+)\s*s)?"
 )
-# As Slurm reads them: a colon stands between minutes and seconds, unless days or hours come before.
+# As Slurm reads them: one colon stands between minutes and seconds, unless days come before.
 _CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]+):([0-9][0-9])")
 _DAYS = re.compile(r"([0-9]+)-([0-9]{1,2})(?::([0-9][0-9]))?(?::([0-9][0-9]))?")
 EXAMPLES = "90 (seconds), 1h30m, 10:00 (minutes:seconds), 2:00:00 or 1-12:00 (days-hours:minutes)"
@@ -25,8 +25,8 @@ def seconds(value: Any) -> float:
         value: a number of seconds, or a text: such a number, ``90s``, ``1h30m``, ``2h``, ``1d``, or
             Slurm's ``mm:ss``, ``hh:mm:ss``, ``d-hh``, ``d-hh:mm`` and ``d-hh:mm:ss``.
 
-    Raises ``ValueError`` for anything else: what is not finite, parts that come twice or in another
-    order, and minutes and seconds beyond 59, or hours beyond 23, behind something larger, included.
+    Raises ``ValueError`` for anything else. That includes infinite numbers, repeated units, units
+    in another order, and, after a larger unit, minutes and seconds beyond 59 or hours beyond 23.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
@@ -96,10 +96,12 @@ def moment(at: float) -> str:
 
 
 def since(at: float, now: float) -> str:
-    """A moment in the past, and how long ago that is."""
+    """A moment in the past, and how long ago it was."""
     return f"{moment(at)} ({duration(max(0.0, now - at))} ago)"
 
 
 def counted(number: int, what: str, plural: str = "s") -> str:
-    """A number of things: ``1 slot``, ``2 slots``."""
-    return f"{number} {what}{'' if number == 1 else plural}"
+    """A number of things: ``1 slot``, ``2 slots``, ``2 studies``."""
+    if number == 1:
+        return f"1 {what}"
+    return f"{number} {what[:-1]}ies" if what.endswith("y") else f"{number} {what}{plural}"

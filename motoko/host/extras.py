@@ -1,4 +1,4 @@
-"""Libraries that Motoko works without, and some of its commands do not."""
+"""Optional libraries, which only some of Motoko's commands need."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from motoko.errors import ConfigError
 
 
 def extra(module: str, name: str, what: str) -> Any:
-    """A module of one of Motoko's extras; ``ConfigError`` where it is missing.
+    """A module of one of Motoko's extras; ``ConfigError`` if it is missing.
 
     Args:
-        module: which is imported.
-        name: the extra: ``"table"``.
-        what: that needs it, for the message.
+        module: the module to import.
+        name: the name of the extra, such as ``"table"``.
+        what: what needs it, for the message.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         library = module.partition(".")[0]
         raise ConfigError(
-            f"{what} needs {library}, which is not here: {error}",
+            f"{what} needs {library}, which is not installed: {error}",
             hint=f"pip install 'motoko[{name}]'",
         ) from error

@@ -1,4 +1,4 @@
-"""The clock of a file system: on a cluster it is a server's, and may differ from this host's."""
+"""The clock of a file system, which on a cluster is a server's and may differ from this host's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _TICK_S = 0.02
 def age(path: Path) -> float:
     """How long ago a file was changed, in seconds, by the clock that has stamped it.
 
-    Raises ``OSError`` if the file is not there. Where nothing can be written beside it, this host's
-    clock has to do.
+    Raises ``OSError`` if the file does not exist. If its directory cannot be written to, this
+    host's clock is used instead.
     """
     changed = path.stat().st_mtime
     return max(0.0, _now(path) - changed)
@@ -34,9 +34,9 @@ def _now(path: Path) -> float:
 
 
 def ahead(directory: Path) -> float:
-    """By how many seconds a file system's clock is ahead of this host's; negative: behind.
+    """By how many seconds a file system's clock is ahead of this host's; negative if behind.
 
-    Raises ``OSError`` where no file can be made.
+    Raises ``OSError`` if no file can be made in the directory.
     """
     with tempfile.NamedTemporaryFile(dir=directory, prefix=".motoko-clock-") as file:
         before = time.time()

@@ -1,4 +1,4 @@
-"""Which files other hosts see as well."""
+"""Tells which files other hosts see, too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-# Those of one kernel: whoever sees a file there has its locks, too.
+# File systems of one kernel: a process that sees a file there sees its locks, too.
 _OF_ONE_HOST = frozenset(
     ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "ramfs", "overlay")
 )
@@ -15,24 +15,24 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 
 class Mount(NamedTuple):
-    """What is mounted: ``nfs4`` for instance, and with which options, the server's included."""
+    """The kind of a mounted file system, such as ``nfs4``, and its options, with the server's."""
 
     kind: str
     options: frozenset[str]
 
 
 def is_shared(path: Path, mounts: str | None = None) -> bool:
-    """Whether other hosts may see what is at a path; also where that is not known.
+    """Whether other hosts may see what is at a path; also true if that is not known.
 
     Args:
-        path: of something that is there.
-        mounts: the text of /proc/self/mountinfo, by default as it is now.
+        path: the path of an existing file or directory.
+        mounts: the text of /proc/self/mountinfo, by default its present content.
     """
     return mount_of(path, mounts).kind not in _OF_ONE_HOST
 
 
 def mount_of(path: Path, mounts: str | None = None) -> Mount:
-    """What a path is on; both empty where that is not known. Arguments as :func:`is_shared`."""
+    """The mount of a path; both fields empty if it is not known. Arguments as :func:`is_shared`."""
     try:
         text = _MOUNTS.read_text() if mounts is None else mounts
     except OSError:
@@ -43,7 +43,7 @@ def mount_of(path: Path, mounts: str | None = None) -> Mount:
         point, own = (*fields.split(), "")[4:6]
         point = _unescaped(point)
         covers = place == point or place.startswith(f"{point.rstrip('/')}/")
-        if covers and len(point) >= len(longest):  # of several at one place, the last one counts
+        if covers and len(point) >= len(longest):  # of several mounts at one point the last counts
             kind, *more = rest.split()
             longest, mount = point, Mount(kind, frozenset(",".join([own, *more[-1:]]).split(",")))
     return mount

@@ -1,4 +1,4 @@
-"""Files that others read at any time: replaced as a whole, read as far as they are there."""
+"""Files that other processes read at any time: they are replaced as a whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace a file's content likewise, and have it outlast a power cut once this returns."""
+    """As :func:`write_atomically`; the content also outlasts a power cut once this returns."""
     _replace(path, text, durably=True)
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -45,25 +45,25 @@ def _replace(path: Path, text: str, *, durably: bool) -> None:
 
 @contextlib.contextmanager
 def kept_file(path: Path, text: str) -> Iterator[None]:
-    """Have a file with a content as long as the block runs.
+    """Keep a file with a given content as long as the block runs.
 
-    A forked child that leaves the block leaves it there: it is its parent's.
+    A forked child that leaves the block does not remove the file, which is its parent's.
     """
     writer = os.getpid()
     write_atomically(path, text)
     try:
         yield
     finally:
-        # What somebody else has written there meanwhile, on whichever host, is his.
+        # A file that another process has written meanwhile, on whichever host, stays.
         if os.getpid() == writer and contents(path) in (None, text.encode()):
             path.unlink(missing_ok=True)
 
 
 def contents(path: Path) -> bytes | None:
-    """What is in a file, or ``None`` if there is none.
+    """The content of a file, or ``None`` if there is no file.
 
-    One that another host replaces meanwhile (``ESTALE``) is opened again. Raises ``OSError`` where
-    it cannot be read now (``EACCES``, ``EIO``): that says nothing of what is in it.
+    A file that another host replaces meanwhile (``ESTALE``) is opened again. Raises ``OSError`` if
+    it cannot be read now (``EACCES``, ``EIO``): that says nothing about its content.
     """
     for _ in range(_STALE_TRIES):
         try:
@@ -79,19 +79,19 @@ def contents(path: Path) -> bytes | None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object from a file, or ``None`` if there is none.
 
-    None is what is missing, cut short, no JSON, no object, or no text at all. Raises ``OSError``
-    as :func:`contents` does.
+    Files that are missing, incomplete, not JSON, not an object or not text give ``None``. Raises
+    ``OSError`` as :func:`contents` does.
     """
     text = contents(path)
     try:
         data = json.loads(text) if text is not None else None
-    except ValueError:  # also of bytes that are no text
+    except ValueError:  # also for bytes that are no text
         return None
     return data if isinstance(data, dict) else None
 
 
 def end_of(path: Path, size: int = 20_000) -> str:
-    """The last bytes of a file as text; empty if it cannot be read, or is not here."""
+    """The last bytes of a file as text; empty if it cannot be read, or does not exist."""
     try:
         with open(path, "rb") as file:
             file.seek(0, os.SEEK_END)

@@ -1,8 +1,8 @@
-"""Who a process is: pid and its namespace, start ticks and boot, never the pid alone.
+"""The identity of a process: pid, namespace, start ticks and boot, never the pid alone.
 
 A pid is reused after a process has ended, ``create_time()`` moves with NTP, and a workflow's
-directory may be seen from several login nodes, from a container or after a reboot. Only all
-together name one process for ever. A host's name is there to be shown: it may change meanwhile.
+directory may be seen from several login nodes, from a container or after a reboot. Only all of them
+together name one process for ever. The host's name is only shown to users: it may change.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from motoko.host.proc_files import boot_id, start_ticks
 
 
 class KernelTooOld(MotokoError):
-    """The kernel, or what keeps a container from it, lacks what Motoko needs."""
+    """The kernel lacks what Motoko needs, or a container does not allow it."""
 
 
 def check_kernel() -> None:
-    """Raise ``KernelTooOld`` where a process cannot be signalled for sure: Linux before 5.3."""
+    """Raise ``KernelTooOld`` if processes cannot be signalled safely: on Linux before 5.3."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError) as error:
         raise KernelTooOld(
             f"this system has no pidfd_open ({platform.system()} {platform.release()})",
-            hint="Motoko needs Linux 5.3 or newer; in a container, one that lets it through",
+            hint="Motoko needs Linux 5.3 or newer; a container must allow pidfd_open",
         ) from error
 
 
 @lru_cache(maxsize=1)
 def pid_namespace() -> str:
-    """What our pids count in: a container has its own. Empty where that is not known."""
+    """The namespace of our pids: a container has its own. Empty if it is not known."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -89,7 +89,7 @@ class Identity:
 
     @property
     def is_here(self) -> bool:
-        """Whether it ran on this host since its last boot, whatever the host's name was then."""
+        """Whether it ran on this host in the present boot, whatever the host's name was then."""
         if self.boot_id != boot_id():
             return False
         if self.namespace:
@@ -98,13 +98,13 @@ class Identity:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it ran on another host, or in a container: nobody here knows whether it lives."""
+        """Whether it ran on another host or in another container: it cannot be seen from here."""
         same_boot = self.boot_id == boot_id()
         return not self.is_here and (same_boot or self.host != socket.gethostname())
 
     @property
     def alive(self) -> bool:
-        """Whether this very process lives, on this host. Processes elsewhere count as dead."""
+        """Whether this very process lives on this host. Processes elsewhere count as dead."""
         return self.is_here and start_ticks(self.pid) == self.start_ticks
 
     def open_pidfd(self) -> int | None:
@@ -115,14 +115,14 @@ class Identity:
             fd = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return None
-        # Checked after opening: from here on the descriptor can mean no other process.
+        # This is checked after opening: the descriptor cannot come to mean another process.
         if start_ticks(self.pid) != self.start_ticks:
             os.close(fd)
             return None
         return fd
 
     def signal(self, number: int = signal.SIGTERM) -> bool:
-        """Signal this very process; ``False`` if it is gone, or is another user's by now."""
+        """Signal this very process; ``False`` if it is gone, or belongs to another user by now."""
         fd = self.open_pidfd()
         if fd is None:
             return False

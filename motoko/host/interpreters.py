@@ -1,4 +1,4 @@
-"""What executes a script: its first line, read as the kernel and ``env`` read it."""
+"""The interpreter of a script: its first line, read as the kernel and ``env`` read it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import re
 from dataclasses import dataclass
 
 _FIRST_LINE = re.compile(r"#![ \t]*([^ \t]+)[ \t]*(.*?)[ \t]*")
-# What understands `export NAME='value'`, `case` and `${name-value}`.
+# Shells that understand `export NAME='value'`, `case` and `${name-value}`.
 _BOURNE_SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "ksh93", "mksh", "rbash", "zsh"})
 
 
 class WrongFirstLine(ValueError):
-    """No kernel finds what a script's first line names."""
+    """The kernel cannot find the program that a script's first line names."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """What a script names in its first line.
+    """The interpreter that a script names in its first line.
 
     Attributes:
         path: the program.
-        argument: all that follows it, which is one argument; empty if nothing does.
+        argument: all that follows the program, as one argument; empty if nothing follows.
     """
 
     path: str
@@ -28,9 +28,9 @@ class Interpreter:
 
     @classmethod
     def of(cls, script: str) -> Interpreter | None:
-        """From a script's text; ``None`` if its first line names nothing.
+        """The interpreter of a script's text; ``None`` if its first line names none.
 
-        Raises ``WrongFirstLine`` for lines that end as Windows' or old Macs' do.
+        Raises ``WrongFirstLine`` for lines that end as on Windows or on old Macs.
         """
         line = script.partition("\n")[0]
         match = _FIRST_LINE.fullmatch(line)
@@ -44,17 +44,17 @@ class Interpreter:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The program and its argument, as it is called."""
+        """The program and its argument, as they are called."""
         return (self.path, self.argument) if self.argument else (self.path,)
 
     @property
     def line(self) -> str:
-        """The first line of a script for it."""
+        """The first line of a script for this interpreter."""
         return " ".join([f"#!{self.path}", *self.words[1:]])
 
     @property
     def program(self) -> str:
-        """The name of what reads the script: of what ``env`` starts, if it is that."""
+        """The name of the program that reads the script; for ``env``, of what ``env`` starts."""
         names = [_name(self.path)]
         if names == ["env"]:
             words = self.argument.removeprefix("-S").split()

@@ -1,4 +1,4 @@
-"""The living processes of this machine: who they are, and whose they may be. One scan of /proc."""
+"""The living processes of this machine, and what they belong to: by one scan of /proc."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Process:
     """One living process.
 
     Attributes:
-        parent: the pid of who has started it, or of who has inherited it.
-        session: the number of its session: the pid of who has begun that.
+        parent: the pid of the process that has started it, or that has inherited it.
+        session: the number of its session: the pid of the process that has begun the session.
     """
 
     identity: Identity
@@ -28,7 +28,7 @@ class Process:
 
 
 def processes() -> list[Process]:
-    """All that can be seen; zombies are none."""
+    """All living processes that can be seen; zombies do not count."""
     here, boot, namespace = socket.gethostname(), boot_id(), pid_namespace()
     table = []
     for entry in os.scandir("/proc"):
@@ -37,7 +37,7 @@ def processes() -> list[Process]:
         try:
             fields = fields_in(Path(entry.path, "stat").read_bytes())
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it has just ended, or is hidden
+            continue  # the process has just ended, or is hidden
         if fields[0] not in (b"Z", b"X"):
             identity = Identity(int(entry.name), int(fields[19]), boot, here, namespace)
             table.append(Process(identity, int(fields[1]), int(fields[3])))
@@ -63,7 +63,7 @@ def command_line(identity: Identity) -> list[str]:
 
 
 def working_directory(pid: int) -> str | None:
-    """Where a process works; ``None`` if it is gone, or another user's."""
+    """The working directory of a process; ``None`` if it is gone, or another user's."""
     try:
         return str(Path(f"/proc/{pid}/cwd").readlink())
     except OSError:
@@ -71,7 +71,7 @@ def working_directory(pid: int) -> str | None:
 
 
 def loads(identity: Identity, part: str) -> bool:
-    """Whether a process has loaded a library whose path has such a part, as far as it shows it."""
+    """Whether a process is seen to have loaded a library whose path has a given part."""
     try:
         return part in Path(f"/proc/{identity.pid}/maps").read_text(errors="replace")
     except OSError:
@@ -81,13 +81,13 @@ def loads(identity: Identity, part: str) -> bool:
 def own_commands() -> Iterator[tuple[Identity, list[str]]]:
     """Our user's living processes, each with its command line."""
     for process in processes():
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # the process has just ended
             if Path(f"/proc/{process.identity.pid}").stat().st_uid == os.getuid():
                 yield process.identity, command_line(process.identity)
 
 
 def processes_with(*arguments: str) -> list[tuple[Identity, list[str]]]:
-    """Our living processes whose program has these first arguments and more, with all of them."""
+    """Our living processes whose arguments begin with these and go on, with all arguments."""
     count = len(arguments)
     return [
         (identity, texts)

@@ -1,10 +1,11 @@
 """Locks between processes: a file each, locked with ``flock``.
 
-A lock belongs to an open file: it is free once the last process that has that file open has closed
-it or ended, whoever was killed meanwhile. The files stay where they are.
+A lock belongs to an open file: it is free once every process that has the file open has closed it
+or ended, even if it was killed. The files stay where they are.
 
 The context managers' locks, and those of :func:`lock_in_time`, are this process's own: a forked
-child closes its copies. Descriptors from :func:`try_lock` are the caller's, to hand on or to close.
+child closes its copies. The caller owns descriptors from :func:`try_lock`, and hands them on or
+closes them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _UNKNOWN_TO = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 
 class NoLocks(MotokoError):
-    """The file system does not know locks."""
+    """The file system does not support locks."""
 
     exit_code = 2
 
@@ -34,7 +35,7 @@ class FileLock:
     """A lock that this process alone holds: a forked child lets go of its copy at once.
 
     Args:
-        descriptor: of the file, which is closed with it.
+        descriptor: the descriptor of the file; :meth:`release` closes it.
     """
 
     _all: ClassVar[set[FileLock]] = set()
@@ -44,14 +45,14 @@ class FileLock:
         self._all.add(self)
 
     def release(self) -> None:
-        """Let go of it. May be called twice, and in a forked child, where it does nothing."""
+        """Release the lock. May be called twice, and in a forked child, where it does nothing."""
         if self in self._all:
             self._all.remove(self)
             os.close(self.descriptor)
 
     @classmethod
     def drop_copies(cls) -> None:
-        """In a forked child: the parent's locks are not the child's, which may live longer."""
+        """Close the parent's locks in a forked child, which may live longer than the parent."""
         for lock in cls._all:
             with contextlib.suppress(OSError):
                 os.close(lock.descriptor)
@@ -67,7 +68,7 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 
     Args:
         path: the file, which is made if it is missing.
-        shared: beside others that want it shared, too.
+        shared: whether other processes may hold the lock at the same time, if shared, too.
     """
     lock = FileLock(descriptor := _opened(path))
     try:
@@ -79,7 +80,7 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock while the block runs, if nobody else does: gives whether it is ours."""
+    """Hold a lock while the block runs, if it is free; yields whether it was."""
     descriptor = try_lock(path)
     if descriptor is None:
         yield False
@@ -92,11 +93,11 @@ def locked_if_free(path: Path) -> Iterator[bool]:
 
 
 def try_lock(path: Path, *, create: bool = True, mode: int = 0o666) -> int | None:
-    """The descriptor of a file that is locked until it is closed; ``None`` if somebody else has it.
+    """The descriptor of a file that is locked until it is closed; ``None`` if the lock is taken.
 
     Args:
         path: the file.
-        create: whether to make it if it is missing. Otherwise that is a ``FileNotFoundError``.
+        create: whether to make a missing file. Otherwise ``FileNotFoundError`` is raised.
         mode: its permissions, if it is made.
     """
     descriptor = _opened(path, create=create, mode=mode)
@@ -112,7 +113,7 @@ def try_lock(path: Path, *, create: bool = True, mode: int = 0o666) -> int | Non
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds a lock, on whichever host; also where that cannot be known."""
+    """Whether a process holds a lock, on whichever host; also true if that cannot be known."""
     try:
         descriptor = try_lock(path, create=False)
     except FileNotFoundError:
@@ -142,8 +143,8 @@ def lock_in_time(path: Path, timeout: float) -> FileLock | None:
 
 
 def check_locks(directory: Path) -> None:
-    """Raise ``NoLocks`` if the file system of a directory does not know locks. Leaves nothing."""
-    # Where nothing can be made, somebody else will say so.
+    """Raise ``NoLocks`` if the file system of a directory has no locks. Leaves nothing behind."""
+    # If no file can be made there, another check will say so.
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=directory) as file:
         _flock(directory, file.fileno(), fcntl.LOCK_EX)
 
@@ -151,7 +152,8 @@ def check_locks(directory: Path) -> None:
 def _opened(path: Path, *, create: bool = True, mode: int = 0o666) -> int:
     """A file, opened for reading and writing.
 
-    NFS gives an exclusive lock to who may write, and a shared one to who may read.
+    NFS gives exclusive locks only to files that are open for writing, and shared locks only to
+    files that are open for reading.
     """
     flags = os.O_RDWR | os.O_CLOEXEC
     try:
@@ -159,7 +161,7 @@ def _opened(path: Path, *, create: bool = True, mode: int = 0o666) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
-        # Where nothing can be written, a lock may be had all the same.
+        # A file that cannot be written may still be locked.
         with contextlib.suppress(OSError):
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         raise error
@@ -173,12 +175,13 @@ def _flock(path: Path, descriptor: int, operation: int) -> None:
             raise
         raise NoLocks(
             f"{path} cannot be locked: {error.strerror}",
-            hint="its file system does not know flock: mount it with locks, or move the workflow",
+            hint="its file system does not support flock: mount it with locks, or move the "
+            "workflow",
         ) from error
 
 
 def _waited_for(descriptor: int, lock: FileLock, timeout: float) -> FileLock | None:
-    # The kernel queues those who wait, but knows no deadline: another thread waits.
+    # The kernel queues waiting processes, but has no timeout: so another thread waits.
     decision = threading.Lock()
     granted = threading.Event()
     given_up = False

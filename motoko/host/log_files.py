@@ -1,8 +1,8 @@
-"""Writing logs: one line an event, in UTC, into files that are continued when they are long.
+"""Writes logs: one line per event, in UTC, into files that are rotated when they are long.
 
-``bus.log`` is the one that is written to, ``bus.log.1`` the one before, and so on. Whoever writes a
-log does the renaming itself, so nothing is lost with another process, and a descriptor that is
-still open on a renamed file adds to that file.
+``bus.log`` is the file that is written to, ``bus.log.1`` the one before it, and so on. The process
+that writes a log also renames it, so nothing depends on another process. A descriptor that is still
+open on a renamed file adds to that file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from motoko.host.durations import counted
+
 _BARE = re.compile(r"[^\s\"=]+")
 _OUTPUTS = (1, 2)
 
@@ -26,10 +28,10 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
 
 
 class LineFormatter(logging.Formatter):
-    """``<UTC time>Z LEVEL <name> <message> key=value ...``; what has more lines is indented."""
+    """``<UTC time>Z LEVEL <name> <message> key=value ...``; further lines are indented."""
 
     def __init__(self, name: str) -> None:
-        # In the format the name would have to be quoted.
+        # The name is put in later: in the format it would have to be quoted.
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s {} %(message)s", _TIME)
         self.converter = time.gmtime
         self._name = name
@@ -54,10 +56,11 @@ def _pair(item: tuple[str, object]) -> str:
 
 
 class LogFile(logging.Handler):
-    """Appends to a file; one that has become too long is renamed, and continued in a fresh one.
+    """Appends to a file; a file that has become too long is renamed, and a fresh one begun.
 
-    If standard output or standard error goes to the file it goes along. Lines that cannot be
-    written (a full disk) are counted, and their number is logged when that is possible again.
+    Standard output and standard error, if they go to the file, then go to the fresh one. Lines that
+    cannot be written (because the disk is full) are counted, and their number is logged as soon as
+    possible.
     """
 
     def __init__(self, path: Path, size: int, files: int) -> None:
@@ -77,7 +80,7 @@ class LogFile(logging.Handler):
             self._write(line)
             self._rotate_if_long()
         except OSError:
-            return  # it was counted
+            return  # the line was counted
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -89,7 +92,8 @@ class LogFile(logging.Handler):
         text = "\n" if self._broken else ""
         if self._lost:
             moment = time.strftime(_TIME, time.gmtime())
-            text += f"{moment}.000Z WARNING log {self._lost} lines could not be written\n"
+            lost = counted(self._lost, "line")
+            text += f"{moment}.000Z WARNING log {lost} could not be written\n"
         data = f"{text}{line}\n".encode(errors="backslashreplace")
         try:
             while data:
@@ -105,12 +109,12 @@ class LogFile(logging.Handler):
         if held.st_nlink and held.st_size < self._size:
             return
         with contextlib.suppress(FileNotFoundError):
-            # Somebody else may have renamed it, or removed it.
+            # Another process may have renamed the file, or removed it.
             if os.path.samestat(held, self._path.stat()):
                 rotate(self._path, self._files)
         fresh = _open(self._path)
         for output in _OUTPUTS:
-            with contextlib.suppress(OSError):  # it is closed
+            with contextlib.suppress(OSError):  # the output is closed
                 if os.path.samestat(held, os.fstat(output)):
                     os.dup2(fresh, output)
         os.close(self._descriptor)
@@ -122,8 +126,8 @@ def _open(path: Path) -> int:
 
 
 def rotate(path: Path, files: int) -> None:
-    """Rename a log to ``.1``, and the earlier ones likewise; ``files`` of them are kept."""
-    free = 1  # there may be a gap: whoever did this last may have been killed meanwhile
+    """Rename a log to ``.1``, ``.1`` to ``.2`` and so on; ``files`` earlier files are kept."""
+    free = 1  # there may be a gap: the last process that did this may have been killed meanwhile
     while free < files and older(path, free).exists():
         free += 1
     for number in range(free, 0, -1):
@@ -132,7 +136,7 @@ def rotate(path: Path, files: int) -> None:
 
 
 def rotate_if_long(path: Path, size: int, files: int) -> None:
-    """The same for a log that nobody writes to by now, if it has become too long."""
+    """Rotate a log that no process writes to any more, if it has become too long."""
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size >= size:
             rotate(path, files)
@@ -144,7 +148,7 @@ def older(path: Path, number: int) -> Path:
 
 
 def log_to(handler: logging.Handler, name: str) -> None:
-    """Have everything logged by a handler alone, as far as ``MOTOKO_LOG_LEVEL`` wants it."""
+    """Log everything only to one handler, from the level ``MOTOKO_LOG_LEVEL`` upwards."""
     handler.setFormatter(LineFormatter(name))
     wanted = os.environ.get("MOTOKO_LOG_LEVEL", "INFO")
     level = logging.getLevelNamesMapping().get(wanted)

@@ -1,4 +1,4 @@
-"""Reading logs: the last lines, several logs in the order of time, and what is added to them."""
+"""Reads logs: their last lines, several logs in the order of time, and what is added to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Inode = tuple[int, int]
 
 @dataclass(frozen=True)
 class Event:
-    """A line with a time and those without one below it. Sorted by time."""
+    """A line with a time and the lines without one below it. Sorted by time."""
 
     time: str
     name: str
@@ -32,7 +32,7 @@ class Event:
 
 
 class Log:
-    """One daemon's log, read from its last lines on. Follows it from file to file."""
+    """One daemon's log, read from its last lines on, and followed from file to file."""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
@@ -42,9 +42,9 @@ class Log:
         self._time = ""
 
     def last(self, count: int) -> list[Event]:
-        """The last events, which have ``count`` lines at least if the log has so many.
+        """The last events, with at least ``count`` lines if the log has that many.
 
-        What is written later is given by :meth:`more`.
+        :meth:`more` returns what is written later.
         """
         files = _files(self._path)
         while files and not self._open(*files[0]):
@@ -59,10 +59,10 @@ class Log:
         return self._events(lines)
 
     def more(self, *, cut: bool = False) -> list[Event]:
-        """What has been added: whole lines, and the beginning of one if ``cut``."""
+        """What has been added: whole lines and, if ``cut``, the beginning of a line."""
         data = self._cut + self._rest()
         while newer := self._newer():
-            # What came between the two looks is in the file that was renamed.
+            # Lines that came between the two looks are in the file that was renamed.
             data += self._rest()
             if self._open(*newer[-1]):
                 data += self._rest()
@@ -73,13 +73,13 @@ class Log:
         return self._events(lines)
 
     def close(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def _open(self, path: Path, inode: _Inode) -> bool:
-        """Read a file from now on; ``False`` if it is another one by now."""
+        """Read a file from now on; ``False`` if the path has another file by now."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -112,7 +112,7 @@ class Log:
             if _inode(held) in inodes:
                 return files[: inodes.index(_inode(held))]
             if os.fstat(self._descriptor).st_nlink == 0:
-                break  # removed; otherwise it has been renamed again and again while we looked
+                break  # it was removed; otherwise it was renamed again and again while we looked
         return files
 
     def _events(self, lines: Sequence[bytes]) -> list[Event]:
@@ -125,7 +125,7 @@ class Log:
         events = []
         for group in groups:
             if _TIMED.match(group[0]):
-                # Clocks are set back at times; the order within a log is that of its lines.
+                # Clocks are sometimes set back; the order within a log is that of its lines.
                 self._time = max(self._time, times.pop(0))
             time = self._time or (times[0] if times else self._changed())
             text = tuple(line.decode(errors="replace") for line in group)
@@ -141,9 +141,9 @@ class Log:
 
 
 def _last(descriptor: int, count: int) -> list[bytes]:
-    """The last lines of a file and, as the last item, what comes after its last line's end.
+    """The last lines of a file and, as the last item, what follows its last line break.
 
-    They begin with a line that has a time, unless that is far away.
+    They begin with a line that has a time, unless that line is far away.
     """
     size = os.fstat(descriptor).st_size
     start, lines = size, [b""]
@@ -162,9 +162,9 @@ def _inode(status: os.stat_result) -> _Inode:
 
 
 def _files(path: Path) -> list[tuple[Path, _Inode]]:
-    """A log's files, newest first, every one once.
+    """A log's files, newest first, each once.
 
-    Looked at in this order, a file that is being renamed meanwhile is seen twice, never missed.
+    In this order, a file that is renamed meanwhile may be seen twice, but is never missed.
     """
     files: dict[_Inode, Path] = {}
     number = missing = 0
@@ -184,8 +184,8 @@ def additions(
     """What is added to logs, look by look, for ever. Sleeps in between.
 
     Args:
-        logs: by name, their last lines read. Those that ``look`` adds are put there.
-        look: gives the logs that there are by now; those that are new are followed too.
+        logs: the logs by name; their last lines were read. New logs from ``look`` are added here.
+        look: returns the logs that exist by now; new ones are followed, too.
     """
     while True:
         time.sleep(POLL_S)

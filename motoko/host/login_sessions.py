@@ -1,4 +1,4 @@
-"""What becomes of a user's processes at logout: systemd's KillUserProcesses, and lingering."""
+"""What happens to a user's processes at logout: systemd's KillUserProcesses, and lingering."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-# A file of the same name in a later one replaces it; all drop-ins come behind the file itself.
+# A file replaces one of the same name in an earlier place; drop-ins are read after the file itself.
 _PLACES = ("usr/lib/systemd", "usr/local/lib/systemd", "run/systemd", "etc/systemd")
 _SETTING = re.compile(r"^\s*(KillUserProcesses|KillOnlyUsers|KillExcludeUsers)\s*=\s*(.*?)\s*$")
 _YES = ("yes", "true", "on", "1")
 
 
 def are_ended(user: str, root: Path = Path("/")) -> bool:
-    """Whether systemd ends a user's processes at logout, as its files say.
+    """Whether systemd ends a user's processes at logout, according to its files.
 
     Args:
         user: the account's name.
-        root: where the file system of the machine is.
+        root: the root of the machine's file system.
     """
     texts = []
     for file in _files(root):
@@ -32,7 +32,7 @@ def are_ended(user: str, root: Path = Path("/")) -> bool:
 def ends(user: str, texts: Iterable[str]) -> bool:
     """Whether a user's processes are ended at logout, by the texts of logind's configuration.
 
-    Lingering is not looked at. What stands later replaces what stands earlier.
+    Lingering is not considered. Later settings replace earlier ones.
     """
     settings: dict[str, str] = {}
     for text in texts:

@@ -8,12 +8,12 @@ import random
 class Pauses:
     """How long to wait before each further attempt, in seconds.
 
-    Pauses are drawn from the upper half of what is due, so that those who have met do not meet
-    again.
+    Pauses are drawn at random between half of the due time and all of it, so that processes that
+    collided do not collide again.
 
     Args:
-        first: the longest that the first pause may be.
-        longest: what no pause exceeds.
+        first: the longest time of the first pause.
+        longest: the longest time of any pause.
     """
 
     def __init__(self, first: float, longest: float) -> None:
@@ -27,5 +27,5 @@ class Pauses:
         return random.uniform(due / 2, due)
 
     def restart(self) -> None:
-        """Begin with the first one again."""
+        """Begin with the first pause again."""
         self._due = self._first

@@ -1,4 +1,4 @@
-"""Directories that others cannot tamper with."""
+"""Checks that other accounts cannot tamper with directories."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def is_private(path: Path) -> bool:
-    """Whether a directory is ours alone (not a link, nor somebody else's squatting the name)."""
+    """Whether a directory is this account's alone (not a link, nor made by another account)."""
     try:
         info = path.lstat()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -17,7 +17,7 @@ def is_private(path: Path) -> bool:
 
 
 def keeps_names(path: Path) -> bool:
-    """Whether nobody else (but root) can put another directory in the place of one of ours."""
+    """Whether no other account (but root) can replace a directory of ours in this one."""
     link, info = path.lstat(), path.stat()
     others_write = info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX
     return not others_write and {link.st_uid, info.st_uid} <= {0, os.getuid()}

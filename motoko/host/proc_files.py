@@ -1,4 +1,4 @@
-"""What /proc says of this host and its processes, in as few modules as can be: see the relay."""
+"""What /proc says of this host and its processes, with few imports: the relay uses it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def boot_id() -> str:
 def start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; ``None`` if it is gone or a zombie.
 
-    Also of another user's where the system hides those: nothing of ours is among them.
+    Also ``None`` for another user's process where the system hides those: ours are not among them.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
@@ -26,7 +26,7 @@ def start_ticks(pid: int) -> int | None:
 
 
 def fields_of(pid: int) -> list[bytes] | None:
-    """What :func:`fields_in` reads of a process; ``None`` if it is gone, or hidden."""
+    """The :func:`fields_in` the line of a process; ``None`` if it is gone, or hidden."""
     try:
         return fields_in(Path(f"/proc/{pid}/stat").read_bytes())
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -34,20 +34,20 @@ def fields_of(pid: int) -> list[bytes] | None:
 
 
 def ticks_in(stat: bytes) -> int | None:
-    """When the process of a line of ``/proc/<pid>/stat`` started; ``None`` of a zombie.
+    """When the process of a line of ``/proc/<pid>/stat`` started; ``None`` for a zombie.
 
-    Raises ``ValueError`` if it is no such line, or a part of one.
+    Raises ``ValueError`` if the text is not such a line, or only a part of one.
     """
     fields = fields_in(stat)
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def fields_in(stat: bytes) -> list[bytes]:
-    """What follows the command's name in a line of ``/proc/<pid>/stat``: its state, its parent...
+    """The fields after the command's name in a line of ``/proc/<pid>/stat``: state, parent, ...
 
-    Raises ``ValueError`` if it is no such line, or a part of one.
+    Raises ``ValueError`` if the text is not such a line, or only a part of one.
     """
-    # The command name, in parentheses, may hold anything, spaces and parentheses too.
+    # The command name, in parentheses, may hold anything, even spaces and parentheses.
     fields = stat.rpartition(b")")[2].split()
     if len(fields) < 20:
         raise ValueError(f"no line of /proc/<pid>/stat: {stat!r}")
@@ -57,8 +57,8 @@ def fields_in(stat: bytes) -> list[bytes]:
 def variable(pid: int, name: str) -> str | None:
     """A variable of the environment that a process was started with.
 
-    ``None`` if it was started without, has ended, or does not show it: another user's, say, or one
-    that has written something else in its place.
+    ``None`` if the process was started without the variable, has ended, or does not show it: for
+    instance another user's process, or one that has overwritten its environment.
     """
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()

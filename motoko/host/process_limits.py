@@ -1,4 +1,4 @@
-"""Limits of processes: how many files and processes they may have, and one that marks them."""
+"""Limits of processes: on open files and on processes, and one limit that marks them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from motoko.errors import MotokoError
 
 _RAISED = (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)
-# RLIMIT_LOCKS: Linux keeps it, hands it on and shows it, and has not heeded it since 2.4.25.
+# RLIMIT_LOCKS: Linux keeps, inherits and shows it, but has not enforced it since 2.4.25.
 _INERT = 10
 _INERT_SHOWN = b"Max file locks"
 
@@ -20,15 +20,15 @@ NO_ROOM = "it may start no more processes or threads now (see `ulimit -u`)"
 
 
 class NoMoreProcesses(MotokoError):
-    """This process may start no more threads now: the machine's trouble, which may pass."""
+    """This process may start no more threads now, because of the machine: that may pass."""
 
-    exit_code = 71  # EX_OSERR: of a daemon that is to be started again later
+    exit_code = 71  # EX_OSERR: a daemon that ends so is started again later
 
 
 def check_threads(number: int) -> None:
-    """Raise ``NoMoreProcesses`` unless this process may start some threads now.
+    """Raise ``NoMoreProcesses`` unless this process may start ``number`` threads now.
 
-    Libraries that start threads of their own abort the process where they cannot.
+    Libraries that start their own threads abort the process if they cannot.
     """
     over = threading.Event()
     threads = [threading.Thread(target=over.wait, daemon=True) for _ in range(number)]
@@ -49,14 +49,14 @@ def check_threads(number: int) -> None:
 
 @cache
 def raise_soft_limits() -> tuple[int, int]:
-    """Raise the soft limits to the hard ones; returns that of open files as it was, both ends.
+    """Raise the soft limits to the hard ones; returns the earlier limits of open files.
 
-    Once in the life of a process.
+    It is done once in the life of a process.
     """
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in _RAISED:
         _, hard = resource.getrlimit(limit)
-        with suppress(OSError, ValueError):  # some systems want less than they say
+        with suppress(OSError, ValueError):  # some systems allow less than they say
             resource.setrlimit(limit, (hard, hard))
     return before
 
@@ -80,26 +80,26 @@ def spare_files() -> int:
 
 
 def stamp(pid: int, number: int) -> None:
-    """Give a process a number that all it starts from now on carries, for ever.
+    """Give a process a number that all its descendants carry from now on, for ever.
 
-    No ``setsid`` or ``exec``, no other environment, no closed file takes it away: it is the soft
-    limit of something that no kernel limits. Where that may not be set, nothing is done.
+    The number survives ``setsid``, ``exec``, another environment and closed files: it is a soft
+    limit that no kernel enforces. If it may not be set, nothing is done.
     """
-    with suppress(OSError, ValueError):  # it has ended; or an administrator has set a hard one
+    with suppress(OSError, ValueError):  # it has ended; or an administrator has set a hard limit
         _, hard = resource.prlimit(pid, _INERT)
         resource.prlimit(pid, _INERT, (number, hard))
 
 
 def stamp_of(pid: int) -> int | None:
-    """The number that :func:`stamp` has given to a process of our user's, or to its ancestor.
+    """The number that :func:`stamp` has given to a process of our user, or to its ancestor.
 
-    Any other limit that somebody has set there looks alike. ``None`` if there is none, or the
+    A limit that another program has set looks the same. ``None`` if there is no limit, or if the
     process has ended.
     """
     try:
         soft, _ = resource.prlimit(pid, _INERT)
     except PermissionError:
-        return _stamp_shown(pid)  # of another group: `newgrp` and `sg` start such
+        return _stamp_shown(pid)  # it has another group: `newgrp` and `sg` start such processes
     except (OSError, ValueError):
         return None
     return None if soft == resource.RLIM_INFINITY else soft

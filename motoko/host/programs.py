@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def program(name: str) -> str:
-    """The path of a program beside this Python, or its bare name if it is not there."""
+    """The path of a program next to this Python, or its bare name if it is not there."""
     path = Path(sys.executable).parent / name
     return str(path) if path.exists() else name

@@ -1,4 +1,4 @@
-"""Asking whoever sits at the terminal."""
+"""Asks the user at the terminal."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from motoko.errors import NotConfirmed
 
 
 def is_on_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """Whether there is a user to ask."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def answered_yes(question: str) -> bool:
-    """Whether a question is answered with yes; no is the default."""
+    """Whether the user answers a question with yes; no is the default."""
     print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def confirmed(what_is_lost: str, question: str, hint: str) -> bool:
-    """Whether a question behind some lines is answered with yes.
+    """Whether the user answers a question, shown after some lines, with yes.
 
-    Raises ``NotConfirmed`` if there is nobody to ask; the hint says how to do without.
+    Raises ``NotConfirmed`` if there is no user to ask; the hint says how to go on without asking.
     """
     if not is_on_terminal():
         raise NotConfirmed(f"{what_is_lost}\nnothing was changed", hint=hint)

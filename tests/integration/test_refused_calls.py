@@ -38,7 +38,7 @@ def flow(workflow):
 @pytest.mark.parametrize(
     "call, words, refusing",
     [
-        (NO_LOCKS, "does not know flock", ("create --validated", "supervise", "run")),
+        (NO_LOCKS, "does not support flock", ("create --validated", "supervise", "run")),
         (NO_PIDFD, "needs Linux 5.3 or newer", ("supervise --detach", "orchestrator start -n r")),
     ],
 )

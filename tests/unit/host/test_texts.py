@@ -2,6 +2,7 @@
 
 import pytest
 
+from motoko.host.durations import counted
 from motoko.host.sizes import as_written, megabytes, size
 from motoko.runs.ends import cancelled_reason, was_cancelled
 from motoko.runs.references import reference
@@ -37,6 +38,11 @@ def test_no_sizes(text):
 def test_sizes_as_people_read_them():
     assert (megabytes(12_400_000), megabytes(0)) == ("12 MB", "0 MB")
     assert (as_written(10_000_000), as_written(1000)) == ("10MB", "1KB")
+
+
+def test_counts_as_people_read_them():
+    assert [counted(number, "study") for number in (0, 1, 2)] == ["0 studies", "1 study", "2 studies"]
+    assert (counted(1, "process", "es"), counted(2, "process", "es")) == ("1 process", "2 processes")
 
 
 def test_cancelled_runs_are_recognised():
