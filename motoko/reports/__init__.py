@@ -1,1 +1,1 @@
-"""What commands show, as values."""
+"""The content of what commands show, as values."""

@@ -1,4 +1,4 @@
-"""Values of results as columns of Arrow's, each of one type."""
+"""Values of results as Arrow columns, each of one type."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _AS_THEY_ARE = {int, float, bool, str, datetime, date, type(None)}
 
 
 def pyarrow(what: str) -> Any:
-    """pyarrow; ``ConfigError`` where it is missing, naming what needs it."""
+    """The module pyarrow; ``ConfigError`` if it is missing, which names what needs it."""
     return extra("pyarrow", "table", what)
 
 
 def arrow_column(arrow: Any, values: Sequence[Any], *, with_lists: bool = False) -> Any:
-    """A column of the type that all values have; of texts, if there is no such.
+    """A column of the type that all values have; of texts, if they have several.
 
-    Ints among floats are floats. Times with several offsets are those of UTC.
+    Ints among floats become floats. Times with different offsets are converted to UTC.
 
     Args:
-        arrow: pyarrow.
-        values: numbers, texts, bools and dates keep their types; what else there is becomes a text.
-        with_lists: lists keep their type, too, if their elements are of one.
+        arrow: the module pyarrow.
+        values: numbers, texts, bools and dates keep their types; other values become texts.
+        with_lists: whether lists keep their type, too, if their elements have one type.
     """
     kinds = set(map(type, values)) - {type(None)}
     if kinds == {list} and with_lists:
@@ -48,15 +48,15 @@ def arrow_column(arrow: Any, values: Sequence[Any], *, with_lists: bool = False)
     elif len(kinds) < 2:
         try:
             return arrow.array(values)
-        except (arrow.ArrowException, OverflowError):  # a number that has no place in 64 bits
+        except (arrow.ArrowException, OverflowError):  # a number that does not fit into 64 bits
             pass
     return arrow.array([None if value is None else str(as_text(value)) for value in values])
 
 
 def zone_of(times: Sequence[datetime | None]) -> tuple[bool, tzinfo | None]:
-    """The zone of times: their own if they have one, UTC if they have several.
+    """The zone of times: their own if all have the same, UTC if they have several.
 
-    The first is whether there is such: some with and some without a zone have none in common.
+    The first value is whether there is a common zone: there is none if only some times have a zone.
     """
     offsets = {time.utcoffset() for time in times if time is not None}
     if None in offsets:
@@ -65,5 +65,5 @@ def zone_of(times: Sequence[datetime | None]) -> tuple[bool, tzinfo | None]:
 
 
 def _name_of(zone: tzinfo | None) -> str | None:
-    """A zone as Arrow names it: ``UTC``, ``+02:00``."""
+    """Arrow's name of a zone: ``UTC``, ``+02:00``."""
     return None if zone is None else str(zone).removeprefix("UTC") or "UTC"

@@ -1,4 +1,4 @@
-"""A study's base for those who only look, and a run in it."""
+"""A study's base for commands that only read, and a run in it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def reading_base(config: WorkflowConfig, study: StudyConfig) -> Iterator[tuple[StudyBase, bool]]:
-    """A study's base, and whether its server answers; if it does not, from the file.
+    """A study's base, and whether its server answers; if not, the base is read from the file.
 
-    Raises ``NotCreated``; ``StudyUnavailable`` if there is no file here.
+    Raises ``NotCreated``, or ``StudyUnavailable`` if there is no file on this host.
     """
     from motoko.control.study_access import opened
     from motoko.store.base import open_file
@@ -38,9 +38,9 @@ def reading_base(config: WorkflowConfig, study: StudyConfig) -> Iterator[tuple[S
 
 
 def run_in(base: StudyBase, study: StudyConfig, number: int) -> tuple[Any, dict[str, Any]]:
-    """A run of a base, and its entries, with the ``run_path`` where it is now.
+    """A run of a base, and its entries, in which ``run_path`` is its present directory.
 
-    Raises ``ConfigError`` if there is none of that number.
+    Raises ``ConfigError`` if there is no run of that number.
     """
     run = base.runs.entries.get(number)
     if run is None:
@@ -55,6 +55,9 @@ def run_in(base: StudyBase, study: StudyConfig, number: int) -> tuple[Any, dict[
 
 
 def outputs_in(config: WorkflowConfig, study: StudyConfig, number: int) -> list[Path]:
-    """The output files of a run, those of earlier attempts first. Raises what the two above do."""
+    """The output files of a run, those of earlier attempts first.
+
+    Raises what :func:`reading_base` and :func:`run_in` do.
+    """
     with reading_base(config, study) as (base, _):
         return outputs_of(run_in(base, study, number)[1])

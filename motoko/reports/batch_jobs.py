@@ -1,4 +1,4 @@
-"""What commands say of batch jobs: from the runs' entries, and the scheduler's last answer."""
+"""What commands show of batch jobs, from the runs' entries and the scheduler's last answer."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from motoko.runs.job_facts import JobFacts
 
 
 def last_answers(config: WorkflowConfig) -> tuple[dict[str, tuple[str, str]], str]:
-    """What schedulers have told the launchers last; asks nobody.
+    """The last answers of schedulers to the launchers; asks no scheduler.
 
     Returns:
-        State with reason, and nodes, by job id; and why the last query had no answer, if it had
-        none.
+        State with reason, and nodes, by job id; and why the last query had no answer, empty if it
+        had one.
     """
     from motoko.batch.polling import read
 
@@ -30,7 +30,7 @@ def last_answers(config: WorkflowConfig) -> tuple[dict[str, tuple[str, str]], st
 
 
 def job_facts(config: WorkflowConfig, entries: Mapping[str, Any]) -> JobFacts | None:
-    """What is known of a run's job; ``None`` if it has none."""
+    """What is known of a run's batch job; ``None`` if it has none."""
     if JobFacts.of(entries) is None:
         return None
     jobs, silent = last_answers(config)
@@ -41,7 +41,7 @@ def job_facts(config: WorkflowConfig, entries: Mapping[str, Any]) -> JobFacts | 
 def submitted(config: WorkflowConfig) -> int:
     """How many jobs the workflow has in the queue, as its launchers have noted.
 
-    They do where that is limited.
+    Launchers note this if the number of jobs is limited.
     """
     from motoko.batch.queue_room import counted
 

@@ -12,9 +12,9 @@ from motoko.reports.run_facts import Facts, Holder
 from motoko.reports.status import ELSEWHERE, NOT_ANSWERING, NOT_RUNNING, OF_OTHERS
 from motoko.runs.states import FAILED_STATES, TOBELAUNCHED
 
-# A daemon of this state works; one whose supervisor is dead or frozen does as well.
+# States of daemons that work, also of those whose supervisor is dead or frozen.
 _WORKING = ("ready", "orphaned", "unknown")
-SOON_S = 10.0  # in which a run is started that nothing keeps from it
+SOON_S = 10.0  # a run that nothing keeps from starting is started within this time
 SHOWN = 5
 
 
@@ -29,7 +29,7 @@ class Cause:
 
 
 def why_waiting(facts: Facts) -> Iterator[Cause]:
-    """What keeps a run from being started; what keeps all of them comes first."""
+    """What keeps a run from being started; what keeps all runs from it comes first."""
     absent = False
     if not facts.is_here:
         machine = facts.entries.get("machine_name")
@@ -42,7 +42,7 @@ def why_waiting(facts: Facts) -> Iterator[Cause]:
     if facts.job is not None and facts.job.followed:
         yield from (Cause(*why) for why in facts.job.why_waiting())
         if who := facts.own.cancelled_by:
-            yield Cause("cancelled", f"{who} has cancelled it: its launcher is to end its job")
+            yield Cause("cancelled", f"{who} has cancelled it: its launcher will end its job")
         return
     if facts.policy is None:
         yield Cause("policy", f"it cannot be started: {facts.policy_error}")
@@ -61,7 +61,7 @@ def why_waiting(facts: Facts) -> Iterator[Cause]:
 
 
 def _absent(facts: Facts) -> Iterator[Cause]:
-    """Whoever is missing of those that start runs."""
+    """The missing daemons among those that start runs."""
     state, host = facts.supervisor.state, facts.supervisor.host
     launcher, server = daemon_of(LAUNCHER, facts.study), daemon_of(ZEO, facts.study)
     if state == ELSEWHERE:
@@ -70,7 +70,7 @@ def _absent(facts: Facts) -> Iterator[Cause]:
         yield Cause("other-supervisor", text, f"ssh {host} motoko explain {facts.name}")
         return
     if state == OF_OTHERS:
-        text = "another account supervises the workflow, and its supervisor answers that alone"
+        text = "another account supervises the workflow, and its supervisor answers only it"
         yield Cause("other-account", text)
         return
     if state == "stopping":
@@ -122,7 +122,7 @@ def _daemon(facts: Facts, name: str, what: str) -> Cause | None:
 
 
 def _trouble(facts: Facts) -> Cause | None:
-    """What keeps its launcher from starting anything."""
+    """What keeps the run's launcher from starting anything."""
     launcher = facts.daemons.get(daemon_of(LAUNCHER, facts.study))
     if launcher is None or not launcher.trouble:
         return None
@@ -142,9 +142,10 @@ def _slots(facts: Facts) -> Cause:
         return Cause("soon", "nothing is known to be in its way", log)
     wide: tuple[str, ...] = ()
     if wanted > slots.count:
-        wide = (f"it wants {counted(wanted, 'slot')}, and there are {slots.count}: it takes all",)
+        text = f"it wants {counted(wanted, 'slot')}, and the limit is {slots.count}: it takes all"
+        wide = (text,)
         wanted = slots.count
-    # Whose launcher has not asked for slots comes behind all that have.
+    # A study whose launcher has not asked for slots comes after all whose launchers have.
     mine = slots.queue.index(facts.study) if facts.study in slots.queue else len(slots.queue)
     ahead = slots.queue[:mine]
     if wanted <= slots.free and not ahead and not slots.before:
@@ -157,7 +158,8 @@ def _slots(facts: Facts) -> Cause:
         lines.append(f"before it in the queue for slots: {launchers}")
     if slots.before:
         lines.append(f"before it in its study: {_listed(slots.before)}")
-    text = f"it wants {counted(wanted, 'slot')}, and {slots.free} of {slots.count} are free"
+    are = "is" if slots.free == 1 else "are"
+    text = f"it wants {counted(wanted, 'slot')}, and {slots.free} of {slots.count} {are} free"
     return Cause("no-slot", text, None, tuple(lines))
 
 
@@ -176,7 +178,7 @@ def troubles(facts: Facts) -> Iterator[Cause]:
             text = f"{facts.job.system} gives no answer: {facts.job.silent}"
             yield Cause("scheduler-silent", text)
         if who := facts.own.cancelled_by:
-            yield Cause("cancelled", f"{who} has cancelled it: its launcher is to end its job")
+            yield Cause("cancelled", f"{who} has cancelled it: its launcher will end its job")
         yield from _absent(facts)
         return
     if execution.elsewhere:
@@ -190,7 +192,7 @@ def troubles(facts: Facts) -> Iterator[Cause]:
     if not execution.processes:
         text = "its processes are gone, and nobody has recorded its end yet"
         if execution.code == 0 and facts.policy is not None and facts.policy.finish == LATER:
-            yield Cause("handed-over", "launch.sh has handed its work over: finish() is waited for")
+            yield Cause("handed-over", "launch.sh has handed its work over: it waits for finish()")
             return
         if execution.code is not None:
             text = f"launch.sh has ended with exit code {execution.code}: not recorded yet"
@@ -198,7 +200,7 @@ def troubles(facts: Facts) -> Iterator[Cause]:
             text = "the host was rebooted under it, which nobody has recorded yet"
         yield Cause("gone", text)
     if who := facts.own.cancelled_by:
-        yield Cause("cancelled", f"{who} has cancelled it: its launcher is to end it")
+        yield Cause("cancelled", f"{who} has cancelled it: its launcher will end it")
     if not execution.processes or facts.own.cancelled_by:
         yield from _absent(facts)
 
@@ -209,9 +211,10 @@ def after_the_end(facts: Facts) -> Iterator[Cause]:
         yield Cause("goes-on", text)
     if facts.execution.processes:
         many = counted(facts.execution.processes, "process", "es")
+        live = "lives" if facts.execution.processes == 1 else "live"
         pid = f", pid {facts.execution.wrapper}" if facts.execution.wrapper else ""
         over = "has not ended" if facts.execution.code is None else "has ended"
-        yield Cause("goes-on", f"its launch.sh {over}: {many} of it live{pid}")
+        yield Cause("goes-on", f"its launch.sh {over}: {many} of it {live}{pid}")
     if facts.state in FAILED_STATES:
         text = "once the cause is mended, it can be executed again"
         yield Cause("failed", text, f"motoko retry {facts.name}")

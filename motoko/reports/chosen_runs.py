@@ -1,4 +1,4 @@
-"""The runs whose results are wanted: of one moment, with the values of some columns."""
+"""The runs whose results are wanted, at one moment, with the values of some columns."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Wanted:
     """Which results are wanted.
 
     Attributes:
-        constraints: what runs have to obey.
-        run_name: only those of this one.
-        columns: names, in order; none: all parameters, and what runs carry.
-        sort: a column by which they are sorted; by ids if there is none.
-        is_reverse: from the largest on.
-        limit: the most rows.
-        at: a transaction (hexadecimal): as it was then; ``None``: as it is now.
+        constraints: the constraints that the runs have to meet.
+        run_name: only runs of this run_name.
+        columns: the names of the columns, in order; if empty, all parameters and all results.
+        sort: the column by which the runs are sorted; ``None``: they are sorted by id.
+        is_reverse: whether they are sorted from the largest value to the smallest.
+        limit: the largest number of rows.
+        at: the transaction (hexadecimal) whose state is shown; ``None``: the present state.
     """
 
     constraints: Sequence[str] = ()
@@ -45,11 +45,11 @@ class Wanted:
 
 
 class ChosenRuns:
-    """The runs of a study that are wanted, at one moment.
+    """The wanted runs of a study, at one moment.
 
     Attributes:
-        moment: which one.
-        columns: all that there are.
+        moment: the moment.
+        columns: all columns of the study.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class ChosenRuns:
         self._order = (key.table, key.names, wanted.is_reverse) if key is not None else None
 
     def named(self) -> list[ResultColumn]:
-        """The columns that are wanted by name; ``ConfigError`` for one that there is not."""
+        """The columns that are wanted by name; ``ConfigError`` for a column that does not exist."""
         return [self.columns.named(name) for name in self._wanted.columns]
 
     def parts(self, shown: Sequence[ResultColumn]) -> Iterator[list[Sequence[Any]]]:
-        """Their numbers and values: a sequence for each column, some thousand runs at a time.
+        """The ids and values of the runs: a sequence for each column, some thousand runs at a time.
 
         Raises ``ConstraintError``.
         """
@@ -86,7 +86,7 @@ class ChosenRuns:
             yield wanted
 
     def _meeting(self, numbers: Sequence[int], read: Sequence[Sequence[Any]]) -> Iterator[bool]:
-        """Whether runs meet the predicate, of which the values that it reads are given."""
+        """Whether each run meets the predicate, by the values that the predicate reads."""
         fields = [(column.table, column.names[-1].name) for column in self._read]
         for row, number in enumerate(numbers):
             entries = {table: _Read(f"{self._study.name}.{number}") for table in (RUNS, JOBS)}
@@ -98,11 +98,11 @@ class ChosenRuns:
 
 @contextlib.contextmanager
 def chosen_runs(config: WorkflowConfig, study: StudyConfig, wanted: Wanted) -> Iterator[ChosenRuns]:
-    """The runs that are wanted, which can be read while the block runs.
+    """The wanted runs, which can be read while the block runs.
 
-    Raises ``ConfigError`` for a column that there is not, ``ConstraintError``, and as
-    :func:`motoko.mirror.current_mirror.current` and :func:`motoko.mirror.earlier_state.earlier`;
-    reading the values, too.
+    Raises ``ConfigError`` for a column that does not exist, ``ConstraintError``, and what
+    :func:`motoko.mirror.current_mirror.current` and :func:`motoko.mirror.earlier_state.earlier`
+    raise. Reading the values may raise these errors, too.
     """
     predicate = compile_constraints(
         wanted.constraints, job_types=study.jobs, run_types=study.runs, study=study.name
@@ -113,7 +113,7 @@ def chosen_runs(config: WorkflowConfig, study: StudyConfig, wanted: Wanted) -> I
 
 
 class _Read(dict[str, Any]):
-    """Entries of a run or its job, by name. ``ConstraintError`` for one that was left out."""
+    """Entries of a run or its job, by name. ``ConstraintError`` for an entry that was left out."""
 
     def __init__(self, run: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is known of a run: from its base, its directory, the daemons and the host."""
+"""Gathers what is known of a run: from its base, its directory, the daemons and the host."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
 def _followed(
     config: WorkflowConfig, study: StudyConfig, launcher: Daemon | None
 ) -> tuple[StudyConfig, tuple[str, ...]]:
-    """The study as its launcher has read it, and the keys that have changed in the files since."""
+    """The study as its launcher has read it, and the keys that have since changed in the files."""
     taken = snapshot.read(records(config).snapshot, config.path)
     if taken is None or launcher is None or launcher.uptime_s is None:
         return study, ()
@@ -110,7 +110,7 @@ def _execution(study: StudyConfig, entries: Mapping[str, Any]) -> Execution:
 
     directory, claim = directory_of(study, entries), claim_of(study, entries)
     if directory is None or claim is None:
-        # Somebody else may have started it: BlackDynamite, or motoko 0.1.4.
+        # BlackDynamite, or Motoko 0.1.4, may have started it.
         if directory is None or state_of(entries) not in RUNNING_STATES:
             return Execution()
         return Execution(processes=len(ForeignProcesses().of(directory, entries["id"])))
@@ -169,7 +169,7 @@ def _slots(config: WorkflowConfig, study: StudyConfig, facts: Facts, launcher: D
 
 
 def _before(config: WorkflowConfig, study: StudyConfig, facts: Facts) -> Iterator[str]:
-    """The runs that are started before one that waits."""
+    """The runs that will be started before the waiting run."""
     from motoko.mirror.current_mirror import current
     from motoko.mirror.mirror_tables import RUNS, Name
     from motoko.mirror.mirrored_rows import parts
@@ -188,7 +188,7 @@ def _before(config: WorkflowConfig, study: StudyConfig, facts: Facts) -> Iterato
 
 
 def _awaiting(orchestrators: list[Orchestrator], name: str) -> Iterator[str]:
-    """Who says that it waits for a run."""
+    """The orchestrators and scripts that say that they await a run, in words."""
     for orchestrator in orchestrators:
         if name in orchestrator.runs:
             kind = "orchestrator" if orchestrator.registered else "script"

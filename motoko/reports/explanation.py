@@ -14,7 +14,7 @@ from motoko.runs.states import FAILED_STATES, FINISHED, LAUNCHED
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is to be told of a run: in a line, why, and its particulars."""
+    """What `motoko explain` shows of a run: a line, the causes, and particulars."""
 
     status: str
     summary: str
@@ -23,7 +23,7 @@ class Explanation:
 
 
 def explain(facts: Facts) -> Explanation:
-    """Say where a run stands."""
+    """Explain where a run stands."""
     match facts.status:
         case status if status == WAITING:
             reasons = tuple(causes.why_waiting(facts))

@@ -1,4 +1,4 @@
-"""Who orchestrates, and how those in the background have ended."""
+"""The orchestrators that run, and how those in the background have ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Background:
 
     Attributes:
         restart: when it is started again: one of ``motoko.config.supervision.RESTARTS``.
-        restarts, last_exit: how often it was, and why; ``None`` if the supervisor knows nothing.
+        restarts, last_exit: how often it was started again, and why; ``None`` if the supervisor
+            does not know.
         exit_code, ended, error, traceback: how and when (seconds since 1970) it has ended.
         log: the path of its log.
     """
@@ -39,12 +40,12 @@ class OrchestratorState:
     """An orchestrator that runs, or was started in the background.
 
     Attributes:
-        state: ``running``, or what the supervisor says of it, or ``ended`` or ``stopped``.
+        state: ``running``, or the state that the supervisor gives it, or ``ended`` or ``stopped``.
         waiting: what it waits for, in words; ``awaits``: how many things; ``since``: when the
             oldest wait began (seconds since 1970).
         counts: how its awaits were woken; ``None`` if it does not run.
-        detached: whether it is the process in the background that is at work.
-        background: what is known of that.
+        detached: whether the running process is the one that was started in the background.
+        background: what is known of the one in the background.
     """
 
     run_name: str
@@ -60,7 +61,7 @@ class OrchestratorState:
 
 
 def collect(config: WorkflowConfig) -> list[OrchestratorState]:
-    """All orchestrators that run, and all that were started in the background, by run_name."""
+    """All orchestrators that run or were started in the background, sorted by run_name."""
     processes = status.collect(config)
     runtime = daemon_records.records(config)
     members = {daemon.name: daemon for daemon in processes.daemons if daemon.kind == ORCHESTRATOR}
@@ -114,7 +115,7 @@ def collect(config: WorkflowConfig) -> list[OrchestratorState]:
 
 
 def _state(request: detached_requests.Request, member: Daemon | None) -> str:
-    """What one is doing that is not at work."""
+    """The state of an orchestrator that is not running."""
     if member is not None:
         return member.state
     return "ended" if request.wanted else "stopped"

@@ -1,4 +1,4 @@
-"""What a study's runs are at, counted: from their entries, in one pass. Pure logic."""
+"""Counts of a study's runs by state, with times and failures, from their entries. Pure logic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = ("created", "running", "finished", "failed")
 
 
 def column(state: str) -> str:
-    """Where a run in this state is counted: one of ``COLUMNS``, or a user's own state itself."""
+    """The column that counts runs in a state: one of ``COLUMNS``, or a user's own state itself."""
     if state in WAITING_STATES:
         return "created"
     if state in RUNNING_STATES:
@@ -36,7 +36,7 @@ def column(state: str) -> str:
 
 
 def progress_column(state: str) -> str:
-    """Likewise, but always one of ``COLUMNS``: whoever gives a run an own state has it finished."""
+    """As :func:`column`, but always one of ``COLUMNS``: users' own states count as finished."""
     where = column(state)
     return where if where in COLUMNS else "finished"
 
@@ -63,17 +63,17 @@ class RunRow:
 
 @dataclass
 class Overview:
-    """What a study's runs are at.
+    """The states, times and failures of a study's runs.
 
     Attributes:
-        states: how many runs are in which state.
+        states: how many runs are in each state.
         job_count: how many jobs the study has, or these runs have.
-        rows: the runs that were to be kept.
-        failures: those that have failed, or have a reason why they had.
-        batch: those that are jobs of a batch system now.
-        outdated: those finished ones that were made with other files than the present ones.
+        rows: the runs that were noted with ``keep``.
+        failures: the runs that have failed, or that have the reason of an earlier failure.
+        batch: the runs that are jobs of a batch system now.
+        outdated: the finished runs that were made with other files than the present ones.
         environment: the variables that are set for the study's runs.
-        longest: the longest time in seconds of a run that has ended well, and whose it is.
+        longest: the longest time in seconds of a run that has ended well, and the run's id.
     """
 
     study: str
@@ -96,13 +96,13 @@ class Overview:
         *,
         keep: bool,
     ) -> None:
-        """Note a run, which is counted already: how long it took, and whether it has failed.
+        """Note how long a run took, and whether it has failed. It must be counted already.
 
         Args:
-            entries: its entries.
-            directory: where it is executed, if it was started.
+            entries: the run's entries.
+            directory: the directory in which it is executed, if it was started.
             ended: when it ended (seconds since 1970), if that is known.
-            now: the present time, likewise.
+            now: the present time (seconds since 1970).
             keep: whether to keep it among :attr:`rows`.
         """
         state = state_of(entries)
@@ -116,7 +116,7 @@ class Overview:
         if seconds is not None and where not in ("running", "failed"):
             self.add_times((seconds,), entries["id"])
         own = OwnEntries(entries)
-        # A reason may have been left by an attempt before, or by another version.
+        # An earlier attempt, or another version, may have left a reason.
         failed = where == "failed" or (where != "finished" and bool(own.failure_reason))
         if keep or failed or own.is_job:
             row = _row(entries, directory, state, start, seconds)
@@ -128,7 +128,7 @@ class Overview:
                 self.batch.append(row)
 
     def add_times(self, times: Collection[float], longest: int | None) -> None:
-        """Note how long runs that have ended well took in seconds, and which one took longest."""
+        """Note the times in seconds of runs that have ended well, and the run that took longest."""
         self._times.extend(times)
         if longest is not None:
             self.longest = max(self.longest or (-1.0, 0), (max(times), longest))
@@ -140,7 +140,7 @@ class Overview:
 
     @property
     def columns(self) -> Counter[str]:
-        """How many runs are counted where: see :func:`column`."""
+        """How many runs each column counts: see :func:`column`."""
         counts: Counter[str] = Counter(dict.fromkeys(COLUMNS, 0))
         for state, count in self.states.items():
             counts[column(state)] += count
@@ -148,12 +148,12 @@ class Overview:
 
     @property
     def timed(self) -> int:
-        """Of how many runs that have ended well the time is known."""
+        """For how many of the runs that have ended well the time is known."""
         return len(self._times)
 
     @property
     def median(self) -> float | None:
-        """The median of their times in seconds."""
+        """The median time in seconds of the runs that have ended well."""
         return statistics.median(self._times) if self._times else None
 
 

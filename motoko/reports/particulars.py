@@ -1,4 +1,4 @@
-"""A run's particulars: labels and texts, from facts. Pure logic."""
+"""A run's particulars, as labels and texts, from facts. Pure logic."""
 
 from __future__ import annotations
 

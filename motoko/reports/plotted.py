@@ -1,4 +1,4 @@
-"""What of a study's results is plotted: points by series, and how they are drawn."""
+"""The plot of a study's results: points by series, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import ConfigError
+from motoko.host.durations import counted
 from motoko.reports.chosen_runs import Wanted
 from motoko.reports.result_texts import as_text
 from motoko.reports.results import results
@@ -23,9 +24,9 @@ class Axes:
     """Which columns are plotted.
 
     Attributes:
-        x: the horizontal one.
-        y: the vertical one.
-        by: each value of it has a series of its own.
+        x: the column of the horizontal axis.
+        y: the column of the vertical axis.
+        by: the column each of whose values has its own series.
     """
 
     x: str
@@ -38,8 +39,8 @@ class Series:
     """Points that belong together, from left to right.
 
     Attributes:
-        label: what they have in common; empty if there is one series.
-        x: numbers or times; places among the categories, if there are some.
+        label: what the points have in common; empty if there is only one series.
+        x: numbers or times; indices of categories, if there are categories.
         y: numbers or times.
     """
 
@@ -50,17 +51,17 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot of one moment.
+    """A plot of the results at one moment.
 
     Attributes:
-        title: of which study and runs it is.
+        title: names the study, the columns and the constraints.
         axes: the columns.
-        series: what is drawn.
-        categories: what the places along x are called; empty if x is numbers or times.
+        series: the series that are drawn.
+        categories: the names of the places along x; empty if x is numbers or times.
         has_lines: whether the points of a series are joined.
         left_out: how many runs have no value that can be drawn.
-        tid: the transaction after which the values were so.
-        without: why the study's mirror could not tell all of them; ``None`` if it did.
+        tid: the transaction whose state the values show.
+        without: why the study's mirror could not give all values; ``None`` if it did.
     """
 
     title: str
@@ -82,8 +83,8 @@ def plotted(
 ) -> Plot:
     """A plot of a study's results.
 
-    Raises ``ConfigError`` for a column that there is not, if there is nothing to draw, and for too
-    many series; and as :func:`motoko.reports.results.results`.
+    Raises ``ConfigError`` for a column that does not exist, if there is nothing to draw, and for
+    too many series; and what :func:`motoko.reports.results.results` raises.
     """
     parameters = [f"jobs.{name}" for name in study.jobs]
     by = [axes.by] if axes.by is not None else []
@@ -103,15 +104,15 @@ def arranged(
     tid: str = "",
     without: str | None = None,
 ) -> Plot:
-    """A plot of rows: of x, y, by if that is given, and all job parameters. Pure logic.
+    """A plot of rows that hold x, y, ``by`` if that is given, and all job parameters. Pure logic.
 
     Raises ``ConfigError`` if there is nothing to draw, and for too many series.
     """
     drawn = [row for row in rows if _is_there(row[0]) and _can_be_drawn(row[1])]
     if not drawn:
         raise ConfigError(
-            f"study {study.name}: there is nothing to plot: none of {len(rows)} runs has "
-            f"{axes.x} and a number as {axes.y}",
+            f"study {study.name}: there is nothing to plot: none of {counted(len(rows), 'run')} "
+            f"has {axes.x} and a number as {axes.y}",
             hint=f"`motoko table {study.name} --columns id,state,{axes.x},{axes.y}` shows them",
         )
     if len({isinstance(row[1], date) for row in drawn}) > 1:
@@ -162,7 +163,7 @@ def _series(label: str, rows: list[Sequence[Any]], categories: list[str]) -> Ser
 
 
 def _is_a_line(rows: Sequence[Sequence[Any]], others: Iterable[int]) -> bool:
-    """Whether each x has one y, and nothing else has been varied: else a line would zigzag."""
+    """Whether each x has one y, and nothing else was varied: otherwise a line would zigzag."""
     return len({row[0] for row in rows}) == len(rows) and all(
         len({_text(row[place]) for row in rows}) == 1 for place in others
     )
@@ -190,7 +191,7 @@ def _can_be_drawn(value: Any) -> bool:
 
 
 def _categories(values: Sequence[Any]) -> list[str]:
-    """The values as texts, each once and in order; none if they are all numbers, or all times."""
+    """The values as texts, each once, in order; none if all values are numbers or all are times."""
     if all(_is_number(value) and _can_be_drawn(value) for value in values):
         return []
     if all(isinstance(value, date) for value in values) and len({*map(_zone_kind, values)}) == 1:
@@ -203,7 +204,7 @@ def _zone_kind(value: Any) -> tuple[bool, bool]:
 
 
 def _order(value: Any) -> tuple[int, Any]:
-    """Numbers first, then texts, and what there is no value of at the end."""
+    """The sort key of a value: numbers come first, then texts, and missing values last."""
     if value is None:
         return 2, ""
     return (0, value) if isinstance(value, (int, float)) and value == value else (1, _text(value))

@@ -1,7 +1,7 @@
 """A quantity that runs have pushed: a row for each step, and for each component of a vector.
 
-Its values are in a file in the directory of each run, as BlackDynamite keeps them. Which runs have
-it, and in which file, is in the database.
+BlackDynamite keeps its values in a file in the directory of each run. The database says which runs
+have it, and in which file.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from motoko.runs.paths import present_directory, recorded_directory
 from motoko.store.records import Ref, decode, node
 from motoko.store.study_records import StudyRecords, study_records
 
-ROWS = 20_000  # that are given together
-RUNS_AT_ONCE = 500  # whose records are read together
+ROWS = 20_000  # how many rows a part has
+RUNS_AT_ONCE = 500  # the records of this many runs are read together
 COLUMNS = ("run", "step", "component", "value")
 
 
@@ -35,12 +35,12 @@ class PushedQuantity:
     """The values of a quantity.
 
     Attributes:
-        columns: what they are called: run, step, component and value, then those asked for.
-        parts: the values, as of :class:`motoko.reports.results.Results`.
-        types: likewise.
-        tid: the transaction after which the runs were so.
-        without: likewise.
-        gone: runs whose file is not there, as far as the values were read.
+        columns: the names of the columns: run, step, component and value, then the wanted ones.
+        parts: the values, as in :class:`motoko.reports.results.Results`.
+        types: the types, as in :class:`motoko.reports.results.Results`.
+        tid: the transaction whose state the runs show.
+        without: as in :class:`motoko.reports.results.Results`.
+        gone: the runs whose file is missing, among those whose values were read.
     """
 
     columns: list[str]
@@ -55,10 +55,10 @@ class PushedQuantity:
 def pushed_quantity(
     config: WorkflowConfig, study: StudyConfig, name: str, wanted: Wanted
 ) -> Iterator[PushedQuantity]:
-    """The values of a quantity of the runs that are wanted, which can be read while the block runs.
+    """The values of a quantity of the wanted runs, which can be read while the block runs.
 
-    Raises ``ConfigError`` if these runs have quantities, but none of that name, and as
-    :func:`motoko.reports.chosen_runs.chosen_runs`; reading the values, too.
+    Raises ``ConfigError`` if these runs have quantities, but none of that name, and what
+    :func:`motoko.reports.chosen_runs.chosen_runs` raises. Reading the values may raise the same.
     """
     with (
         chosen_runs(config, study, wanted) as runs,
@@ -99,7 +99,7 @@ class _Reading:
         self.gone: list[int] = []
 
     def check_name(self) -> None:
-        """Raise ``ConfigError`` if it is another name that runs have quantities under."""
+        """Raise ``ConfigError`` if the runs have quantities, but none of this name."""
         if self._others and self._name not in self._others:
             known = sorted(self._others)
             near = difflib.get_close_matches(self._name, known, 1)
@@ -119,7 +119,7 @@ class _Reading:
         noted = [columns.field("runs", name) for name in ("run_path", "last_step")]
         shown = [*noted, *self._extra]
         for part in self._runs.parts(shown):
-            # A run notes the step with each value that it pushes.
+            # A run that has pushed a value has noted a step.
             pushed = (row for row in zip(*part, strict=True) if row[2] is not None)
             while some := list(itertools.islice(pushed, RUNS_AT_ONCE)):
                 files = self._files([row[0] for row in some])
@@ -129,7 +129,7 @@ class _Reading:
                             yield (number, *values, *extra)
 
     def _files(self, numbers: Sequence[int]) -> dict[int, str]:
-        """The files of those of some runs that have the quantity."""
+        """The files of the quantity, by run, for those of the given runs that have it."""
         tables = self._runs.moment.tables
         oids = [(tables.record(Owner(RUNS, number)) or 0).to_bytes(8, "big") for number in numbers]
         trees: dict[int, bytes] = {}
@@ -161,7 +161,7 @@ class _Reading:
         return [record for record in records if record is not None]
 
     def _present(self, number: int, run_path: Any, file: str) -> Path:
-        """Where a file is now: its study may have been moved since."""
+        """The present path of a file: its study may have been moved since."""
         entries = {"id": number, "run_path": run_path}
         before, now = recorded_directory(entries), present_directory(self._study, entries)
         path = Path(file)
@@ -170,7 +170,7 @@ class _Reading:
         return now / path.relative_to(before)
 
     def _values(self, number: int, path: Path) -> Iterator[tuple[int, int | None, Any]]:
-        """Step, component and value of each line of a file; the last may be being written."""
+        """Step, component and value of each line of a file; an unfinished last line is left out."""
         try:
             file = path.open(encoding="utf-8", errors="replace")
         except OSError:
@@ -195,7 +195,7 @@ def _kind(title: str) -> str:
 
 
 def _number(text: str, kind: str) -> Any:
-    """A value as it was pushed: BlackDynamite writes all numbers as floats."""
+    """A value of the type that was pushed: BlackDynamite writes all numbers as floats."""
     try:
         value = float(text)
     except ValueError:

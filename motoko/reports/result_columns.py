@@ -1,4 +1,4 @@
-"""The columns of a study's results: which there are, how they are called, in which order."""
+"""The columns of a study's results: their names and their order."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ResultColumn:
     """One column: a value of a run, or of its job.
 
     Attributes:
-        label: what it is called; ``jobs.x`` and ``runs.x`` where both have an ``x``.
+        label: the column's name; ``jobs.x`` and ``runs.x`` if both have an ``x``.
         table: ``RUNS`` or ``JOBS``.
-        names: under which the value may be stored; the first one that there is counts.
+        names: the names under which the value may be stored; the first that exists counts.
     """
 
     label: str
@@ -36,8 +36,8 @@ class ResultColumns:
     """The columns of one study.
 
     Args:
-        study: which declares parameters.
-        tables: in which results are.
+        study: the study, which declares parameters.
+        tables: the tables with the results.
     """
 
     def __init__(self, study: StudyConfig, tables: MirrorTables) -> None:
@@ -46,7 +46,7 @@ class ResultColumns:
         self._stored = {table: names(tables, table) for table in (JOBS, RUNS)}
 
     def shown(self) -> list[ResultColumn]:
-        """Id, state and run_name, the parameters as bd.yaml has them, then what runs carry."""
+        """Id, state and run_name, the parameters in the order of bd.yaml, then the results."""
         keys = [(RUNS, name) for name in FIRST]
         keys += [(JOBS, name) for name in self._study.jobs]
         keys += [(RUNS, name) for name in self._study.runs if name not in FIRST]
@@ -65,7 +65,7 @@ class ResultColumns:
         ]
 
     def all(self) -> list[ResultColumn]:
-        """Those that are shown, and all others: what BlackDynamite and Motoko write on runs."""
+        """The shown columns, then all others: what BlackDynamite and Motoko write on runs."""
         shown = self.shown()
         known = {(column.table, column.names[-1].name) for column in shown}
         others = dict.fromkeys(
@@ -76,9 +76,9 @@ class ResultColumns:
         ]
 
     def named(self, text: str) -> ResultColumn:
-        """The column of a name, with or without ``runs.`` or ``jobs.``.
+        """The column with a name, which may begin with ``runs.`` or ``jobs.``.
 
-        Raises ``ConfigError`` for what no run has, and no parameter is called.
+        Raises ``ConfigError`` for a name that neither a run nor a parameter has.
         """
         prefix, dot, name = text.partition(".")
         if dot and prefix in _TABLES:
@@ -105,7 +105,7 @@ class ResultColumns:
         )
 
     def field(self, where: str, name: str) -> ResultColumn:
-        """The column that a constraint reads; there may be no value in it."""
+        """The column that a constraint reads; it may have no values."""
         return self._column(f"{where}.{name}", _TABLES[where], name)
 
     def _known(self, table: int, text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Values of results as texts, where a text is all that can be had."""
+"""Values of results as texts, for formats that have nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def as_text(value: Any) -> Any:
-    """A value as CSV has it: numbers and texts as they are, lists and dicts as JSON."""
+    """A value as in CSV: numbers and texts unchanged, lists and dicts as JSON."""
     if value is None or isinstance(value, (int, float, str)):
         return value
     if isinstance(value, (list, dict)):

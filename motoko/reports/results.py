@@ -1,4 +1,4 @@
-"""The results of a study: a row for each run, of one moment."""
+"""The results of a study at one moment: a row for each run."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Part = Sequence[Sequence[Any]]
 
 @dataclass(frozen=True)
 class Results:
-    """Rows of values, of one moment.
+    """Rows of values at one moment.
 
     Attributes:
-        columns: what they are called.
+        columns: the names of the columns.
         parts: the values, a sequence for each column: some thousand rows at a time, read as they
             are asked for.
-        types: of the values of each column that come first; ``None`` where there are none.
-        tid: the transaction after which they were so.
-        without: why the study's mirror could not tell all of them; ``None`` if it did.
+        types: the type of the first value of each column; ``None`` if a column has no values.
+        tid: the transaction whose state they show.
+        without: why the study's mirror could not give all values; ``None`` if it did.
     """
 
     columns: list[str]
@@ -43,7 +43,8 @@ class Results:
 def results(config: WorkflowConfig, study: StudyConfig, wanted: Wanted) -> Iterator[Results]:
     """A study's results, which can be read while the block runs.
 
-    Raises as :func:`motoko.reports.chosen_runs.chosen_runs`; reading the values, too.
+    Raises what :func:`motoko.reports.chosen_runs.chosen_runs` raises. Reading the values may raise
+    the same.
     """
     with chosen_runs(config, study, wanted) as runs:
         shown = runs.named() or runs.columns.shown()
@@ -58,7 +59,7 @@ def results(config: WorkflowConfig, study: StudyConfig, wanted: Wanted) -> Itera
 
 
 def first_rows(parts_of: Iterator[Part], limit: int | None) -> Iterator[Part]:
-    """The first rows, some at most."""
+    """At most ``limit`` rows, from the first on."""
     if limit is None:
         yield from parts_of
         return

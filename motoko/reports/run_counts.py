@@ -1,4 +1,4 @@
-"""What a study's runs are at, from its mirror: SQL counts most of them, without looking at them."""
+"""The overview of a study's runs, from its mirror: SQL counts most runs without reading them."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ _READ = (
     *(name for own in OWN for name in (PREFIX + own, own)),
 )
 _NO_RESULT = (*UNENDED_STATES, *FAILED_STATES)
-# A run's last attempt began so many days, and ended so many seconds, after a moment of the past.
+# The time of a run's last attempt: its start is stored as a text, its end in seconds since 1970.
 _SECONDS = "({ended} - (julianday({started}) - 2440587.5) * 86400.0)"
-FEW = 20_000  # runs: their numbers may stand in a query
-_ENDED_MAX, _BEYOND = 10**14, 1 << 60  # no run takes so many milliseconds
+FEW = 20_000  # the ids of this many runs may stand in a query
+_ENDED_MAX, _BEYOND = 10**14, 1 << 60  # no run takes this many milliseconds
 
 
 def overview_of(
     config: WorkflowConfig, study: StudyConfig, run_name: str | None, *, keep: bool
 ) -> Overview:
-    """What the runs are at (of a run_name, or all); it counts their jobs, or all there are.
+    """The overview of the runs of a run_name and their jobs, or of all runs and jobs.
 
-    With ``keep`` every run is kept, and not only those that have failed. Raises as
-    :func:`motoko.mirror.current_mirror.current`.
+    With ``keep`` every run is kept, and not only those that have failed. Raises what
+    :func:`motoko.mirror.current_mirror.current` raises.
     """
     overview = Overview(study.name, environment=study.policy.environment)
     now = time.time()
@@ -72,7 +72,7 @@ def overview_of(
 
 
 def _ended_at(entries: Mapping[str, Any], directory: Path | None) -> float | None:
-    """When a run that has started ended (seconds since 1970), as it or its exit record tells."""
+    """When a started run ended (seconds since 1970), by its entries or its exit record."""
     if entries.get("start_time") is None or directory is None:
         return None
     own = OwnEntries(entries)
@@ -81,15 +81,15 @@ def _ended_at(entries: Mapping[str, Any], directory: Path | None) -> float | Non
 
 @dataclass(frozen=True)
 class _Usual:
-    """Runs that have finished with the same files, and have noted all of it.
+    """Runs that have finished with the same files, and whose records are complete.
 
     Attributes:
-        count: how many there are.
-        times: how long they took in seconds, where that is known.
-        longest: which took longest.
-        first: one of them.
-        checksum: of their files.
-        others: the runs that are not among them.
+        count: how many they are.
+        times: how long they took in seconds, as far as that is known.
+        longest: the id of the run that took longest.
+        first: the id of the first of them.
+        checksum: the checksum of their files.
+        others: the other runs.
     """
 
     count: int
@@ -104,9 +104,9 @@ class _Runs:
     """Some runs of a mirror, as SQL sees them.
 
     Args:
-        tables: the mirror's.
-        where: SQL that holds for the runs.
-        values: its parameters.
+        tables: the mirror's tables.
+        where: the SQL condition that the runs meet.
+        values: the parameters of that condition.
     """
 
     def __init__(self, tables: MirrorTables, where: str, values: Sequence[Any]) -> None:
@@ -115,7 +115,7 @@ class _Runs:
         self._where = where
         self._values = values
         state = "coalesce(runs.state, 'None')"
-        # What holds of most is asked first.
+        # The condition that most runs meet comes first.
         self._has_result = f"(runs.state = '{FINISHED}' OR {state} NOT IN ({_listed(_NO_RESULT)}))"
         self._has_failed = f"{state} IN ({_listed(FAILED_STATES)})"
         self._is_job = self._is_set(f"{PREFIX}batch_name", "batch_name")
@@ -135,12 +135,12 @@ class _Runs:
         )
 
     def _column(self, name: str, kind: str) -> str:
-        """The column of an entry's values of one kind."""
+        """The column with an entry's values of one kind."""
         columns = self._fields.get(Name(False, name), [])
         return next((f"runs.{column.column}" for column in columns if column.kind == kind), "NULL")
 
     def _is_set(self, *names: str) -> str:
-        """That one of these entries has a value."""
+        """The SQL condition that one of these entries has a value."""
         columns = [
             f"runs.{column.column} IS NOT NULL"
             for name in names
@@ -149,12 +149,12 @@ class _Runs:
         return f"({' OR '.join(columns)})" if columns else "0"
 
     def states(self) -> Iterator[tuple[str, int]]:
-        """How many runs are in which state."""
+        """How many runs are in each state."""
         for state, count in self._all("runs.state, count(*)", rest="GROUP BY runs.state"):
             yield str(state), count
 
     def job_count(self, *, of_all: bool) -> int:
-        """How many jobs these runs have, or there are."""
+        """How many jobs these runs have, or, with ``of_all``, the study has."""
         query = self._tables.connection.execute("SELECT count(*) FROM jobs")
         if not of_all:
             query = self._all("count(DISTINCT runs.job_id)")
@@ -162,7 +162,7 @@ class _Runs:
         return int(count)
 
     def usual(self) -> _Usual | None:
-        """The runs that are as most are, found in one look at each; ``None`` if there are none."""
+        """The runs of the most usual kind, found in one pass; ``None`` if there are none."""
         checksum = self._column(f"{PREFIX}files_checksum", PLAIN)
         is_usual = (
             f"runs.state = '{FINISHED}' AND {self._is_known} AND {self._is_job} IS NOT TRUE "
@@ -177,8 +177,8 @@ class _Runs:
             f"CASE WHEN {is_usual} = {_quoted(first[1])} "
             f"THEN CAST(round({self._seconds} * 1000) AS INTEGER) END"
         )
-        in_order = f"FROM runs NOT INDEXED WHERE {self._where}"  # of their numbers
-        # Rows would come one by one.
+        in_order = f"FROM runs NOT INDEXED WHERE {self._where}"  # in the order of their ids
+        # One JSON array, because rows would come one by one.
         (text,) = self._tables.connection.execute(
             f"SELECT json_group_array(coalesce({milliseconds}, runs.id + {_BEYOND})) {in_order}",
             self._values,
@@ -187,7 +187,7 @@ class _Runs:
         in_turn = sorted(numbers)
         count = bisect_left(in_turn, _BEYOND)
         others = [number - _BEYOND for number in in_turn[count:]]
-        # A time below 0 says nothing.
+        # A time below 0 is meaningless.
         times = in_turn[bisect_left(in_turn, 0) : count]
         longest = None
         if times:
@@ -209,7 +209,7 @@ class _Runs:
 
     @property
     def _times(self) -> tuple[str, str]:
-        """When a run started, and ended."""
+        """The columns with the times of a run's start and end."""
         ended = self._column(f"{PREFIX}attempt_ended", PLAIN)
         return self._column("start_time", TIME), ended
 
@@ -219,7 +219,7 @@ class _Runs:
         return _SECONDS.format(started=started, ended=ended)
 
     def _known_time(self) -> str:
-        """That SQL can tell how long a run took: it has noted both its times, in UTC."""
+        """The SQL condition that a run's time is known: both its times are noted, in UTC."""
         started, ended = self._times
         return (
             f"(substr({started}, -6) = '+00:00' AND typeof({ended}) = 'real' "
@@ -227,7 +227,7 @@ class _Runs:
         )
 
     def _is_looked_at(self) -> str:
-        """That a run's entries have to be looked at: it may have failed, or be a job."""
+        """The SQL condition that a run's entries must be read: it may have failed, or be a job."""
         reason = self._is_set(f"{PREFIX}failure_reason", "failure_reason")
         return (
             f"((runs.state IS NOT '{FINISHED}' AND ({self._has_failed} OR {reason})) "
@@ -236,7 +236,7 @@ class _Runs:
         )
 
     def times(self) -> tuple[array[float], int | None]:
-        """How long the others took in seconds, and which took longest."""
+        """The times in seconds of the runs that are not read, and the run that took longest."""
         reason = self._is_set(f"{PREFIX}failure_reason", "failure_reason")
         seconds = f"round({self._seconds}, 3)"
         where = (
@@ -245,7 +245,7 @@ class _Runs:
         )
         in_order = "ORDER BY runs.id"
         times = array("d", (row[0] for row in self._all(seconds, where, in_order)))
-        # A record of an attempt before says nothing.
+        # The record of an earlier attempt (a time below 0) is meaningless.
         known = times if min(times, default=0.0) >= 0 else array("d", (t for t in times if t >= 0))
         if not known:
             return known, None
@@ -254,7 +254,7 @@ class _Runs:
         return known, longest
 
     def entries(self, *, all_of_them: bool) -> Iterator[dict[str, Any]]:
-        """The entries of the runs that have to be looked at, or of all."""
+        """The entries of the runs that must be read, or of all."""
         names = [(RUNS, [Name(False, name)]) for name in _READ]
         where = self._where if all_of_them else f"{self._where} AND {self._is_looked_at()}"
         for part in parts(self._tables, names, where, self._values):
@@ -267,9 +267,9 @@ class _Runs:
                 yield {**known, "id": number}
 
     def with_other_files(self, checksum: str) -> Iterator[tuple[int, int]]:
-        """Runs that have finished with other files: one of them, and how many are like it.
+        """The runs that have finished with other files: one run, and how many have its files.
 
-        Those of which it is not noted with which come one by one.
+        Runs whose files were not noted come one by one.
         """
         noted, ended = (
             f"CASE WHEN {self._is_set(_MARK)} THEN {self._column(PREFIX + name, PLAIN)} "
@@ -287,7 +287,7 @@ class _Runs:
 def _outdated(
     config: WorkflowConfig, study: StudyConfig, runs: _Runs, usual: _Usual | None
 ) -> Outdated | None:
-    """The finished runs that were made with other files; of who may not read these, none."""
+    """The finished runs that were made with other files; ``None`` if files cannot be read."""
     from motoko.store.present_files import StudyFiles
 
     try:

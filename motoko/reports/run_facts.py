@@ -1,4 +1,4 @@
-"""What is known of a run, and of those who are to execute it."""
+"""What is known of a run, and of the daemons that execute it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO_SUPERVISOR = SupervisorInfo(None, None, NOT_RUNNING, None)
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody who holds slots: a run as STUDY.ID, or a process."""
+    """A holder of slots: a run, named STUDY.ID, or a process."""
 
     name: str
     slots: int
@@ -36,11 +36,11 @@ class Holder:
 
 @dataclass(frozen=True)
 class Slots:
-    """The slots of the workflow's launchers, and who waits for some.
+    """The slots of the workflow's launchers, and the queue for them.
 
     Attributes:
-        queue: the studies whose launchers wait for slots, the first one first.
-        before: runs of the same study that come before this one.
+        queue: the studies whose launchers wait for slots, in their order.
+        before: the runs of the same study that come before this one.
     """
 
     count: int
@@ -50,20 +50,20 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many nobody holds."""
+        """How many slots are free."""
         return max(0, self.count - sum(holder.slots for holder in self.holders))
 
 
 @dataclass(frozen=True)
 class Execution:
-    """The present attempt, as its directory and the host tell.
+    """The present attempt, by its directory and its host's processes.
 
     Attributes:
         claimed: when it was started (seconds since 1970), if it was.
         wrapper: the pid of its wrapper, if that lives.
         processes: how many of its processes live.
-        rebooted: the host was rebooted since.
-        elsewhere: the other host that it was started on, if there was one, and no end is recorded.
+        rebooted: whether the host was rebooted since.
+        elsewhere: the other host that it was started on, if no end is recorded; otherwise empty.
         code, ended: launch.sh's exit code, and when it ended, if that is recorded.
     """
 
@@ -81,9 +81,9 @@ class DeadAttempt:
     """An attempt that was declared dead: it is fenced.
 
     Attributes:
-        attempt: which one.
-        since, reason: when (seconds since 1970), and why.
-        ended, code: when it ended all the same, and how, if it has recorded that.
+        attempt: its number.
+        since, reason: when (seconds since 1970), and why it was declared dead.
+        ended, code: when it ended nevertheless, and with which exit code, if that is recorded.
     """
 
     attempt: int
@@ -95,24 +95,24 @@ class DeadAttempt:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a run, and of those who are to execute it.
+    """What is known of a run, and of the daemons that execute it.
 
     Attributes:
-        entries: the run's.
-        parameters: its job's, in the order of bd.yaml.
+        entries: the run's entries.
+        parameters: its job's parameters, in the order of bd.yaml.
         host: this host's name.
-        policy: how it is executed; ``policy_error`` if what it says of that is wrong.
+        policy: how it is executed; ``policy_error``: what is wrong with its own policy entries.
         not_taken: the keys of motoko.yaml that have changed since its launcher was started.
-        supervisor: its state, pid and host, as ``motoko ps`` has them; ``unseen`` if it is on
-            another host and cannot be reached: why.
-        daemons: by name, likewise.
-        server_answers: whether the study's server does, or is not asked to.
+        supervisor: the supervisor's state, pid and host, as ``motoko ps`` shows them; ``unseen``:
+            why the supervisor, on another host, cannot be reached.
+        daemons: the daemons by name, as ``motoko ps`` shows them.
+        server_answers: whether the study's server answers, or does not have to.
         dead: the attempts that were declared dead.
-        changed: when the run's record was changed last (seconds since 1970).
-        last_line: of its output; ``stderr``: the end of that.
+        changed: when the run's record was last changed (seconds since 1970).
+        last_line: the last line of its output; ``stderr``: the end of its standard error.
         outputs: the output files of all attempts.
-        awaited_by: who awaits it.
-        job: its batch job, if it has or had one; ``becomes_job``: whether it is to become one.
+        awaited_by: the processes that await it.
+        job: its batch job, if it has or had one; ``becomes_job``: whether it will become one.
         submitted, max_submitted: how many jobs the workflow has in the queue, and may have.
     """
 
@@ -149,7 +149,7 @@ class Facts:
 
     @property
     def own(self) -> OwnEntries:
-        """What Motoko has written on the run."""
+        """The entries that Motoko has written on the run."""
         return OwnEntries(self.entries)
 
     @property
@@ -164,7 +164,7 @@ class Facts:
 
     @property
     def has_slots_here(self) -> bool:
-        """Whether it is to get slots of this host, where one sees who holds them."""
+        """Whether it takes slots of this host, whose holders can be seen."""
         return self.is_here and self.supervisor.host in (None, self.host)
 
     @property

@@ -1,7 +1,7 @@
-"""Who holds a workflow's slots and who waits for some, as far as /proc tells. Changes nothing.
+"""The holders of a workflow's slots, and the queue for slots, by /proc. Changes nothing.
 
-Trying the locks would take them for a moment, and others would go without. So it is looked at who
-has the slots' files open.
+Trying the locks would take them for a moment, in which launchers could not get them. So this module
+looks which processes have the slots' files open.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from motoko.runs.paths import run_of
 
 
 def slot_directory(config: WorkflowConfig) -> Path:
-    """Where the slots' files are."""
+    """The directory of the slots' files."""
     return config.directory / ".wf" / "locks" / "slots"
 
 
 def holders(config: WorkflowConfig) -> list[Holder]:
-    """Who holds slots: runs by STUDY.ID, and other processes."""
+    """The holders of slots: runs, named STUDY.ID, and other processes."""
     slots: defaultdict[int, set[str]] = defaultdict(set)  # by session
     members: defaultdict[int, list[int]] = defaultdict(list)
     root = os.path.realpath(slot_directory(config)) + os.sep
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has just gone, or is another user's
+        with contextlib.suppress(OSError):  # the process has just ended, or is another user's
             held = {
                 link.removeprefix(root)
                 for link in _open_files(process)
@@ -50,7 +50,7 @@ def holders(config: WorkflowConfig) -> list[Holder]:
     holding = []
     for session, held in slots.items():
         if session in launchers:
-            continue  # it is about to hand them on
+            continue  # the launcher is about to hand its slots on
         started = [who for pid in members[session] if (who := Identity.of(pid)) is not None]
         since = min((time.time() - clock.uptime_s(who) for who in started), default=None)
         name = _run_in(config, members[session]) or f"pid {members[session][0]}"
@@ -59,7 +59,7 @@ def holders(config: WorkflowConfig) -> list[Holder]:
 
 
 def queue(config: WorkflowConfig) -> list[str]:
-    """The studies whose launchers wait for slots, the first one first."""
+    """The studies whose launchers wait for slots, in their order."""
     living = daemon_records.living_daemons(daemon_records.records(config))
     studies = {
         str(daemon.identity.pid): subject_of(daemon.name)

@@ -1,4 +1,4 @@
-"""SQL over the results of all studies: a table for each, and nothing can be changed."""
+"""Read-only SQL over the results of all studies, each of which is a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from motoko.mirror.mirror_tables import TABLES, MirrorTables
 from motoko.mirror.scalars import IN_SQL
 from motoko.reports.result_columns import ResultColumn, ResultColumns
 
-ATTACHED_MAX = 10  # as SQLite is built everywhere
+ATTACHED_MAX = 10  # SQLite's usual limit of attached databases
 _ALLOWED = frozenset(
     {
         sqlite3.SQLITE_SELECT,
@@ -27,7 +27,7 @@ _ALLOWED = frozenset(
         sqlite3.SQLITE_RECURSIVE,
     }
 )
-_LOG_VERSIONS = slice(18, 20)  # the bytes by which a database says that it has a log beside it
+_LOG_VERSIONS = slice(18, 20)  # the bytes in which a database says that it has a write-ahead log
 
 
 class QueryError(MotokoError):
@@ -38,12 +38,12 @@ class QueryError(MotokoError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query gives.
+    """The answer to a query.
 
     Attributes:
-        columns: what they are called.
-        rows: the values, read as they are asked for.
-        moments: of each study that was asked, by name.
+        columns: the names of the columns.
+        rows: the rows of values, read as they are asked for.
+        moments: the moment of each study that was read, by name.
     """
 
     columns: list[str]
@@ -53,10 +53,10 @@ class Answer:
 
 @contextlib.contextmanager
 def answer(config: WorkflowConfig, sql: str) -> Iterator[Answer]:
-    """What a query gives, which can be read while the block runs.
+    """The answer to a query, which can be read while the block runs.
 
-    Only studies that the query names are looked at. Raises ``QueryError``, and as
-    :func:`motoko.mirror.current_mirror.current`; reading the rows, too.
+    Only studies that the query names are read. Raises ``QueryError``, and what
+    :func:`motoko.mirror.current_mirror.current` raises. Reading the rows may raise the same.
     """
     studies = [study for study in config.studies.values() if _names(sql, study.name)]
     if len(studies) > ATTACHED_MAX:
@@ -101,7 +101,7 @@ def _attach(
         connection.execute(f"ATTACH ? AS {schema}", (f"file:{quote(str(path))}?mode=ro",))
         return
     data = bytearray(moment.tables.connection.serialize())
-    data[_LOG_VERSIONS] = b"\1\1"  # this one has none
+    data[_LOG_VERSIONS] = b"\1\1"  # this copy has no write-ahead log
     connection.execute(f"ATTACH ':memory:' AS {schema}")
     connection.deserialize(bytes(data), name=schema)
 

@@ -20,18 +20,18 @@ ANSWER_S = 2.0
 ELSEWHERE = "on another host"
 NOT_RUNNING = "not running"
 NOT_ANSWERING = "not answering"
-OF_OTHERS = "of another account"  # which answers that alone
+OF_OTHERS = "of another account"  # it answers only that account
 
 
 class ResourceUse(msgspec.Struct, frozen=True):
-    """What a process itself has used: CPU time in seconds, and resident bytes, if it lives."""
+    """What a living process itself has used: CPU time in seconds, and resident bytes."""
 
     cpu_s: float | None = None
     rss_bytes: int | None = None
 
 
 class Daemon(DaemonInfo, frozen=True):
-    """A daemon, and what it has used. ``log_tail``: its last lines, if it was given up."""
+    """A daemon, and what it has used. ``log_tail``: its log's last lines, if it was given up."""
 
     cpu_s: float | None = None
     rss_bytes: int | None = None
@@ -42,10 +42,10 @@ class Orchestrator(msgspec.Struct, frozen=True):
     """A process that awaits runs, or that is registered as an orchestrator.
 
     Attributes:
-        registered: whether it is an orchestrator; scripts are not.
+        registered: whether it is registered as an orchestrator; scripts are not.
         waiting: what it waits for, in words; the oldest first.
         runs: the runs that it waits for, as STUDY.ID.
-        awaits: how many things it waits for; ``None`` if it has not said anything yet.
+        awaits: how many things it waits for; ``None`` if it has not said so yet.
         since: when the oldest wait began (seconds since 1970).
     """
 
@@ -61,11 +61,11 @@ class Orchestrator(msgspec.Struct, frozen=True):
 
 
 class WorkflowStatus(msgspec.Struct, frozen=True):
-    """The supervisor, its daemons, and whoever awaits runs.
+    """The supervisor, its daemons, and the processes that await runs.
 
     Attributes:
         note: what cannot be seen from this host, and why.
-        warnings: what endangers it, a line each.
+        warnings: dangers to the workflow, one line each.
     """
 
     workflow: str
@@ -78,7 +78,7 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
 
 
 def collect(config: WorkflowConfig) -> WorkflowStatus:
-    """The workflow's processes, as the supervisor says; or as far as they can be seen without."""
+    """The workflow's processes, as the supervisor or, if it is silent, their records tell."""
     answer = client.supervisor_status(config, ANSWER_S)
     status = answer or _from_records(config)
     is_here = daemon_records.supervisor_elsewhere(config) is None
@@ -95,7 +95,7 @@ def collect(config: WorkflowConfig) -> WorkflowStatus:
 
 
 def tcp_warnings(config: WorkflowConfig) -> list[str]:
-    """Of studies that are served by plain TCP, a line each."""
+    """Warnings about studies that are served by plain TCP, one line each."""
     return [
         f"{study.name}: whoever reaches {study.host} can run code in your processes: drop "
         "`host:` and `insecure_tcp:`, nodes need neither"
@@ -105,12 +105,12 @@ def tcp_warnings(config: WorkflowConfig) -> list[str]:
 
 
 def _unseen(pid: int | None) -> ResourceUse:
-    """What a process of another host uses cannot be seen."""
+    """The use of a process on another host, which cannot be seen."""
     return ResourceUse()
 
 
 def _why_unseen(config: WorkflowConfig) -> str:
-    """What is missing to see how the workflow is on the host that supervises it."""
+    """Why the workflow cannot be seen on its supervisor's host."""
     try:
         supervisor_lock.refuse_elsewhere(config)
     except MotokoError as error:
@@ -129,7 +129,7 @@ def _daemon(info: DaemonInfo, use: ResourceUse) -> Daemon:
 
 
 def _orchestrators(config: WorkflowConfig, infos: list[OrchestratorInfo]) -> list[Orchestrator]:
-    """Those that are registered, and other processes that await runs, as the bus has heard."""
+    """The registered orchestrators, and other processes that have told the bus of awaits."""
     here = socket.gethostname()
     by_process = {
         (info.host, info.pid): info
@@ -152,7 +152,7 @@ def _orchestrators(config: WorkflowConfig, infos: list[OrchestratorInfo]) -> lis
 
 
 def _from_records(config: WorkflowConfig) -> Status:
-    """What can be known without a supervisor that answers."""
+    """The status by the records alone, for a supervisor that does not answer."""
     runtime = daemon_records.records(config)
     supervisor = daemon_records.supervisor_identity(config)
     who = supervisor or daemon_records.supervisor_elsewhere(config)
@@ -184,7 +184,7 @@ def _from_records(config: WorkflowConfig) -> Status:
 
 
 def resource_use(pid: int | None) -> ResourceUse:
-    """What a process itself has used; nothing is known if it has just gone."""
+    """What a process itself has used; empty if it has just ended."""
     import psutil
 
     if pid is None or Identity.of(pid) is None:

@@ -1,4 +1,4 @@
-"""What `motoko info` tells: the studies, what their runs are at, and their daemons."""
+"""What `motoko info` shows: the studies, the overview of their runs, and their daemons."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_SUPERVISED = "not supervised"
 
 
 class UnsupervisedDaemon(msgspec.Struct, frozen=True):
-    """A daemon that lives while no supervisor answers."""
+    """A living daemon of a workflow whose supervisor does not answer."""
 
     name: str
     state: str
@@ -36,12 +36,12 @@ class WorkflowOverview:
     Attributes:
         workflow: the path of motoko.yaml.
         chosen: the studies that were asked for.
-        studies: what the runs are at, of those that could be read.
-        not_created: the names of those that have no database yet.
-        errors: why others could not be read.
-        batch_states: what schedulers have told last: a job's state with the reason, by job id.
-        batch_silence: why the last query had no answer, if it had none.
-        daemons: by name; none if they were not asked for.
+        studies: the overviews of the studies that could be read.
+        not_created: the names of the studies that have no database yet.
+        errors: why the other studies could not be read.
+        batch_states: the schedulers' last answers: a job's state with the reason, by job id.
+        batch_silence: why the last query had no answer; empty if it had one.
+        daemons: the daemons by name; empty if they were not asked for.
     """
 
     workflow: str
@@ -57,10 +57,10 @@ class WorkflowOverview:
 def collect(
     config: WorkflowConfig, chosen: Sequence[StudyConfig], run_name: str | None, *, keep: bool
 ) -> WorkflowOverview:
-    """What the runs of some studies are at (of a run_name, or all). Changes nothing.
+    """The overview of some studies' runs (of a run_name, or all). Changes nothing.
 
     With ``keep`` every run is kept, and not only those that have failed, and the daemons are
-    asked for. A study that cannot be read becomes one of the ``errors``.
+    included. A study that cannot be read becomes one of the ``errors``.
     """
     from motoko.reports.run_counts import overview_of
 
@@ -87,7 +87,7 @@ def collect(
 
 
 def _daemons(config: WorkflowConfig) -> dict[str, DaemonInfo | UnsupervisedDaemon]:
-    """The daemons by name; without a supervisor that answers, those that live."""
+    """The daemons by name; if no supervisor answers, the living ones."""
     status = client.supervisor_status(config, ANSWER_S)
     if status is not None:
         return {daemon.name: daemon for daemon in status.daemons}

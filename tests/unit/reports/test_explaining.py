@@ -178,7 +178,7 @@ class TestSlots:
         slots = Slots(4, (Holder("mult.1", 2, NOW - 63), Holder("add.7", 1)))
         cause = only(explain(facts(slots=slots, entries={"nproc": 2})))
         assert cause.code == "no-slot"
-        assert cause.text == "it wants 2 slots, and 1 of 4 are free"
+        assert cause.text == "it wants 2 slots, and 1 of 4 is free"
         assert cause.more[0].startswith("mult.1 has 2 slots since ")
         assert cause.more[0].endswith("(1m 3s ago)") and cause.more[1] == "add.7 has 1 slot"
         assert codes(explain(facts(slots=slots))) == ["soon"]
@@ -202,7 +202,7 @@ class TestSlots:
 
     def test_too_wide(self):
         """It takes all there are."""
-        said = "it wants 8 slots, and there are 4: it takes all"
+        said = "it wants 8 slots, and the limit is 4: it takes all"
         cause = only(explain(facts(entries={"nproc": 8})))
         assert cause.code in ("soon", "no-slot") and said in cause.more
 
@@ -256,7 +256,7 @@ class TestRunning:
     def test_cancelled(self):
         entries = {"cancelled_by": "ada"}
         found = explain(facts("START", execution=self.LIVES, entries=entries))
-        assert only(found).text == "ada has cancelled it: its launcher is to end it"
+        assert only(found).text == "ada has cancelled it: its launcher will end it"
 
     def test_elsewhere(self):
         found = explain(facts("START", entries={"machine_name": "login2"}))
@@ -289,7 +289,7 @@ class TestEnded:
     def test_goes_on(self):
         execution = Execution(claimed=NOW - 9, wrapper=55, processes=1)
         found = explain(facts("FINISHED", execution=execution))
-        assert only(found).text == "its launch.sh has not ended: 1 process of it live, pid 55"
+        assert only(found).text == "its launch.sh has not ended: 1 process of it lives, pid 55"
 
     @pytest.mark.parametrize(
         ("entries", "said"),
