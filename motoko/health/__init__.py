@@ -1,1 +1,1 @@
-"""Is this a good place to run, and what does somebody who is to help need to know?"""
+"""Checks whether Motoko can run well in a place, and packs what helpers need to know."""

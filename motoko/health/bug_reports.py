@@ -1,4 +1,4 @@
-"""Packing what somebody needs to help into one file, without secrets."""
+"""Packs what is needed to help a user into one file, without secrets."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from motoko.health.installation import machine, versions
 from motoko.health.looked_at import Place
 from motoko.layout import channel_directory
 
-LOG_BYTES = 500_000  # of each log, its end
+LOG_BYTES = 500_000  # the end of each log that is packed
 
 
 def write(place: Place, output: Path | None = None) -> Path:
     """Write the archive, which only its owner can read; returns its path.
 
     Args:
-        place: what it is about. Nothing there is changed.
+        place: the place that it is about. Nothing there is changed.
         output: the archive; by default one in the current directory, named by the time.
 
-    Raises ``CannotWrite`` if it cannot be written, or is there already.
+    Raises ``CannotWrite`` if the archive cannot be written, or exists already.
     """
     path = output or Path(f"motoko-bug-report-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     secrets = known_secrets(place, os.environ)
@@ -54,7 +54,7 @@ def write(place: Place, output: Path | None = None) -> Path:
 
 
 def contents(place: Place) -> Iterator[tuple[str, str]]:
-    """The files of the archive, by name, as they are."""
+    """The names and contents of the archive's files, still with secrets."""
     about = {"versions": versions(), "machine": machine()}
     yield "versions.json", json.dumps(about, indent=2)
     yield "doctor.json", _as_json(lambda: msgspec.to_builtins(examine(place)))
@@ -75,7 +75,7 @@ def _as_json(answer: Any) -> str:
 
 
 def _files(place: Place) -> Iterator[Path]:
-    """Configuration and logs. What holds secrets by its nature is not among them."""
+    """Configuration and logs, without files that hold secrets by their nature."""
     yield from sorted(place.directory.glob("*.y*ml"))
     for file in sorted(place.directory.glob("*/bd.yaml")):
         yield file
@@ -85,7 +85,7 @@ def _files(place: Place) -> Iterator[Path]:
 
 
 def _text(file: Path) -> str | None:
-    """The end of a file as text; ``None`` if it cannot be read, or is none."""
+    """The end of a file as text, or why it cannot be read; ``None`` if there is no file."""
     try:
         if not file.is_file():
             return None
@@ -98,10 +98,11 @@ def _text(file: Path) -> str | None:
 
 
 def known_secrets(place: Place, environment: Mapping[str, str]) -> set[str]:
-    """What is to be found nowhere in the archive, wherever it stands.
+    """The texts that must not be in the archive.
 
-    Secrets by the names of variables: of this process, and of orchestrators that were started in
-    the background. All values of ``environment:`` in motoko.yaml; all lines of the channel's files.
+    They are the values of variables with secret names, of this process and of orchestrators that
+    were started in the background; all values of ``environment:`` in motoko.yaml; and all lines of
+    the channel's files.
     """
     secrets = values_of(environment)
     for file in (place.directory / ".wf" / "detached").glob("*.json"):

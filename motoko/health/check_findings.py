@@ -1,4 +1,4 @@
-"""What was found in a check: typed values."""
+"""The findings of checks, as typed values."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Finding(msgspec.Struct, frozen=True):
     """What a check has found.
 
     Attributes:
-        check: its name; a check may find several things.
-        level: whether it matters.
+        check: the name of the check, which may have several findings.
+        level: how serious it is.
         text: what was seen, with its value.
         remedy: what to do about it; empty if all is well.
     """
@@ -37,10 +37,10 @@ def ok(check: str, text: str) -> Finding:
 
 
 def warning(check: str, text: str, remedy: str) -> Finding:
-    """It works, and may fail or be slow later."""
+    """Motoko works here, but may fail or be slow later."""
     return Finding(check, Level.WARNING, text, remedy)
 
 
 def failure(check: str, text: str, remedy: str) -> Finding:
-    """Something of Motoko does not work here."""
+    """Part of Motoko does not work here."""
     return Finding(check, Level.FAILURE, text, remedy)

@@ -1,6 +1,6 @@
-"""Looking at a machine and a workflow, one check after the other. Changes nothing that stays.
+"""Examines a machine and a workflow, one check after the other. Leaves no changes.
 
-What figures mean is :mod:`motoko.health.judgements`'s to say.
+:mod:`motoko.health.judgements` says what the figures mean.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from motoko.health.looked_at import Place
 from motoko.host import cpus, file_clock
 from motoko.host.accounts import own_name
 from motoko.host.control_groups import quota
+from motoko.host.durations import counted
 from motoko.host.file_systems import mount_of
 from motoko.host.identity import check_kernel
 from motoko.host.locks import check_locks
@@ -30,24 +31,24 @@ from motoko.host.machine_troubles import described
 from motoko.host.private_places import is_private, keeps_names
 from motoko.host.process_limits import check_threads
 
-_WRITTEN = 1 << 20  # a file of so many bytes has to fit
+_WRITTEN = 1 << 20  # a file of this many bytes must fit
 
 
 Check = Callable[[Place], Iterable[Finding]]
 
 
 def examine(place: Place, also: Iterable[Check] = ()) -> list[Finding]:
-    """What all checks have found, in their order.
+    """The findings of all checks, in their order.
 
     Args:
-        place: where.
-        also: further checks, behind those that are always made.
+        place: the place to examine.
+        also: further checks, after those that are always made.
     """
     return [finding for check in (*CHECKS, *also) for finding in guarded(check, place)]
 
 
 def guarded(check: Check, place: Place) -> Iterator[Finding]:
-    """A check's findings; what it cannot look at is a failure of it."""
+    """A check's findings; if it raises an error, that is a failure of the check."""
     name = (check.__doc__ or "").partition(":")[0].lower()
     try:
         yield from check(place)
@@ -63,7 +64,7 @@ def workflow(place: Place) -> Iterator[Finding]:
     if place.error is not None:
         yield failure("workflow", str(place.error), place.error.hint or "correct that file")
     elif place.config is None:
-        yield ok("workflow", f"there is none in {place.directory}: the machine alone is looked at")
+        yield ok("workflow", f"there is none in {place.directory}: only the machine is examined")
     else:
         from motoko.operations.file_warnings import file_warnings
 
@@ -75,14 +76,15 @@ def workflow(place: Place) -> Iterator[Finding]:
             error = NotCreated(f"no database yet: {', '.join(missing)}")
             yield warning("workflow", str(error), f"motoko create {place.directory}")
         if not lines:
-            yield ok("workflow", f"{place.config.path}: {len(place.config.studies)} studies")
+            studies = counted(len(place.config.studies), "study")
+            yield ok("workflow", f"{place.config.path}: {studies}")
 
 
 def software(place: Place) -> Iterator[Finding]:
     """Versions: Linux, Python and the packages are what Motoko relies on."""
     check_kernel()
     yield from judgements.versions(requirements(), versions())
-    import motoko.store.zeo_server  # noqa: F401 (both say what they rely on)
+    import motoko.store.zeo_server  # noqa: F401 (both note what they rely on)
     from motoko.store.internals import self_check
 
     self_check.check()
@@ -103,7 +105,7 @@ def locks(place: Place) -> Iterator[Finding]:
 
 
 def sockets(place: Place) -> Iterator[Finding]:
-    """Sockets: a place for them is short enough, private, and on a file system that has them."""
+    """Sockets: their place is short enough, private, and on a file system that supports them."""
     from motoko.control.runtime_directories import is_too_long, socket_place
 
     if place.config is None:
@@ -140,13 +142,13 @@ def _bind(directory: Path) -> None:
 
 
 def privacy(place: Place) -> Iterator[Finding]:
-    """Privacy: nobody else can change the workflow's files, or read its key."""
+    """Privacy: no other account can change the workflow's files, or read its key."""
     from motoko.channel.key_file import check_private, key_path
     from motoko.layout import channel_directory
 
     open_to_others = [path for path in place.directories if path.stat().st_mode & 0o002]
     for path in open_to_others:
-        text = f"everybody can write into {path}, and so have you execute what they like"
+        text = f"everybody can write into {path}, and so make you execute what they like"
         yield failure("privacy", text, f"chmod o-w {path}")
     key = key_path(channel_directory(place.directory))
     if key.exists():
@@ -175,12 +177,12 @@ def limits(place: Place) -> Iterator[Finding]:
     )
     yield from judgements.limits(have, place.daemons)
     yield from judgements.group_processes(quota().processes, place.daemons)
-    if have.address_space is None:  # where a stack does not fit, Python waits for ever
+    if have.address_space is None:  # if a thread's stack does not fit, Python waits for ever
         check_threads(judgements.DAEMON_PROCESSES)
 
 
 def _hard(limit: int) -> int | None:
-    """What a process can raise a limit to."""
+    """The hard limit, to which a process can raise its own."""
     _, hard = resource.getrlimit(limit)
     return None if hard == resource.RLIM_INFINITY else hard
 
@@ -205,7 +207,7 @@ def disk(place: Place) -> Iterator[Finding]:
 
 
 def _written(directory: Path) -> str:
-    """Why no file can be written somewhere; empty if it can. A quota shows itself so alone."""
+    """Why no file can be written in a directory; empty if it can. Only this reveals a quota."""
     try:
         with tempfile.TemporaryFile(dir=directory) as file:
             file.write(bytes(_WRITTEN))
@@ -222,7 +224,7 @@ def clocks(place: Place) -> Iterator[Finding]:
 
 
 def scheduler(place: Place) -> Iterator[Finding]:
-    """Scheduler: the batch system that runs are handed to is there, answers, and is understood."""
+    """Scheduler: the batch system that runs are handed to exists, answers, and is understood."""
     if place.config is None:
         return
     import asyncio
@@ -236,11 +238,11 @@ def scheduler(place: Place) -> Iterator[Finding]:
     for name, system in registry.systems().items():
         if name in wanted:
             jobs = asyncio.run(system.scheduler(Commands()).query())
-            yield ok("scheduler", f"{system.title} answers: {len(jobs)} jobs of yours")
+            yield ok("scheduler", f"{system.title} answers: {counted(len(jobs), 'job')} of yours")
 
 
 def daemons(place: Place) -> Iterator[Finding]:
-    """Daemons: those that run are of the installed version."""
+    """Daemons: the running ones are of the installed version."""
     from motoko.control.daemon_records import living_daemons, records, supervisor_identity
     from motoko.host.clock import uptime_s
 
@@ -254,11 +256,12 @@ def daemons(place: Place) -> Iterator[Finding]:
     old = [finding for finding in ages if finding is not None]
     yield from old
     if not old:
-        yield ok("daemons", f"{len(running)} are running, of the installed version")
+        are = "is" if len(running) == 1 else "are"
+        yield ok("daemons", f"{len(running)} {are} running, of the installed version")
 
 
 def databases(place: Place) -> Iterator[Finding]:
-    """Databases: they hold little that nobody reads any more."""
+    """Databases: they hold few outdated revisions."""
     from motoko.store.log_end import NoEnd, superseded
 
     for study in place.config.studies.values() if place.config else ():
@@ -271,7 +274,7 @@ def databases(place: Place) -> Iterator[Finding]:
             continue
         try:
             yield judgements.packing(study.name, *superseded(log), log)
-        except NoEnd:  # it is being written just now
+        except NoEnd:  # the database is just being written
             yield ok("databases", f"{study.name}: it is being written")
 
 

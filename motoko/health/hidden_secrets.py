@@ -1,6 +1,6 @@
-"""Taking secrets out of texts: those that are known, and what looks like one. Pure.
+"""Takes secrets out of texts: known ones, and whatever looks like one. Pure.
 
-A text that is harmless may go as well; nothing is decided by what is left.
+Harmless text may be taken out, too; no decision rests on what is left.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ import re
 from collections.abc import Iterable, Mapping
 
 HIDDEN = "***"
-# Shorter values stand in texts by chance.
+# Shorter values occur in texts by chance.
 LEAST = 6
 
 _SECRET_WORD = (
     r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|"
     r"key|credentials?|auth(?:orization|entication)?|cookie|session[_-]?id|signature|bearer)"
 )
-_NO_SECRETS = frozenset({"PWD", "OLDPWD"})  # of every shell
+_NO_SECRETS = frozenset({"PWD", "OLDPWD"})  # variables of every shell
 _SECRET_NAME = re.compile(_SECRET_WORD, re.IGNORECASE)
 _QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
 _VALUE = rf"(?P<value>{_QUOTED}|[^\s,;&\"'}})\]]+)"
-# `environment:` of YAML that may be broken: a block of lines that are indented more, or {...}.
+# `environment:` in YAML that may be broken: a block of further indented lines, or {...}.
 _ENVIRONMENT = re.compile(
     r"^(?P<indent>[ \t]*)(?P<rest>.*)\benvironment[\"']?:[ \t]*"
     r"(?:\{[^}]*\}?|(?:#.*)?\n(?:(?P=indent)[ \t]+.*(?:\n|\Z)|[ \t]*\n)+)",
     re.MULTILINE,
 )
 _ASSIGNED = re.compile(rf"(?<=:)[ \t]+(?P<value>{_QUOTED}|[^\s{{}}][^\n,}}]*)")
-# What comes first takes more: each is replaced in turn.
+# They are replaced in turn; earlier patterns match longer texts.
 _PATTERNS = (
     # A key or a certificate, also one whose end is missing.
     re.compile(r"(?P<value>-----BEGIN [A-Z ]+-----(?s:.*?)(?:-----END [A-Z ]+-----|\Z))"),
@@ -43,7 +43,7 @@ _PATTERNS = (
     re.compile(rf"(?i)[\w.-]*{_SECRET_WORD}[\w.-]*[\"']?\s*[:=]+\s*{_VALUE}"),
     # --password value
     re.compile(rf"(?i)--?[\w-]*{_SECRET_WORD}[\w-]*\s+{_VALUE}"),
-    # By the form that services give them.
+    # Tokens in the forms that services give them.
     re.compile(
         r"(?P<value>\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk-|hf_|pypi-)[\w-]{10,})"
     ),
@@ -53,12 +53,12 @@ _PATTERNS = (
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable of this name holds a secret, as far as names tell."""
+    """Whether a variable holds a secret, by its name."""
     return name not in _NO_SECRETS and _SECRET_NAME.search(name) is not None
 
 
 def values_of(environment: Mapping[str, str]) -> set[str]:
-    """The values of an environment that are to be hidden, by the names of their variables."""
+    """The values of an environment that must be hidden because of their variables' names."""
     return {value for name, value in environment.items() if is_secret_name(name)}
 
 
@@ -67,7 +67,7 @@ def hidden(text: str, known: Iterable[str] = ()) -> str:
 
     Args:
         text: any text: YAML, JSON, a shell script, a log.
-        known: secrets as they are; those of fewer than 6 characters are not looked for.
+        known: known secrets; those of fewer than 6 characters are ignored.
     """
     for value in sorted({v for v in known if len(v) >= LEAST}, key=len, reverse=True):
         text = text.replace(value, HIDDEN)

@@ -1,4 +1,4 @@
-"""Which versions are installed, and since when."""
+"""The installed versions, and when they were installed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def requirements() -> list[str]:
-    """What Motoko asks for, as its package metadata says."""
+    """The packages that Motoko requires, by its package metadata."""
     return metadata.requires("motoko") or []
 
 
 def versions() -> dict[str, str | None]:
-    """The version of each package that Motoko asks for, and of Motoko; ``None``: not there."""
+    """The versions of Motoko and the packages that it requires; ``None``: not installed."""
     names = ["motoko"]
     for text in requirements():
         if ";" not in text:
@@ -31,7 +31,7 @@ def _version(name: str) -> str | None:
 
 
 def machine() -> dict[str, str]:
-    """The versions of what is below."""
+    """The versions of Python, the kernel, the system and libc."""
     return {
         "python": platform.python_version(),
         "kernel": platform.release(),
@@ -56,7 +56,7 @@ def installed_at() -> float:
         for file in Path(place).rglob("*.py")
     ]
     with contextlib.suppress(metadata.PackageNotFoundError, OSError):
-        # Some installers keep the times of the files; the record of an installation is new.
+        # Some installers keep the files' times; but the record of an installation is new.
         for file in metadata.distribution("motoko").files or []:
             if file.name == "RECORD":
                 changed.append(Path(str(file.locate())).stat().st_mtime)

@@ -1,4 +1,4 @@
-"""What figures of a machine mean for a workflow. Pure: what they are, ``examination`` finds out."""
+"""What the figures of a machine mean for a workflow. Pure: ``examination`` finds the figures."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motoko.health.check_findings import Finding, failure, ok, warning
+from motoko.host.durations import counted
 from motoko.host.sizes import MB, megabytes
 
-# What a daemon takes: memory, open files, processes with their threads.
+# What a daemon takes: memory, open files, processes and threads.
 DAEMON_MEMORY = 50 * MB
 DAEMON_FILES = 128
 DAEMON_PROCESSES = 10
@@ -31,15 +32,15 @@ _LIMIT = re.compile(r"(>=|<=|==|!=|<|>)\s*([\w.]+)")
 
 @dataclass(frozen=True)
 class Limits:
-    """The hard limits of a process, which those that it starts inherit; ``None``: unlimited.
+    """The hard limits of a process, which its children inherit; ``None``: unlimited.
 
     Attributes:
-        files: open files.
-        processes: of the account, threads included; ``None`` for root, whom none binds.
-        used: so many the account has now.
-        cpu_s: seconds of CPU time, after which a process is killed.
-        file_size: bytes of the largest file.
-        address_space: bytes.
+        files: how many open files a process may have.
+        processes: how many processes and threads the account may have; ``None`` also for root.
+        used: how many processes and threads the account has now.
+        cpu_s: the CPU time in seconds after which a process is killed.
+        file_size: the largest size of a file in bytes.
+        address_space: the largest address space in bytes.
     """
 
     files: int | None = None
@@ -51,11 +52,11 @@ class Limits:
 
 
 def versions(requirements: list[str], installed: Mapping[str, str | None]) -> Iterator[Finding]:
-    """Whether what is installed is what Motoko asks for.
+    """Whether the installed packages are those that Motoko requires.
 
     Args:
-        requirements: as in package metadata: ``ZEO<7,>=6.1``; those of extras are not looked at.
-        installed: the version of each package; ``None`` if it is not there.
+        requirements: as in package metadata: ``ZEO<7,>=6.1``; those of extras are ignored.
+        installed: the version of each package; ``None`` if it is not installed.
     """
     good = []
     for text in requirements:
@@ -95,7 +96,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def limits(have: Limits, daemons: int) -> Iterator[Finding]:
-    """Whether so many daemons, and their runs, have enough files, processes and time."""
+    """Whether this many daemons, and their runs, have enough files, processes and time."""
     if have.files is not None and have.files < FILES_GOOD:
         judge = failure if have.files < DAEMON_FILES else warning
         text = f"a process may open {have.files} files"
@@ -129,7 +130,7 @@ def _room(check: str, left: int, daemons: int, text: str, cure: str) -> Finding:
 
 
 def group_processes(left: int | None, daemons: int) -> Iterator[Finding]:
-    """Whether the control group lets so many daemons be started."""
+    """Whether the control group allows this many daemons."""
     if left is not None:
         text = f"the control group allows {left} more processes and threads"
         cure = "have `pids.max` (TasksMax= of the user's slice) raised"
@@ -137,12 +138,12 @@ def group_processes(left: int | None, daemons: int) -> Iterator[Finding]:
 
 
 def memory(free: int, quota: int | None, daemons: int) -> Finding:
-    """Whether there is memory for so many daemons.
+    """Whether there is memory for this many daemons.
 
     Args:
-        free: of the machine, in bytes.
-        quota: what the control group leaves, if it limits it.
-        daemons: how many there are going to be.
+        free: the machine's free memory in bytes.
+        quota: the memory that the control group leaves in bytes; ``None`` if it sets no limit.
+        daemons: how many daemons there will be.
     """
     need, left = daemons * DAEMON_MEMORY, free if quota is None else min(free, quota)
     whose = "free" if left == free else "left by the control group"
@@ -154,12 +155,13 @@ def memory(free: int, quota: int | None, daemons: int) -> Finding:
 
 
 def cpus(usable: int, quota: float | None, slots: int | None) -> Finding:
-    """Whether runs that are executed here at the same time have a processor each."""
+    """Whether there is a processor for each run that is executed here at the same time."""
     have = float(usable) if quota is None else min(quota, usable)
     runs = slots or usable
-    text = f"{have:g} processors' time for {runs} runs at the same time"
+    processors = "1 processor" if have == 1 else f"{have:g} processors"
+    text = f"the time of {processors} for {counted(runs, 'run')} at the same time"
     if runs > have:
-        cure = f"`slots: {max(int(have), 1)}` in motoko.yaml: so many are executed at full speed"
+        cure = f"`slots: {max(int(have), 1)}` in motoko.yaml: this many run at full speed"
         return warning("CPUs", text, cure)
     return ok("CPUs", text)
 
@@ -168,8 +170,8 @@ def disk(path: Path, free: int, inodes: int | None, problem: str = "") -> Iterat
     """Whether there is room where a workflow's files are.
 
     Args:
-        path: a directory there.
-        free: bytes for this account.
+        path: a directory of the workflow.
+        free: how many bytes are free for this account.
         inodes: how many files may still be made; ``None`` where the file system has no limit.
         problem: why a file cannot be written there.
     """
@@ -177,20 +179,21 @@ def disk(path: Path, free: int, inodes: int | None, problem: str = "") -> Iterat
         cure = "make it writable, and check quota and free space: `df -h`, `df -i`, `quota`"
         yield failure("disk", f"{path} cannot be written: {problem}", cure)
         return
-    text, cure = f"{path}: {megabytes(free)} free", "remove what you need no more (`motoko clean`)"
+    text = f"{path}: {megabytes(free)} free"
+    cure = "remove what you no longer need (`motoko clean`)"
     if free < DISK_WARN:
         yield (failure if free < DISK_FAIL else warning)("disk", text, cure)
     else:
         yield ok("disk", text)
     if inodes is not None and inodes < INODES_WARN:
         judge = failure if inodes < INODES_FAIL else warning
-        yield judge("inodes", f"{path}: {inodes} more files can be made", cure)
+        yield judge("inodes", f"{path}: {counted(inodes, 'more file')} can be made", cure)
 
 
 def clock(path: Path, ahead: float) -> Finding:
-    """Whether a file system's clock and this host's agree; ``ahead``: by seconds, the former."""
+    """Whether a file system's clock agrees with this host's; ``ahead`` is the difference in s."""
     if abs(ahead) < CLOCK_WARN_S:
-        return ok("clocks", f"{path}: its file system's clock is this host's")
+        return ok("clocks", f"{path}: its file system's clock agrees with this host's")
     text = f"{path}: its file system's clock is {abs(ahead):.0f} s "
     text += "ahead of this host's" if ahead > 0 else "behind this host's"
     cure = "have this host's clock set by NTP (`timedatectl`)"
@@ -210,7 +213,7 @@ def logout(user: str, *, ended: bool) -> Finding:
 
 
 def kept_locks(path: Path, kind: str, options: frozenset[str]) -> Finding:
-    """Whether other hosts see the locks of a file system that knows locks."""
+    """Whether other hosts see the locks of a file system that supports locks."""
     keeping = options & {"local_lock=all", "local_lock=flock", "nolock", "localflock"}
     if not keeping:
         return ok("locks", f"{path} ({kind or 'unknown'}): files can be locked")
@@ -222,20 +225,20 @@ def kept_locks(path: Path, kind: str, options: frozenset[str]) -> Finding:
 
 
 def packing(study: str, total: int, superseded: int, log: Path) -> Finding:
-    """Whether a database is to be packed: most of it is of revisions that nobody reads."""
-    text = f"{study}: {megabytes(total)}, of which {megabytes(superseded)} were written again"
+    """Whether a database should be packed, because most of it is outdated revisions."""
+    text = f"{study}: {megabytes(total)}, of which {megabytes(superseded)} are outdated"
     if total < PACK_FROM or 2 * superseded < total:
         return ok("databases", text)
     return warning(
         "databases",
         text,
         f"`motoko kill`, then: {sys.executable} -c \"import ZODB; db = ZODB.DB('{log}'); "
-        'db.pack(); db.close()" (it keeps the former file beside it, as bd.zeo.old)',
+        'db.pack(); db.close()" (it keeps the former file next to it, as bd.zeo.old)',
     )
 
 
 def age(daemon: str, started: float, installed: float) -> Finding | None:
-    """Whether a daemon is older than the installed version; both in seconds since 1970."""
+    """Whether a daemon is older than the installed version; both times in seconds since 1970."""
     if started >= installed:
         return None
     return warning(

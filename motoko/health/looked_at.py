@@ -1,4 +1,4 @@
-"""The place that is looked at: a workflow's directory, or one where a workflow is to be."""
+"""The place that is examined: a workflow's directory, or a directory for a future workflow."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from motoko.errors import ConfigError, MotokoError
 
 @dataclass(frozen=True)
 class Place:
-    """Where it is looked.
+    """A place that is examined.
 
     Attributes:
-        directory: of the workflow, or where one is to be.
-        config: of the workflow; ``None`` if there is none, or none that can be read.
+        directory: the directory of the workflow, or for one.
+        config: the workflow's configuration; ``None`` if there is none, or it cannot be read.
         error: why it cannot be read.
     """
 
@@ -25,13 +25,13 @@ class Place:
 
     @property
     def daemons(self) -> int:
-        """How many it will have: a server and a launcher a study, and three."""
+        """How many daemons the workflow will have: a server and a launcher a study, and three."""
         studies = len(self.config.local_studies) if self.config else 1
         return 2 * studies + 3
 
     @property
     def directories(self) -> list[Path]:
-        """The workflow's own, and those of its studies."""
+        """The workflow's own directory, and those of its studies."""
         studies = self.config.studies.values() if self.config else ()
         return [self.directory, *(study.directory for study in studies if study.is_local)]
 
@@ -43,7 +43,7 @@ def place_of(where: Path | None) -> Place:
     """
     path = Path(where or ".").absolute()
     if not path.exists():
-        raise ConfigError(f"there is no directory {path}", hint="name one that is there")
+        raise ConfigError(f"there is no directory {path}", hint="name one that exists")
     directory = path if path.is_dir() else path.parent
     if path.is_dir() and not (path / FILE_NAME).exists():
         return Place(directory, None)

@@ -1,4 +1,4 @@
-"""The same checks on a node of the cluster: by a batch job of a minute."""
+"""Makes checks on a node of the cluster, by a batch job of a minute."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAIT_S = 600.0  # a queue may be long
 _LOOK_S = 1.0
 _NODES = "nodes"
 _A_MINUTE = ("time=1",)
-# The answer is moved into its place, so that nobody reads a part of it.
+# The answer is moved into its place, so that it is never read in part.
 _SCRIPT = """\
 #!/bin/sh
 "$1" -P -m motoko.health.node_probe "$2" > "$3.part" 2> "$3.errors" && mv "$3.part" "$3"
@@ -37,9 +37,9 @@ class NodeAnswer(msgspec.Struct, frozen=True):
     """What is seen on a node.
 
     Attributes:
-        host: what it calls itself.
-        versions: of the packages there.
-        findings: of the checks that were made there.
+        host: the node's own name for itself.
+        versions: the versions of the packages there.
+        findings: the findings of the checks that were made there.
     """
 
     host: str
@@ -50,8 +50,8 @@ class NodeAnswer(msgspec.Struct, frozen=True):
 def on_a_node(place: Place) -> Iterator[Finding]:
     """Nodes: what the checks find there, whether versions agree, and whether the head is reached.
 
-    A job with the options of the first study that is handed to a batch system is waited for, ten
-    minutes at most.
+    It submits a job with the options of the first study that is handed to a batch system, and waits
+    for it, ten minutes at most.
     """
     study = _handed_over(place)
     system = registry.named(registry.generator(study.generator))
@@ -80,7 +80,7 @@ def judged(answer: NodeAnswer, here: dict[str, str | None]) -> Iterator[Finding]
     """What a node's answer means. Pure.
 
     Args:
-        answer: the node's.
+        answer: the node's answer.
         here: the versions on this host.
     """
     differing = [
@@ -109,15 +109,15 @@ def _handed_over(place: Place) -> StudyConfig:
 
 
 def _briefly(system: BatchSystem, options: Options) -> Options:
-    """Options of a study, for a job of a minute: it waits less than one of days."""
+    """Options of a study, for a job of a minute, which waits less in the queue than a long one."""
     try:
         return system.merge_options(options, system.read_options(_A_MINUTE))
-    except WrongOption:  # another system says it in another way: the study's time will do
+    except WrongOption:  # another system has another option: the study's own time will do
         return options
 
 
 async def _submitted(system: BatchSystem, submission: Submission, answer: Path) -> None:
-    """Submit the job and wait for its answer; whatever comes meanwhile, it is ended."""
+    """Submit the job and wait for its answer; the job is ended in any case."""
     scheduler: Scheduler = system.scheduler(Commands())
     job = await scheduler.submit(submission)
     deadline = time.monotonic() + WAIT_S
@@ -141,7 +141,7 @@ async def _submitted(system: BatchSystem, submission: Submission, answer: Path) 
 
 
 def _is_there(answer: Path) -> bool:
-    # Listing a directory has NFS look anew.
+    # Listing the directory makes NFS look anew.
     return answer.name in {path.name for path in answer.parent.iterdir()}
 
 

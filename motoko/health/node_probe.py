@@ -1,4 +1,4 @@
-"""What is executed on a node: ``python -m motoko.health.node_probe DIRECTORY`` prints JSON."""
+"""The checks on a node: ``python -m motoko.health.node_probe DIRECTORY`` prints JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWER_S = 20.0
 def head(place: Place) -> Iterator[Finding]:
     """Head node: it is reached through the workflow's gate, if that is open."""
     if not (channel_directory(place.directory) / FILE_NAME).exists():
-        text = "whether the head node is reached is not known: the workflow has no open gate"
+        text = "it is unknown whether the head node is reached: the workflow has no open gate"
         yield warning("head node", text, "`motoko supervise`, then `motoko doctor --nodes`")
         return
     connect_control(place.directory, ANSWER_S).close()
@@ -32,7 +32,7 @@ def head(place: Place) -> Iterator[Finding]:
 
 
 def main() -> None:
-    """Look, and print a :class:`NodeAnswer`."""
+    """Make the checks, and print a :class:`NodeAnswer`."""
     place = place_of(Path(sys.argv[1]))
     checks = (software, locks, disk, clocks, head)
     findings = [finding for check in checks for finding in guarded(check, place)]

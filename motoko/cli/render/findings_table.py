@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from motoko.health.check_findings import Finding, Level
+from motoko.host.durations import counted
 
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "red"}
 
@@ -36,6 +37,6 @@ def show(directory: Path, findings: Sequence[Finding]) -> None:
             click.echo(f"{indent}remedy: {finding.remedy}")
     counts = Counter(finding.level for finding in findings)
     click.echo(
-        f"{directory}: {counts[Level.OK]} ok, {counts[Level.WARNING]} warnings, "
-        f"{counts[Level.FAILURE]} failures"
+        f"{directory}: {counts[Level.OK]} ok, {counted(counts[Level.WARNING], 'warning')}, "
+        f"{counted(counts[Level.FAILURE], 'failure')}"
     )
