@@ -40,9 +40,13 @@ def test_sizes_as_people_read_them():
     assert (as_written(10_000_000), as_written(1000)) == ("10MB", "1KB")
 
 
-def test_counts_as_people_read_them():
-    assert [counted(number, "study") for number in (0, 1, 2)] == ["0 studies", "1 study", "2 studies"]
-    assert (counted(1, "process", "es"), counted(2, "process", "es")) == ("1 process", "2 processes")
+@pytest.mark.parametrize(
+    ("thing", "things"),
+    [(("slot",), "slots"), (("process", "es"), "processes"), (("study",), "studies")],
+)
+def test_counts_as_people_read_them(thing, things):
+    counts = [counted(number, *thing) for number in (0, 1, 2)]
+    assert counts == [f"0 {things}", f"1 {thing[0]}", f"2 {things}"]
 
 
 def test_cancelled_runs_are_recognised():
