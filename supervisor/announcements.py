@@ -1,4 +1,4 @@
-"""What the supervisor says: to its log, to the one who started it, and to the notifiers."""
+"""What the supervisor says: to its log, to its listener, and to the notifiers."""
 
 from __future__ import annotations
 

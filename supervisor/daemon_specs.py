@@ -1,4 +1,4 @@
-"""Which daemons a workflow has, how each is started, and which others each waits for."""
+"""The daemons of a workflow: how each is started, and for which other daemons each waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told what the supervisor does: a person at a terminal, or the process that started it."""
+"""The listeners of a supervisor: a person at a terminal, or the process that started it."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class Requests:
         return DaemonsRetried(self._crew.want(wanted))
 
     def _start(self, names: Sequence[str]) -> list[str]:
-        """Start daemons, and what they need."""
+        """Start daemons, and those that they need."""
         specs = {spec.name: spec for spec in daemon_specs.all_daemons(self._config)}
         specs |= {name: member.spec for name, member in self._crew.members.items()}
         return self._have(specs[name] for name in names)

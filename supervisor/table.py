@@ -1,7 +1,7 @@
 """One daemon's life as a pure state machine: when to start it, when to wait, when to give up.
 
 Nothing here reads a clock or touches a process. Events come in as method calls with the time as
-an argument (seconds of any monotonic clock); what is to be done comes back as a :class:`Decision`.
+an argument (seconds of any monotonic clock). They return a :class:`Decision`: what to do now.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Watchdog:
                 self._hung(member, f"no heartbeat for {self._silence:g} s")
 
     async def _bus_works(self) -> bool:
-        """Whether a daemon's silence is its own fault; a bus that does not answer is hung."""
+        """Whether a daemon's silence is its own fault; reports a bus that does not answer."""
         bus = self._members[daemon_kinds.BUS]
         if bus.entry.state is not State.READY:
             self._listening_since = self._loop.time()
