@@ -1,7 +1,7 @@
 """A detached orchestrator: the workflow's function, looked after by the supervisor.
 
-What it prints goes to its log, line by line. How it ends is noted, for commands that show it later;
-if it is killed, there is no note.
+What it prints goes to its log, line by line. How it ends is noted for later commands; if it is
+killed, there is no note.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The launcher of a study: starts its CREATED runs as soon as the bus tells of them."""
+"""The launcher of a study: starts its CREATED runs as soon as the bus announces them."""

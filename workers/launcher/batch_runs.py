@@ -120,7 +120,7 @@ class BatchRuns:
             self._news.clear()
 
     async def _round(self) -> float:
-        """Do what is to be done now; returns how long to sleep before the next round."""
+        """Do all that can be done now; returns how long to sleep before the next round."""
         if self.runs:
             self._spool.mkdir(parents=True, exist_ok=True)
         if self.strays:
@@ -262,7 +262,7 @@ class BatchRuns:
         if evidence.attempt is None and not run.close():
             return  # it has started just now
         if evidence.attempt is not None and not evidence.ended and verdict.code is None:
-            # Processes of the run may go on on a node, unseen. Only what they have committed by now
+            # Processes of the run may still live on a node. Only what they have committed by now
             # counts.
             self._fence(run.run_id, evidence.attempt, run.reason or verdict.problem)
             self._close(run)

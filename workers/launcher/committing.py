@@ -1,4 +1,4 @@
-"""What a pass writes in its transaction, and what it does once that is committed."""
+"""What a pass writes in its transaction, and what it does after the commit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Preparation(Protocol):
-    """What is asked of a :class:`motoko.workers.launcher.preparing.Preparer`."""
+    """The part of :class:`motoko.workers.launcher.preparing.Preparer` that is needed here."""
 
     def prepare(self, number: int, launched_already: bool) -> Prepared | None:
         """Write a run's directory and mark it ``launched``; ``None`` if it must not start.

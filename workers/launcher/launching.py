@@ -1,4 +1,4 @@
-"""The launcher of a study: starts its CREATED runs as soon as the bus tells of them.
+"""The launcher of a study: starts its CREATED runs as soon as the bus announces them.
 
 It is woken by the bus, by the end of a run, and by slots that other launchers give back. Each pass
 commits the ends of runs and the starts of others together, and starts the processes afterwards.
@@ -262,7 +262,7 @@ class Launcher:
         return ""
 
     async def _step(self) -> None:
-        """Settle what has ended and start what can be started."""
+        """Settle runs that have ended, and start runs that can be started."""
         ended = await self._passes.step(self._tid())
         if ended is not None:
             # Slots, or the first place in the queue for them.
@@ -270,7 +270,7 @@ class Launcher:
             self._report()
 
     def _tid(self) -> bytes:
-        """The newest transaction that the bus has told of."""
+        """The newest transaction that the bus has announced."""
         assert self._dispatcher is not None
         return self._dispatcher.tid(self.study.name)
 

@@ -77,9 +77,9 @@ class Passes:
         )
 
     async def step(self, tid: bytes) -> int | None:
-        """Settle what has ended and start what can be started, in a view as new as ``tid``.
+        """Settle ended runs and start runs that can be started, in a view as new as ``tid``.
 
-        Returns how many ended, or ``None`` if there was nothing to do.
+        Returns how many runs ended, or ``None`` if there was nothing to do.
         """
         if not (self.paused or self.hindrance.left(time.monotonic())):
             try:

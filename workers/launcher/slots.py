@@ -52,7 +52,7 @@ class Slots:
         return taken
 
     def give_up(self) -> bool:
-        """Stop waiting for slots; returns whether this launcher waited: then others may try."""
+        """Stop waiting for slots; returns whether this launcher waited: then the next may try."""
         if self._ticket is None:
             return False
         path, descriptor = self._ticket

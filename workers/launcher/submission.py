@@ -46,7 +46,7 @@ def build(
     """
     script_text = users_part((directory / LAUNCH).read_text(errors="replace"))
     chosen = system.job_options(script_text, policy.options_for(system.name), policy.nproc)
-    # Output files that launch.sh names itself are used; others are where all runs have them.
+    # Output files that the user's options name are used; the others get their usual names.
     outputs = (
         "" if chosen.has_output else stdout_name(stem, run_id),
         "" if chosen.has_error else stderr_name(stem, run_id),

@@ -86,7 +86,7 @@ class Answer:
 
 
 def transition(study: str, change: Change, tid: bytes, epoch: str = "", seq: int = 0) -> Transition:
-    """The message that tells of a change."""
+    """The message that announces a change."""
     run = change.run
     return Transition(
         study=study,
@@ -206,8 +206,9 @@ def _walk(index: RunIndex, tid: bytes) -> bool:
 
 
 def _sources(path: Path | None) -> list[Path | None]:
-    """Where to read the log: first the file, which may seem to end early while it is being written;
-    then the server (``None``), which has all of it.
+    """Where to read the log: first from the file, if it is here; then from the server (``None``).
+
+    The file may seem to end early while the server writes it. The server sends all of it.
     """
     return [path, None] if path is not None else [None]
 
