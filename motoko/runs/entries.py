@@ -223,7 +223,7 @@ class OwnEntries:
         return bool(self.batch_name)
 
     def get(self, name: str) -> Any:
-        """The value under a documented name; ``None`` if there is none. ``KeyError`` for others."""
+        """The value of a documented name, or ``None``; ``KeyError`` for any other name."""
         return self._read(OWN[name].name)
 
     def __iter__(self) -> Iterator[str]:

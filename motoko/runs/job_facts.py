@@ -1,4 +1,4 @@
-"""What is known of a run's batch job, in words. Pure logic."""
+"""What is known of a run's batch job, for people. Pure logic."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Placeholder:
 
 
 def names_of(job: Iterable[str], run: Iterable[str]) -> frozenset[str]:
-    """The names that can be replaced for runs whose job and run parameters have these names."""
+    """The names that can be replaced for runs with these job parameters and run parameters."""
     own = {*ALWAYS, *OF_BLACKDYNAMITE, *OF_MOTOKO}
     return frozenset({*own, *(name.lower() for name in (*job, *run))})
 

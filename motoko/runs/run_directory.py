@@ -1,4 +1,4 @@
-"""Writing a run's directory, exactly as BlackDynamite's coats do."""
+"""Writing a run's directory, exactly as BlackDynamite's own launchers (its coats) do."""
 
 from __future__ import annotations
 
