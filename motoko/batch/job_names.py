@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 STUDY_MAX = 60  # characters of a job's name
-# At most this many names have the same token. Runs can only share an array if their names do.
+# At most this many names share a token. Only runs whose names share one can be in the same array.
 TOKEN_MAX = 10_000
 _NAME = re.compile(r"(.+\.)(\d+)(\.\d+-[0-9a-f]{20})")
 

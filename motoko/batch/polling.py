@@ -89,7 +89,7 @@ def due(view: View, news: float, shortest: float) -> float:
     """When to ask again: at most once in the shortest interval, and soon after ``news``.
 
     Args:
-        view: what is known.
+        view: the last view.
         news: the time since which the caller has had something to ask the scheduler about.
         shortest: the interval that the user has chosen.
     """

@@ -81,7 +81,7 @@ class SlurmScheduler:
                 *(f"--format={parsing.ACCOUNTING_FIELDS}", f"--jobs={','.join(ids)}"),
             )
             if done.code == 0:
-                # Accounting shows a job whose end it has missed as running for ever.
+                # If accounting has missed the end of a job, it shows the job as running for ever.
                 over = parsing.jobs_of_accounting(done.stdout)
                 jobs |= {job.id: job for job in over if job.phase is Phase.ENDED}
             else:  # the site may have no accounting; an error is like an answer without jobs
