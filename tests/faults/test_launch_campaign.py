@@ -1,12 +1,14 @@
 """Launchers and ZEO servers are killed again and again: each attempt is executed exactly once.
 
 ``MOTOKO_LAUNCHES`` is how many runs, ``MOTOKO_CAMPAIGN_SEED`` the seed of their widths, durations
-and failures, and of the faults.
+and failures, and of the faults. One study has plain programs, one has a doIt.py for which Python is
+started, and one is warm.
 """
 
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +28,8 @@ from motoko.host.files import read_json
 from motoko.host.identity import Identity
 from motoko.runs.entries import DocumentedEntries
 
-STUDIES = ("a", "b", "c")
+PLAIN, COLD, WARM = STUDIES = ("a", "b", "c")
+WITH_DO_IT = {COLD: "", WARM: "python: warm"}
 SLOTS, RETRIES = 4, 5
 LAUNCHES = int(os.environ.get("MOTOKO_LAUNCHES", "300"))
 SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
@@ -34,6 +37,7 @@ IS_LONG = LAUNCHES >= 2000
 PATIENCE_S = 60 + LAUNCHES  # a run a second would be very slow
 MANY = 20_000 if IS_LONG else 3_000  # runs of a study that all wait
 MEASURED = 100
+EQUAL = 1000 if IS_LONG else 40  # runs that are executed cold and warm
 
 # Each execution leaves a file of its own, and notes its begin and end in one file for all. A line
 # is one write with O_APPEND: the lines are in the order in which it happened.
@@ -46,6 +50,42 @@ note begin
 sleep __BLACKDYNAMITE__seconds__
 note end
 [ "$attempt" -gt __BLACKDYNAMITE__failures__ ]
+"""
+CALL = "python doIt.py\n"
+DO_IT = """\
+import os
+import sys
+import time
+from pathlib import Path
+
+import BlackDynamite as BD
+
+attempt = len([*Path(".motoko").glob("attempt-*")])
+Path(f"exec-{attempt}-{os.getpid()}").touch()
+
+
+def note(what):
+    now = Path("/proc/uptime").read_text().split()[0]
+    notes = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(notes, f"{what} {now} {job.wide} {os.getpid()}\\n".encode())
+    os.close(notes)
+
+
+run, job = BD.getRunFromScript()
+note("begin")
+try:
+    run.start()
+    time.sleep(job.seconds)
+    if attempt <= job.failures:
+        sys.exit(f"attempt {attempt} fails")
+    run["twice"] = 2 * job.number
+    run["is_warm"] = "warm_template.py" in Path(f"/proc/{os.getppid()}/cmdline").read_text()
+    run["drawn"] = [job.number, {"of": str(job.seconds)}]
+    Path("written").write_text(repr([dict(job), sys.argv, __name__, os.getcwd()]))
+    print(f"{job.number} of {job.wide}", flush=True)
+    run.finish()
+finally:
+    note("end")
 """
 JOB = "job:\n  number: int\n  wide: int\n  seconds: float\n  failures: int\n"
 CREATE = """\
@@ -65,18 +105,24 @@ asyncio.run(main())
 
 @pytest.fixture
 def flow(workflow):
-    """A plain workflow; its studies have no doIt.py."""
+    """A workflow of plain studies, and of those in ``WITH_DO_IT``."""
 
     def make(studies, launch, job, yaml=""):
         flow = workflow(studies=studies, created=False)
-        managers = "".join(f"  {study}:\n" for study in studies)
+        managers = "".join(
+            f"  {study}: {{{WITH_DO_IT.get(study, 'finish: on-exit')}}}\n" for study in studies
+        )
         text = f"task_managers:\n{managers}orchestrator: orchestrator.main\nslots: {SLOTS}\n"
-        flow.path.write_text(f"{text}finish: on-exit\n{yaml}")
+        flow.path.write_text(f"{text}{yaml}")
         for study in studies:
             directory = flow.directory / study
             (directory / "bd.yaml").write_text(f"study: {study}\n{job}")
-            (directory / "launch.sh").write_text(launch)
-            (directory / "doIt.py").unlink()
+            if study in WITH_DO_IT:
+                (directory / "launch.sh").write_text(CALL)
+                (directory / "doIt.py").write_text(DO_IT)
+            else:
+                (directory / "launch.sh").write_text(launch)
+                (directory / "doIt.py").unlink()
         flow.create()
         return flow
 
@@ -97,10 +143,14 @@ def create(flow, code, jobs):
 
 
 def entries(flow, study):
-    """The entries of all runs of a study, at this moment."""
+    """The entries of all runs of a study, at this moment, and their jobs' numbers."""
     config = load(flow.path)
     with opened(config, config.studies[study], read_only=True) as base:
-        return [dict(DocumentedEntries(run.entries)) for run in base.all_runs()]
+        return [
+            {**DocumentedEntries(run.entries)}
+            | {"number": base.jobs.entries[run.entries["job_id"]].entries["number"]}
+            for run in base.all_runs()
+        ]
 
 
 def states(flow):
@@ -182,25 +232,72 @@ def test_each_attempt_is_executed_once_within_the_slots(flow):
         took = time.monotonic() - began
         all_slots_free(flow)
 
-    executed, attempts = [], []
+    executed = []
     for study in STUDIES:
-        expected = {job["number"]: job for job in jobs[study]}
+        attempts = []
         for run in entries(flow, study):
             directory = Path(run["run_path"])
             claims = sorted(int(p.name.split("-")[1]) for p in directory.glob(".motoko/attempt-*"))
             executions = sorted(int(p.name.split("-")[1]) for p in directory.glob("exec-*"))
             assert claims == executions == list(range(1, run["attempt"] + 1)), (study, run)
-            assert run["ended_state"] == "FINISHED" and run["exit_code"] == 0
+            assert run["ended_state"] == "FINISHED"
+            if study == PLAIN:
+                assert run["exit_code"] == 0  # others may lose their server at their very end
+            else:
+                assert run["twice"] == 2 * run["number"]
             attempts.append(run["attempt"])
             executed += executions
-        failures = sum(job["failures"] for job in expected.values())
-        assert sum(attempts) >= failures
+        wanted = len(jobs[study]) + sum(job["failures"] for job in jobs[study])
+        # Nobody but their own exit code fails plain runs; a doIt.py may lose its server.
+        assert sum(attempts) == wanted if study == PLAIN else sum(attempts) >= wanted, study
     assert faults, "nothing was killed"
     most = most_at_once(notes)
     print(f"{len(executed)} executions of {LAUNCHES} runs in {took:.0f} s, {most} slots at most")
-    # Nobody but their own exit code fails plain runs.
-    assert sum(attempts) == LAUNCHES + sum(job["failures"] for s in STUDIES for job in jobs[s])
     assert most <= SLOTS
+
+
+def test_warm_runs_give_what_cold_ones_give(flow):
+    """Results, output and files of many runs that were executed both ways."""
+    flow = flow((COLD, WARM), "", JOB)
+    with open(flow.path, "a") as file:
+        file.write(f"environment: {{NOTES: '{flow.directory / 'notes'}'}}\n")
+    job = {"wide": 1, "seconds": 0.0, "failures": 0}
+    jobs = [{**job, "number": number} for number in range(EQUAL)]
+    with deadline(PATIENCE_S + 2 * EQUAL):
+        flow.supervise("--no-launchers")
+        create(flow, CREATE, {COLD: jobs, WARM: jobs})
+        flow.supervise()
+
+        def are_done():
+            return all(
+                Counter(run["state"] for run in entries(flow, study)) == {"FINISHED": EQUAL}
+                for study in (COLD, WARM)
+            )
+
+        wait_until(are_done, "all have finished", timeout=PATIENCE_S + EQUAL)
+        all_slots_free(flow)
+    are_warm = [sum(run["is_warm"] for run in entries(flow, s)) for s in (COLD, WARM)]
+    # The first ones are executed cold, as long as the template loads.
+    assert are_warm[0] == 0 and are_warm[1] > EQUAL // 2, are_warm
+    cold, warm = (sorted(map(_told, entries(flow, s))) for s in (COLD, WARM))
+    assert cold == warm
+
+
+def _told(run):
+    """What a run has left, without what must differ from study to study and from run to run."""
+    directory = Path(run["run_path"])
+    own = re.compile(rf"{re.escape(str(directory))}|BD-[a-z]-runs|\d+-\d+$")
+    files = {
+        own.sub("*", str(path.relative_to(directory))): path.stat().st_mode
+        for path in directory.rglob("*")
+        if path.is_file() and not path.name.startswith("environment")
+    }
+    texts = [
+        own.sub("*", (directory / name).read_text())
+        for name in ("written", f"campaign.o{run['id']}")
+    ]
+    results = [run[name] for name in ("twice", "drawn", "exit_code", "attempt", "number", "nproc")]
+    return run["number"], repr(sorted(files.items())), *texts, repr(results)
 
 
 def test_a_study_in_which_thousands_wait(flow):
