@@ -124,7 +124,7 @@ def measure_ours(runs: int, files: Mapping[str, str] = FILES, first: int = 1) ->
         daemons = scratch.daemons()
         before = spent(daemons)
         found = fan_out(scratch, "measured", runs)
-        cpu = {name: value - before[name] for name, value in spent(daemons).items()}
+        cpu = {name: value - before.get(name, 0.0) for name, value in spent(daemons).items()}
     cpu["orchestrator"] = found["cpu"]
     imports = statistics.median(import_cpu() for _ in range(REPEATS))
     available = found["seconds"] * min(SLOTS, os.cpu_count() or 1)

@@ -38,9 +38,9 @@ def own_job(jobs: Mapping[int, Any], run: Mapping[str, Any]) -> Any:
 def parameters_of(
     study: StudyConfig, jobs: Mapping[int, Any], run: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The parameters of a run's job, in the order of bd.yaml; none if it has no such job."""
+    """The parameters of the job that a run names, in the order of bd.yaml; none without a job."""
     try:
-        entries = own_job(jobs, run).entries
+        entries = job_of(jobs, run).entries  # to look whether it is its own costs a record
     except NoJob:
         return {}
     names = [*(name for name in study.declared("job") if name in entries)]
