@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 4
+HTML_ROWS = 20  # of tables in notebooks
 
 
 class RunList:
@@ -86,6 +87,10 @@ class RunList:
         names = [f"{_study(run)}.{run.entries['id']}" for run, _ in self.runs[:SHOWN]]
         more = len(self.runs) - SHOWN
         return f"RunList({', '.join(names)}{f', and {more} more' if more > 0 else ''})"
+
+    def _repr_html_(self) -> str:
+        """The table of the runs, for notebooks: of very many the first and the last."""
+        return self.to_pandas().to_html(max_rows=HTML_ROWS, notebook=True)
 
     def to_pandas(self, columns: Sequence[str] | str | None = None) -> pandas.DataFrame:
         """The runs' parameters and results as they are now, a row for each, in their order.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from motoko.api.failures import notice_failures
-from motoko.api.run_list import failure
+from motoko.api.run_list import HTML_ROWS, RunList, failure
 from motoko.bus.waiters import Interest
 from motoko.errors import ConstraintError, RunFailed
+from motoko.host.durations import counted
 from motoko.runs.states import (
     FAILED_STATES,
     state_of,
@@ -144,6 +146,17 @@ class TaskSelection:
 
     def __and__(self, other: Callable[[], Any]) -> TaskSelectionEval:
         return _reading(self.current, self) & other
+
+    def __repr__(self) -> str:
+        return f"TaskSelection({self.study!r}, {self.constraints!r})"
+
+    def _repr_html_(self) -> str:
+        """How many runs are selected, and a table of the first, for notebooks."""
+        found = self._found()
+        first = RunList(found[:HTML_ROWS], engine=self.base.engine, study=self.study)
+        chosen = ", ".join(self.constraints) or "all runs"
+        title = html.escape(f"{self.study}: {chosen}: {counted(len(found), 'run')}")
+        return f"<p>{title}</p>{first.to_pandas().to_html(notebook=True)}"
 
     def to_pandas(self, columns: Sequence[str] | str | None = None) -> pandas.DataFrame:
         """Parameters and results of the selected runs as they are now, a row for each run, by id.
