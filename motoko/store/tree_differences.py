@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-from ZODB.POSException import POSKeyError
+from ZODB.POSException import POSKeyError, ReadConflictError
 
 from motoko.store import records
 from motoko.store.run_finders import CannotFind, Node
@@ -97,8 +97,8 @@ def in_memory(connection: Any) -> Reader:
     def read(key: Any) -> Node | None:
         try:
             node = connection.get(key) if isinstance(key, bytes) else new.get(key)
-        except POSKeyError:
-            return None
+        except (POSKeyError, ReadConflictError):
+            return None  # it was made after the connection's view, or is no more
         if node is None:
             return None
         below = children(node)
