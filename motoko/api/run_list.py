@@ -90,7 +90,7 @@ class RunList:
 
     def _repr_html_(self) -> str:
         """The table of the runs, for notebooks: of very many the first and the last."""
-        return self.to_pandas().to_html(max_rows=HTML_ROWS, notebook=True)
+        return str(self.to_pandas().to_html(max_rows=HTML_ROWS, notebook=True))
 
     def to_pandas(self, columns: Sequence[str] | str | None = None) -> pandas.DataFrame:
         """The runs' parameters and results as they are now, a row for each, in their order.
