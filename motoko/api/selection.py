@@ -152,10 +152,10 @@ class TaskSelection:
 
     def _repr_html_(self) -> str:
         """How many runs are selected, and a table of the first, for notebooks."""
-        found = self._found()
-        first = RunList(found[:HTML_ROWS], engine=self.base.engine, study=self.study)
+        selected = self._found()
+        first = RunList(selected[:HTML_ROWS], engine=self.base.engine, study=self.study)
         chosen = ", ".join(self.constraints) or "all runs"
-        title = html.escape(f"{self.study}: {chosen}: {counted(len(found), 'run')}")
+        title = html.escape(f"{self.study}: {chosen}: {counted(len(selected), 'run')}")
         return f"<p>{title}</p>{first.to_pandas().to_html(notebook=True)}"
 
     def to_pandas(self, columns: Sequence[str] | str | None = None) -> pandas.DataFrame:
