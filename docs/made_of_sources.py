@@ -1,4 +1,4 @@
-"""Parts of the site that other sources know already: the pages only say where they stand.
+"""Makes parts of the site from other sources: the pages only mark the places.
 
 - `index.md`: its tables of pages become the navigation, and its table of words the glossary.
 - `options.md`: the help of every command, as it is printed.
@@ -19,7 +19,7 @@ HERE = "<!-- made of the sources -->"
 SHELF = re.compile(r"^## (?P<title>.+)\n\n(?P<rows>(?:\|.*\n)+)", re.MULTILINE)
 PAGE = re.compile(r"^\| \[.+?\]\((?P<page>[\w/-]+)\.md\) \|", re.MULTILINE)
 WORD = re.compile(r"^\| (?P<word>[^|]+) \| (?P<meaning>.+) \|$", re.MULTILINE)
-# Of `motoko run` outside of a workflow, as it is here.
+# In the help of `motoko run` outside of a workflow, as it is called here.
 OWN_OPTIONS = "\nThe workflow's own options"
 
 

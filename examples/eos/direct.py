@@ -1,7 +1,7 @@
 """The same quantities without Motoko, to check the workflow: `python direct.py Al Cu`.
 
-Deliberately another way: one process, each scan dense, and a minimum that is looked up before
-it is fitted. Prints JSON like report.json.
+This deliberately works in another way: in one process, with dense scans, and with a minimum that
+is located before it is fitted. Prints JSON like report.json.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 For each metal: a coarse scan of the energy over the volume, a fit, a fine scan around the
 fitted minimum, a fit, and so on until the minimum stays where it was. How many scans a metal
-needs is known only from its results. The metals proceed independently of each other; the
-report is made when all have arrived.
+needs is known only from its results. The metals proceed independently of each other; the report
+is made when all metals are done.
 """
 
 import asyncio
@@ -52,8 +52,8 @@ async def find_minimum(workflow, metal):
     """Refine the scan until the minimum stays in its middle; return the last fit and its job."""
     fit, _job = await scan(workflow, metal, COARSE_VOLUMES)
     for _ in range(MAX_FINE_SCANS):
-        # Rounded, so that the volumes, and with them the jobs, are the same after a restart even
-        # if another machine fits the last digits differently.
+        # Rounded, so that after a restart the volumes, and with them the jobs, are the same even
+        # if another machine computes the last digits of the fit differently.
         centre = round(fit.v0, 3)
         fit, job = await scan(workflow, metal, [round(centre * (1 + s), 4) for s in FINE_STEPS])
         if abs(fit.v0 - centre) < TOLERANCE * centre:
@@ -71,7 +71,7 @@ async def scan(workflow, metal, volumes):
 
 
 def copy(source, target):
-    """Copy to another name first, so that nobody ever sees half a file."""
+    """Copy under another name first, so that nobody ever sees half a file."""
     temporary = target.with_name(target.name + ".tmp")
     shutil.copyfile(source, temporary)
     temporary.replace(target)

@@ -26,11 +26,11 @@ def populate_arg_parser(parser):
 
 @event
 async def take_root(runs=None, workflow=None, **params):
-    """Follow each finished total by a root.
+    """Create a root for each finished total.
 
     An action fires again for as long as its condition is true. So a handler ends by changing
     what triggered it, here the state of the run. Until then it may be called a second time (after
-    an interruption, say), which does no harm: createTask returns the run that is there already.
+    an interruption, say), which does no harm: createTask returns the existing run.
     """
     for run, _job in runs:
         roots = await workflow.root.createTask(x=run.y)
@@ -41,7 +41,7 @@ async def take_root(runs=None, workflow=None, **params):
 
 async def main(workflow, inputs, **params):
     # An action: a condition on the runs of a study, and what to do with those that meet it.
-    # It works beside `main`, whenever a total finishes.
+    # Its handler is called whenever a total finishes, while `main` continues.
     workflow.add_action("total_finished", task="total", event="state = FINISHED", f=take_root)
 
     # A fan-out: a list given to a parameter of type float makes one run for each element.
@@ -49,11 +49,11 @@ async def main(workflow, inputs, **params):
     squares = await workflow.square.createTask(x=inputs)
 
     # A chain: results of those runs are the input of the next. `terms` is declared as a list
-    # in total/bd.yaml, so the whole list goes to one run. It is not awaited here: the action
-    # takes care of it.
+    # in total/bd.yaml, so the whole list goes to one run. That run is not awaited here: the
+    # action takes care of it.
     total = workflow.total.createTask(terms=[run.y for run, _ in squares])
 
-    # Wait for what the handler does, and follow the trace that it left.
+    # Wait until the handler has set the state, and follow the dependencies that it has noted.
     await workflow.total.select().all(["state = FORWARDED"])
     ((total_run, _),) = total.runs
     (root,) = workflow.get_runs(total_run.dependencies)["root"]
@@ -67,7 +67,7 @@ async def main(workflow, inputs, **params):
 
 
 def write_json(path, value):
-    """Write to another name first, so that nobody ever reads half a file."""
+    """Write under another name first, so that nobody ever reads half a file."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, indent=2) + "\n")
     temporary.replace(path)

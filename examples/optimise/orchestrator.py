@@ -1,7 +1,7 @@
 """The best damper for a machine: an optimiser asks for points, runs give the values.
 
-Kill it at any moment and start it again under the same run name: the optimiser asks the same
-questions again, and those that were answered before are answered by the runs that are there.
+Kill it at any moment and start it again under the same run name: the optimiser asks for the same
+points again, and `createTask` finds the runs at those that were computed before.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ async def main(workflow, rounds, **params):
 
 
 def draw(optimiser, path):
-    """The surface that the optimiser believes in, with the points that it has asked for."""
+    """Draw the optimiser's surface, with the points that it has asked for."""
     import matplotlib
 
     matplotlib.use("Agg")  # no display on a head node

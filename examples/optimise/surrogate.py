@@ -1,7 +1,7 @@
 """An optimiser that asks for points and is told values. It knows nothing of Motoko.
 
-A smooth surface is laid through all values so far. The next points are where that is lowest, and
-where little is known. The same values in the same order lead to the same questions.
+It lays a smooth surface through all values so far. The next points are where the surface is
+lowest, and where little is known. The same values in the same order lead to the same points.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.optimize import differential_evolution
 from scipy.stats import qmc
 
 FIRST = 8  # points before there is a surface
-DIGITS = 4  # of a point: the same job again, whatever another machine makes of the last ones
+DIGITS = 4  # of a point: the same job even if another machine computes further digits differently
 CURIOSITY = (0.0, 1.0)  # one point at the lowest place, one where it could be lower
 
 
@@ -30,7 +30,7 @@ class Surrogate:
         return list(dict.fromkeys(self._lowest(curiosity) for curiosity in CURIOSITY))
 
     def tell(self, points, values):
-        """The values at some points; what was known before is left out."""
+        """Take the values at some points; points that are known already are left out."""
         for point, value in zip(points, values, strict=True):
             if point not in self.points:
                 self.points.append(point)

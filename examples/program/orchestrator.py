@@ -1,4 +1,4 @@
-"""The period of a pendulum over its amplitude, with steps as small as each amplitude needs.
+"""The period of a pendulum as a function of its amplitude, with steps as small as necessary.
 
 The program is in C, and knows nothing of Motoko: see motoko.yaml for how its results are read.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 AMPLITUDES = [10.0, 50.0, 90.0, 130.0, 170.0]  # degrees
 FIRST = 2  # steps in a unit of time
-TOLERANCE = 1e-3  # of the period, when the steps are halved
+TOLERANCE = 1e-3  # relative change of the period, when the steps are halved
 
 
 async def main(workflow, **params):
@@ -20,7 +20,7 @@ async def main(workflow, **params):
 
 
 async def period(workflow, amplitude):
-    """Halve the steps until the period stays what it was; that, and how many steps it took."""
+    """Halve the time step until the period does not change any more; return period and steps."""
     before, steps = None, FIRST
     while True:
         ((run, _),) = await workflow.swing.createTask(amplitude=amplitude, steps=steps)

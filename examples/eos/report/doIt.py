@@ -41,7 +41,7 @@ def table(values):
 
 
 def plot(job, path):
-    """Draw small multiples: one panel a metal, the points and the curve fitted to them."""
+    """Draw one panel for each metal: the points and the curve fitted to them."""
     columns = min(4, len(job.metals))
     rows = -(-len(job.metals) // columns)
     figure, axes = plt.subplots(
