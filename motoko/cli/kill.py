@@ -19,6 +19,7 @@ from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.daemon_records import living_orchestrators
 from motoko.control.detached_requests import not_wanted
 from motoko.errors import MotokoError
+from motoko.host.durations import counted
 from motoko.host.identity import gone
 from motoko.host.terminal import is_on_terminal
 from motoko.operations import draining
@@ -184,7 +185,7 @@ def _counted(study: StudyConfig) -> str:
         held: Contents = contents(study)
     except MotokoError as error:
         return f"a database that cannot be read ({error})"  # a reset is the cure
-    return f"{held.jobs} jobs, {held.runs} runs"
+    return f"{counted(held.jobs, 'job')}, {counted(held.runs, 'run')}"
 
 
 def _described(lost: dict[str, str]) -> str:

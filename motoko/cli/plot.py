@@ -10,6 +10,7 @@ from motoko.cli.render import figures, written_tables
 from motoko.cli.selecting import constraints_option, study_argument, study_named
 from motoko.cli.texts import TEXT
 from motoko.config import load
+from motoko.host.durations import counted
 
 
 @click.command(short_help="Plot results of a study's runs.")
@@ -54,6 +55,8 @@ def command(
     plot = plotted(config, study, Axes(x, y, by), constraints, run_name)
     written_tables.tell_of(study.name, plot.without)
     if plot.left_out:
-        click.echo(f"{study.name}: {plot.left_out} runs without {x} or {y} left out", err=True)
+        click.echo(
+            f"{study.name}: {counted(plot.left_out, 'run')} without {x} or {y} left out", err=True
+        )
     figures.draw(plot, output)
     written_tables.tell_when(study.name, plot.tid)

@@ -99,9 +99,11 @@ def command(
 
     if lost and changed:
         raise click.UsageError("--lost and --changed mean different runs: choose one")
-    if lost and (same_files or timeout or retries or nproc or environment or slurm_options):
+    changes = (same_files, timeout, nproc, environment, slurm_options)
+    is_changed = any(changes) or retries is not None
+    if lost and is_changed:
         raise click.UsageError("--lost gives runs up: only options that choose them go with it")
-    if changed and (same_files or timeout or retries or nproc or environment or slurm_options):
+    if changed and is_changed:
         raise click.UsageError("--changed resets runs: only options that choose them go with it")
     config = load()
     if changed:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.control import supervisor_lock
 from motoko.host.accounts import own_name
+from motoko.host.durations import counted
 from motoko.host.locks import check_locks
 from motoko.host.terminal import confirmed
 
@@ -89,7 +90,10 @@ def stop_everything(config: WorkflowConfig) -> None:
 
 def describe(lost: Mapping[str, Contents]) -> str:
     """The contents that would be lost, in a line for each study."""
-    return "\n".join(f"  {name}: {held.jobs} jobs, {held.runs} runs" for name, held in lost.items())
+    return "\n".join(
+        f"  {name}: {counted(held.jobs, 'job')}, {counted(held.runs, 'run')}"
+        for name, held in lost.items()
+    )
 
 
 def _is_meant(config: WorkflowConfig, lost: Mapping[str, Contents]) -> bool:

@@ -213,7 +213,7 @@ class TestRunning:
         if launcher:
             # What is cleaned is executed once more.
             deaf.unlink()
-            assert flow.motoko("clean", "--yes").stdout == "mult: reset 1 runs\n"
+            assert flow.motoko("clean", "--yes").stdout == "mult: reset 1 run\n"
             wait_until(deaf.exists, "it runs again")
             assert flow.motoko("cancel", "-bd", "mult").returncode == 0
         else:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from motoko.host.durations import uptime
+from motoko.host.durations import counted, uptime
 from motoko.reports.orchestrator_states import RUNNING, OrchestratorState
 from motoko.reports.status import Orchestrator
 
@@ -44,7 +44,7 @@ def _described(state: OrchestratorState) -> str:
     if state.pid:
         text += f", pid {state.pid}" + (f" on {state.host}" if state.host else "")
     if state.detached and background is not None and background.restarts:
-        text += f", restarted {background.restarts} times (last: {background.last_exit})"
+        text += f", restarted {counted(background.restarts, 'time')} (last: {background.last_exit})"
     if waiting := waits_for(state):
         text += f", {waiting}"
     if state.state == RUNNING or background is None or background.exit_code is None:

@@ -9,6 +9,7 @@ import click
 
 from motoko.config import WorkflowConfig
 from motoko.config.policy import FAIL
+from motoko.host.durations import counted
 from motoko.host.sizes import as_written
 from motoko.runs.states import CREATED
 
@@ -73,9 +74,10 @@ def show_cleaned(studies: Iterable[Cleaned], deleted: bool) -> None:
     """Print a line for each study as it is cleaned."""
     what = "deleted" if deleted else "reset"
     for cleaned in studies:
-        line = f"{cleaned.study}: {what} {len(cleaned.done)} runs"
+        line = f"{cleaned.study}: {what} {counted(len(cleaned.done), 'run')}"
         if cleaned.untouched:
-            line += f", {len(cleaned.untouched)} were never started"
+            count = len(cleaned.untouched)
+            line += f", {count} {'was' if count == 1 else 'were'} never started"
         if cleaned.freed:
             line += f"; dropped {as_written(cleaned.freed)} of files that no run has any more"
         click.echo(line)

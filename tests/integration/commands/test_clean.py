@@ -37,7 +37,7 @@ class TestClean:
             transaction.commit()
         done = flow.motoko("clean", "--yes")
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == "mult: reset 3 runs, 1 were never started\n"
+        assert done.stdout == "mult: reset 3 runs, 1 was never started\n"
         runs = runs_of(flow)
         fresh = runs[4].keys()
         assert {entries["state"] for entries in runs.values()} == {"CREATED"}
@@ -53,7 +53,7 @@ class TestClean:
         for study in STUDIES:
             make_runs(flow, {"state": "FINISHED"}, {"state": "FAILED"}, study=study)
         done = flow.motoko("clean", "-bd", "mult", "--constraints", "state = FAILED, x > 1")
-        assert done.stdout == "mult: reset 1 runs\n"
+        assert done.stdout == "mult: reset 1 run\n"
         assert states(flow, "add") == {1: "FINISHED", 2: "FAILED"}
         assert states(flow) == {1: "FINISHED", 2: "CREATED"}
 
@@ -139,7 +139,7 @@ class TestClean:
         with study_base(flow) as base, pytest.raises(KeyboardInterrupt):
             clean(base, selected(load(flow.path), base, []))
         assert states(flow) == {1: CLEANING}
-        assert flow.motoko("clean", "--yes").stdout == "mult: reset 1 runs\n"
+        assert flow.motoko("clean", "--yes").stdout == "mult: reset 1 run\n"
         assert states(flow) == {1: "CREATED"}
 
     def test_changed_meanwhile(self, flow):

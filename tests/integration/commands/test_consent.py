@@ -66,7 +66,7 @@ def test_on_a_terminal(filled):
         assert "Are all of them to be deleted? [y/N]" in shown
         assert states(filled) == MADE
     code, shown = answered(filled, "y\n", "clean")
-    assert code == 0 and "mult: reset 2 runs, 1 were never started" in shown
+    assert code == 0 and "mult: reset 2 runs, 1 was never started" in shown
     # What is chosen is what is meant.
     code, shown = answered(filled, "", "clean", "--delete", "mult.1")
     assert code == 0 and "[y/N]" not in shown and states(filled) == {2: "CREATED", 3: "CREATED"}
@@ -76,5 +76,5 @@ def test_named_runs_are_cleaned(filled):
     done = filled.motoko("clean", "mult.1", "mult.7")
     assert done.returncode == 1 and "study mult has no run 7" in done.stderr
     assert states(filled) == MADE
-    assert filled.motoko("clean", "mult.1").stdout == "mult: reset 1 runs\n"
+    assert filled.motoko("clean", "mult.1").stdout == "mult: reset 1 run\n"
     assert states(filled) == {**MADE, 1: "CREATED"}

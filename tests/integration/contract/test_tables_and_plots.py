@@ -116,7 +116,7 @@ def test_plots(flow, wf, runs):
     of_test = ("plot", "mult", "--run_name", wf.run_name, "--x", "x", "--y")
     done = flow.motoko(*of_test, "energy", "--constraints", "x > 0", "-o", "q.svg")
     assert done.returncode == 0, done.stderr
-    assert "mult: 1 runs without x or energy left out\n" in done.stderr
+    assert "mult: 1 run without x or energy left out\n" in done.stderr
     assert "mult: as of transaction" in done.stderr
     assert "<!-- mult: energy over x, x &gt; 0 -->" in (flow.directory / "q.svg").read_text()
     done = flow.motoko(*of_test, "energi", "-o", "z.png")

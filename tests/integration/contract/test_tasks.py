@@ -167,7 +167,7 @@ class TestCreate:
         flow.motoko("kill", "--now")
         # What exists is never lost unasked, and here nobody can be asked.
         for create in (wf.create, lambda: create_bd_studies(wf)):
-            with pytest.raises(MotokoError, match="mult: 1 jobs, 1 runs"):
+            with pytest.raises(MotokoError, match="mult: 1 job, 1 run"):
                 create()
         create_bd_study(wf.mult)
         assert self.counted(flow) == [("add", 1, {"CREATED": 1}), ("mult", 0, {})]
