@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from first_process import OWN
 from host import HERE, Host, in_network
 from slurm_programs import Unavailable, install
 from support import sockets_in, wait_until
@@ -76,6 +77,10 @@ class Lab:
         """Start all hosts. Raises ``Unavailable`` with the reason where there can be none."""
         if os.geteuid() != 0:
             raise Unavailable("only root can make hosts of namespaces")
+        for place in OWN:
+            # It would be mounted there, and a test cleans the hosts' /tmp.
+            if Path(__file__).resolve().is_relative_to(place):
+                raise Unavailable(f"the checkout is in {place}, and hosts have one of their own")
         install(("ip", "nsenter", "unshare", "setpriv"), ("iproute2", "util-linux"))
         sweep()
         try:
