@@ -1,13 +1,13 @@
-"""What many concurrent awaits of one orchestrator cost: while nothing happens, and a transition.
+"""What many concurrent awaits of one orchestrator cost while nothing happens, and per transition.
 
-A script creates 1,000 runs that nobody starts, and awaits each in a task of its own. Memory is what
-the process has grown by from before the awaits; CPU what it takes while they wait. Then half of
-them time out, the others are cancelled: no waiter is left.
+A script creates 1,000 runs that nobody starts, and awaits each in a task of its own. Memory is
+how much the process has grown since before the awaits; CPU is what it takes while they wait. Then
+half of the awaits time out, the others are cancelled: no waiter may be left.
 
 Another script awaits 10, 1,000 and 10,000 different selections in a study of very many runs (see
 big_study.py). Another process changes states of runs that nobody awaits, and then of some that are
-awaited. Measured is the CPU of the script's process for each of these, for beginning and ending an
-await, while nothing happens, and its memory.
+awaited. The benchmark measures the CPU time of the script's process for each of these, for
+beginning and ending an await, and while nothing happens; and the process's memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scratch import PROGRAMS, Scratch, end_cleanly_when_terminated, machine, rep
 
 COUNT = 1000
 MOST_MB, MOST_CPU_S_A_MINUTE = 50.0, 0.3
-GROWTH = 2.0  # of a transition's CPU, from the fewest awaits to the most
+GROWTH = 2.0  # growth of a transition's CPU time, from the fewest awaits to the most
 
 RUN_LISTS = """\
 import asyncio
@@ -200,7 +200,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Row:
-    """So many pending awaits of selections; CPU in ms."""
+    """A number of pending awaits of selections; CPU time in ms."""
 
     awaits: int
     begun: float
@@ -263,7 +263,7 @@ def of_selections(options: argparse.Namespace) -> list[Row]:
 
 
 def main() -> None:
-    """Exit code 1 if they cost more than promised, or leave waiters behind."""
+    """Exit with 1 if the awaits cost more than promised, or leave waiters behind."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=30.0, help="of doing nothing")
     parser.add_argument("--runs", type=int, default=100_000, help="(default: 100,000)")

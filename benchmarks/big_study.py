@@ -2,9 +2,9 @@
 
     python benchmarks/big_study.py DIR --runs 100000
 
-makes the workflow ``DIR``, whose study ``solve`` holds what Motoko and BlackDynamite would have
-stored of so many runs that have ended, and its mirror, made by the watcher's own code. The objects
-are BlackDynamite's, and go straight into the database's file, many in a transaction.
+makes the workflow ``DIR``, whose study ``solve`` contains what Motoko and BlackDynamite would
+have stored of this many ended runs, and its mirror, made by the watcher's own code. The objects
+are BlackDynamite's, and go straight into the database's file, many in one transaction.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ RUN_NAME = "sweep"
 JOB_PARAMETERS = ("load", "mesh", "steps", "x", "y")
 RESULTS = ("converged", "energy", "iterations", "label", "residual")
 AT_ONCE = 5_000  # runs of a transaction
-PRIME = 7_919  # divides no number of runs that anybody asks for
+PRIME = 7_919  # a divisor of no number of runs that anybody asks for
 FIRST_START = datetime(2026, 1, 1, tzinfo=UTC)
 
 FILES = {
@@ -71,7 +71,7 @@ job:
 
 
 def job_of(number: int, runs: int) -> dict[str, Any]:
-    """The parameters of one of so many runs; ``x`` is each of 0, 1, ... ``runs - 1`` once."""
+    """The parameters of one of ``runs`` runs; ``x`` is each of 0, 1, ... ``runs - 1`` once."""
     return {
         "load": (number // 100) / 8,
         "mesh": ("coarse", "fine", "finest")[number % 3],
@@ -82,7 +82,7 @@ def job_of(number: int, runs: int) -> dict[str, Any]:
 
 
 def results_of(number: int, job: dict[str, Any]) -> dict[str, Any]:
-    """What a run has found."""
+    """A run's results."""
     return {
         "converged": number % 50 != 0,
         "energy": 0.5 * job["load"] ** 2 + job["x"] / 7,
@@ -100,7 +100,7 @@ def state_of(number: int) -> str:
 def build(directory: Path, runs: int, *, mirrored: bool = True) -> Path:
     """Make the workflow; the directory must not be there yet.
 
-    Returns the directory, which is complete or not there.
+    Returns the directory, which is complete or does not exist.
     """
     if runs < 1 or runs % PRIME == 0:
         raise ValueError(f"not to be made with {runs} runs")
@@ -122,9 +122,9 @@ def build(directory: Path, runs: int, *, mirrored: bool = True) -> Path:
 
 
 def cached(cache: Path, runs: int) -> Path:
-    """The workflow with so many runs in a cache directory, made there if it is not there yet.
+    """The workflow with this many runs in a cache directory, made there if it is missing.
 
-    It is to be left as it is: :func:`copied` gives one to write into.
+    Do not change it: :func:`copied` gives one to write into.
     """
     directory = cache / f"{STUDY}-{runs}-{digest(Path(__file__).read_text())}"
     if not (directory / "complete").exists():
@@ -142,7 +142,7 @@ def copied(source: Path, directory: Path) -> Path:
 
 
 def fill(study: StudyConfig, runs: int) -> None:
-    """Store so many ended runs in a study that has none."""
+    """Store this many ended runs in a study that has none."""
     base = open_file(study)
     try:
         run, job = _first(base, runs)
@@ -177,7 +177,7 @@ def _first(base: StudyBase, runs: int) -> tuple[Any, Any]:
 
 
 def end_of(study: StudyConfig, number: int, job: dict[str, Any]) -> dict[str, Any]:
-    """The entries that launcher and run write until a run has ended."""
+    """The entries that launcher and run have written by the time a run has ended."""
     state = state_of(number)
     start = FIRST_START + timedelta(seconds=number)
     entries = {
@@ -198,7 +198,7 @@ def end_of(study: StudyConfig, number: int, job: dict[str, Any]) -> dict[str, An
 
 
 class _Records:
-    """The records of further runs and jobs, which are as the first ones.
+    """The records of further runs and jobs, which are like the first ones.
 
     BlackDynamite numbers both from 1. Those of a run or job are the first one's with other oids,
     but for their entries: ZODB would ask for each text in each of them whether it is an object.
@@ -232,7 +232,7 @@ class _Records:
         return data
 
     def of(self, numbers: range, runs: int) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """All that is written for these: oids, the serials of before, and the records."""
+        """All that is written for these: oids, the earlier serials, and the records."""
         trees = {name: RecordTree(t._p_oid, self._load) for name, t in self._trees.items()}
         for number in numbers:
             parameters, identity = job_of(number, runs), 1 + number
@@ -276,7 +276,7 @@ class _Records:
 
 
 def _written(oid: bytes) -> bytes:
-    """How pickles spell an oid."""
+    """An oid as it is written in pickles."""
     return b"C\x08" + oid
 
 
@@ -285,7 +285,7 @@ def _index_key(parameters: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def mirror(config: WorkflowConfig) -> None:
-    """Make the study's mirror, as the watcher does that knows none."""
+    """Make the study's mirror, as a watcher does that finds none."""
     study = config.studies[STUDY]
     path = mirror_path(config.directory, STUDY)
     path.parent.parent.mkdir(exist_ok=True)

@@ -1,13 +1,13 @@
-"""How long a chain of dependent runs takes, beside motoko 0.1.4.
+"""How long a chain of dependent runs takes, compared with motoko 0.1.4.
 
-Each step is ``await workflow.step.createTask(x=i)``, and its run is null: ``python doIt.py`` with
-``run.start(); run.finish()``. So what is measured is the time that a workflow system adds: creating
-a run, noticing it, starting it, and noticing its end.
+Each step is ``await workflow.step.createTask(x=i)``, and its run does nothing: ``python doIt.py``
+with ``run.start(); run.finish()``. So the benchmark measures the time that a workflow system
+adds: creating a run, noticing it, starting it, and noticing its end.
 
 Both get the same files and the same four commands (create, launcher, orchestrator start, kill),
-each in a virtual environment of its own. They take turns, and while one is measured nothing of the
-other runs. The time is taken inside of the orchestrator, from the start of its ``main`` to its end,
-and written to a file: starting daemons and the orchestrator itself do not count.
+each in a virtual environment of its own. They take turns, and while one version is measured no
+process of the other runs. The orchestrator measures the time, from the start of its ``main`` to
+its end, and writes it to a file: starting daemons and the orchestrator itself does not count.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def chain(length: int, programs: Path, files: Mapping[str, str] = FILES) -> floa
 
 
 def peer_programs(venv: Path, package: str = "motoko", version: str | None = PEER) -> Path:
-    """The programs of a peer's virtual environment, which is made if it is not there."""
+    """The programs of a peer's virtual environment, which is made if it is missing."""
     python = venv / "bin" / "python"
     present = version_of(package, python)
     if present is None or present != (version or present):
@@ -87,7 +87,7 @@ def peer_programs(venv: Path, package: str = "motoko", version: str | None = PEE
 
 
 def version_of(package: str, python: Path) -> str | None:
-    """Which version of a package an interpreter has."""
+    """The version of a package that an interpreter has."""
     if not python.exists():
         return None
     code = f"from importlib.metadata import version; print(version('{package}'))"
@@ -111,7 +111,7 @@ def main() -> None:
     peers = peer_programs(options.peer_venv.absolute())
     contestants = {"ours": (PROGRAMS, FILES), "peer": (peers, FILES)}
     if options.warm:
-        # Its first runs are cold, as long as the template loads.
+        # Its first runs are cold, until the template has loaded.
         contestants["warm"] = (PROGRAMS, {**FILES, **WARM})
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(options.repeats):

@@ -1,10 +1,10 @@
-"""What the channel costs a run on a node, and whether anything of it is left.
+"""What the channel costs a run on a node, and whether it leaves anything behind.
 
 Three unmodified clients save their run, ``start()`` and ``finish()``, a few times each by turns:
 over plain TCP, through the channel (a relay, TLS, the gate), and through a patient relay. A ratio
-is the median of those of all turns, of medians: what else the machine does then meets all three.
-All of it is on this host; the relays are told that the head is another one. Then so many jobs'
-relays come and go, some of them at a time, each with a client.
+is the median over all turns of the ratios of their medians: so other load on the machine affects
+all three alike. All of it is on this host; the relays are told that the head is another one. Then
+the relays of ``--jobs`` jobs come and go, some of them at a time, each with a client.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ for line in sys.stdin:
 
 
 def free_port() -> int:
-    """A TCP port that nobody has now."""
+    """A TCP port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -110,7 +110,7 @@ class Elsewhere:
         self.address = str(self.sockets / "zeo-step")
 
     def relay(self, token: str) -> subprocess.Popen[bytes]:
-        """A job's relay that serves; it ends with its standard input."""
+        """A job's relay that serves; it ends when its standard input is closed."""
         words = [str(PROGRAM), str(self.place), f"--token={token}", f"--log={self.place}/log"]
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -146,7 +146,7 @@ def turns(clients: dict[str, subprocess.Popen[str]], rounds: int) -> dict[str, l
 
 
 def left_by(elsewhere: Elsewhere, jobs: int, server: psutil.Process) -> dict[str, int]:
-    """What is left of so many jobs' relays, each of which had a client."""
+    """What this many jobs' relays, each of which had a client, leave behind."""
     before = server.num_fds()
     relays = []
     for first in range(0, jobs, AT_ONCE):
@@ -174,7 +174,7 @@ def left_by(elsewhere: Elsewhere, jobs: int, server: psutil.Process) -> dict[str
 
 
 def measure(study: Study, rounds: int, jobs: int, port: int) -> dict[str, Any]:
-    """All of it, in a workflow that is served."""
+    """All measurements, in a workflow that is served."""
     numbers = study.script("runs.py")
     channel = Elsewhere(study, "channel", 0.0)
     patient = Elsewhere(study, "patient", PATIENCE_S)

@@ -1,12 +1,13 @@
-"""What creating runs costs: many at once, beside motoko 0.1.4, and one more in a large study.
+"""What creating runs costs: many at once (beside motoko 0.1.4), and one more in a large study.
 
 Many at once: ``createTask(x=[...])`` and ``transaction.commit()``, in a study without runs, by a
 script in a process of its own. Both get the same script, and a study that their own ``motoko
-create`` has made, each in a virtual environment of its own; they take turns, and while one is
-measured nothing of the other runs.
+create`` has made, each in a virtual environment of its own; they take turns, and while one
+version is measured no process of the other runs.
 
-One more, ours only: ``createTask(x=new, commit=True)``, so many times in a row in a fresh process,
-in a study that is filled further and further. A commit waits for the disk, and so is not all ours.
+One more, ours only: ``createTask(x=new, commit=True)``, several times in a row in a fresh
+process, in a study that is filled further and further. A commit also waits for the disk, which is
+not Motoko's cost.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from chain import DEFAULT_PEER_VENV, PEER, peer_programs
 from scratch import PROGRAMS, Scratch, end_cleanly_when_terminated, machine, report
 
 RATIO = 5.0  # promised for many at once
-GROWTH = 2.0  # the slowest of the sizes is less than so many times the fastest
+GROWTH = 2.0  # the slowest of the sizes is less than this many times the fastest
 SIZES = (100, 1_000, 10_000)
 FULL_SIZES = (*SIZES, 50_000)
 AT_ONCE = 5_000  # runs of a commit while a study is being filled
@@ -85,7 +86,7 @@ class Study(Scratch):
             self.motoko("supervise", "--detach", "--no-launchers")
 
     def script(self, name: str, *arguments: object, timeout: float = 1800.0) -> Any:
-        """What a script writes to ``result.json``; it runs in a process of its own."""
+        """Run a script in a process of its own; what it writes to ``result.json``."""
         result = self.directory / "result.json"
         result.unlink(missing_ok=True)
         log = self.directory / f"{name}.log"
@@ -105,7 +106,7 @@ class Study(Scratch):
         return json.loads(result.read_text())
 
     def fill(self, present: int, wanted: int, study: str = "step") -> int:
-        """Create runs until there are so many; returns how many there are."""
+        """Create runs until there are this many; returns how many there are."""
         while present < wanted:
             count = min(AT_ONCE, wanted - present)
             self.script("create.py", "at-once", present, count, study)
@@ -141,7 +142,7 @@ class Study(Scratch):
 
 
 def at_once(runs: int, programs: Path) -> float:
-    """Seconds for so many runs with one ``createTask`` and its commit, in a new study."""
+    """Seconds for this many runs with one ``createTask`` and its commit, in a new study."""
     with Study(FILES, programs) as study:
         study.serve()
         (seconds,) = study.script("create.py", "at-once", 0, runs)

@@ -1,22 +1,23 @@
-"""How long many independent runs take that are created at once, beside motoko 0.1.4.
+"""How long many independent runs take that are created at once, compared with motoko 0.1.4.
 
-All are created by one ``createTask`` and awaited together, and are null: ``python doIt.py`` with
-``run.start(); run.finish()``. There are two slots; motoko 0.1.4 knows none, and starts one run at a
-time. Both get the same files and the same commands, each in a virtual environment of its own, and
-while one is measured nothing of the other runs. The time is taken inside of the orchestrator, from
-before ``createTask`` until all are awaited. One run comes before, in an orchestrator of its own,
-and is not measured: it pays for what is done once.
+All are created by one ``createTask`` and awaited together, and do nothing: ``python doIt.py``
+with ``run.start(); run.finish()``. There are two slots; motoko 0.1.4 has no slots, and starts one
+run at a time. Both get the same files and the same commands, each in a virtual environment of its
+own, and while one version is measured no process of the other runs. The orchestrator measures the
+time, from before ``createTask`` until all are awaited. One run before, in an orchestrator of its
+own, is not measured: it pays for what is done once.
 
-With ``--warm`` it is also measured with ``python: warm``. Some runs come before, which are executed
-cold while the template loads. Of the runs' CPU only the template's is known then: a warm run is
-nobody's child once it goes.
+With ``--warm`` it also measures ``python: warm``. Some runs come before, which are executed cold
+while the template loads. Of the runs' CPU time only the template's is known then: a warm run has
+no parent that could account for it.
 
-Of ours it also says who spends how much CPU on a run, by the operating system's accounts before and
-after: the launcher (promised), the other daemons, and the runs' own processes, which are the
-launcher's children. What Python's start-up and imports take of those is measured afterwards, alone:
-the CPU of a Python that imports what ``doIt.py`` has imported in the end (BlackDynamite's own
-``import`` loads little: the rest comes at the first use), the median of several. Its share is of
-the CPU time that the slots had; daemons and runs want the same cores.
+For ours it also shows which process spends how much CPU time on a run, by the operating system's
+accounts before and after: the launcher (promised), the other daemons, and the runs' own
+processes, which are the launcher's children. The part of Python's start-up and imports is
+measured afterwards, alone: the CPU time of a Python that imports all that ``doIt.py`` has
+imported at its end (BlackDynamite's own ``import`` loads little: the rest comes at the first
+use), the median of several. It is given as a share of the CPU time that the slots had; daemons
+and runs want the same cores.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ WARM_FILES = {
 
 @dataclass(frozen=True)
 class Ours:
-    """What was measured of ours; ``cpu_ms`` are milliseconds of CPU a run, by who spends them."""
+    """What was measured of ours; ``cpu_ms`` are milliseconds of CPU a run, by process."""
 
     seconds: float
     cpu_ms: dict[str, float]
@@ -90,7 +91,7 @@ class Ours:
 
 
 def fan_out(scratch: Scratch, run_name: str, runs: int) -> dict[str, float]:
-    """Seconds and the orchestrator's CPU, for so many runs."""
+    """Seconds and the orchestrator's CPU time, for this many runs."""
     scratch.motoko(
         *("orchestrator", "start", "--run_name", run_name, "--runs", str(runs)),
         timeout=PATIENCE_S * (runs + 1),
@@ -100,7 +101,7 @@ def fan_out(scratch: Scratch, run_name: str, runs: int) -> dict[str, float]:
 
 
 def start(scratch: Scratch, first: int = 1) -> None:
-    """Have a launcher, and first runs, which pay for what is done once."""
+    """Start a launcher, and execute first runs, which pay for what is done once."""
     scratch.motoko("create", "--validated", "./")
     scratch.motoko("launcher")
     fan_out(scratch, "first", first)
@@ -118,7 +119,7 @@ def spent(daemons: Mapping[str, psutil.Process]) -> dict[str, float]:
 
 
 def measure_ours(runs: int, files: Mapping[str, str] = FILES, first: int = 1) -> Ours:
-    """So many runs, and who spends the CPU."""
+    """Measure this many runs, and the CPU time of each process."""
     with Scratch(files) as scratch:
         start(scratch, first)
         daemons = scratch.daemons()
@@ -145,7 +146,7 @@ def import_cpu() -> float:
 
 
 def measure_peer(runs: int, programs: Path) -> float:
-    """Seconds for so many runs with the peer."""
+    """Seconds for this many runs with the peer."""
     with Scratch(FILES, programs) as scratch:
         start(scratch)
         return round(fan_out(scratch, "measured", runs)["seconds"], 3)

@@ -1,12 +1,13 @@
 """What a workflow costs while nothing happens: CPU time of its daemons, and storage calls.
 
-Measured twice: with nothing to do (``quiet``), and with an orchestrator that awaits one run of each
-study, whose script sleeps, and has an action that never fires (``awaiting``). The workflow is this
-script's own: ``--studies`` studies, each with ``--runs`` finished runs.
+It measures twice: with nothing to do (``quiet``), and with an orchestrator that awaits one run of
+each study, whose script sleeps, and has an action that never fires (``awaiting``). The script
+makes its own workflow: ``--studies`` studies, each with ``--runs`` finished runs.
 
 - CPU: user and system time of each daemon and of the supervisor (their pids by ``motoko ps``), from
   the operating system's accounts, which are kept in steps of 0.01 s; scaled to a minute.
-- Storage calls: counted by the ZEO servers themselves, and asked for by ``ruok``, which is none.
+- Storage calls: the ZEO servers count them, and report the counts at ``ruok``, which is not
+  counted.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Measurement:
 
 
 def files(studies: int) -> dict[str, str]:
-    """A workflow of so many studies."""
+    """A workflow of this many studies."""
     names = [f"study{number}" for number in range(1, studies + 1)]
     managers = "".join(f"  {name}:\n" for name in names)
     found = {

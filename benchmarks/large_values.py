@@ -1,8 +1,9 @@
 """What a large result costs: the bytes that later small changes of the same run write.
 
-A script sets a large value on a run and commits; then it sets small entries, one a commit, as
-doIt.py does with its steps. What is counted is how much the database's file has grown. Both get the
-same script and a new study, ours and motoko 0.1.4's, each in a virtual environment of its own.
+A script sets a large value on a run and commits; then it sets small entries, one in each commit,
+as doIt.py does with its steps. The benchmark measures how much the database's file has grown.
+This version and motoko 0.1.4 get the same script and a new study, each in a virtual environment
+of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from chain import DEFAULT_PEER_VENV, PEER, peer_programs
 from create import FILES, Study
 from scratch import PROGRAMS, end_cleanly_when_terminated, machine, report
 
-RATIO = 20.0  # promised: so many times fewer bytes for the small changes
+RATIO = 20.0  # promised: this many times fewer bytes for the small changes
 CHANGES = 20
 
 SCRIPT = """\

@@ -1,17 +1,17 @@
-"""What questions, the watcher and new runs cost in a study of very many runs.
+"""What queries, the watcher and new runs cost in a study of very many runs.
 
 Studies of 10,000 and 100,000 ended runs (``--full``: 1,000,000) are made once by big_study.py, and
-kept in a cache directory. Of each a copy is supervised, without launchers; measured are
+kept in a cache directory. A copy of each is supervised, without launchers. The script measures
 
 - *selections* of 100 runs in a fresh process: the first one, and the next with other constraints,
   with the most memory that the process has had;
 - *commands*: ``motoko info``, and ``motoko table`` with all rows and ten columns into a file;
 - the *watcher*: the seconds from its start until it is ready, with a mirror that is current; the
-  most memory that it has had in the end;
+  most memory that it has had by the end;
 - *creating*: ``createTask`` of 2,000 runs at once with their commit, the median of three.
 
-The first selection among 100,000 is made beside that of a version before, in a copy of the same
-study (``--before`` names the directory of its programs), or else beside a look at all runs.
+The first selection among 100,000 is compared with that of an earlier version, in a copy of the
+same study (``--before`` names the directory of its programs), or else with a look at all runs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from watcher import watcher
 
 SIZES = (10_000, 100_000)
 FULL_SIZES = (*SIZES, 1_000_000)
-RATIO_AT, RATIO = 100_000, 150.0  # of the selection to the one before
+RATIO_AT, RATIO = 100_000, 150.0  # of the earlier version's selection to ours
 COLUMNS = (*JOB_PARAMETERS, *RESULTS)
 CREATED = 2_000  # at once
 CREATIONS = 3
@@ -76,7 +76,7 @@ with open("result.json", "w") as file:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One figure that was measured, and what is promised of it.
+    """One figure that was measured, and what is promised about it.
 
     Attributes:
         what: what it is.
@@ -117,7 +117,7 @@ class BigStudy(Study):
         self.motoko("supervise", "--detach", "--no-launchers", timeout=READY_S)
 
     def usage(self, *arguments: str) -> tuple[float, float]:
-        """Seconds and the most MB of a command of motoko's."""
+        """Seconds and the most MB of a motoko command."""
         with tempfile.TemporaryFile("w+", dir=self.directory) as output:
             started = time.perf_counter()
             process = subprocess.Popen(
@@ -197,7 +197,7 @@ with open("result.json", "w") as file:
 
 
 def before(source: Path, programs: Path | None) -> float:
-    """Seconds of the first selection by a version before, or of a look at all runs."""
+    """Seconds of the first selection by an earlier version, or of a look at all runs."""
     with BigStudy(source, programs or PROGRAMS, mirrored=programs is None) as study:
         study.serve()
         answer = study.script("ask.py", "select" if programs else "look")
@@ -205,7 +205,7 @@ def before(source: Path, programs: Path | None) -> float:
 
 
 def measure(source: Path, runs: int, programs_before: Path | None) -> list[Figure]:
-    """All figures of a study of so many runs."""
+    """All figures of a study of this many runs."""
     with BigStudy(source) as study:
         study.serve()
         ready = Figure("the watcher is ready after", study.ready_after(), "s", 5.0)
@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="a study of 1,000,000 runs, too")
     parser.add_argument("--runs", type=int, action="append", help="these sizes instead")
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help=f"({CACHE})")
-    parser.add_argument("--before", type=Path, metavar="DIR", help="programs of a version before")
+    parser.add_argument("--before", type=Path, metavar="DIR", help="programs of an earlier version")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     end_cleanly_when_terminated()

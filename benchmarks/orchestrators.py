@@ -1,11 +1,13 @@
 """How much longer 16 orchestrators at once take than one with the same work.
 
 Each of the 16 has a run_name of its own, on one workflow of three studies, and creates 50 tasks in
-a chain with fans: at each of five links one run in the first study, then six and three beside each
-other in the other two. The one creates as many tasks in as many chains, as coroutines. Launching is
-left out: one process, the same for both, makes runs FINISHED as soon as it is told of them.
+a chain with fans: at each of five links one run in the first study, then six and three
+concurrently in the other two. The single orchestrator creates as many tasks in as many chains, as
+coroutines. Launching is left out: one process, the same for both, makes runs FINISHED as soon as
+it is told of them.
 
-The time is from the moment when all have started and are told to go, until the last has ended.
+The time is from the moment when all orchestrators have started and are told to go, until the last
+has ended.
 """
 
 from __future__ import annotations
@@ -100,7 +102,7 @@ asyncio.run(main())
 
 
 def seconds(orchestrators: int, chains: int) -> float:
-    """From the go until the last of some orchestrators, of some chains each, has ended."""
+    """Seconds until the last of some orchestrators, with some chains each, has ended."""
     with Scratch(FILES, PROGRAMS) as scratch:
         scratch.motoko("create", "--validated", "./")
         scratch.motoko("supervise", "--detach", "--no-launchers")
@@ -145,7 +147,7 @@ def _await(
 
 
 def main() -> None:
-    """Exit code 1 if 16 take more than 1.5 times as long as one."""
+    """Exit with 1 if 16 orchestrators take more than 1.5 times as long as one."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", action="store_true")

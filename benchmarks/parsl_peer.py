@@ -1,4 +1,4 @@
-"""Parsl's rate of independent programs, for plain.py: no benchmark of its own."""
+"""Parsl's rate of independent programs, for plain.py; this is no benchmark by itself."""
 
 from __future__ import annotations
 

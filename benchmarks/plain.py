@@ -1,20 +1,21 @@
-"""What a step costs whose program knows nothing of BlackDynamite, beside Parsl.
+"""What a step costs whose program knows nothing of BlackDynamite, compared with Parsl.
 
-``launch.sh`` is ``true`` and ``finish`` is ``on-exit``, on two slots. Measured are
+``launch.sh`` is ``true`` and ``finish`` is ``on-exit``, on two slots. The script measures
 
-- a chain, each step created when the one before has been awaited: a step's time, and its stages, by
-  the orchestrator's clock and by the transaction ids' times, which ``motoko events`` tells. The
-  measure is what this machine needs for a commit of one object: an entry of a run, set and
-  committed by the same orchestrator, half of them before the chain and half after;
+- a chain, each step created when the previous one has been awaited: a step's time, and its
+  stages, by the orchestrator's clock and by the transaction ids' times, which ``motoko events``
+  prints. The unit is the time that this machine needs for a commit of one object: an entry of a
+  run, set and committed by the same orchestrator, half of them before the chain and half after;
 - independent runs, created at once and awaited together: runs per second, in several turns. Each
   state of each run is committed to disk;
-- the same with Parsl's HighThroughputExecutor, in a virtual environment of its own: a ``bash_app``
-  of ``true``, which is what it has for programs, on two workers, which are warm. It speaks on the
-  loopback interface only, and neither encrypts nor logs, as ours does not. It keeps no states;
-- the launcher's CPU: for each run, by the operating system's accounts before and after, which have
-  steps of 0.01 s; and while nothing happens.
+- the same with Parsl's HighThroughputExecutor, in a virtual environment of its own: a
+  ``bash_app`` of ``true``, Parsl's form for programs, on two workers, which are warm. Parsl uses
+  the loopback interface only, and neither encrypts nor logs, like Motoko here. It keeps no
+  states;
+- the launcher's CPU time: for each run, by the operating system's accounts before and after,
+  which have steps of 0.01 s; and while nothing happens.
 
-The first runs of all come before, and are not measured: they pay for what is done once.
+The very first runs are not measured: they pay for what is done once.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from typing import Any
 from parsl_peer import DEFAULT_PARSL_VENV, rates
 from scratch import Scratch, cpu_s, end_cleanly_when_terminated, machine, report
 
-COMMITS = 8.0  # promised: at most so many a step
-SHARE = 1 / 3  # promised: at least so much of Parsl's rate
-LAUNCHER_MS = 6.0  # promised: under so much CPU a run
+COMMITS = 8.0  # promised: at most this many a step
+SHARE = 1 / 3  # promised: at least this part of Parsl's rate
+LAUNCHER_MS = 6.0  # promised: less CPU time a run
 SLOTS = 2
 WARM_UP = 4
 LAUNCHER = "launcher:step"

@@ -24,7 +24,7 @@ import psutil
 PROGRAMS = Path(sys.executable).parent  # where our own `motoko` is
 TOKEN = "MOTOKO_BENCHMARK"
 _NOT_OURS = ("BLACKDYNAMITE_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-# Programs that are installed find themselves compiled.
+# Installed programs find their modules compiled already.
 _NOT_OURS += ("PYTHONDONTWRITEBYTECODE",)
 _END_S = 5.0
 
@@ -32,9 +32,9 @@ _END_S = 5.0
 class Sandbox:
     """A directory with a short path, and everything that is started in it.
 
-    Whatever is started gets an environment variable that nothing else has. At the end of the
-    ``with`` block processes that still have the variable are ended, and told of on standard
-    error. Then the directory is removed.
+    Every process that is started here gets an environment variable that no other process has. At
+    the end of the ``with`` block processes that still have the variable are ended, and named on
+    standard error. Then the directory is removed.
 
     Args:
         files: what is in the directory: text by relative path.
@@ -117,7 +117,7 @@ class Sandbox:
             shutil.rmtree(self._top, ignore_errors=True)
 
     def _stop(self) -> None:
-        """End what has a command of its own for that."""
+        """End the processes for which there is a command."""
 
     def _end_all(self) -> None:
         _, left = psutil.wait_procs(self.processes(), timeout=_END_S)
@@ -128,13 +128,13 @@ class Sandbox:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(left, timeout=_END_S)
-        # zdaemon, while it lived, may have started again what was ended.
+        # While zdaemon lived, it may have restarted processes that were ended.
         for process in self.processes():
             process.kill()
 
 
 class Scratch(Sandbox):
-    """A workflow directory; in the end, the workflow is killed by its own command.
+    """A workflow directory; at the end, the workflow is killed by its own command.
 
     Args:
         files: what is in the directory: text by relative path.
@@ -157,7 +157,7 @@ class Scratch(Sandbox):
         return {each["name"]: psutil.Process(each["pid"]) for each in state["daemons"]}
 
     def first_lines(self, count: int, *arguments: str, timeout: float = 120.0) -> list[str]:
-        """So many lines of a command that would print on for ever; then it is ended."""
+        """The first lines of a command that would print for ever; then it is ended."""
         process = subprocess.Popen(
             [self._motoko, *arguments],
             cwd=self.directory,
@@ -199,7 +199,7 @@ def cpu_s(process: psutil.Process) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest of the values that so many percent of them do not exceed."""
+    """The smallest of the values that this percentage of them does not exceed."""
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 

@@ -1,13 +1,13 @@
-"""What selecting the FINISHED among many runs costs, beside motoko 0.1.4.
+"""What selecting the FINISHED among many runs costs, compared with motoko 0.1.4.
 
-One in so many of a study's runs is FINISHED. *Cold*: a fresh process connects, and then
-evaluates ``select("state = FINISHED")`` for the first time. *Repeated*: it makes and evaluates the
-same selection again and again; 0.1.4 does so fewer times, and its time is scaled, since it
-would take 20 minutes otherwise.
+A small part of a study's runs is FINISHED. *Cold*: a fresh process connects, and then evaluates
+``select("state = FINISHED")`` for the first time. *Repeated*: it makes and evaluates the same
+selection again and again; 0.1.4 does so fewer times, and its time is scaled, since it would take
+20 minutes otherwise.
 
 Both get the same script and the same database: Motoko fills the study, and its file is copied to
 the peer, whose own server then serves it. Each has a virtual environment and a directory of its
-own, and while one is measured nothing of the other runs.
+own, and while one version is measured no process of the other runs.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ with open("result.json", "w") as file:
 
 
 def fill(runs: int, finished: int, database: Path) -> None:
-    """Make a study with so many runs, and put a copy of its database somewhere."""
+    """Make a study with this many runs, and put a copy of its database somewhere."""
     with Study({**FILES, "finish.py": FINISH}) as study:
         study.serve()
         for first in range(0, runs, AT_ONCE):
@@ -98,12 +98,12 @@ def fill(runs: int, finished: int, database: Path) -> None:
 def measure(
     programs: Path, database: Path, finished: int, turns: int, count: int
 ) -> tuple[list[float], float]:
-    """Seconds of each cold selection, and of one of so many in a row."""
+    """Seconds of each cold selection, and of one of many in a row."""
     with Study({**FILES, "select_finished.py": SELECT}, programs) as study:
         study.motoko("create", "--validated", "./")
         study.motoko("kill")
         bd_dir = study.directory / "step" / ".bd"
-        (bd_dir / "bd.zeo.index").unlink(missing_ok=True)  # of the database that was there
+        (bd_dir / "bd.zeo.index").unlink(missing_ok=True)  # of the database that existed before
         shutil.copyfile(database, bd_dir / "bd.zeo")
         if study.ours:  # the peer starts its server when it connects
             study.motoko("supervise", "--detach", "--no-launchers")

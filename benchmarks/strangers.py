@@ -1,10 +1,10 @@
-"""What strangers cost: 100,000 connections to the gate without its key, beside commits.
+"""What strangers cost: 100,000 connections to the gate without its key, during commits.
 
-A script commits small changes of a run, one after the other; measured is how long each takes:
-alone, while strangers flood the gate, and, since the flood itself takes one of this machine's
+A script commits small changes of a run, one after the other, and measures how long each takes:
+alone; while strangers flood the gate; and, since the flood itself takes one of this machine's
 processors, while the same flood goes to a process that accepts and closes, and has nothing to do
 with Motoko. The strangers send random bytes, HTTP, and beginnings of TLS of several kinds.
-Meanwhile somebody who has the key comes in again and again. All of them come from this host.
+Meanwhile a client with the key connects again and again. All of them come from this host.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from motoko.channel.greeting import Greeting
 from motoko.channel.tls import Contexts
 from motoko.layout import channel_directory
 
-RATIO = 1.5  # promised: of the median commit, to the one beside the same flood to nobody of ours
+RATIO = 1.5  # promised: of the median commits, during the flood to the gate and the other flood
 ROUNDS = 4
-RESET = struct.pack("ii", 1, 0)  # no connection is left waiting for its end
+RESET = struct.pack("ii", 1, 0)  # so that no connection is left waiting for its end
 DEADLINE_S = 300.0
 
 SCRIPT = """\
@@ -87,7 +87,7 @@ def payloads(chance: random.Random) -> list[bytes]:
 
 
 def flood(address: tuple[str, int], count: int, seed: int) -> None:
-    """Be so many strangers, as fast as it goes, some of them at a time."""
+    """Be this many strangers, as fast as possible, some of them at a time."""
     chance = random.Random(seed)
     sent = payloads(chance)
     open_ones: list[socket.socket] = []
@@ -125,7 +125,7 @@ class Beside:
         self._study = study
 
     def commits(self, address: tuple[str, int] | None, count: int, seed: int) -> list[float]:
-        """How long each commit takes, while so many strangers come; for 5 s if none do."""
+        """How long each commit takes, while this many strangers come; for 5 s if none do."""
         result: list[list[float]] = []
         script = threading.Thread(
             target=lambda: result.append(self._study.script("commits.py")), daemon=True
@@ -145,7 +145,7 @@ class Beside:
 
 
 def comings(channel: Path, stop: threading.Event, took: list[float]) -> None:
-    """Come in with the key, again and again."""
+    """Connect with the key, again and again."""
     contexts = Contexts(channel, server=False)
     while not stop.wait(0.1):
         began = time.perf_counter()

@@ -1,16 +1,16 @@
-"""What a supervisor stands for many weeks: its memory and its answers after very many events.
+"""How a supervisor bears many weeks: its memory and its answers after very many events.
 
 One workflow of two studies. The sizes are the supervisor's resident memory, read again and again;
 a growth is the median of the slopes between any two of them: Python takes memory in large steps,
-and one step is no leak. Before that come 20,000 requests and 100 restarts that do not count.
+and one step is no leak. The 20,000 requests and 100 restarts of the warm-up do not count.
 
 - requests: ``status`` over the control socket, one after the other, as fast as possible.
 - pace: 200 of them a second for 10 s; how long an answer takes.
 - restarts: a launcher is killed (kill -9) as soon as it has been started, again and again; both
   launchers in turn. Here their restarts wait for 0.1 s only, and are never given up.
 
-Heartbeats and readiness are not to be disturbed by requests: no daemon may have another pid, or
-another count of restarts, afterwards.
+Requests must not disturb heartbeats and readiness: no daemon may have another pid, or another
+count of restarts, afterwards.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from motoko.layout import Runtime, locate
 
 STUDIES = ("one", "two")
 SAMPLES = 50
-WARM_UP_REQUESTS, WARM_UP_RESTARTS = 20_000, 100  # do not count
+WARM_UP_REQUESTS, WARM_UP_RESTARTS = 20_000, 100  # for warming up; they do not count
 BYTES_A_RESTART = 300.0
 BYTES_A_REQUEST = 15.0
 RATE, RATE_S = 200, 10.0
@@ -132,7 +132,7 @@ def growth(process: psutil.Process, events: Iterator[int], count: int) -> dict[s
 
 
 def pace(runtime: Runtime) -> dict[str, float]:
-    """Ask so often a second, and how many milliseconds an answer takes."""
+    """Ask this often a second; how many milliseconds an answer takes."""
     count = int(RATE * RATE_S)
     times = []
     start = time.perf_counter()

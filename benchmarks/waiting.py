@@ -1,15 +1,16 @@
-"""How soon a study in which very many runs wait begins with them, and how fast it goes on.
+"""How soon a study in which very many runs wait starts the first one, and how fast it continues.
 
-``launch.sh`` is ``true`` and ``finish`` is ``on-exit``, on two slots. Measured are
+``launch.sh`` is ``true`` and ``finish`` is ``on-exit``, on two slots. The script measures
 
 - *found*: all runs wait already when the study's launcher is started; from the start of its
   process to the claim of the first run;
 - *told*: the launcher waits, and all runs are created in one transaction; from its commit's return
-  to the claim of the first run (0 if that came first: the launcher may know before the writer);
-- the pace, in both: how many claims a second, once the first ones are over; and the same in a
-  study where no others wait (*few*).
+  to the claim of the first run (0 if the claim came first: the launcher may know before the
+  writer);
+- the pace, in both: how many claims a second, after the first ones; and the same in a study where
+  no other runs wait (*few*).
 
-Claims are files that are made at the start of each attempt: their times are measured.
+Claims are files that are made at the start of each attempt: the script reads their times.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 from scratch import Scratch, cpu_s, end_cleanly_when_terminated, machine, report
 
 FIRST_S = 2.0  # promised
-SLOWER = 1.5  # promised: among many, at most so many times slower than among few
+SLOWER = 1.5  # promised: among many, at most this many times slower than among few
 SKIPPED, MEASURED = 400, 300  # runs
 DEADLINE_S = 300.0
 
@@ -51,14 +52,14 @@ async def main(workflow, runs, **params):
 
 
 def create(scratch: Scratch, runs: int) -> float:
-    """Create runs in one transaction; when its commit has returned."""
+    """Create runs in one transaction; returns when its commit has returned."""
     options = ("--run_name", "queue", "--runs", str(runs))
     scratch.motoko("orchestrator", "start", *options, timeout=DEADLINE_S)
     return float((scratch.directory / "committed").read_text())
 
 
 def claimed(scratch: Scratch, number: int) -> float:
-    """When a run's first attempt was claimed; waits for it."""
+    """Wait for the claim of a run's first attempt; returns its time."""
     claim = scratch.directory / "step" / "BD-step-runs" / f"run-{number}" / ".motoko" / "attempt-1"
     end = time.monotonic() + DEADLINE_S
     while not claim.exists():
@@ -69,7 +70,7 @@ def claimed(scratch: Scratch, number: int) -> float:
 
 
 def measure(runs: int, *, told: bool) -> dict[str, Any]:
-    """How soon the first of so many starts, and how fast it goes on."""
+    """How soon the first of this many starts, and how fast they continue."""
     with Scratch(FILES) as scratch:
         scratch.motoko("create", "--validated", "./")
         scratch.motoko("supervise", "--detach", *([] if told else ["--no-launchers"]))

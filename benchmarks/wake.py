@@ -1,15 +1,17 @@
-"""How long an await sleeps on after the commit that it waits for, beside motoko 0.1.4.
+"""How long an await still sleeps after the commit that it waits for, compared with motoko 0.1.4.
 
-A process of its own, the writer, sets a run to FINISHED and commits. Measured is the time from the
-commit's return there to the moment when the coroutine of an orchestrator that awaits this run goes
-on and reads FINISHED: both by the monotonic clock, which all processes share. No launcher runs. One
-commit at a time: the next comes when the orchestrator has answered, awaits the next run, and a
-random pause has passed, so that this is a latency and not a throughput.
+A process of its own, the writer, sets a run to FINISHED and commits. The script measures the time
+from the commit's return there to the moment when the coroutine of an orchestrator that awaits
+this run continues and reads FINISHED: both by the monotonic clock, which all processes share. No
+launcher runs. There is one commit at a time: the next comes when the orchestrator has answered,
+awaits the next run, and a random pause has passed, so that this is a latency and not a
+throughput.
 
 Ours is measured in studies of different sizes, and with up to a thousand awaits of other runs
 pending in the same orchestrator. Both get the same scripts, each in a virtual environment of its
-own; 0.1.4 with the fewest runs and a single await. Since it looks every two seconds, the pause
-before a commit is up to two seconds there: a commit meets it at any moment.
+own; 0.1.4 is measured with the fewest runs and a single await. Since 0.1.4 looks every two
+seconds, the pause before a commit is up to two seconds there: so a commit comes at any moment
+between two looks.
 """
 
 from __future__ import annotations
@@ -142,7 +144,7 @@ class Row:
 
 
 def measure(study: Study, runs: int, awaits: int, samples: int, form: str) -> Row:
-    """Let a writer commit and an orchestrator wait, so many times."""
+    """Let a writer commit and an orchestrator wait, this many times."""
     warm_up, pause = (WARM_UP, PAUSE_S) if study.ours else (PEER_WARM_UP, PEER_PAUSE_S)
     (study.directory / "socket").unlink(missing_ok=True)
     writer = study.start("writer.py", samples, warm_up, pause)

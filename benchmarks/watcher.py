@@ -1,11 +1,13 @@
-"""What the watcher costs, and how far it is behind the commits that it tells of.
+"""What the watcher costs, and how far it is behind the commits that it publishes.
 
-- *Lag*: four writers commit states at full speed into three studies. Measured is the time from a
-  commit's return to the moment when a subscriber in another process has decoded the transition, by
-  the monotonic clock, which all processes share. Each has to come once, and none may be missing.
-- *CPU a transition*: user and system time of the watcher while one writer commits so many, in a
-  study of 100 runs and then in the same study of many more. With ``--before DIR``, by turns with
-  the watcher of a version without the mirror: the difference is what the mirror costs.
+- *Lag*: four writers commit states at full speed into three studies. It is the time from a
+  commit's return to the moment when a subscriber in another process has decoded the transition,
+  by the monotonic clock, which all processes share. Each transition has to come once, and none
+  may be missing.
+- *CPU a transition*: user and system time of the watcher while one writer commits many
+  transitions, in a study of 100 runs and then in the same study of many more. With ``--before
+  DIR`` it takes turns with the watcher of a version without the mirror: the difference is what
+  the mirror costs.
 - *Memory*: the resident size of a watcher that has followed the filling of some studies.
 - *Idle*: its CPU time and the calls to these studies' servers while nothing happens, as in idle.py.
 
@@ -39,7 +41,7 @@ SETTLE_S = 5.0
 
 SCRIPTS = {
     "create.py": FILES["create.py"],
-    # Commits one state after the other, in turn into some runs that no other writer has.
+    # Commits one state after the other, in turn into some runs that no other writer changes.
     "write.py": """\
 import json
 import sys
@@ -100,9 +102,9 @@ asyncio.run(main())
 
 
 def workflow(studies: int, programs: Path = PROGRAMS) -> Study:
-    """A workflow of so many studies."""
+    """A workflow of this many studies."""
     study = Study({**files(studies), **SCRIPTS}, programs)
-    study.ours = True  # in whatever version
+    study.ours = True  # in every version
     return study
 
 
@@ -147,7 +149,7 @@ def lag(study: Study, seconds: float) -> dict[str, Any]:
 
 
 def cpu(study: Study, transitions: int) -> float:
-    """CPU milliseconds of the watcher for each of so many transitions."""
+    """CPU milliseconds of the watcher for each of this many transitions."""
     process = watcher(study)
     time.sleep(1.0)
     before = process.cpu_times()
@@ -160,7 +162,7 @@ def cpu(study: Study, transitions: int) -> float:
 
 
 def with_and_without(programs: Path, transitions: int) -> tuple[float, float]:
-    """CPU milliseconds a transition, of the present watcher and of a version before: medians."""
+    """CPU milliseconds a transition, of this watcher and of an earlier version's: medians."""
     found: list[list[float]] = [[], []]
     with workflow(1) as present, workflow(1, programs) as earlier:
         for study in (present, earlier):
