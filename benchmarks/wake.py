@@ -126,7 +126,7 @@ print(json.dumps(found[warm_up:]))
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured with so many runs and awaits; milliseconds."""
+    """What was measured with these numbers of runs and awaits; milliseconds."""
 
     runs: int
     awaits: int
