@@ -23,6 +23,7 @@ from motoko.runs.references import reference
 from motoko.store.workflow_vars import WorkflowVars
 
 if TYPE_CHECKING:
+    from motoko.api.progress import Progress
     from motoko.store.bd_objects import RunZEO
 
 
@@ -136,6 +137,17 @@ class Workflow:
         every version of Motoko. Use ``with`` there.
         """
         self._engine.close()
+
+    def progress(self) -> Progress:
+        """Show how many runs are in which state, while a block of code runs.
+
+        ``with workflow.progress(): await runs`` shows a live table in a notebook's cell, or on a
+        terminal; lines elsewhere. Runs of this workflow's ``run_name`` are counted; all, if it has
+        none. In a workflow with a study named ``progress`` this name is the study's.
+        """
+        from motoko.api.progress import Progress
+
+        return Progress(self)
 
     @property
     def motoko_engine(self) -> Engine:

@@ -125,7 +125,7 @@ def _progress(
     """The context manager that shows the progress: on a terminal, or if it is asked for."""
     if quiet or not (as_json or sys.stderr.isatty()):
         return contextlib.nullcontext()
-    from motoko.cli.render.progress import Progress
+    from motoko.api.progress import Progress
 
     return Progress(workflow, as_json=as_json)
 

@@ -219,8 +219,8 @@ def _execute(
     """
     import asyncio
 
+    from motoko.api.progress import Progress
     from motoko.api.unnoticed_failures import refuse_unnoticed
-    from motoko.cli.render.progress import Progress
 
     if interrupted := _interrupted(workflow):
         click.echo(f"interrupted before, executed again: {listed(interrupted)}", err=True)

@@ -36,7 +36,7 @@ RESERVED_NAMES = frozenset(
     | {"task_managers", "aliases", "on_failure", "motoko_engine"}
 )
 # Attributes that 0.1.4 does not have: a study or an alias of such a name hides them.
-GIVING_WAY = frozenset({"close"})
+GIVING_WAY = frozenset({"close", "progress"})
 _STUDY_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _BD_NAME = re.compile(r"\w[\w.-]*")
 _TCP = re.compile(r"(.+):([0-9]{1,5})")

@@ -22,10 +22,11 @@ class Kernels(AsyncKernelManager):
 def outputs(notebook, beginning):
     """What the cell that begins so has shown, by its kind."""
     (cell,) = (c for c in notebook.cells if c.source.startswith(beginning))
-    found = {}
+    shown = {}
     for output in cell.outputs:
-        found |= output.get("data", {"text": output.get("text", "")})
-    return found
+        for kind, content in output.get("data", {"text": output.get("text", "")}).items():
+            shown[kind] = shown.get(kind, "") + content
+    return shown
 
 
 def test_each_cell_of_the_example(tmp_path, monkeypatch):
@@ -41,7 +42,9 @@ def test_each_cell_of_the_example(tmp_path, monkeypatch):
     )
     client.execute()
     table = outputs(notebook, "runs = ")["text/html"]
-    assert table.count("<tr") == 9 and "distance" in table and "FINISHED" in table
+    assert table.count("<tr") == 2 + 9 and "distance" in table and "FINISHED" in table
+    progress = "<td>throw</td><td>0</td><td>0</td><td>8</td><td>0</td>"
+    assert progress in table
     selected = outputs(notebook, "far = ")["text/html"]
     assert "throw: distance &gt; 0.7, " in selected and ": 5 runs<" in selected
     assert "image/png" in outputs(notebook, "%matplotlib")

@@ -125,7 +125,7 @@ class TestRefused:
     def test_one_that_is_dead_and_has_left_others(self, config, there):
         with locked(there.lock("zeo:mult")), pytest.raises(SupervisorLost) as caught:
             refuse_elsewhere(config)
-        assert "others there do: zeo:mult" in str(caught.value)
+        assert "other processes there are: zeo:mult" in str(caught.value)
         assert "--takeover" not in caught.value.hint and "ssh head" in caught.value.hint
 
     def test_one_that_can_be_reached(self, config, there):

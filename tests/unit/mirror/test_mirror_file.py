@@ -44,7 +44,7 @@ def write_into(path):
 
 def test_nobody_reads_it(mirror, path):
     write_into(path)
-    with pytest.raises(NotUsable, match="somebody else"):
+    with pytest.raises(NotUsable, match="a process other than its watcher"):
         check_readable(path, is_watched=True)
 
 

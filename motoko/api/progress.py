@@ -7,8 +7,9 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from motoko.bus.messages import Transition
 from motoko.control import client
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from motoko.api.workflow import Workflow
+    from motoko.api.engine import Engine
+    from motoko.api.task_manager import TaskManager
 
 # Lines for a file or a pipe: at most one for each study in this time.
 LINE_EVERY_S = 2.0
@@ -30,14 +32,29 @@ AWAITS_SHOWN = 5
 LOOK_S = 0.5
 
 
+class Followed(Protocol):
+    """What of a :class:`motoko.Workflow` is shown."""
+
+    task_managers: dict[str, TaskManager]
+
+    @property
+    def motoko_engine(self) -> Engine:
+        """Its engine."""
+
+    @property
+    def run_name(self) -> str | None:
+        """Whose runs are counted; ``None``: all."""
+
+
 class Progress:
     """Shows how many runs of a workflow's run_name are in which state, while the block runs.
 
-    Prints a live table on a terminal, and plain lines otherwise, both on stderr; or JSON objects
-    on stdout, one on each line. The table and the objects include what the orchestrator waits for.
+    Shows a live table in a notebook's cell, or on a terminal, and prints plain lines otherwise,
+    both on stderr; or JSON objects on stdout, one on each line. The table on a terminal and the
+    objects include what the orchestrator waits for.
     """
 
-    def __init__(self, workflow: Workflow, *, as_json: bool = False) -> None:
+    def __init__(self, workflow: Followed, *, as_json: bool = False) -> None:
         self._workflow = workflow
         self._engine = workflow.motoko_engine
         self._as_json = as_json
@@ -45,6 +62,7 @@ class Progress:
         self._states: dict[str, dict[int, str]] = {name: {} for name in workflow.task_managers}
         self._printed: dict[str, tuple[str, float]] = {}
         self._live: Live | None = None
+        self._cell: Any = None  # the handle of what a notebook displays
         self._main_has_returned = False
 
     def __enter__(self) -> Progress:
@@ -52,7 +70,9 @@ class Progress:
         for name, manager in self._workflow.task_managers.items():
             for run, _ in manager.select():
                 self._states[name][run.entries["id"]] = state_of(run.entries)
-        if sys.stderr.isatty() and not self._as_json:
+        if not self._as_json and (display := _notebook_display()) is not None:
+            self._cell = display(self._for_notebook(), raw=True, display_id=True)
+        elif sys.stderr.isatty() and not self._as_json:
             from rich.console import Console
             from rich.live import Live
 
@@ -76,8 +96,12 @@ class Progress:
         self._engine.listeners.remove(self._on_transition)
         if kind is None:
             self._read()  # the orchestrator has seen changes that the bus may not have sent yet
+        if self._flushing is not None:
+            self._flushing.cancel()
         if self._live is not None:
             self._live.stop()
+        elif self._cell is not None:
+            self._update_cell()
         elif self._as_json:
             self._object()
         else:
@@ -150,18 +174,19 @@ class Progress:
             }
 
     def _on_transition(self, change: Transition) -> None:
-        if change.run_name != self._workflow.run_name:
+        if self._workflow.run_name not in (None, change.run_name):
             return
         states = self._states[change.study]
         if change.new is None:
             states.pop(change.run_id, None)
         else:
             states[change.run_id] = change.new
-        if self._as_json:
+        if self._as_json or self._cell is not None:
             if self._flushing is None:
-                # Changes that follow soon after this one are printed together with it.
+                # Changes that follow soon after this one are shown together with it.
+                show = self._object if self._as_json else self._update_cell
                 loop = asyncio.get_running_loop()
-                self._flushing = loop.call_later(OBJECT_EVERY_S, self._object)
+                self._flushing = loop.call_later(OBJECT_EVERY_S, show)
         elif self._live is None:
             self._line(change.study)
 
@@ -176,6 +201,23 @@ class Progress:
             return
         self._printed[study] = text, time.monotonic()
         print(f"{study}: {text}", file=sys.stderr, flush=True)
+
+    def _update_cell(self) -> None:
+        self._flushing = None
+        self._cell.update(self._for_notebook(), raw=True)
+
+    def _for_notebook(self) -> dict[str, str]:
+        """The counts, as the kinds of content that notebooks display."""
+        rows: list[tuple[str, ...]] = [("study", *COLUMNS)]
+        for study in self._states:
+            counts = self._counts(study)
+            rows.append((study, *(str(counts[name]) for name in COLUMNS)))
+        lines = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+        table = "".join(f"<tr>{line}</tr>" for line in lines)
+        return {
+            "text/plain": "\n".join("  ".join(row) for row in rows),
+            "text/html": f"<table>{table}</table>",
+        }
 
     def _object(self) -> None:
         """Print everything as one JSON object."""
@@ -220,3 +262,13 @@ class Progress:
             counts = self._counts(study)
             table.add_row(study, *(str(counts[name]) for name in COLUMNS))
         return table
+
+
+def _notebook_display() -> Callable[..., Any] | None:
+    """What displays something in the cell of a notebook, if this process is a notebook's kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if not hasattr(shell, "kernel"):
+        return None
+    display: Callable[..., Any] = ipython.display.display  # type: ignore[union-attr]
+    return display
