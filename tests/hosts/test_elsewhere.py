@@ -163,7 +163,8 @@ class TestNotReached:
         assert "is supervised on head" in said(
             there.host.run(sys.executable, "-c", SCRIPT, cwd=flow.directory, check=False), 1
         )
-        assert f"mult.{runs[0]} is launched" in said(there.motoko("explain", f"mult.{runs[0]}"))
+        explained = said(there.motoko("explain", f"mult.{runs[0]}"))
+        assert f"mult.{runs[0]} (" in explained and ") is launched: " in explained
         said(there.motoko("info"))
         said(there.motoko("logs"))
         assert (flow.directory / ".wf" / "daemons" / "supervisor.json").read_bytes() == before
