@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class MotokoError(RuntimeError):
@@ -33,8 +32,7 @@ class MotokoError(RuntimeError):
         cls.short_name = "".join(letters).lstrip("-")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A place in a file where something is wrong, and the problem there.
 
     Attributes:
