@@ -17,7 +17,7 @@ _VOLATILE = (
     (r"\b\d+ MB\b", "MEMORY"),
     (r"\bpid \d+", "pid N"),
     # Of runs side by side, which one was the first to fail.
-    (r"\b(run|retry) ([a-z]+)\.\d+(?= is FAILED|`)", r"\1 \2.N"),
+    (r"\b(run|retry) ([a-z]+)\.\d+(?: \([^)]*\))?(?= is FAILED|`)", r"\1 \2.N"),
     (r"/run-\d+$", "/run-N"),
     (r"(?<= )\d{3,}(?= +DURATION)", "N"),  # the pid in `motoko ps`
     (r"\d+ (connections?|calls|transitions?)\b", r"N \1"),
