@@ -122,6 +122,16 @@ def run_name(text: str) -> str:
     return text
 
 
+def add_earlier_runs_options(parser: Parser) -> None:
+    """Add the options about runs that the run_name has already."""
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="first, execute its failed runs again"
+    )
+    parser.add_giving_way(
+        "fresh", action="store_true", help="refuse if the run_name has runs already"
+    )
+
+
 def start_parser() -> Parser:
     """The options of `motoko orchestrator start`."""
     parser = Parser(
@@ -136,12 +146,7 @@ def start_parser() -> Parser:
     parser.add_argument(
         "--detach", "-d", action="store_true", help="run in the background, under the supervisor"
     )
-    parser.add_argument(
-        "--retry-failed", action="store_true", help="first, execute its failed runs again"
-    )
-    parser.add_giving_way(
-        "fresh", action="store_true", help="refuse if the run_name has runs already"
-    )
+    add_earlier_runs_options(parser)
     parser.add_giving_way(
         "restart",
         choices=RESTARTS,

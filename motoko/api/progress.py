@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from motoko.bus.messages import Transition
 from motoko.control import client
+from motoko.host.durations import counted
 from motoko.reports.overview import COLUMNS, progress_column
 from motoko.runs.references import listed
 from motoko.runs.states import state_of
@@ -161,7 +162,7 @@ class Progress:
             for number, state in states.items()
             if progress_column(state) in ("created", "running")
         ]
-        runs = "1 run" if len(names) == 1 else f"{len(names)} runs"
+        runs = counted(len(names), "run")
         return f"the orchestrator has ended; waiting for {runs} to end: {listed(names)}"
 
     def _all(self) -> list[str]:

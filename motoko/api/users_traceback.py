@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import traceback
 from functools import cache
@@ -10,15 +9,17 @@ from pathlib import Path
 from traceback import FrameSummary, TracebackException
 
 # Lines of these packages do not help to find the fault in the user's lines.
-_FRAMEWORK = ("motoko", "motoko.supervisor", "motoko.workers", "BlackDynamite", "ZODB", "ZEO")
-_LIBRARIES = ("persistent", "transaction", "BTrees", "asyncio")
+_NOT_USERS = (
+    *("motoko", "motoko.supervisor", "motoko.workers", "BlackDynamite", "ZODB", "ZEO"),
+    *("persistent", "transaction", "BTrees", "asyncio"),
+)
 
 
 @cache
 def _places() -> tuple[str, ...]:
     """The directories of code that is not the user's."""
-    places = [str(Path(asyncio.__file__).parent)]
-    for name in (*_FRAMEWORK, *_LIBRARIES):
+    places: list[str] = []
+    for name in _NOT_USERS:
         spec = importlib.util.find_spec(name)
         places += [] if spec is None else list(spec.submodule_search_locations or ())
     return tuple(f"{place}/" for place in places)

@@ -14,6 +14,7 @@ import click
 
 from motoko.api.orchestrator_arguments import (
     Parser,
+    add_earlier_runs_options,
     execute,
     help_text,
     parse,
@@ -143,12 +144,7 @@ def _parser() -> Parser:
         action="store_true",
         help="return when all is started: supervisor and orchestrator go on in the background",
     )
-    parser.add_argument(
-        "--retry-failed", action="store_true", help="first, execute its failed runs again"
-    )
-    parser.add_giving_way(
-        "fresh", action="store_true", help="refuse if the run_name has runs already"
-    )
+    add_earlier_runs_options(parser)
     parser.add_giving_way(
         "slots",
         type=_count,

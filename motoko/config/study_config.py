@@ -62,10 +62,7 @@ class StudyEntry(Struct, frozen=True):
 class ParameterFile(Struct, frozen=True):
     """The part of a bd.yaml that Motoko reads."""
 
-    job: Annotated[
-        Mapping[str, _TypeName],
-        Hint("write a mapping of its parameters' names to types: `job: {x: float}`"),
-    ]
+    job: Annotated[Mapping[str, _TypeName], Hint(_JOB_HINT)]
     study: str | None = None
     run: Mapping[str, _TypeName] = field(default_factory=dict)
     job_space: Mapping[str, Any] = field(default_factory=dict)

@@ -70,11 +70,7 @@ def do_it_findings(
 def shadowing(files: Collection[Path]) -> Iterator[Finding]:
     """Findings for files that hide Python's modules, or BlackDynamite, from files next to them."""
     for path in files:
-        if path.suffix == ".py" and path.stem in {
-            *sys.stdlib_module_names,
-            "BlackDynamite",
-            "motoko",
-        }:
+        if path.suffix == ".py" and path.stem in _NOT_HIDDEN:
             problem = f"it hides the module {path.stem} from the files next to it"
             yield Finding(path, None, problem, "rename it", is_error=False)
 
@@ -156,12 +152,11 @@ def _signature(path: Path, main: ast.stmt) -> Iterator[Finding]:
         return
     arguments = main.args
     names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    remedy = f"write `async def {main.name}(workflow, **params)`"
     if arguments.kwarg is None and "run_name" not in names:
-        remedy = f"write `async def {main.name}(workflow, **params)`"
         problem = f"{main.name} does not take run_name, which it is called with"
         yield Finding(path, main.lineno, problem, remedy)
     if not (arguments.posonlyargs or arguments.args or arguments.vararg):
-        remedy = f"write `async def {main.name}(workflow, **params)`"
         problem = f"{main.name} does not take the workflow, which it is called with"
         yield Finding(path, main.lineno, problem, remedy)
 
