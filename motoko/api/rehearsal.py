@@ -329,14 +329,9 @@ class _Stage:
                 )
 
     def _tell(self, event: Transition) -> None:
-        concerned = [
-            *self.waiters.of_run((event.study, event.run_id)),
-            *self.waiters.of_study(event.study),
-        ]
-        for waiter in concerned:
-            if waiter.interest.accepts is None or waiter.interest.accepts(event):
-                waiter.news.append(event)
-                waiter.event.set()
+        for waiter in self.waiters.of(event):
+            waiter.news.append(event)
+            waiter.event.set()
         for listener in self.listeners:
             listener(event)
 

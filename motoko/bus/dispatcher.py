@@ -238,11 +238,8 @@ class Dispatcher:
     def _take(self, study: str, news: News) -> None:
         """Wake the waiters concerned, and ask the watcher for missing transitions."""
         for message in news.new:
-            for waiter in self.waiters.of_run((study, message.run_id)):
+            for waiter in self.waiters.of(message):
                 self._wake(waiter, message)
-            for waiter in self.waiters.of_study(study):
-                if waiter.interest.accepts is None or waiter.interest.accepts(message):
-                    self._wake(waiter, message)
         if news.hole:
             log.warning("%s: a part of the history is gone, transitions may be missing", study)
         for message in news.ordered:

@@ -127,9 +127,13 @@ class Waiters:
         waiter.runs.discard(run)
         _drop(self._by_run, run, id(waiter))
 
-    def of_run(self, run: RunKey) -> list[Waiter]:
-        """The waiters for this very run."""
-        return [self._waiters[key] for key in self._by_run.get(run, ())]
+    def of(self, event: Transition) -> Iterator[Waiter]:
+        """The waiters that a transition concerns: for its run, or for what happens in its study."""
+        run = event.study, event.run_id
+        yield from [self._waiters[key] for key in self._by_run.get(run, ())]
+        for waiter in self.of_study(event.study):
+            if waiter.interest.accepts is None or waiter.interest.accepts(event):
+                yield waiter
 
     def of_study(self, study: str) -> list[Waiter]:
         """The waiters for whatever happens in a study."""
