@@ -12,6 +12,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq --no-input
 SOURCES := motoko supervisor workers tests examples benchmarks
 TYPED := build/typed
 
+# Where it is set, each of the thousands of processes that tests start would compile Motoko anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 .PHONY: help demo docs docs-links test test-faults test-upgrades test-slurm test-hosts test-compat test-beside lint typecheck bench clean

@@ -290,7 +290,7 @@ def surroundings(user: int = 0) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if name.startswith("MOTOKO")}
     path = os.pathsep.join([str(Path(sys.executable).parent), SYSTEM_PATH])
     home = os.environ.get("HOME", "/root") if not user else "/tmp"
-    return {"PATH": path, "HOME": home, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"} | ours
+    return {"PATH": path, "HOME": home, "LANG": "C.UTF-8"} | ours
 
 
 def in_network(pid: int, *command: str) -> None:
