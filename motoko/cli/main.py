@@ -43,6 +43,7 @@ COMMANDS = {
     "table": ("motoko.cli.result_table", "Print parameters and results of a study's runs."),
     "sql": ("motoko.cli.sql", "Ask the results of all studies by SQL."),
     "plot": ("motoko.cli.plot", "Plot results of a study's runs."),
+    "report": ("motoko.cli.report", "Write a page about the workflow and its results."),
     "events": ("motoko.cli.events", "Follow what happens to the runs, as it happens."),
     "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
     "orchestrator": ("motoko.cli.orchestrator_commands", "Start, stop or show orchestrators."),

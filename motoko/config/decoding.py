@@ -119,9 +119,15 @@ def unknown_keys(
             text = f"unknown key {key!r}" + (f" (did you mean {near!r}?)" if near else "")
             yield _below(name, key), f"{name}: {text}" if name else text
     for field in _fields(kind):
-        form = _form(field.type)
-        if form.is_struct and isinstance(content.get(field.name), Mapping):
-            yield from unknown_keys(form.base, content[field.name], _below(name, field.name))
+        form, below = _form(field.type), _below(name, field.name)
+        value = content.get(field.name)
+        if form.is_struct and isinstance(value, Mapping):
+            yield from unknown_keys(form.base, value, below)
+        elif form.base in (list, tuple) and isinstance(value, (list, tuple)):
+            item = _form(form.arguments[0])
+            for place, part in enumerate(value):
+                if item.is_struct and isinstance(part, Mapping):
+                    yield from unknown_keys(item.base, part, f"{below}[{place}]")
 
 
 def nearest(name: Any, names: Collection[str], cutoff: float = 0.6) -> str | None:

@@ -22,6 +22,7 @@ from motoko.config.decoding import Hint, Written, nearest
 from motoko.config.left_out import NOTHING, Without
 from motoko.config.policy import Policy
 from motoko.config.remote import Remote, written_remote
+from motoko.config.report_settings import ReportSettings
 from motoko.config.study_config import (
     RESERVED_NAMES,
     Generator,
@@ -72,6 +73,9 @@ class WorkflowFile(Struct, frozen=True):
     supervisor: Annotated[
         Supervision, Hint("write settings such as `nice: 10` indented below it")
     ] = field(default_factory=Supervision)
+    report: Annotated[
+        ReportSettings, Hint("write `title:` and a list `plots:` indented below it")
+    ] = ReportSettings()
 
 
 def known_keys() -> frozenset[str]:
@@ -102,6 +106,7 @@ class WorkflowConfig:
     runtime_dir: Path | None  # absolute; whether it exists was not checked
     remote: Remote  # whether other hosts reach it; whether its address is ours was not checked
     supervision: Supervision
+    report: ReportSettings
     raw: dict[str, Any]  # the file's content, with the user's own keys; the caller may change it
     warnings: tuple[str, ...]  # what is suspicious but no error, one line each
 
@@ -199,6 +204,7 @@ def load(
         runtime_dir=_runtime_dir(file, content.runtime_dir),
         remote=content.remote,
         supervision=_supervision(file, content.supervisor),
+        report=content.report,
         raw=file.content,
         warnings=tuple(file.warnings),
     )

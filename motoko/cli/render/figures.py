@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from motoko.cli.render.written_tables import replaced
 from motoko.errors import ConfigError
@@ -13,6 +13,8 @@ from motoko.reports.plotted import Plot
 
 SUFFIXES = ("png", "svg", "pdf")
 SIZE = (8, 5)  # inches
+SMALL = (5.2, 3.8)  # of plots that share a page
+POINTS_MAX = 2_000  # beyond this, the points of a series become pixels
 DPI = 150
 MANY = 10  # up to this many series have distinct colours
 TICKS_MAX = 40  # at most this many categories are named
@@ -57,13 +59,29 @@ def draw(plot: Plot, output: Path | None) -> None:
     pyplot.show(block=True)
 
 
+def draw_small(plot: Plot, file: BinaryIO) -> None:
+    """Draw a plot as SVG without its title, small enough for a page with several.
+
+    Raises ``ConfigError`` if matplotlib is missing.
+    """
+    extra("matplotlib", "plot", "A plot")
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SMALL, layout="constrained")
+    # Texts stay texts: small, and drawn with the reader's fonts.
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        _draw(plot, figure, has_title=False)
+        figure.savefig(file, format="svg", dpi=DPI, metadata={"Date": None})
+
+
 def _no_window(why: str) -> ConfigError:
     return ConfigError(
         f"a plot cannot be shown in a window: {why}", hint="have it written: -o plot.png"
     )
 
 
-def _draw(plot: Plot, figure: Any) -> None:
+def _draw(plot: Plot, figure: Any, *, has_title: bool = True) -> None:
     import matplotlib
 
     axes = figure.add_subplot()
@@ -77,10 +95,12 @@ def _draw(plot: Plot, figure: Any) -> None:
             marker=MARKERS[number % len(MARKERS)],
             markersize=5 if len(series.x) <= 500 else 2,
             color=colours(number / count) if count > MANY else colours(number),
+            rasterized=len(series.x) > POINTS_MAX,
         )
         line.set_label(f" {series.label}")  # the legend leaves out labels that begin with _
     # Names may contain $, which does not start a formula here.
-    axes.set_title(_wrapped(plot.title), fontsize="medium", parse_math=False)
+    if has_title:
+        axes.set_title(_wrapped(plot.title), fontsize="medium", parse_math=False)
     axes.set_xlabel(plot.axes.x, parse_math=False)
     axes.set_ylabel(plot.axes.y, parse_math=False)
     axes.grid(visible=True, alpha=0.3)
