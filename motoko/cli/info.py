@@ -10,6 +10,7 @@ from motoko.cli.render import study_overviews
 from motoko.cli.selecting import chosen, study_option
 from motoko.cli.texts import TEXT
 from motoko.config import load
+from motoko.reports.overview import ALL_FAILURES
 from motoko.reports.workflow_overview import collect
 
 
@@ -71,7 +72,8 @@ def command(
                 f"motoko info - {' '.join(arguments)}"
             )
         context.exit(dig(config, studies, arguments[1:], partial(click.echo, err=True)))
-    overview = collect(config, studies, run_name, keep=verbose)
+    failures_max = ALL_FAILURES if as_json else study_overviews.FAILURES_SHOWN
+    overview = collect(config, studies, run_name, keep=verbose, failures_max=failures_max)
     show = study_overviews.show_json if as_json else study_overviews.show
     show(overview, verbose=verbose)
     errors = overview.errors

@@ -120,7 +120,7 @@ def _held(config: WorkflowConfig, studies: Sequence[StudyConfig], concern: Conce
     from motoko.reports.overview import column
     from motoko.reports.workflow_overview import collect
 
-    overview = collect(config, studies, None, keep=False)
+    overview = collect(config, studies, None, keep=False, failures_max=0)
     for error in overview.errors:
         raise error
     lines = []

@@ -87,6 +87,7 @@ def parts(
     where: str = "1",
     parameters: Sequence[Any] | Mapping[str, Any] = (),
     order: Order | None = None,
+    most: int = -1,
 ) -> Iterator[list[Sequence[Any]]]:
     """The values of runs, a sequence for each column, thousands of runs at a time.
 
@@ -98,6 +99,7 @@ def parts(
         order: a table, names, and whether the largest comes first: runs are ordered by the first of
             these names that has a value; without it by number. Numbers come before texts; rows
             without a value come last.
+        most: how many runs at most.
 
     Returns:
         The numbers of the runs, then the wanted columns.
@@ -111,7 +113,7 @@ def parts(
     key = _sort_key(tables, order) if order is not None else ""
     cursor = tables.connection.execute(
         f"SELECT {', '.join(query.columns)} FROM runs LEFT JOIN jobs ON jobs.id = runs.job_id "
-        f"WHERE {where} ORDER BY {key}runs.id",
+        f"WHERE {where} ORDER BY {key}runs.id LIMIT {most}",
         parameters,
     )
     while rows := cursor.fetchmany(AT_ONCE):

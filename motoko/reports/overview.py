@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from array import array
+import sys
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from motoko.runs.states import (
     state_of,
 )
 
+ALL_FAILURES = sys.maxsize
 COLUMNS = ("created", "running", "finished", "failed")
 
 
@@ -69,7 +70,9 @@ class Overview:
         states: how many runs are in each state.
         job_count: how many jobs the study has, or these runs have.
         rows: the runs that were noted with ``keep``.
-        failures: the runs that have failed, or that have the reason of an earlier failure.
+        failures: the runs that have failed, or that have the reason of an earlier failure: the
+            first of them.
+        more_failures: how many more such runs there are.
         batch: the runs that are jobs of a batch system now.
         outdated: the finished runs that were made with other files than the present ones.
         environment: the variables that are set for the study's runs.
@@ -81,11 +84,12 @@ class Overview:
     job_count: int = 0
     rows: list[RunRow] = field(default_factory=list)
     failures: list[RunRow] = field(default_factory=list)
+    more_failures: int = 0
     batch: list[RunRow] = field(default_factory=list)
     outdated: Outdated | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     longest: tuple[float, int] | None = None
-    _times: array[float] = field(default_factory=lambda: array("d"))
+    _milliseconds: list[int] = field(default_factory=list)
 
     def add(
         self,
@@ -114,7 +118,7 @@ class Overview:
             until = now if where == "running" else ended
             seconds = until - start if until is not None and until >= start else None
         if seconds is not None and where not in ("running", "failed"):
-            self.add_times((seconds,), entries["id"])
+            self.add_times([round(seconds * 1000)], entries["id"])
         own = OwnEntries(entries)
         # An earlier attempt, or another version, may have left a reason.
         failed = where == "failed" or (where != "finished" and bool(own.failure_reason))
@@ -127,11 +131,23 @@ class Overview:
             if own.is_job:
                 self.batch.append(row)
 
-    def add_times(self, times: Collection[float], longest: int | None) -> None:
-        """Note the times in seconds of runs that have ended well, and the run that took longest."""
-        self._times.extend(times)
+    def add_times(self, milliseconds: list[int], longest: int | None) -> None:
+        """Note the times of runs that have ended well, and the run that took longest.
+
+        Args:
+            milliseconds: the times.
+            longest: that run's id; ``None`` if there are no times.
+        """
+        self._milliseconds += milliseconds
         if longest is not None:
-            self.longest = max(self.longest or (-1.0, 0), (max(times), longest))
+            seconds = max(milliseconds) / 1000
+            self.longest = max(self.longest or (-1.0, 0), (seconds, longest))
+
+    def show_failures(self, most: int) -> None:
+        """Keep only the first failures, by the runs' ids."""
+        self.failures.sort(key=lambda row: row.id)
+        self.more_failures += len(self.failures[most:])
+        del self.failures[most:]
 
     @property
     def runs(self) -> int:
@@ -149,12 +165,12 @@ class Overview:
     @property
     def timed(self) -> int:
         """For how many of the runs that have ended well the time is known."""
-        return len(self._times)
+        return len(self._milliseconds)
 
     @property
     def median(self) -> float | None:
         """The median time in seconds of the runs that have ended well."""
-        return statistics.median(self._times) if self._times else None
+        return statistics.median(self._milliseconds) / 1000 if self._milliseconds else None
 
 
 def _row(

@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import time
-from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import ConfigError
 from motoko.mirror.current_mirror import current
 from motoko.mirror.mirror_tables import RUNS, MirrorTables, Name
 from motoko.mirror.mirrored_rows import parts
+from motoko.mirror.run_numbers import numbers
 from motoko.mirror.scalars import PLAIN, TIME, LeftOut, can_be_stored
 from motoko.reports.base_reading import reading_base
-from motoko.reports.overview import Overview
+from motoko.reports.overview import ALL_FAILURES, Overview
 from motoko.runs.claims import recorded_at
 from motoko.runs.entries import OWN, PREFIX, OwnEntries
 from motoko.runs.outdated import Outdated
@@ -39,17 +38,23 @@ _READ = (
 _NO_RESULT = (*UNENDED_STATES, *FAILED_STATES)
 # The time of a run's last attempt: its start is stored as a text, its end in seconds since 1970.
 _SECONDS = "({ended} - (julianday({started}) - 2440587.5) * 86400.0)"
+_ANY = "1"
 FEW = 20_000  # the ids of this many runs may stand in a query
 _ENDED_MAX, _BEYOND = 10**14, 1 << 60  # no run takes this many milliseconds
 
 
 def overview_of(
-    config: WorkflowConfig, study: StudyConfig, run_name: str | None, *, keep: bool
+    config: WorkflowConfig,
+    study: StudyConfig,
+    run_name: str | None,
+    *,
+    keep: bool,
+    failures_max: int = ALL_FAILURES,
 ) -> Overview:
     """The overview of the runs of a run_name and their jobs, or of all runs and jobs.
 
-    With ``keep`` every run is kept, and not only those that have failed. Raises what
-    :func:`motoko.mirror.current_mirror.current` raises.
+    With ``keep`` every run is kept, and not only those that have failed; of these only the first
+    ``failures_max``. Raises what :func:`motoko.mirror.current_mirror.current` raises.
     """
     overview = Overview(study.name, environment=study.policy.environment)
     now = time.time()
@@ -62,11 +67,17 @@ def overview_of(
             overview.add_times(usual.times, usual.longest)
             runs = usual.others
         overview.states.update(dict(runs.states()))
-        if not keep:
+        if keep:
+            looked_at = runs.entries(_ANY)
+        else:
             overview.add_times(*runs.times())
-        for entries in runs.entries(all_of_them=keep):
+            looked_at = runs.entries(runs.is_looked_at, but=runs.is_mere_failure)
+            overview.more_failures = max(0, runs.mere_failures() - failures_max)
+            looked_at = chain(looked_at, runs.entries(runs.is_mere_failure, most=failures_max))
+        for entries in looked_at:
             directory = present_directory(study, entries)
             overview.add(entries, directory, _ended_at(entries, directory), now, keep=keep)
+        overview.show_failures(failures_max)
         overview.outdated = _outdated(config, study, runs, usual)
     return overview
 
@@ -85,7 +96,7 @@ class _Usual:
 
     Attributes:
         count: how many they are.
-        times: how long they took in seconds, as far as that is known.
+        times: how long they took in milliseconds, as far as that is known.
         longest: the id of the run that took longest.
         first: the id of the first of them.
         checksum: the checksum of their files.
@@ -93,7 +104,7 @@ class _Usual:
     """
 
     count: int
-    times: array[float]
+    times: list[int]
     longest: int | None
     first: int
     checksum: str
@@ -118,6 +129,7 @@ class _Runs:
         # The condition that most runs meet comes first.
         self._has_result = f"(runs.state = '{FINISHED}' OR {state} NOT IN ({_listed(_NO_RESULT)}))"
         self._has_failed = f"{state} IN ({_listed(FAILED_STATES)})"
+        self._has_reason = self._is_set(f"{PREFIX}failure_reason", "failure_reason")
         self._is_job = self._is_set(f"{PREFIX}batch_name", "batch_name")
         self._is_known = self._known_time()
 
@@ -125,7 +137,7 @@ class _Runs:
     def of(cls, tables: MirrorTables, run_name: str | None) -> _Runs:
         """All runs, or those of a run_name."""
         if run_name is None:
-            return cls(tables, "1", ())
+            return cls(tables, _ANY, ())
         name = run_name if can_be_stored(run_name) else ascii(run_name)
         return cls(tables, "runs.run_name = ?", (name,))
 
@@ -166,7 +178,7 @@ class _Runs:
         checksum = self._column(f"{PREFIX}files_checksum", PLAIN)
         is_usual = (
             f"runs.state = '{FINISHED}' AND {self._is_known} AND {self._is_job} IS NOT TRUE "
-            f"AND {self._times[1]} < {_ENDED_MAX} AND {checksum}"
+            f"AND {checksum}"
         )
         first = self._all(
             f"runs.id, {checksum}", f"{is_usual} >= ''", "ORDER BY runs.id LIMIT 1"
@@ -178,20 +190,16 @@ class _Runs:
             f"THEN CAST(round({self._seconds} * 1000) AS INTEGER) END"
         )
         in_order = f"FROM runs NOT INDEXED WHERE {self._where}"  # in the order of their ids
-        # One JSON array, because rows would come one by one.
-        (text,) = self._tables.connection.execute(
-            f"SELECT json_group_array(coalesce({milliseconds}, runs.id + {_BEYOND})) {in_order}",
-            self._values,
-        ).fetchone()
-        numbers = msgspec.json.decode(text, type=list[int])
-        in_turn = sorted(numbers)
+        number = f"coalesce({milliseconds}, runs.id + {_BEYOND})"
+        by_run = numbers(self._tables, number, self._where, self._values)
+        in_turn = sorted(by_run)
         count = bisect_left(in_turn, _BEYOND)
         others = [number - _BEYOND for number in in_turn[count:]]
         # A time below 0 is meaningless.
         times = in_turn[bisect_left(in_turn, 0) : count]
         longest = None
         if times:
-            place = numbers.index(times[-1])
+            place = by_run.index(times[-1])
             (longest,) = self._tables.connection.execute(
                 f"SELECT runs.id {in_order} LIMIT 1 OFFSET {place}", self._values
             ).fetchone()
@@ -200,7 +208,7 @@ class _Runs:
             where, values = "runs.id IN (SELECT value FROM json_each(?))", [json.dumps(others)]
         return _Usual(
             count=count,
-            times=array("d", [number / 1000 for number in times]),
+            times=times,
             longest=longest,
             first=first[0],
             checksum=first[1],
@@ -222,42 +230,53 @@ class _Runs:
         """The SQL condition that a run's time is known: both its times are noted, in UTC."""
         started, ended = self._times
         return (
-            f"(substr({started}, -6) = '+00:00' AND typeof({ended}) = 'real' "
+            f"({ended} < {_ENDED_MAX} AND substr({started}, -6) = '+00:00' "
             f"AND {self._is_set('run_path')} AND {self._is_set(_MARK)} AND runs.more IS NULL)"
         )
 
-    def _is_looked_at(self) -> str:
+    @property
+    def is_mere_failure(self) -> str:
+        """The SQL condition that a run has failed, and that there is nothing else to note of it."""
+        return f"({self._has_failed} AND {self._is_job} IS NOT TRUE AND runs.more IS NULL)"
+
+    @property
+    def is_looked_at(self) -> str:
         """The SQL condition that a run's entries must be read: it may have failed, or be a job."""
-        reason = self._is_set(f"{PREFIX}failure_reason", "failure_reason")
         return (
-            f"((runs.state IS NOT '{FINISHED}' AND ({self._has_failed} OR {reason})) "
+            f"((runs.state IS NOT '{FINISHED}' AND ({self._has_failed} OR {self._has_reason})) "
             f"OR {self._is_job} OR runs.more IS NOT NULL OR ({self._is_set('start_time')} "
             f"AND {self._has_result} AND {self._is_known} IS NOT TRUE))"
         )
 
-    def times(self) -> tuple[array[float], int | None]:
-        """The times in seconds of the runs that are not read, and the run that took longest."""
-        reason = self._is_set(f"{PREFIX}failure_reason", "failure_reason")
-        seconds = f"round({self._seconds}, 3)"
+    def mere_failures(self) -> int:
+        """How many runs have failed, and there is nothing else to note of them."""
+        (count,) = self._all("count(*)", self.is_mere_failure).fetchone()
+        return int(count)
+
+    def times(self) -> tuple[list[int], int | None]:
+        """The times in ms of the runs that are not read, and the run that took longest."""
+        milliseconds = f"CAST(round({self._seconds} * 1000) AS INTEGER)"
         where = (
             f"{self._has_result} AND {self._is_known} AND {self._is_job} IS NOT TRUE "
-            f"AND (runs.state = '{FINISHED}' OR {reason} IS NOT TRUE)"
+            f"AND (runs.state = '{FINISHED}' OR {self._has_reason} IS NOT TRUE)"
         )
         in_order = "ORDER BY runs.id"
-        times = array("d", (row[0] for row in self._all(seconds, where, in_order)))
+        times = [row[0] for row in self._all(milliseconds, where, in_order)]
         # The record of an earlier attempt (a time below 0) is meaningless.
-        known = times if min(times, default=0.0) >= 0 else array("d", (t for t in times if t >= 0))
+        known = times if min(times, default=0) >= 0 else [time for time in times if time >= 0]
         if not known:
             return known, None
         place = f"{in_order} LIMIT 1 OFFSET {times.index(max(known))}"
         (longest,) = self._all("runs.id", where, place).fetchone()
         return known, longest
 
-    def entries(self, *, all_of_them: bool) -> Iterator[dict[str, Any]]:
-        """The entries of the runs that must be read, or of all."""
+    def entries(
+        self, where: str, *, but: str = "0", most: int = ALL_FAILURES
+    ) -> Iterator[dict[str, Any]]:
+        """The entries of runs that meet a condition, but not another one; the first of them."""
         names = [(RUNS, [Name(False, name)]) for name in _READ]
-        where = self._where if all_of_them else f"{self._where} AND {self._is_looked_at()}"
-        for part in parts(self._tables, names, where, self._values):
+        where = f"{self._where} AND {where} AND {but} IS NOT TRUE"
+        for part in parts(self._tables, names, where, self._values, most=most):
             for number, *values in zip(*part, strict=True):
                 known = {
                     name: value

@@ -55,12 +55,18 @@ class WorkflowOverview:
 
 
 def collect(
-    config: WorkflowConfig, chosen: Sequence[StudyConfig], run_name: str | None, *, keep: bool
+    config: WorkflowConfig,
+    chosen: Sequence[StudyConfig],
+    run_name: str | None,
+    *,
+    keep: bool,
+    failures_max: int,
 ) -> WorkflowOverview:
     """The overview of some studies' runs (of a run_name, or all). Changes nothing.
 
     With ``keep`` every run is kept, and not only those that have failed, and the daemons are
-    included. A study that cannot be read becomes one of the ``errors``.
+    included. Of a study's failures only the first ``failures_max`` are kept. A study that cannot be
+    read becomes one of the ``errors``.
     """
     from motoko.reports.run_counts import overview_of
 
@@ -70,7 +76,9 @@ def collect(
             not_created.append(study.name)
             continue
         try:
-            studies.append(overview_of(config, study, run_name, keep=keep))
+            studies.append(
+                overview_of(config, study, run_name, keep=keep, failures_max=failures_max)
+            )
         except MotokoError as error:
             errors.append(error)
     answers, silence = last_answers(config)

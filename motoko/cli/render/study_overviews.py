@@ -132,7 +132,6 @@ def _show_runs(study: str, rows: Sequence[RunRow], batch_states: Mapping[str, st
 
 
 def _show_failures(study: Overview) -> None:
-    shown = study.failures[:FAILURES_SHOWN]
     show_table(
         ("run", "run_name", "state", "exit", "reason"),
         [
@@ -140,13 +139,15 @@ def _show_failures(study: Overview) -> None:
                 *(f"{study.study}.{row.id}", _text(row.run_name), row.state),
                 *(_text(row.exit_code), row.reason or "-"),
             )
-            for row in shown
+            for row in study.failures
         ],
         right=("exit",),
         styles={"state": "red"},
     )
-    if more := len(study.failures) - len(shown):
-        click.echo(f"and {more} more: motoko info --verbose --bd_study {study.study}")
+    if study.more_failures:
+        click.echo(
+            f"and {study.more_failures} more: motoko info --verbose --bd_study {study.study}"
+        )
 
 
 def _text(value: object) -> str:

@@ -80,3 +80,13 @@ def test_counted_as_if_looked_at(config, run_name, few, monkeypatch):
     assert counted.timed == looked_at.timed
     assert counted.median == pytest.approx(looked_at.median, abs=0.001)
     assert counted.longest == pytest.approx(looked_at.longest, abs=0.001)
+
+
+@pytest.mark.parametrize("most", [0, 3])
+def test_only_the_first_failures_are_kept(config, most):
+    study = config.studies["mult"]
+    looked_at = run_counts.overview_of(config, study, None, keep=True)
+    few = run_counts.overview_of(config, study, None, keep=False, failures_max=most)
+    assert few.failures == looked_at.failures[:most]
+    assert few.more_failures == len(looked_at.failures[most:])
+    assert few.timed == looked_at.timed and few.states == looked_at.states
