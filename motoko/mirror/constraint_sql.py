@@ -28,6 +28,8 @@ OF_OBJECTS = frozenset(
 )
 TESTS_MAX = 20  # SQLite limits nesting; the tests after these are left to the predicate
 ALL, NONE = "1", "0"
+# A ``job_id`` that is not a plain number, such as True, is NULL here, but may name a job.
+_NO_JOB_ID = "runs.job_id IS NULL"
 _INTEGERS = range(-(1 << 63), 1 << 63)
 _functions = itertools.count()
 
@@ -216,24 +218,55 @@ class _Compiler:
             is_exact = is_exact and len({name_of for name_of, _ in columns}) <= 1
             values.append([(_of(table, column), column.kind) for _, column in columns])
 
+        if not is_exact:  # a name's value may be in two places: Python has to tell which one counts
+            return _Condition(ALL, ALL, is_exact=False)
+        condition = self._of_stored(test, values)
+        sides = {side for side, _ in fields}
+        if "jobs" not in sides:
+            return condition
+        if "runs" not in sides:
+            return _of_jobs(condition, meets_none=False)
+        of_job = "(SELECT {} FROM jobs WHERE jobs.id = runs.job_id)".format
+        return _Condition(
+            f"({_NO_JOB_ID} OR {of_job(condition.holds)})",
+            NONE if condition.untold == NONE else of_job(condition.untold),
+        )
+
+    def _of_stored(self, test: FieldTest, sides: list[list[tuple[str, str]]]) -> _Condition:
+        """The condition for two values; each of them is in one of its side's columns, or nowhere.
+
+        SQL compares numbers and texts as Python does, and so without calling it for each row.
+        """
+        simple = [[place for place, kind in side if kind in (PLAIN, BOOL)] for side in sides]
+        left, right = (f"coalesce({', '.join([*places, 'NULL', 'NULL'])})" for places in simple)
+        if test.op in ("=", "!="):
+            holds = f"{left} IS {right}"
+        else:  # to SQLite all texts are larger than numbers
+            of_one_type = f"(typeof({left}) = 'text') = (typeof({right}) = 'text')"
+            holds = f"coalesce({left} {test.op} {right} AND {of_one_type}, 0)"
+        holds = f"NOT ({holds})" if test.is_negated else f"({holds})"
+        others = [(place, kind) for side in sides for place, kind in side]
+        others = [(place, kind) for place, kind in others if kind not in (PLAIN, BOOL)]
+        if not others:
+            return _Condition(holds)
+
         def meets(*stored: Any) -> bool | None:
             left, right = (
                 next(((kind, value) for (_, kind), value in held if value is not None), None)
                 for held in (
-                    list(zip(values[0], stored, strict=False)),
-                    list(zip(values[1], stored[len(values[0]) :], strict=True)),
+                    list(zip(sides[0], stored, strict=False)),
+                    list(zip(sides[1], stored[len(sides[0]) :], strict=True)),
                 )
             )
             return _meets_stored(test, left, right)
 
-        places = [place for side in values for place, _ in side]
+        places = [place for side in sides for place, _ in side]
         called = f"{self._function(meets, len(places))}({', '.join(places)})"
-        # If a name's value may be in two places, Python has to tell which one counts.
-        condition = _Condition(called, f"{called} IS NULL") if is_exact else _Condition(ALL, ALL)
-        if not any(side == "jobs" for side, _ in fields):
-            return condition
-        of_job = f"(SELECT {condition.may_hold} FROM jobs WHERE jobs.id = runs.job_id)"
-        return _Condition(NONE, f"coalesce({of_job}, {ALL})", is_exact=False)
+        is_simple = _and(*(f"{place} IS NULL" for place, _ in others))
+        holds = f"CASE WHEN {is_simple} THEN {holds} ELSE coalesce({called}, 0) END"
+        untold = f"(NOT ({is_simple}) AND {called} IS NULL)"
+        may_be_untold = any(kind in (ABSENT, LITERAL) for _, kind in others)
+        return _Condition(holds, untold if may_be_untold else NONE)
 
     def _function(self, meets: Callable[..., bool | None], arguments: int) -> str:
         name = f"meets_{next(_functions)}"
@@ -283,8 +316,7 @@ def _is_kept_twice(name: Name, columns: list[Column]) -> bool:
 def _of_jobs(condition: _Condition, meets_none: bool) -> _Condition:
     """A condition on jobs, as one on their runs."""
     whose = _whose_jobs(condition.holds)
-    # A ``job_id`` that is not a plain number, such as True, is NULL here, but may name a job.
-    absent = "runs.job_id IS NULL"
+    absent = _NO_JOB_ID
     if meets_none:
         absent = "NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = runs.job_id)"
     if meets_none or whose in (ALL, NONE):

@@ -1,6 +1,7 @@
 """Runs that SQL finds, looked at one by one, are those that a look at all runs finds."""
 
 import decimal
+import itertools
 import math
 from datetime import UTC, date, datetime
 
@@ -164,6 +165,36 @@ def test_all_values_with_all_texts(op):
         ):
             name = name if isinstance(name, str) else name.name
             check(runs, jobs, f"{name} {op} {text}")
+
+
+@pytest.mark.parametrize("op", OPERATORS[:6])
+@pytest.mark.parametrize("fields", ["runs.both {} jobs.both", "jobs.both {} runs.both"])
+def test_all_values_with_all_others(op, fields):
+    """Of a run and its job."""
+    held = [*SIMPLE, *OTHERS]
+    both = Name(False, "both")
+    runs = {
+        number: {both: value, Name(False, "job_id"): 1 + number % len(held)}
+        for number, value in enumerate(itertools.chain(*([each] * len(held) for each in held)), 1)
+    }
+    check(runs, {number: {both: value} for number, value in enumerate(held, 1)}, fields.format(op))
+
+
+@pytest.mark.parametrize("op", OPERATORS[:6])
+@pytest.mark.parametrize("side", [RUNS, JOBS])
+def test_all_values_with_all_others_beside_them(op, side):
+    """Of a run, or of a job."""
+    pairs = enumerate(itertools.product([*SIMPLE, *OTHERS], repeat=2), 1)
+    names = (Name(False, "run_name"), Name(False, "both")) if side == RUNS else JOB_NAMES
+    held = {number: dict(zip(names, pair, strict=True)) for number, pair in pairs}
+    left, right = (f"{'jobs' if side else 'runs'}.{name.name}" for name in names)
+    runs = {number: {Name(False, "job_id"): number} for number in held}
+    if side == RUNS:
+        runs = {number: runs[number] | held[number] for number in held}
+    check(runs, held if side == JOBS else {}, f"{left} {op} {right}")
+
+
+JOB_NAMES = (Name(False, "x"), Name(False, "both"))
 
 
 def test_names_that_have_no_column(monkeypatch):
