@@ -200,7 +200,7 @@ def _drawing(what: str, width: float, height: float, content: Iterable[Element])
         font_size="11",
         font_family="system-ui, sans-serif",
         xmlns="http://www.w3.org/2000/svg",
-        style=f"width:{_n(width / 10)}rem;min-width:{least}",
+        style=f"width:100%;max-width:{_n(width / 10)}rem;min-width:{least}",
     )
 
 
