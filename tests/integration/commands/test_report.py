@@ -69,6 +69,17 @@ def test_what_it_tells(flow):
     assert "Study add is not in this report: it has no database yet" in report(flow)
 
 
+def test_two_runs_compared(flow):
+    done = flow.motoko("diff", "mult.1", "mult.3")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    for line in (["parameter", "x", "1.0", "3.0"], ["result", "energy", "1.5", "-"]):
+        assert line in lines
+    assert ["execution", "took", "1.00s", "5.00s"] in lines
+    assert "do not differ" in flow.motoko("diff", "mult.2", "mult.2").stdout
+    assert flow.motoko("diff", "mult.2", "mult.9").returncode == 2
+
+
 def test_what_is_asked_for(flow):
     file = flow.directory / "motoko.yaml"
     plain = file.read_text()
