@@ -138,6 +138,14 @@ class CannotWrite(MotokoError):
     """Motoko's own files, or a command's output, cannot be written."""
 
 
+class NoRoom(MotokoError):
+    """There is too little space on a disk for what a command has to write; nothing was changed."""
+
+
+class BadBackup(MotokoError):
+    """A backup is damaged, incomplete, or none; or it does not have what is asked for."""
+
+
 class NotPermitted(MotokoError):
     """The operating system does not permit this account to do something."""
 

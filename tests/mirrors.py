@@ -40,10 +40,10 @@ def seen(value):
 
 
 class Anything:
-    """Equal to whatever says that a value was left out."""
+    """Equal to whatever says that a value was left out, or is such a value."""
 
     def __eq__(self, other):
-        return isinstance(other, LeftOut)
+        return isinstance(other, (LeftOut, Anything))
 
 
 def path_of(flow, study="mult"):

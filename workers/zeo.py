@@ -31,6 +31,7 @@ def main() -> None:
             daemon.log,
             partial(_evict, daemon.config, study),
             partial(rival, daemon.runtime, study),
+            daemon.config.packing,
         )
 
 

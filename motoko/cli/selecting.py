@@ -51,6 +51,13 @@ def study_argument() -> Callable[[F], F]:
     return click.argument("bd_study", type=TEXT, metavar="STUDY", shell_complete=_study_names)
 
 
+def study_arguments() -> Callable[[F], F]:
+    """The arguments ``STUDY...``: names of studies, or aliases; none means all."""
+    return click.argument(
+        "studies", nargs=-1, type=TEXT, metavar="[STUDY]...", shell_complete=_study_names
+    )
+
+
 def constraints_option(text: str) -> Callable[[F], F]:
     """The option ``--constraints``, which may be given several times."""
     return click.option("--constraints", multiple=True, type=TEXT, metavar="CONSTRAINTS", help=text)

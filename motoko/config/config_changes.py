@@ -77,6 +77,8 @@ def changes(before: WorkflowConfig, after: WorkflowConfig) -> list[Change]:
         daemons_of["slots"].update(launchers)
     for key in _differing(before.batch, after.batch):
         daemons_of[f"batch.{key}"].update(launchers)
+    for key in _differing(before.packing, after.packing):
+        daemons_of[f"packing.{key}"].update(_daemons(after, daemon_kinds.ZEO))
     for key, daemons in _supervisor_changes(before.supervision, after):
         daemons_of[f"supervisor.{key}"].update(daemons)
     for key in ("orchestrator", "aliases"):

@@ -32,6 +32,16 @@ class DatabaseFiles:
         return self.directory / "bd.zeo.lock"
 
     @property
+    def packing_lock(self) -> Path:
+        """The file that a process locks while it replaces or copies the database's file."""
+        return self.directory / "packing.lock"
+
+    @property
+    def before_packing(self) -> Path:
+        """The database as it was before it was packed, if whoever packed it has kept that."""
+        return self.directory / "bd.zeo.old"
+
+    @property
     def blobs(self) -> Path:
         """The directory of large values."""
         return self.directory / "zeo.blob"

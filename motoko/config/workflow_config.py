@@ -20,6 +20,7 @@ from motoko.config.batch_settings import BatchSettings
 from motoko.config.daemon_kinds import DaemonKind
 from motoko.config.decoding import Hint, Written, nearest
 from motoko.config.left_out import NOTHING, Without
+from motoko.config.packing_settings import NO_PACKING, PackingSettings
 from motoko.config.policy import Policy
 from motoko.config.remote import Remote, written_remote
 from motoko.config.report_settings import ReportSettings
@@ -70,6 +71,9 @@ class WorkflowFile(Struct, frozen=True):
         Written("true, false or a mapping", "{address: 10.1.2.3, port: 40123}", written_remote),
         Hint("write `remote: true`, or one of address: and port:, or both, indented below it"),
     ] = Remote()
+    packing: Annotated[
+        PackingSettings, Hint("write `when: 5x` indented below it, or `days: 7`, or both")
+    ] = NO_PACKING
     supervisor: Annotated[
         Supervision, Hint("write settings such as `nice: 10` indented below it")
     ] = field(default_factory=Supervision)
@@ -109,6 +113,7 @@ class WorkflowConfig:
     report: ReportSettings
     raw: dict[str, Any]  # the file's content, with the user's own keys; the caller may change it
     warnings: tuple[str, ...]  # what is suspicious but no error, one line each
+    packing: PackingSettings = NO_PACKING  # snapshots of earlier versions have none
 
     @property
     def may_have_gate(self) -> bool:
@@ -207,6 +212,7 @@ def load(
         report=content.report,
         raw=file.content,
         warnings=tuple(file.warnings),
+        packing=content.packing,
     )
 
 

@@ -270,10 +270,10 @@ def databases(place: Place) -> Iterator[Finding]:
         log = study.database.transactions
         size = log.stat().st_size
         if size < judgements.PACK_FROM:
-            yield judgements.packing(study.name, size, 0, log)
+            yield judgements.packing(study.name, size, 0)
             continue
         try:
-            yield judgements.packing(study.name, *superseded(log), log)
+            yield judgements.packing(study.name, *superseded(log))
         except NoEnd:  # the database is just being written
             yield ok("databases", f"{study.name}: it is being written")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,7 +223,7 @@ def kept_locks(path: Path, kind: str, options: frozenset[str]) -> Finding:
     )
 
 
-def packing(study: str, total: int, superseded: int, log: Path) -> Finding:
+def packing(study: str, total: int, superseded: int) -> Finding:
     """Whether a database should be packed, because most of it is outdated revisions."""
     text = f"{study}: {megabytes(total)}, of which {megabytes(superseded)} are outdated"
     if total < PACK_FROM or 2 * superseded < total:
@@ -232,8 +231,7 @@ def packing(study: str, total: int, superseded: int, log: Path) -> Finding:
     return warning(
         "databases",
         text,
-        f"`motoko kill`, then: {sys.executable} -c \"import ZODB; db = ZODB.DB('{log}'); "
-        'db.pack(); db.close()" (it keeps the former file next to it, as bd.zeo.old)',
+        f"`motoko pack {study}` (`--days 0`: without a day of history)",
     )
 
 

@@ -27,6 +27,17 @@ def megabytes(count: int) -> str:
     return f"{count / MB:.0f} MB"
 
 
+def shown(count: int) -> str:
+    """Bytes with about three digits: ``340 KB``, ``1.25 GB``."""
+    number, unit = float(count), "bytes"
+    for larger in ("KB", "MB", "GB", "TB"):
+        if number < 999.5:
+            break
+        number, unit = number / 1000, larger
+    digits = 0 if unit == "bytes" or number >= 99.95 else 1 if number >= 9.995 else 2
+    return f"{number:.{digits}f} {unit}"
+
+
 def as_written(count: int) -> str:
     """Bytes as in motoko.yaml, in whole megabytes or, below one, kilobytes: ``10MB``, ``1KB``."""
     return f"{count // MB}MB" if count >= MB else f"{count // KB}KB"

@@ -6,6 +6,7 @@ This needs no server.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ _LENGTH = 8
 _RECORD = 42  # bytes before a record's data: its oid first, the length of the data last
 _POINTER = 8  # bytes in place of a record's data, if it has none
 _UNFINISHED = b"c"
+_PACKED = b"p"
 _MAGIC = 4  # bytes at the beginning of the file
 
 
@@ -43,6 +45,27 @@ def last_transactions(log: Path) -> Iterator[tuple[bytes, Callable[[], list[byte
             end, head = _transaction_before(file, end)
             if head[16:17] != _UNFINISHED:
                 yield head[:8], partial(_records, file, end, head, behind)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A transaction in the file: its id, where it begins, and whether packing has left it."""
+
+    tid: bytes
+    start: int
+    is_packed: bool
+
+
+def written_before(log: Path, end: int | None = None) -> Iterator[Written]:
+    """The transactions before a place (the file's end by default), from the last one backwards.
+
+    Raises like :func:`last_tids`.
+    """
+    with open(log, "rb") as file:
+        start = file.seek(0, 2) if end is None else end
+        while start > _MAGIC:
+            start, head = _transaction_before(file, start)
+            yield Written(head[:8], start, head[16:17] == _PACKED)
 
 
 def last_fitting(log: Path, size: int, count: int) -> int:
@@ -74,8 +97,10 @@ def _transaction_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
     return start, head
 
 
-def superseded(log: Path) -> tuple[int, int]:
+def superseded(log: Path, until: bytes | None = None) -> tuple[int, int]:
     """How many bytes a database's file has, and how many are of records that were written again.
+
+    With ``until``, only of those that transactions up to this one have written again.
 
     Raises ``NoEnd`` where the file cannot be read backwards, ``OSError`` where not at all.
     """
@@ -86,10 +111,21 @@ def superseded(log: Path) -> tuple[int, int]:
         while end > _MAGIC:
             behind = end - _LENGTH
             end, head = _transaction_before(file, end)
+            if until is not None and head[:8] > until:
+                continue
+            whole = True
             for oid, size in reversed(_sizes(file, end, head, behind)):
+                whole = whole and oid in newest
                 earlier += size if oid in newest else 0
                 newest.add(oid)
+            earlier += _around(head) if whole else 0
     return total, earlier
+
+
+def _around(head: bytes) -> int:
+    """How many bytes a transaction has besides its records."""
+    texts = sum(int.from_bytes(head[place : place + 2], "big") for place in (17, 19, 21))
+    return _HEAD + texts + _LENGTH
 
 
 def _records(file: BinaryIO, start: int, head: bytes, end: int) -> list[bytes]:

@@ -9,27 +9,33 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from zc.lockfile import LockError, LockFile
 from ZEO.runzeo import ZEOOptions, ZEOServer
+from ZODB.POSException import StorageError
 
 from motoko.channel.greeting import Greeting
 from motoko.channel.key_file import key_path
 from motoko.channel.tls import Contexts
 from motoko.config import StudyConfig
 from motoko.config.daemon_kinds import ZEO, daemon_of
+from motoko.config.packing_settings import PackingSettings
 from motoko.errors import MotokoError, NotCreated, StudyUnavailable
+from motoko.host.durations import moment
 from motoko.host.files import read_json
 from motoko.host.identity import Identity
 from motoko.host.locks import check_locks
 from motoko.layout import Runtime
+from motoko.store.automatic_packing import AutomaticPacking
 from motoko.store.entry_merges import EntryMerges
 from motoko.store.fenced_clients import FencedClients
 from motoko.store.internals import self_check, zeo_messages
 from motoko.store.internals.zeo_arrivals import Arrivals
 from motoko.store.internals.zeo_invalidations import limit_invalidations
+from motoko.store.internals.zeo_packing import last_commit, pack_storages, pack_within, serves
 from motoko.store.internals.zeo_servers import (
     extend_ruok,
     listen_besides,
@@ -39,6 +45,7 @@ from motoko.store.internals.zeo_servers import (
     when_registering,
 )
 from motoko.store.misled_clients import forget_copied_conf
+from motoko.store.packing import packing
 from motoko.store.received_records import concerned, replacement
 from motoko.store.schemas import is_schema
 from motoko.store.zeo_conf import ServerConfig, render
@@ -60,6 +67,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         runtime: Runtime,
         evict: Callable[[], None],
         refusal: Callable[[int], str],
+        settings: PackingSettings,
     ) -> None:
         super().__init__(options)
         place = runtime.kept if study.is_kept else runtime.zeo
@@ -71,13 +79,14 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         self._evict = evict
         self._refusal = refusal
         self._calls = 0
-        self._inode = 0
+        pack = partial(pack_storages, self)
+        self._packing = AutomaticPacking(study.database, settings, pack)
 
     def open_storages(self) -> None:
         super().open_storages()
         skip_promised_oids(self)
         limit_invalidations(self, self._study.database.transactions)
-        self._inode = self._study.database.transactions.stat().st_ino
+        pack_within(self, self._while_packing)
         # Not before this server has locked the database: another may be serving it.
         self._conf.write()
 
@@ -102,6 +111,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         self._take_over_arrivals()
         if self._fences is not None:
             self._fences.cut()
+        self._packing.look(last_commit(self))
         return {"motoko": {"calls": self._calls}}
 
     def _take_over_arrivals(self) -> None:
@@ -119,11 +129,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         return None if reason is None else (reason, True)
 
     def _look_at_files(self) -> None:
-        try:
-            inode = self._study.database.transactions.stat().st_ino
-        except OSError:
-            inode = 0
-        if inode != self._inode:
+        if not serves(self, self._study.database.transactions):
             log.error("the database's files have been removed or replaced: this server ends")
             os.kill(os.getpid(), signal.SIGTERM)
         elif self._is_replaced():
@@ -134,6 +140,16 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
             self._conf.write()
             # The server that wrote it may be waiting for the database. Ending it takes a while.
             threading.Thread(target=self._evict, name="evict", daemon=True).start()
+
+    @contextlib.contextmanager
+    def _while_packing(self, until: float) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(packing(self._study.database, until))
+            except MotokoError as error:  # the client does not have the class, or not with its hint
+                raise StorageError(str(error)) from error
+            log.info("packing the database: history up to %s is dropped", moment(until))
+            yield
 
     def _is_replaced(self) -> bool:
         """Whether the workflow was taken over: then this daemon's record names another process."""
@@ -171,6 +187,7 @@ def serve(
     log_here: Callable[[], None],
     evict: Callable[[], None],
     refusal: Callable[[int], str],
+    settings: PackingSettings,
 ) -> None:
     """Serve a study's database until the process is told to stop.
 
@@ -180,6 +197,7 @@ def serve(
         log_here: called when ZEO has set up its logging, to replace it by Motoko's.
         evict: ends the servers of the study that BlackDynamite's commands have started.
         refusal: gets a client's pid; returns why it is not served, or an empty text.
+        settings: when the server packs the database by itself.
 
     Raises:
         NotCreated: there is no database.
@@ -209,7 +227,7 @@ def serve(
             from motoko.store.study_database import rename_schema
 
             rename_schema(study)
-        StudyServer(options, study, runtime, evict, refusal).main()
+        StudyServer(options, study, runtime, evict, refusal, settings).main()
     except LockError as error:
         raise StudyUnavailable(
             f"the database of study {study.name} is in use, by no server of this workflow",

@@ -79,9 +79,9 @@ def test_limits(limits, check, level):
         (judge.logout("me", ended=True), "warning"),
         (judge.kept_locks(HERE, "nfs4", frozenset({"rw"})), "ok"),
         (judge.kept_locks(HERE, "nfs", frozenset({"local_lock=all"})), "warning"),
-        (judge.packing("mult", 40 * MB, 39 * MB, HERE), "ok"),
-        (judge.packing("mult", 90 * MB, 20 * MB, HERE), "ok"),
-        (judge.packing("mult", 90 * MB, 60 * MB, HERE), "warning"),
+        (judge.packing("mult", 40 * MB, 39 * MB), "ok"),
+        (judge.packing("mult", 90 * MB, 20 * MB), "ok"),
+        (judge.packing("mult", 90 * MB, 60 * MB), "warning"),
     ],
 )
 def test_single_figures(finding, level):

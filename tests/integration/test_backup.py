@@ -1,0 +1,152 @@
+"""Backups: made while others write and are killed, restored as of any transaction."""
+
+import os
+import random
+import shutil
+import signal
+
+import pytest
+from mirrors import stored
+from runs import make_runs, states
+from support import Flow, wait_until
+from watching import Other, database
+
+from motoko import Workflow
+from motoko.config import load
+from motoko.control.study_access import opened
+from motoko.store.base import open_file
+from motoko.store.log_end import last_tids
+from motoko.store.transactions import commit_now
+
+TIDS = int(os.environ.get("TIDS", "4"))
+WRITERS = int(os.environ.get("WRITERS", "2"))
+KILLS = int(os.environ.get("KILLS", "2"))
+SEED = int(os.environ.get("SEED", "1"))
+CREATING = 3  # a study is there after these transactions
+
+
+def backed_up(flow, place, *options):
+    done = flow.motoko("backup", str(place), *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def restored(flow, place, directory, *options):
+    done = flow.motoko("restore", str(place), str(directory), *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Flow(directory, flow.studies)
+
+
+def rows(flow, at=None):
+    """All runs and jobs of a study, with what they hold, as BlackDynamite reads them."""
+    return stored(flow, at=at)[1:]
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "a place" / "for backups"  # repozo itself knows no spaces
+
+
+def test_any_transaction_of_a_busy_study(workflow, place, tmp_path):
+    rng = random.Random(SEED)
+    flow = workflow()
+    flow.supervise("--no-launchers")
+    writers = [Other(flow) for _ in range(WRITERS)]
+    stop = flow.directory.parent / "stop"
+    try:
+        for seed, writer in enumerate(writers):
+            writer.begin("churn", "mult", seed, str(stop))
+        log = database(flow, "mult")
+        for round in range(KILLS + 1):
+            size = log.stat().st_size
+            wait_until(lambda size=size: log.stat().st_size > size + 100_000, "it is written")
+            text = backed_up(flow, place)
+            assert ("(all of it)" in text) == (round == 0), text
+            if round < KILLS:
+                pid = flow.pids()["zeo:mult"]
+                os.kill(pid, signal.SIGKILL)
+                wait_until(lambda pid=pid: flow.pids().get("zeo:mult") not in (None, pid), "back")
+    finally:
+        stop.touch()
+        for writer in writers:
+            writer.end()
+            writer.close()
+    # One more, of a quiet study, and what it has besides its database.
+    Workflow(flow.path).vars.note = [1, 2]
+    backed_up(flow, place)
+    assert f"{KILLS + 2} backups" in flow.motoko("backup", str(place), "--verify").stdout
+    tids = [tid.hex() for tid in last_tids(log)][:-CREATING]
+    for number, tid in enumerate([tids[0], *rng.sample(tids, TIDS - 1)]):
+        again = restored(flow, place, tmp_path / f"again-{number}", "--at", tid)
+        assert rows(again) == rows(flow, tid), f"SEED={SEED}: transaction {tid}"
+        shutil.rmtree(again.directory)
+    again = restored(flow, place, tmp_path / "last")
+    assert rows(again) == rows(flow)
+    assert Workflow(again.path).vars.note == [1, 2]
+
+
+def test_packing_restoring_and_what_is_refused(workflow, place, tmp_path):
+    flow = workflow()
+    make_runs(flow, {"state": "FINISHED", "y": 1}, {"state": "CREATED"})
+    runs = flow.directory / "mult" / "BD-mult-runs" / "run-1"
+    runs.mkdir(parents=True)
+    (runs / "out.txt").write_text("of a run")
+    (flow.directory / "helper.py").write_text("ONE = 1\n")
+    first = backed_up(flow, place)
+    early = first.partition("transaction ")[2].split()[0]
+    assert not list(place.rglob("out.txt"))
+    with opened(load(flow.path), load(flow.path).studies["mult"]) as base:
+        entries = base.runs.entries[2].entries
+        commit_now(base, lambda: entries.update(state="FORWARDED"))
+    state = rows(flow)
+    backed_up(flow, place)
+    assert "freed" in flow.motoko("pack", "--days", "0").stdout
+    assert "it was packed" in backed_up(flow, place, "--runs")
+    helper = [path.stat() for path in sorted(place.rglob("helper.py"))]
+    assert len(helper) == 3 and len({info.st_ino for info in helper}) == 1, "it was copied again"
+
+    again = restored(flow, place, tmp_path / "again")
+    assert rows(again) == state and states(again) == {1: "FINISHED", 2: "FORWARDED"}
+    assert len(list(again.directory.rglob("out.txt"))) == 1
+    before = restored(flow, place, tmp_path / "before", "--at", early)
+    assert states(before) == {1: "FINISHED", 2: "CREATED"}
+    assert before.motoko("validate").returncode == 0
+
+    # Never over anything, unless told to; never over what is running.
+    refused = flow.motoko("restore", str(place), str(again.directory))
+    assert refused.returncode == 2 and "--overwrite" in refused.stderr
+    assert refused.stderr.count("nothing was changed") == 1
+    restored(flow, place, again.directory, "--overwrite", "--at", early)
+    assert rows(again) == rows(before)
+    study = load(again.path).studies["mult"]
+    base = open_file(study)
+    try:
+        refused = flow.motoko("restore", str(place), str(again.directory), "--overwrite")
+        assert refused.returncode == 2 and "is running" in refused.stderr
+    finally:
+        base.close()
+    for options, code, text in [
+        (("--at", "2001-01-01"), 0, "it had no database then"),
+        (("--at", "2999-01-01"), 1, "the last backup was made at"),
+    ]:
+        done = flow.motoko("restore", str(place), str(tmp_path / options[1]), *options)
+        assert done.returncode == code and text in done.stdout + done.stderr
+    inside = flow.motoko("backup", str(flow.directory / "b"))
+    assert inside.returncode == 2 and "own directory" in inside.stderr
+    other = flow.motoko("backup", str(tmp_path))
+    assert other.returncode == 2 and "not empty" in other.stderr
+    other = again.motoko("backup", str(place))
+    assert other.returncode == 2 and "another workflow" in other.stderr
+
+    # What was damaged is found.
+    copy = max(place.rglob("*.fs"))
+    content = bytearray(copy.read_bytes())
+    content[len(content) // 2] ^= 1
+    copy.write_bytes(content)
+    damaged = flow.motoko("backup", str(place), "--verify")
+    assert damaged.returncode == 1 and copy.name in damaged.stderr, damaged.stderr
+    damaged = flow.motoko("restore", str(place), str(tmp_path / "damaged"))
+    assert damaged.returncode == 1 and "checksum" in damaged.stderr
+    # An unfinished backup, whose process was killed, is no obstacle.
+    (copy.parent / "2026-01-01-00-00-00.deltafs").write_bytes(b"half")
+    backed_up(flow, place, "--full")
