@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from motoko.host.durations import EXAMPLES, seconds
+
 EMPTY = "it is empty: is a variable of your shell not set?"
 
 
@@ -34,5 +36,20 @@ class WorkflowPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class TimeSpan(click.ParamType[float]):
+    """A time span such as 30d or 1h30m, in seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return seconds(value)
+        except ValueError:
+            self.fail(f"{str(value)!r} is no time: write one such as 30d or {EXAMPLES}", param, ctx)
+
+
 TEXT = Text()
+TIME_SPAN = TimeSpan()
 WORKFLOW_PATH = WorkflowPath()

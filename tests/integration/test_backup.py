@@ -97,7 +97,7 @@ def test_packing_restoring_and_what_is_refused(workflow, place, tmp_path):
     assert not list(place.rglob("out.txt"))
     with opened(load(flow.path), load(flow.path).studies["mult"]) as base:
         entries = base.runs.entries[2].entries
-        commit_now(base, lambda: entries.update(state="FORWARDED"))
+        commit_now(base, lambda: entries.update({"state": "FORWARDED"}))
     state = rows(flow)
     backed_up(flow, place)
     assert "freed" in flow.motoko("pack", "--days", "0").stdout

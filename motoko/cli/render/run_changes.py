@@ -10,13 +10,14 @@ import click
 from motoko.config import WorkflowConfig
 from motoko.config.policy import FAIL
 from motoko.host.durations import counted
-from motoko.host.sizes import as_written
+from motoko.host.sizes import as_written, shown
 from motoko.runs.states import CREATED
 
 if TYPE_CHECKING:
     from motoko.operations.cancelled_runs import Cancelled
     from motoko.operations.cancelling import CancelledRun
     from motoko.operations.cleaning import Cleaned
+    from motoko.operations.directory_removal import Removed
     from motoko.operations.lost_runs import LostRun
     from motoko.operations.retrying import RetriedRun
 
@@ -83,6 +84,16 @@ def show_cleaned(studies: Iterable[Cleaned], deleted: bool) -> None:
         click.echo(line)
         for path in cleaned.left:
             click.echo(f"left alone: {path}, which is not in {cleaned.directory}", err=True)
+
+
+def show_removed(studies: Iterable[Removed]) -> None:
+    """Print a line for each study as its run directories are removed."""
+    for removed in studies:
+        line = f"{removed.study}: removed {counted(removed.directories, 'run directory')}"
+        line += f" ({shown(removed.freed)})"
+        if removed.executed:
+            line += f"; {removed.executed} not ended, left alone"
+        click.echo(line)
 
 
 def show_interrupted(config: WorkflowConfig, running: Mapping[str, int]) -> None:

@@ -1,5 +1,8 @@
 """`clean`, `retry`, `kill`, `info`, `launcher` and `orchestrator`, on real workflows."""
 
+import json
+import time
+
 import pytest
 import transaction
 from command_workflows import STUDIES
@@ -21,6 +24,8 @@ from motoko.config import load
 from motoko.operations import choosing, cleaning
 from motoko.operations.choosing import selected
 from motoko.operations.cleaning import CLEANING, clean
+
+DAY_S = 86400.0
 
 
 class TestClean:
@@ -47,6 +52,50 @@ class TestClean:
         assert not list((flow.directory / "mult" / "BD-mult-runs").iterdir())
         with study_base(flow) as base:
             assert not base.runs.entries[1].quantities
+
+    def test_directories(self, flow):
+        """Only those of runs that have ended; what says more than the database stays."""
+        now, long_ago = time.time(), time.time() - 40 * DAY_S
+        make_runs(
+            flow,
+            ended(flow, 1, "FINISHED", attempt_ended=long_ago, y=2.0),
+            ended(flow, 2, "FORWARDED", attempt_ended=long_ago),
+            ended(flow, 3, "FAILED", attempt_ended=now),
+            ended(flow, 4, "FINISHED"),  # its exit record alone says when it has ended
+            ended(flow, 5, "START"),
+            {},
+        )
+        directories = {number: run_directory(flow, number) for number in range(1, 6)}
+        for directory in directories.values():
+            (directory / "large.bin").write_bytes(bytes(100_000))
+            (directory / "q.csv").write_text("0 1\n")
+        with study_base(flow) as base:
+            base.runs.entries[2].quantities["q"] = str(directories[2] / "q.csv")
+            transaction.commit()
+        refused = flow.motoko("clean", "--directories")
+        assert refused.returncode == 2 and "[not-confirmed]" in refused.stderr
+        for wrong in (("--directories", "--delete"), ("--older", "3d"), ("--older", "soon")):
+            assert flow.motoko("clean", *wrong).returncode == 2
+        before = runs_of(flow)
+        usage = json.loads(flow.motoko("du", "--json").stdout)["studies"][0]
+        assert usage["directories"] == 5 and usage["runs"] > 500_000 > usage["database"] > 0
+        # What a process has left that was killed meanwhile.
+        directories[3].rename(directories[3].with_name(".removing-run-3"))
+
+        done = flow.motoko("clean", "--directories", "--older", "30d")
+        assert done.stdout.startswith("mult: removed 2 run directories ("), done.stdout
+        assert not directories[1].exists()
+        assert [path.name for path in directories[2].iterdir()] == ["q.csv"]
+        assert (directories[3] / "large.bin").exists() and (directories[4] / "large.bin").exists()
+        done = flow.motoko("clean", "--directories", "--bd_study", "mult")
+        assert "; 1 not ended, left alone" in done.stdout
+        left = {number: path.exists() for number, path in directories.items()}
+        assert left == {1: False, 2: True, 3: False, 4: True, 5: True}
+        assert {path.name for path in directories[4].rglob("*")} == {".motoko", "attempt-1"}
+        assert (directories[5] / "large.bin").exists()
+        assert runs_of(flow) == before
+        assert flow.motoko("explain", "mult.1").returncode == 0
+        assert flow.motoko("clean", "mult.1").stdout == "mult: reset 1 run\n"
 
     def test_chooses(self, workflow):
         flow = workflow(studies=STUDIES)
