@@ -105,8 +105,9 @@ class BackupDirectory:
 
     def all(self) -> list[Snapshot]:
         """The backups, the oldest first. Raises ``BadBackup``."""
-        found = [self._read(path, Snapshot) for path in sorted(self.snapshots.glob("*.json"))]
-        return sorted((one for one in found if one is not None), key=lambda one: one.taken)
+        read = (self._read(path, Snapshot) for path in self.snapshots.glob("*.json"))
+        snapshots = [snapshot for snapshot in read if snapshot is not None]
+        return sorted(snapshots, key=lambda snapshot: snapshot.taken)
 
     def _read(self, path: Path, kind: type[T]) -> T | None:
         content = contents(path)

@@ -94,7 +94,6 @@ def _remove(base: StudyBase, numbers: Collection[int], before: float, removed: R
             away = directory.with_name(f"{_REMOVING}{directory.name}")
             _renamed(directory, away)
             moved[number] = (directory, away, _stand(run.entries))
-    base.ask_tid()
     renew(base)
     for number, (directory, away, stand) in moved.items():
         run = base.runs.entries.get(number)
