@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from support import Flow, kill9, run_script, wait_until
+from support import Flow, kill9, run_script, supervised, wait_until, write_workflow
 
 from motoko.config import load
 from motoko.operations import starting
@@ -44,11 +44,11 @@ def two(workflow) -> Flow:
     return workflow(studies=STUDIES)
 
 
-@pytest.fixture
-def supervised(two) -> Flow:
-    """The same, supervised."""
-    two.supervise()
-    return two
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The same, supervised: tests that leave all daemons ready share it."""
+    place = tmp_path_factory.mktemp("daemons")
+    yield from supervised(place, write_workflow(place / "wf", STUDIES))
 
 
 @pytest.fixture
@@ -86,39 +86,41 @@ def starts(flow):
 
 
 class TestRestart:
-    def test_one(self, supervised):
+    def test_one(self, shared):
         for name in sorted(ALL):
-            before = supervised.pids()
-            done = supervised.motoko("restart", name)
+            before, restarts = shared.pids(), shared.daemons()[name]["restarts"]
+            done = shared.motoko("restart", name)
             assert done.returncode == 0, done.stderr
-            daemons = supervised.daemons()
+            daemons = shared.daemons()
             assert done.stdout == f"restarted {name} (pid {daemons[name]['pid']})\n"
             assert daemons[name]["state"] == "ready" and daemons[name]["pid"] != before[name]
-            assert daemons[name]["restarts"] == 1
+            assert daemons[name]["restarts"] == restarts + 1
             assert daemons[name]["last_exit"] == "restarted by request"
             others = {n: d["pid"] for n, d in daemons.items() if n != name}
             assert others == {n: p for n, p in before.items() if n != name}
 
-    def test_several_in_the_order_of_need(self, supervised):
-        before = supervised.pids()
-        done = supervised.motoko("restart", "zeo:mult", "launcher:mult", "bus", "watcher", "bus")
+    def test_several_in_the_order_of_need(self, shared):
+        past = shared.daemons()
+        before = {name: daemon["pid"] for name, daemon in past.items()}
+        done = shared.motoko("restart", "zeo:mult", "launcher:mult", "bus", "watcher", "bus")
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("restarted ") == 4
-        daemons = supervised.daemons()
+        daemons = shared.daemons()
         changed = {n for n, d in daemons.items() if d["pid"] != before[n]}
         assert changed == {"zeo:mult", "launcher:mult", "bus", "watcher"}
         # Each has ended once: nobody was started before what it needs was there again.
-        assert [daemons[name]["restarts"] for name in sorted(changed)] == [1] * 4
-        lines = [line.split(" ", 3)[3] for line in supervised.log("supervisor").splitlines()]
+        assert {daemons[name]["restarts"] - past[name]["restarts"] for name in changed} == {1}
+        lines = [line.split(" ", 3)[3] for line in shared.log("supervisor").splitlines()]
         ready = f"launcher:mult ready pid={daemons['launcher:mult']['pid']}"
         assert lines.index(ready) > lines.index(f"zeo:mult ready pid={daemons['zeo:mult']['pid']}")
         assert lines.index(ready) > lines.index(f"watcher ready pid={daemons['watcher']['pid']}")
 
-    def test_one_that_was_stopped_is_started(self, supervised):
-        assert supervised.motoko("stop", "launcher:mult").returncode == 0
-        done = supervised.motoko("restart", "launcher:mult")
+    def test_one_that_was_stopped_is_started(self, shared):
+        restarts = shared.daemons()["launcher:mult"]["restarts"]
+        assert shared.motoko("stop", "launcher:mult").returncode == 0
+        done = shared.motoko("restart", "launcher:mult")
         assert done.returncode == 0 and done.stdout.startswith("started launcher:mult (pid ")
-        assert supervised.daemons()["launcher:mult"]["restarts"] == 0
+        assert shared.daemons()["launcher:mult"]["restarts"] == restarts
 
     def test_one_that_does_not_end_is_killed(self, two):
         text = two.path.read_text()
@@ -150,62 +152,52 @@ class TestRestart:
         assert two.motoko("restart", "zeo:mult").returncode == 0
         assert two.daemons()["zeo:mult"]["state"] == "ready"
 
-    def test_does_not_end_runs(self, running):
-        before = running.pids()
-        assert running.motoko("restart", "launcher:mult", "bus", "watcher").returncode == 0
-        wait_until(
-            lambda: running.daemons()["launcher:mult"]["counts"]["running"] == 1, "it is adopted"
-        )
-        assert running.pids()["launcher:mult"] != before["launcher:mult"]
-        (running.directory / "go").touch()
-        wait_until(lambda: info(running) == {"FINISHED": 1}, "the run has finished")
-        assert starts(running) == ["started"]
-
 
 class TestStop:
-    def test_stop_and_start(self, supervised):
-        before = supervised.pids()
-        done = supervised.motoko("stop", "launcher:mult", "zeo:mult")
+    def test_stop_and_start(self, shared):
+        before = shared.pids()
+        done = shared.motoko("stop", "launcher:mult", "zeo:mult")
         assert done.returncode == 0, done.stderr
         assert done.stdout == (
             f"stopped launcher:mult (pid {before['launcher:mult']})\n"
             f"stopped zeo:mult (pid {before['zeo:mult']})\n"
         )
-        daemons = supervised.daemons()
+        daemons = shared.daemons()
         for name in ("launcher:mult", "zeo:mult"):
             assert (daemons[name]["state"], daemons[name]["pid"]) == ("stopped", None)
             assert daemons[name]["last_exit"] == "stopped by request"
-        assert supervised.motoko("ps").returncode == 1
-        again = supervised.motoko("stop", "zeo:mult")
+        assert shared.motoko("ps").returncode == 1
+        again = shared.motoko("stop", "zeo:mult")
         assert (again.returncode, again.stdout) == (0, "zeo:mult was not running\n")
         # A launcher is of no use without its server.
-        done = supervised.motoko("start", "launcher:mult")
+        done = shared.motoko("start", "launcher:mult")
         assert done.returncode == 0, done.stderr
-        after = supervised.pids()
+        after = shared.pids()
         assert done.stdout == f"started launcher:mult (pid {after['launcher:mult']})\n"
-        assert set(after) == ALL and supervised.state() == "ready"
-        done = supervised.motoko("start", "launcher:mult")
+        assert set(after) == ALL and shared.state() == "ready"
+        done = shared.motoko("start", "launcher:mult")
         assert done.stdout == f"launcher:mult was running already (pid {after['launcher:mult']})\n"
-        assert supervised.pids() == after
+        assert shared.pids() == after
 
-    def test_supervise_starts_it_again(self, supervised):
+    def test_supervise_starts_it_again(self, shared):
         for options in ([], ["--detach"]):
-            assert supervised.motoko("stop", "watcher", "launcher:add", "zeo:add").returncode == 0
-            done = supervised.motoko("supervise", *options)
+            assert shared.motoko("stop", "watcher", "launcher:add", "zeo:add").returncode == 0
+            done = shared.motoko("supervise", *options)
             assert done.returncode == 0, done.stderr
             for name in ("watcher", "launcher:add", "zeo:add"):
                 assert f"starting {name}\n" in done.stdout
-            assert set(supervised.pids()) == ALL and supervised.state() == "ready"
+            assert set(shared.pids()) == ALL and shared.state() == "ready"
 
-    def test_nobody_waits_for_what_was_stopped(self, supervised):
-        assert supervised.motoko("stop", "launcher:add", "zeo:add").returncode == 0
-        config = load(supervised.path)
+    def test_nobody_waits_for_what_was_stopped(self, shared):
+        assert shared.motoko("stop", "launcher:add", "zeo:add").returncode == 0
+        config = load(shared.path)
         began = time.monotonic()
         status = starting.wait_until_ready(config, began + 30)
         assert status.supervisor.state == "degraded"
         assert time.monotonic() - began < 10
-        done = supervised.motoko("launcher", "--bd_study", "mult")
+        done = shared.motoko("launcher", "--bd_study", "mult")
         assert done.returncode == 0, done.stderr
+        assert shared.motoko("start", "launcher:add").returncode == 0
 
     def test_a_launcher_can_be_added_by_name(self, two):
         two.supervise("--no-launchers")
@@ -214,14 +206,21 @@ class TestStop:
         assert done.returncode == 0, done.stderr
         assert set(two.pids()) == ALL - {"launcher:mult"}
 
-    def test_a_new_supervisor_starts_all(self, supervised):
-        assert supervised.motoko("stop", "watcher").returncode == 0
-        kill9(supervised.ps()["supervisor"]["pid"])
-        wait_until(lambda: supervised.motoko("ps").returncode == 3, "the supervisor is dead")
-        supervised.supervise()
-        assert set(supervised.pids()) == ALL
+    def test_a_new_supervisor_starts_all(self, shared):
+        assert shared.motoko("stop", "watcher").returncode == 0
+        kill9(shared.ps()["supervisor"]["pid"])
+        wait_until(lambda: shared.motoko("ps").returncode == 3, "the supervisor is dead")
+        shared.supervise()
+        assert set(shared.pids()) == ALL
 
-    def test_the_runs_of_a_launcher_go_on(self, running):
+    def test_runs_go_on(self, running):
+        """When their launcher is restarted, and when it is stopped."""
+        before = running.pids()
+        assert running.motoko("restart", "launcher:mult", "bus", "watcher").returncode == 0
+        wait_until(
+            lambda: running.daemons()["launcher:mult"]["counts"]["running"] == 1, "it is adopted"
+        )
+        assert running.pids()["launcher:mult"] != before["launcher:mult"]
         assert running.motoko("stop", "launcher:mult").returncode == 0
         (running.directory / "go").touch()
         wait_until(lambda: info(running) == {"FINISHED": 1}, "the run has finished")
@@ -242,24 +241,24 @@ class TestStop:
 
 
 class TestWrongUse:
-    def test_nothing_is_done(self, supervised):
+    def test_nothing_is_done(self, shared):
         """For unknown names, inside a run, or by a supervisor that is asked for half of it."""
-        before = supervised.pids()
+        before = shared.pids()
         for command in ("start", "stop", "restart"):
-            done = supervised.motoko(command, "bus", "launcher:mul", "supervisor")
+            done = shared.motoko(command, "bus", "launcher:mul", "supervisor")
             assert done.returncode == 2
             assert "there is no daemon 'launcher:mul' in" in done.stderr
             daemons = "zeo:add, zeo:mult, bus, watcher, gate, launcher:add, launcher:mult\n"
             assert f"hint: the daemons are: {daemons}" in done.stderr
-            assert supervised.pids() == before  # nothing was done to the bus
+            assert shared.pids() == before  # nothing was done to the bus
         for command in ("start", "restart"):
-            done = supervised.motoko(command, "bus", BLACKDYNAMITE_RUN_ID="1")
+            done = shared.motoko(command, "bus", BLACKDYNAMITE_RUN_ID="1")
             assert done.returncode == 3 and "a run starts no daemons" in done.stderr
-            assert supervised.pids() == before
+            assert shared.pids() == before
         for command in ("start_daemons", "stop_daemons", "restart_daemons"):
             for names in (None, "bus", ["bus", 3], ["bus", "nobody"]):
-                assert set(supervised.ask(command, names=names)) == {"error"}
-        assert supervised.pids() == before
+                assert set(shared.ask(command, names=names)) == {"error"}
+        assert shared.pids() == before
 
     @pytest.mark.parametrize("command", ["start", "stop", "restart"])
     def test_no_names(self, two, command):
@@ -274,11 +273,11 @@ class TestWrongUse:
         assert "hint: start all: motoko supervise --detach" in done.stderr
         assert not (two.directory / ".wf").exists()
 
-    def test_frozen_supervisor(self, supervised):
-        pid = supervised.ps()["supervisor"]["pid"]
+    def test_frozen_supervisor(self, shared):
+        pid = shared.ps()["supervisor"]["pid"]
         os.kill(pid, signal.SIGSTOP)
         try:
-            done = supervised.motoko("restart", "bus")
+            done = shared.motoko("restart", "bus")
         finally:
             os.kill(pid, signal.SIGCONT)
         assert done.returncode == 1 and f"(pid {pid}) does not answer" in done.stderr

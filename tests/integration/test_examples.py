@@ -44,7 +44,7 @@ def long_directory(tmp_path):
 class TestMinimal:
     RESULT = {"inputs": [3.0, 4.0, 12.0], "total": 169.0, "length": 13.0}  # noqa: RUF012
 
-    def test_one_command(self, long_directory, tmp_path):
+    def test_one_command_and_again(self, long_directory, tmp_path):
         copy("minimal", long_directory)
         done = run_motoko("run", cwd=long_directory)
         assert done.returncode == 0, done.stderr
@@ -57,10 +57,7 @@ class TestMinimal:
         assert not list(processes_in(tmp_path))
         assert not sockets_in(Path(os.environ["TMPDIR"]), tmp_path)
         assert run_motoko("ps", str(long_directory)).returncode == 3
-
-    def test_again_goes_on_where_it_was(self, long_directory):
-        copy("minimal", long_directory)
-        assert run_motoko("run", str(long_directory)).returncode == 0
+        # Again it goes on where it was.
         (long_directory / "result.json").unlink()
         started = sorted(long_directory.glob("*/BD-*-runs/*/.motoko/attempt-1"))
         times = [path.stat().st_mtime_ns for path in started]
@@ -72,22 +69,18 @@ class TestMinimal:
         again = sorted(long_directory.glob("*/BD-*-runs/*/.motoko/attempt-*"))
         assert again == started and [path.stat().st_mtime_ns for path in again] == times
 
-    def test_own_options(self, long_directory):
+    def test_own_options_beside_a_supervisor_that_it_found(self, long_directory):
         copy("minimal", long_directory)
-        done = run_motoko("run", str(long_directory), "--run_name", "other", "--inputs", "5", "12")
-        assert done.returncode == 0, done.stderr
-        result = json.loads((long_directory / "result.json").read_text())
-        assert result == {"inputs": [5.0, 12.0], "total": 169.0, "length": 13.0}
         assert "--inputs" in run_motoko("run", str(long_directory), "--help").stdout
-
-    def test_leaves_a_supervisor_that_it_found(self, long_directory):
-        copy("minimal", long_directory)
         assert run_motoko("create", str(long_directory)).returncode == 0
         done = run_motoko("supervise", "--detach", str(long_directory))
         assert done.returncode == 0, done.stderr
         before = json.loads(run_motoko("ps", "--json", str(long_directory)).stdout)
-        done = run_motoko("run", str(long_directory))
+        done = run_motoko("run", str(long_directory), "--run_name", "other", "--inputs", "5", "12")
         assert done.returncode == 0 and "supervisor found" in done.stderr, done.stderr
+        result = json.loads((long_directory / "result.json").read_text())
+        assert result == {"inputs": [5.0, 12.0], "total": 169.0, "length": 13.0}
+        # It leaves the supervisor.
         after = json.loads(run_motoko("ps", "--json", str(long_directory)).stdout)
         assert [d["pid"] for d in after["daemons"]] == [d["pid"] for d in before["daemons"]]
         assert after["orchestrators"] == []

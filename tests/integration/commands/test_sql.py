@@ -57,6 +57,7 @@ def test_queries(flow):
     all_hold()
     shown = ask(flow, "SELECT * FROM mult")
     assert "mult: as of transaction" in shown.stderr and "job_id" in shown.stdout
+    nothing_else(flow)
     assert flow.motoko("kill").returncode == 0
     all_hold()
     path_of(flow).unlink()  # then it is read from the database
@@ -78,7 +79,8 @@ REFUSED = [
 ]
 
 
-def test_what_is_refused(flow):
+def nothing_else(flow):
+    """What is refused changes nothing."""
     mirror = path_of(flow).read_bytes()
     for query in REFUSED:
         done = ask(flow, query, code=2)

@@ -11,7 +11,7 @@ import pytest
 import transaction
 from mirrors import check, path_of
 from runs import make_runs, study_base
-from support import kill9, motoko_command
+from support import kill9, motoko_command, supervised, write_workflow
 from watching import Other
 
 ROWS = [
@@ -21,16 +21,29 @@ ROWS = [
 ]
 
 
-@pytest.fixture
-def flow(workflow):
-    flow = workflow(studies=("mult",))
-    flow.supervise("--no-launchers")
+def filled(flow):
+    """The rows are there, also in the mirror."""
     other = Other(flow)
     for number, entries in zip(other.create("mult", [3.0, 1.0, 2.0]), ROWS, strict=True):
         other.play("mult", [number], entries)
     other.close()
     check(flow)
     return flow
+
+
+@pytest.fixture
+def flow(workflow):
+    flow = workflow(studies=("mult",))
+    flow.supervise("--no-launchers")
+    return filled(flow)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The same, for tests that only look."""
+    place = tmp_path_factory.mktemp("table")
+    for flow in supervised(place, write_workflow(place / "wf"), "--no-launchers"):
+        yield filled(flow)
 
 
 def table(flow, *arguments, code=0):
@@ -56,45 +69,45 @@ FIRST = {
 }
 
 
-def test_formats(flow):
-    rows = as_json(flow)
+def test_formats(shared):
+    rows = as_json(shared)
     assert {name: rows[0].get(name) for name in FIRST} == FIRST
     assert list(rows[0])[:3] == ["id", "state", "run_name"]
     assert rows[1]["energy"] == -2 and rows[1]["is_done"] is True and rows[1]["list"] == [1, 2]
     assert rows[2]["long"] == "<str of 5,000>"
-    lines = table(flow, "--format", "jsonl").stdout.splitlines()
+    lines = table(shared, "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line) for line in lines] == rows
-    read = list(csv.DictReader(io.StringIO(table(flow, "--format", "csv").stdout)))
+    read = list(csv.DictReader(io.StringIO(table(shared, "--format", "csv").stdout)))
     assert read[0]["note"] == FIRST["note"] and read[0]["energy"] == "1.5"
     assert read[0]["list"] == "" and read[1]["list"] == "[1, 2]"
-    shown = table(flow).stdout
+    shown = table(shared).stdout
     assert shown.splitlines()[0].split()[:3] == ["id", "state", "run_name"]
     assert "a, 'b' \"c\" " in shown
 
 
-def test_choosing(flow):
-    assert [row["id"] for row in as_json(flow, "--sort", "x")] == [2, 3, 1]
-    assert [row["id"] for row in as_json(flow, "--sort", "-energy")] == [1, 2, 3]
-    assert [row["id"] for row in as_json(flow, "--sort", "-jobs.x", "--limit", "1")] == [1]
-    rows = as_json(flow, "--columns", "energy,x,id", "--constraints", "state = FINISHED, x < 3")
+def test_choosing(shared):
+    assert [row["id"] for row in as_json(shared, "--sort", "x")] == [2, 3, 1]
+    assert [row["id"] for row in as_json(shared, "--sort", "-energy")] == [1, 2, 3]
+    assert [row["id"] for row in as_json(shared, "--sort", "-jobs.x", "--limit", "1")] == [1]
+    rows = as_json(shared, "--columns", "energy,x,id", "--constraints", "state = FINISHED, x < 3")
     assert rows == [{"energy": -2, "x": 1.0, "id": 2}]
-    assert as_json(flow, "--run_name", "another") == []
-    assert as_json(flow, "--constraints", "energy > 100", "--columns", "id") == []
-    assert "energi" in table(flow, "--columns", "energi", code=2).stderr
-    assert "energy" in table(flow, "--columns", "energi", code=2).stderr
-    assert "too large" in table(flow, "--constraints", "long ~ x", code=2).stderr
-    assert table(flow, "--constraints", "x <", code=2).stdout == ""
+    assert as_json(shared, "--run_name", "another") == []
+    assert as_json(shared, "--constraints", "energy > 100", "--columns", "id") == []
+    assert "energi" in table(shared, "--columns", "energi", code=2).stderr
+    assert "energy" in table(shared, "--columns", "energi", code=2).stderr
+    assert "too large" in table(shared, "--constraints", "long ~ x", code=2).stderr
+    assert table(shared, "--constraints", "x <", code=2).stdout == ""
 
 
-def test_files(flow):
-    rows = as_json(flow)
+def test_files(shared):
+    rows = as_json(shared)
     for name in ("out.json", "out.csv", "out.jsonl"):
-        table(flow, "-o", name)
-        assert (flow.directory / name).stat().st_size > 100
-    assert json.loads((flow.directory / "out.json").read_text()) == rows
-    assert "--format" in table(flow, "-o", "out.xyz", code=2).stderr
-    assert not (flow.directory / "out.xyz").exists()
-    assert not list(flow.directory.glob(".out*"))
+        table(shared, "-o", name)
+        assert (shared.directory / name).stat().st_size > 100
+    assert json.loads((shared.directory / "out.json").read_text()) == rows
+    assert "--format" in table(shared, "-o", "out.xyz", code=2).stderr
+    assert not (shared.directory / "out.xyz").exists()
+    assert not list(shared.directory.glob(".out*"))
 
 
 def test_with_servers_up_and_down(flow):
@@ -228,10 +241,10 @@ def test_quantities(quiet):
     assert len(gone.stdout.splitlines()) == 7 and "are gone: mult.2" in gone.stderr
 
 
-def test_a_broken_pipe(flow):
+def test_a_broken_pipe(shared):
     process = subprocess.Popen(
         motoko_command("table", "mult", "--format", "csv"),
-        cwd=flow.directory,
+        cwd=shared.directory,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
