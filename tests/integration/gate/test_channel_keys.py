@@ -19,15 +19,14 @@ def flow(workflow):
     return made
 
 
-def test_shown(flow):
+def test_shown_and_renewed(flow):
+    """It is renewed under living connections, and without a supervisor."""
     done = flow.motoko("keys")
     present = keys.read(channel_directory(flow.directory))
     assert done.returncode == 0, done.stderr
     assert present.fingerprint in done.stdout and f"{present.ends:%Y-%m-%d}" in done.stdout
     assert "PRIVATE" not in done.stdout and "127.0.0.1" in done.stdout
 
-
-def test_renewed_under_living_connections(flow):
     old = contexts(flow)
     name = old.server_name("zeo-mult")
     context = old.current()
@@ -47,8 +46,6 @@ def test_renewed_under_living_connections(flow):
         control.sendall(b'{"command": "status"}\n')
         assert b'"ready"' in control.recv(1 << 16)
 
-
-def test_without_a_supervisor(flow):
     assert flow.motoko("kill", "--wait").returncode == 0
     before = keys.read(channel_directory(flow.directory))
     assert flow.motoko("keys", "renew").returncode == 0

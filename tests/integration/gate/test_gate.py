@@ -23,7 +23,7 @@ from arrivals import (
     message,
     wait_until_serving,
 )
-from support import Flow, kill9, wait_until
+from support import Flow, kill9, supervised, wait_until, write_workflow
 
 from motoko.channel import keys
 from motoko.channel.connecting import Unreachable, connect
@@ -38,6 +38,13 @@ def flow(workflow):
     made = let_in(workflow())
     made.supervise()
     return made
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The same, for tests that leave all daemons ready."""
+    place = tmp_path_factory.mktemp("gate")
+    yield from supervised(place, let_in(write_workflow(place / "wf")))
 
 
 def listening_ports(pids):
@@ -75,18 +82,6 @@ def test_off(workflow):
     assert done.returncode == 1 and "other hosts do not reach this workflow" in done.stderr
 
 
-def test_switched_off_again(workflow):
-    flow = let_in(workflow())
-    flow.supervise()
-    assert flow.motoko("kill", "--wait").returncode == 0
-    flow.path.write_text(flow.path.read_text().replace("remote: {", "remote: false  # {"))
-    flow.supervise()
-    assert "gate" not in flow.daemons()
-    assert not (channel_directory(flow.directory) / "key.pem").exists()
-    assert not (channel_directory(flow.directory) / "gate.json").exists()
-    assert "tls-mult" not in sockets(flow)
-
-
 def test_coming_in(workflow):
     flow = let_in(workflow())
     printed = flow.supervise()
@@ -106,18 +101,18 @@ def test_coming_in(workflow):
     assert listening_ports(pids.values()) == {where.port}
 
 
-def test_modes(flow):
-    channel = channel_directory(flow.directory)
+def test_modes(shared):
+    channel = channel_directory(shared.directory)
     assert stat.S_IMODE(channel.stat().st_mode) == 0o700
     assert stat.S_IMODE((channel / "key.pem").stat().st_mode) == 0o600
-    runtime = locate(load(flow.path))
+    runtime = locate(load(shared.path))
     assert stat.S_IMODE(runtime.accepted("mult").stat().st_mode) == 0o600
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
-def test_another_user_reads_no_key(flow):
+def test_another_user_reads_no_key(shared):
     for path in ("key.pem", "gate.json", "."):
-        target = channel_directory(flow.directory) / path
+        target = channel_directory(shared.directory) / path
         done = subprocess.run(
             [*AS_NOBODY, "ls" if path == "." else "cat", target],
             capture_output=True,
@@ -127,48 +122,49 @@ def test_another_user_reads_no_key(flow):
         assert not done.stdout
 
 
-def test_a_killed_gate_cuts_nobody(flow):
+def test_a_killed_gate_cuts_nobody(shared):
     """Who is connected to a database stays so; the next gate is at the same port."""
-    before = gate(flow)
-    with come_in(flow) as connection:
+    before = gate(shared)
+    with come_in(shared) as connection:
         assert message(connection)
-        pid = flow.pids()["gate"]
+        pid = shared.pids()["gate"]
         kill9(pid)
-        wait_until(lambda: flow.pids().get("gate", pid) != pid, "another gate is there")
-        wait_until(lambda: flow.state() == "ready", "all is ready again")
-        assert gate(flow) == before
+        wait_until(lambda: shared.pids().get("gate", pid) != pid, "another gate is there")
+        wait_until(lambda: shared.state() == "ready", "all is ready again")
+        assert gate(shared) == before
         connection.sendall(b"\0\0\0\4ruok")
         assert b"calls" in message(connection)
-    assert is_serving(flow)
+    assert is_serving(shared)
 
 
-def test_a_frozen_gate_is_replaced(flow):
-    pid = flow.pids()["gate"]
+def test_a_frozen_gate_is_replaced(shared):
+    pid = shared.pids()["gate"]
     os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: flow.pids().get("gate", pid) != pid, "another gate is there", 60)
-    wait_until_serving(flow)
-    assert "no heartbeat" in str(flow.daemons()["gate"]["last_exit"])
+    wait_until(lambda: shared.pids().get("gate", pid) != pid, "another gate is there", 60)
+    wait_until_serving(shared)
+    assert "no heartbeat" in str(shared.daemons()["gate"]["last_exit"])
 
 
-def test_a_killed_supervisor(flow):
-    before = flow.pids()["gate"]
-    kill9(flow.ps()["supervisor"]["pid"])
-    assert is_serving(flow)
-    flow.supervise()
-    assert flow.pids()["gate"] == before
-    assert is_serving(flow)
+def test_a_killed_supervisor(shared):
+    before = shared.pids()["gate"]
+    kill9(shared.ps()["supervisor"]["pid"])
+    assert is_serving(shared)
+    shared.supervise()
+    assert shared.pids()["gate"] == before
+    assert is_serving(shared)
 
 
-def test_a_restarted_gate(flow):
-    before = gate(flow)
-    pid = flow.pids()["gate"]
-    done = flow.motoko("restart", "gate")
-    assert done.returncode == 0 and f"restarted gate (pid {flow.pids()['gate']})" in done.stdout
-    assert flow.pids()["gate"] != pid
-    assert gate(flow) == before and is_serving(flow)
+def test_a_restarted_gate(shared):
+    before = gate(shared)
+    pid = shared.pids()["gate"]
+    done = shared.motoko("restart", "gate")
+    assert done.returncode == 0 and f"restarted gate (pid {shared.pids()['gate']})" in done.stdout
+    assert shared.pids()["gate"] != pid
+    assert gate(shared) == before and is_serving(shared)
 
 
-def test_the_same_port_after_a_stop(flow):
+def test_after_a_stop(flow):
+    """The same port, another one if somebody has it, and none when it is switched off again."""
     before = gate(flow)
     assert flow.motoko("kill", "--wait").returncode == 0
     with pytest.raises(Unreachable, match="cannot be reached"):
@@ -176,9 +172,6 @@ def test_the_same_port_after_a_stop(flow):
     flow.supervise()
     assert gate(flow) == before and is_serving(flow)
 
-
-def test_another_port_if_somebody_has_it(flow):
-    before = gate(flow)
     assert flow.motoko("kill", "--wait").returncode == 0
     with socket.socket() as other:
         other.bind(("127.0.0.1", before.port))
@@ -186,6 +179,14 @@ def test_another_port_if_somebody_has_it(flow):
         flow.supervise()
         assert gate(flow).port != before.port
         assert is_serving(flow)
+
+    assert flow.motoko("kill", "--wait").returncode == 0
+    flow.path.write_text(flow.path.read_text().replace("remote: {", "remote: false  # {"))
+    flow.supervise()
+    assert "gate" not in flow.daemons()
+    assert not (channel_directory(flow.directory) / "key.pem").exists()
+    assert not (channel_directory(flow.directory) / "gate.json").exists()
+    assert "tls-mult" not in sockets(flow)
 
 
 def test_a_port_that_is_taken(workflow):
@@ -240,34 +241,34 @@ def test_a_copy_comes_in_nowhere(flow, tmp_path):
         assert other.motoko("kill", "--now").returncode == 0
 
 
-def test_a_killed_server(flow):
+def test_a_killed_server(shared):
     """The next one takes connections over as well, without another gate."""
-    pids = flow.pids()
+    pids = shared.pids()
     kill9(pids["zeo:mult"])
-    wait_until_serving(flow)
-    assert flow.pids()["zeo:mult"] != pids["zeo:mult"]
-    assert flow.pids()["gate"] == pids["gate"]
+    wait_until_serving(shared)
+    assert shared.pids()["zeo:mult"] != pids["zeo:mult"]
+    assert shared.pids()["gate"] == pids["gate"]
 
 
-def test_a_removed_socket(flow):
+def test_a_removed_socket(shared):
     """A cleaner of temporary files takes it: it is made again, and the server goes on."""
-    pid = flow.pids()["zeo:mult"]
-    path = locate(load(flow.path)).accepted("mult")
+    pid = shared.pids()["zeo:mult"]
+    path = locate(load(shared.path)).accepted("mult")
     path.unlink()
     wait_until(path.exists, "the socket is there again")
-    assert is_serving(flow)
-    assert flow.pids()["zeo:mult"] == pid
+    assert is_serving(shared)
+    assert shared.pids()["zeo:mult"] == pid
 
 
-def test_a_fenced_attempt(flow):
-    with come_in(flow, run=1, study="mult", attempt=1) as connection:
+def test_a_fenced_attempt(shared):
+    with come_in(shared, run=1, study="mult", attempt=1) as connection:
         assert answers(connection)
-    fence(flow.directory, "mult", 1, 1, "lost: node n1 is gone")
+    fence(shared.directory, "mult", 1, 1, "lost: node n1 is gone")
     for name in ("zeo-mult", "control"):
         with pytest.raises(NotWelcome, match="lost: node n1 is gone") as caught:
-            come_in(flow, name, run=1, study="mult", attempt=1)
+            come_in(shared, name, run=1, study="mult", attempt=1)
         assert caught.value.fenced
-    with come_in(flow, run=1, study="mult", attempt=2) as connection:
+    with come_in(shared, run=1, study="mult", attempt=2) as connection:
         assert answers(connection)
 
 
@@ -300,7 +301,7 @@ def test_launchers_for_nodes_elsewhere(workflow, tmp_path, monkeypatch):
     wait_until_serving(flow)
 
 
-def test_bare_connections_get_nothing(flow):
-    with bare(flow) as connection:
+def test_bare_connections_get_nothing(shared):
+    with bare(shared) as connection:
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(100) == b""
