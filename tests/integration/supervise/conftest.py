@@ -1,6 +1,7 @@
 """`motoko supervise`, `ps` and `kill` with real daemons."""
 
 import pytest
+import support
 from supervised import STUDIES
 from support import Flow
 
@@ -16,3 +17,10 @@ def supervised(two) -> Flow:
     """The same, supervised."""
     two.supervise()
     return two
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The same, for tests that leave all daemons ready."""
+    place = tmp_path_factory.mktemp("supervise")
+    yield from support.supervised(place, support.write_workflow(place / "wf", STUDIES))

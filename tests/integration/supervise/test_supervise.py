@@ -24,21 +24,40 @@ DAEMON_KEYS = {
 
 class TestStarting:
     def test_detached_is_ready_when_it_returns(self, two):
+        """All is, as ps tells; and no daemon has inherited anything."""
+        # `motoko` in support runs with pipes: it would not return if a daemon held one.
         lines = two.supervise()
         state = two.ps()
         assert state["supervisor"]["state"] == "ready"
         assert {d["name"]: d["state"] for d in state["daemons"]} == dict.fromkeys(ALL, "ready")
         for daemon in state["daemons"]:
             assert f"ready (pid {daemon['pid']})" in lines
-
-    def test_nothing_is_inherited(self, two):
-        # `motoko` in support runs with pipes: it would not return if a daemon held one.
-        two.supervise()
         pipes = {str(Path(f"/proc/self/fd/{fd}").readlink()) for fd in (0, 1, 2)}
         for pid in (*two.pids().values(), two.ps()["supervisor"]["pid"]):
             fds = {str(Path(f"/proc/{pid}/fd/{fd}").readlink()) for fd in (0, 1, 2)}
             assert not fds.intersection(pipes - {"/dev/null"})
             assert "/dev/null" in fds and all(".wf/log" in fd or fd == "/dev/null" for fd in fds)
+        self.is_all_that_ps_tells(two)
+
+    def is_all_that_ps_tells(self, flow):
+        done = flow.motoko("ps", "--json")
+        state = flow.ps()
+        assert done.returncode == 0
+        assert set(state) == {"workflow", "supervisor", "daemons", "orchestrators", "warnings"}
+        assert state["workflow"] == str(flow.path) and state["orchestrators"] == []
+        assert set(state["supervisor"]) == {"pid", "host", "state", "uptime_s"}
+        assert state["supervisor"]["host"] == socket.gethostname()
+        for daemon in state["daemons"]:
+            assert set(daemon) == DAEMON_KEYS
+            assert daemon["rss_bytes"] > 1e6 and daemon["cpu_s"] >= 0 and daemon["restarts"] == 0
+            assert 0 <= daemon["uptime_s"] < 60 and daemon["last_exit"] is None
+            assert Path(daemon["log"]).exists()
+        kinds = {daemon["name"]: daemon["kind"] for daemon in state["daemons"]}
+        assert kinds == {name: name.partition(":")[0] for name in ALL}
+        # Plain lines are whole.
+        done = flow.motoko("ps", COLUMNS="40")
+        assert len(done.stdout.splitlines()) == 2 + 1 + len(ALL)
+        assert "\x1b" not in done.stdout
 
     def test_without_launchers_then_with(self, two):
         two.supervise("--no-launchers")
@@ -51,14 +70,14 @@ class TestStarting:
         command = control_command(after["launcher:add"])
         assert command[-2:] == ["--slots", "3"]
 
-    def test_second_says_already_running(self, supervised):
-        before = supervised.pids()
+    def test_second_says_already_running(self, shared):
+        before = shared.pids()
         for options in ([], ["--detach"]):
-            done = supervised.motoko("supervise", *options)
+            done = shared.motoko("supervise", *options)
             assert done.returncode == 0 and not done.stderr
-            pid = supervised.ps()["supervisor"]["pid"]
+            pid = shared.ps()["supervisor"]["pid"]
             assert f"already running: pid {pid}, since 20" in done.stdout
-        assert supervised.pids() == before
+        assert shared.pids() == before
 
     def test_many_at_once_make_one(self, two):
         started = [two.begin("supervise", "--detach") for _ in range(4)]
@@ -81,6 +100,7 @@ class TestStarting:
 
     def test_a_daemon_that_cannot_start(self, two):
         database = two.directory / "mult" / ".bd" / "bd.zeo"
+        good = database.read_bytes()
         database.write_bytes(b"this is no database at all")
         done = two.motoko("supervise", "--detach")
         assert (
@@ -92,12 +112,7 @@ class TestStarting:
         daemons = two.daemons()
         assert daemons["zeo:mult"]["state"] == "failed" and daemons["zeo:add"]["state"] == "ready"
         assert two.motoko("ps").returncode == 1
-
-    def test_supervise_gives_the_failed_another_chance(self, two):
-        database = two.directory / "mult" / ".bd" / "bd.zeo"
-        good = database.read_bytes()
-        database.write_bytes(b"this is no database at all")
-        assert two.motoko("supervise", "--detach").returncode == 1
+        # supervise gives it another chance.
         database.write_bytes(good)
         done = two.motoko("supervise")
         assert done.returncode == 0, done.stderr
@@ -135,26 +150,6 @@ class TestStarting:
 
 
 class TestPs:
-    def test_json(self, supervised):
-        done = supervised.motoko("ps", "--json")
-        state = supervised.ps()
-        assert done.returncode == 0
-        assert set(state) == {"workflow", "supervisor", "daemons", "orchestrators", "warnings"}
-        assert state["workflow"] == str(supervised.path) and state["orchestrators"] == []
-        assert set(state["supervisor"]) == {"pid", "host", "state", "uptime_s"}
-        assert state["supervisor"]["host"] == socket.gethostname()
-        for daemon in state["daemons"]:
-            assert set(daemon) == DAEMON_KEYS
-            assert daemon["rss_bytes"] > 1e6 and daemon["cpu_s"] >= 0 and daemon["restarts"] == 0
-            assert 0 <= daemon["uptime_s"] < 60 and daemon["last_exit"] is None
-            assert Path(daemon["log"]).exists()
-        kinds = {daemon["name"]: daemon["kind"] for daemon in state["daemons"]}
-        assert kinds == {name: name.partition(":")[0] for name in ALL}
-        # Plain lines are whole.
-        done = supervised.motoko("ps", COLUMNS="40")
-        assert len(done.stdout.splitlines()) == 2 + 1 + len(ALL)
-        assert "\x1b" not in done.stdout
-
     def test_dead_supervisor(self, supervised):
         before = supervised.pids()
         kill9(supervised.ps()["supervisor"]["pid"])
@@ -166,11 +161,11 @@ class TestPs:
         assert {d["name"]: d["pid"] for d in state["daemons"]} == before
         assert {d["state"] for d in state["daemons"]} == {"orphaned"}
 
-    def test_frozen_supervisor(self, supervised):
-        pid = frozen(supervised)
+    def test_frozen_supervisor(self, shared):
+        pid = frozen(shared)
         try:
-            done = supervised.motoko("ps", "--json", timeout=10)
-            state = supervised.ps()
+            done = shared.motoko("ps", "--json", timeout=10)
+            state = shared.ps()
         finally:
             os.kill(pid, signal.SIGCONT)
         assert done.returncode == 1
@@ -179,46 +174,47 @@ class TestPs:
 
 
 class TestRestarting:
-    def test_killed_daemon_is_replaced(self, supervised):
+    def test_killed_daemon_is_replaced(self, shared):
         for name in sorted(ALL):
-            before = supervised.pids()
+            before, restarts = shared.pids(), shared.daemons()[name]["restarts"]
             kill9(before[name])
-            daemon = wait_until(restarted(supervised, name, before[name]), f"{name} is back")
-            assert daemon["restarts"] == 1 and daemon["last_exit"] == "died by SIGKILL"
-            after = supervised.pids()
+            daemon = wait_until(restarted(shared, name, before[name]), f"{name} is back")
+            assert daemon["restarts"] == restarts + 1
+            assert daemon["last_exit"] == "died by SIGKILL"
+            after = shared.pids()
             assert {n: p for n, p in after.items() if n != name} == {
                 n: p for n, p in before.items() if n != name
             }
-            wait_until(lambda: supervised.state() == "ready", "all is ready again")
+            wait_until(lambda: shared.state() == "ready", "all is ready again")
         # Also one that is killed many times.
         for _ in range(6):
-            pid = supervised.pids()["bus"]
+            pid = shared.pids()["bus"]
             kill9(pid)
-            wait_until(restarted(supervised, "bus", pid), "the bus is back")
-        wait_until(lambda: supervised.state() == "ready", "all is ready again")
+            wait_until(restarted(shared, "bus", pid), "the bus is back")
+        wait_until(lambda: shared.state() == "ready", "all is ready again")
 
     @pytest.mark.parametrize("names", [("zeo:mult", "watcher"), ("bus", "launcher:mult")], ids=str)
-    def test_frozen_daemon_is_replaced(self, supervised, names):
+    def test_frozen_daemon_is_replaced(self, shared, names):
         for name in names:
-            before = supervised.pids()
+            before = shared.pids()
             os.kill(before[name], signal.SIGSTOP)
             daemon = wait_until(
-                restarted(supervised, name, before[name]), f"{name} is replaced", timeout=45
+                restarted(shared, name, before[name]), f"{name} is replaced", timeout=45
             )
             assert "for 10 s, killed" in daemon["last_exit"]
-            others = {n: p for n, p in supervised.pids().items() if n != name}
+            others = {n: p for n, p in shared.pids().items() if n != name}
             assert others == {n: p for n, p in before.items() if n != name}
-            wait_until(lambda: supervised.state() == "ready", "all is ready again")
+            wait_until(lambda: shared.state() == "ready", "all is ready again")
 
-    def test_supervisor_that_was_frozen_kills_nobody(self, supervised):
-        before = supervised.pids()
-        pid = frozen(supervised)
+    def test_supervisor_that_was_frozen_kills_nobody(self, shared):
+        before = shared.pids()
+        pid = frozen(shared)
         thawed = time.monotonic() + 14
         wait_until(lambda: time.monotonic() > thawed, "more than the silence that counts")
         os.kill(pid, signal.SIGCONT)
         watched = time.monotonic() + 6
         wait_until(lambda: time.monotonic() > watched, "it has looked at them")
-        assert supervised.pids() == before and supervised.state() == "ready"
+        assert shared.pids() == before and shared.state() == "ready"
 
 
 def control_command(pid):
