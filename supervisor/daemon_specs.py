@@ -72,6 +72,7 @@ def base_daemons(config: WorkflowConfig, *, remote: bool = False) -> list[Spec]:
         spec
         for kind in daemon_kinds.KINDS
         if not kind.optional and (remote or not kind.for_other_hosts)
+        if config.notices.is_on or not kind.for_notices
         for spec in _of_kind(kind, config)
     ]
 
@@ -133,7 +134,12 @@ def orchestrator(config: WorkflowConfig, request: Request) -> Spec:
 
 def all_daemons(config: WorkflowConfig) -> list[Spec]:
     """All daemons that a workflow can have without a request of a user."""
-    return [spec for kind in daemon_kinds.KINDS for spec in _of_kind(kind, config)]
+    return [
+        spec
+        for kind in daemon_kinds.KINDS
+        if config.notices.is_on or not kind.for_notices
+        for spec in _of_kind(kind, config)
+    ]
 
 
 def needs(spec: Spec) -> list[str]:

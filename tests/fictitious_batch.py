@@ -33,6 +33,9 @@ class FictitiousScheduler:
         self.commands.counts["fstat"] += 1
         return list(self.queue.values())
 
+    async def memory_of(self, ids):
+        return {}
+
     async def look_up(self, ids):
         return {}
 

@@ -83,19 +83,13 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
     signal.signal(signal.SIGINT, _leave)
     try:
         check_threads(THREADS)
-        config = _taken_over(Path(workflow)) or load(workflow)
-        runtime = locate(config)
-        if runtime is None:
-            raise MotokoError(
-                f"no runtime directory is recorded for {config.directory}",
-                hint="daemons are started by `motoko supervise`",
-            )
+        daemon = configured(name, workflow)
+        config, runtime = daemon.config, daemon.runtime
         if is_elsewhere(runtime):
             raise MotokoError(
                 f"{config.directory} is supervised on another host now", hint="see `motoko ps`"
             )
         with _locked(runtime, name):
-            daemon = Daemon(name, config, runtime)
             daemon.log()
             _be_nice(config.supervision.nice.get(daemon.kind, 0))
             with kept_file(runtime.record(name), record_text(runtime, name=name)):
@@ -103,6 +97,18 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
     except MotokoError as error:
         logging.error("%s%s", error, f" ({error.hint})" if error.hint else "")
         sys.exit(error.exit_code)
+
+
+def configured(name: str, workflow: str) -> Daemon:
+    """The daemon ``name``; raises ``MotokoError`` for a workflow that was never supervised."""
+    config = _taken_over(Path(workflow)) or load(workflow)
+    runtime = locate(config)
+    if runtime is None:
+        raise MotokoError(
+            f"no runtime directory is recorded for {config.directory}",
+            hint="daemons are started by `motoko supervise`",
+        )
+    return Daemon(name, config, runtime)
 
 
 def _taken_over(path: Path) -> WorkflowConfig | None:

@@ -18,6 +18,7 @@ from typing import Any
 from motoko.api.engine import Engine
 from motoko.api.failures import notice_failures
 from motoko.api.passed_arguments import taken
+from motoko.api.precursors import called_for
 from motoko.api.selection import TICK_S, TaskSelection, TaskSelectionEval
 from motoko.api.task_manager import TaskManager
 from motoko.bus.waiters import whose
@@ -178,9 +179,10 @@ class Action:
         log.info("fire %s for %s", self.name, manager.study)
         token, name = _in_handler.set(True), whose.set(self.name)
         try:
-            returned = self.f(**taken(self.f, arguments))
-            if inspect.isawaitable(returned):
-                await returned
+            with called_for(selected(result)):
+                returned = self.f(**taken(self.f, arguments))
+                if inspect.isawaitable(returned):
+                    await returned
         finally:
             _in_handler.reset(token)
             whose.reset(name)

@@ -14,6 +14,7 @@ from motoko.api.engine import Engine
 from motoko.api.error_handlers import ErrorHandling
 from motoko.api.loose_tasks import LeftTasks, LooseTasks
 from motoko.api.passed_arguments import NOT_ASYNC
+from motoko.api.precursors import begin_history
 from motoko.api.reactions import Reactions, round_of
 from motoko.api.selection import TICK_S
 from motoko.api.task_manager import TaskManager
@@ -134,6 +135,7 @@ class Execution:
     async def _main(self, function: Callable[[], Any]) -> None:
         from motoko.store.session import session
 
+        begin_history()
         result = function()
         if not inspect.isawaitable(result):
             name = ".".join(self._engine.definition.orchestrator)

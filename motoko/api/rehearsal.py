@@ -27,7 +27,8 @@ from motoko.config.database_files import DatabaseFiles
 from motoko.config.run_files import LAUNCH
 from motoko.errors import ConfigError, MotokoError
 from motoko.layout import Runtime
-from motoko.runs.entries import PREFIX, OwnEntries
+from motoko.runs.entries import OwnEntries
+from motoko.runs.entry_table import PREFIX
 from motoko.runs.outcomes import Outcome, outcome
 from motoko.runs.paths import run_directory
 from motoko.runs.placeholders import fill

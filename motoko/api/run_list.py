@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from motoko.api.precursors import note_awaited
 from motoko.bus.waiters import Interest
 from motoko.errors import RunFailed
 from motoko.runs.entries import OwnEntries
@@ -158,6 +159,7 @@ class RunList:
                     error = self._engine.launcher_given_up(study)
                     if error is not None and _waits(pending, study):
                         raise error
+        note_awaited(self.runs)
         return self.runs
 
     async def _settle(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from motoko.api.failures import notice_failures
+from motoko.api.precursors import note_awaited
 from motoko.api.run_list import HTML_ROWS, RunList, failure
 from motoko.bus.waiters import Interest
 from motoko.errors import ConstraintError, RunFailed
@@ -222,6 +223,7 @@ class TaskSelection:
                 waiter.check_stopped("waiting for a selection")
                 session().commit()
             notice_failures(pairs)
+            note_awaited(pairs)
             return pairs
 
     def interest(self) -> Interest:
@@ -330,6 +332,7 @@ async def _until_true(
                 result = condition()
             if result:
                 notice_failures(result)
+                note_awaited(result)
                 return result
             news = await waiter.wait(TICK_S if ticks else None)
             waiter.check_stopped("waiting for a selection")

@@ -14,6 +14,7 @@ from motoko.api.engine import Engine
 from motoko.api.file_notices import warn_of_changes, warn_of_scripts
 from motoko.api.parameters import check, expand, merge, refuse_reserved
 from motoko.api.points import on_space, place, points_of
+from motoko.api.precursors import precursors
 from motoko.api.run_list import RunList
 from motoko.api.selection import TaskSelection, TaskSelectionEval
 from motoko.config import StudyConfig
@@ -241,7 +242,8 @@ class TaskManager:
 
         def build(part: list[dict[str, Any]]) -> list[Any]:
             identity = [*_IDENTITY, *self.definition.runs]
-            pairs = self._creator_in(self.base).create(part, run, identity=identity)
+            creator = self._creator_in(self.base)
+            pairs = creator.create(part, run, identity=identity, created_after=created_after)
             if after is not None:
                 names = references(after)  # of runs whose own creation may have been repeated
                 for made, _ in pairs:
@@ -249,6 +251,7 @@ class TaskManager:
             return pairs
 
         self.made = 0
+        created_after = precursors()
         runs: list[Any] = []
         if jobs:
             warn_of_scripts(self.definition)

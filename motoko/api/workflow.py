@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from motoko.api.engine import Engine, OnFailure
 from motoko.api.execution import Execution
 from motoko.api.passed_arguments import taken
+from motoko.api.precursors import begin_history
 from motoko.api.reactions import Reactions
 from motoko.api.task_manager import TaskManager, loop_is_running
 from motoko.config import WorkflowConfig, load
@@ -80,6 +81,7 @@ class Workflow:
 
     def __init__(self, filename: str | os.PathLike[str]) -> None:
         definition = load(filename)
+        begin_history()
         self._engine = self._made_engine(definition)
         self.config = definition.raw
         self.config_path = str(definition.path)

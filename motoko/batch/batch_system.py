@@ -189,6 +189,12 @@ class Scheduler(Protocol):
         Jobs that neither of them knows are left out. Raises ``SchedulerSilent``.
         """
 
+    async def memory_of(self, ids: Collection[str]) -> Mapping[str, int]:
+        """The most memory that each of these jobs has had, in bytes, as accounting knows it.
+
+        Jobs that it does not know are left out; all of them if there is none.
+        """
+
     async def cancel(
         self, ids: Collection[str], *, names: Collection[str] = (), pending: bool = False
     ) -> None:

@@ -72,6 +72,10 @@ def changes(before: WorkflowConfig, after: WorkflowConfig) -> list[Change]:
         reaching.add("remote")
     elif plain(before.remote) != plain(after.remote):
         daemons_of["remote"].update(_daemons(after, daemon_kinds.GATE))
+    if before.notices.is_on != after.notices.is_on:
+        reaching.add("notify")
+    elif plain(before.notices) != plain(after.notices):
+        daemons_of["notify"].update(_daemons(after, daemon_kinds.NOTIFIER))
     launchers = _daemons(after, daemon_kinds.LAUNCHER)
     if before.slots != after.slots:
         daemons_of["slots"].update(launchers)
@@ -171,6 +175,8 @@ def _supervisor_changes(
 def _daemons(config: WorkflowConfig, name: str) -> list[str]:
     kind = daemon_kinds.named(name)
     if kind.for_other_hosts and not config.may_have_gate:
+        return []
+    if kind.for_notices and not config.notices.is_on:
         return []
     return kind.daemons(config.studies_with(kind))
 

@@ -37,6 +37,7 @@ class DaemonKind:
         optional: whether a workflow can do without these daemons.
         for_other_hosts: whether they exist only where other hosts may reach the workflow.
         for_patience: whether only a study whose runs on this host have patience has one.
+        for_notices: whether they exist only where motoko.yaml has ``notify:``.
         stop_signal: the signal that tells a daemon to end when the workflow ends.
         leave_signal: the signal that tells a daemon to end when it will be started again.
         held_signals: signals that are blocked when the daemon starts, so that none is lost and
@@ -54,6 +55,7 @@ class DaemonKind:
     optional: bool = False
     for_other_hosts: bool = False
     for_patience: bool = False
+    for_notices: bool = False
     stop_signal: int = signal.SIGTERM
     leave_signal: int = signal.SIGTERM
     held_signals: tuple[int, ...] = ()
@@ -71,7 +73,7 @@ class DaemonKind:
 
 
 ZEO, BUS, WATCHER, LAUNCHER, GATE = "zeo", "bus", "watcher", "launcher", "gate"
-ORCHESTRATOR, RELAY = "orchestrator", "relay"
+ORCHESTRATOR, RELAY, NOTIFIER = "orchestrator", "relay", "notifier"
 
 KINDS: list[DaemonKind] = [
     DaemonKind(ZEO, Scope.STUDY, "motoko.workers.zeo", stop_turn=40),
@@ -110,6 +112,17 @@ KINDS: list[DaemonKind] = [
         stop_signal=signal.SIGUSR1,
         held_signals=(signal.SIGUSR1, signal.SIGUSR2),
         stop_timeout=15.0,
+    ),
+    # It ends after the watcher, which may still write what it has to tell.
+    DaemonKind(
+        NOTIFIER,
+        Scope.WORKFLOW,
+        "motoko.workers.notifier",
+        stop_turn=32,
+        needs=(BUS,),
+        beats=True,
+        for_notices=True,
+        stop_timeout=12.0,
     ),
     # SIGUSR1 tells the orchestrator that the workflow is being stopped.
     DaemonKind(

@@ -20,6 +20,7 @@ from motoko.config.batch_settings import BatchSettings
 from motoko.config.daemon_kinds import DaemonKind
 from motoko.config.decoding import Hint, Written, nearest
 from motoko.config.left_out import NOTHING, Without
+from motoko.config.notices import ADDRESS_HINT, FILE, NOBODY, VARIABLE, Notices
 from motoko.config.packing_settings import NO_PACKING, PackingSettings
 from motoko.config.policy import Policy
 from motoko.config.remote import Remote, written_remote
@@ -74,6 +75,7 @@ class WorkflowFile(Struct, frozen=True):
     packing: Annotated[
         PackingSettings, Hint("write `when: 5x` indented below it, or `days: 7`, or both")
     ] = NO_PACKING
+    notify: Annotated[Notices, Hint("write `command:` or `urls:` indented below it")] = NOBODY
     supervisor: Annotated[
         Supervision, Hint("write settings such as `nice: 10` indented below it")
     ] = field(default_factory=Supervision)
@@ -114,6 +116,7 @@ class WorkflowConfig:
     raw: dict[str, Any]  # the file's content, with the user's own keys; the caller may change it
     warnings: tuple[str, ...]  # what is suspicious but no error, one line each
     packing: PackingSettings = NO_PACKING  # snapshots of earlier versions have none
+    notices: Notices = NOBODY
 
     @property
     def may_have_gate(self) -> bool:
@@ -131,7 +134,12 @@ class WorkflowConfig:
     def daemons(self) -> list[str]:
         """The names of all daemons of the workflow, without those that users ask for."""
         kinds = daemon_kinds.KINDS
-        return [name for kind in kinds for name in kind.daemons(self.studies_with(kind))]
+        return [
+            name
+            for kind in kinds
+            if self.notices.is_on or not kind.for_notices
+            for name in kind.daemons(self.studies_with(kind))
+        ]
 
     def studies_with(self, kind: DaemonKind) -> list[str]:
         """The names of the studies that have a daemon of a kind whose scope is the study."""
@@ -213,11 +221,12 @@ def load(
         raw=file.content,
         warnings=tuple(file.warnings),
         packing=content.packing,
+        notices=_notices(file, content.notify),
     )
 
 
 def _reading(keys: tuple[str, ...]) -> Reading:
-    if keys[0] in _TIMES:
+    if keys[0] in _TIMES or keys == ("notify", "stalled_after"):
         return Reading.TIME
     return policies.reading(keys[2:] if keys[0] == "task_managers" else keys)
 
@@ -236,6 +245,15 @@ def _refuse_unusable(path: Path) -> None:
                 f"the workflow's path {wrong}: {os.fsencode(real).decode(errors='replace')!r}",
                 hint="rename that directory: databases cannot be served there",
             )
+
+
+def _notices(file: YamlFile, notices: Notices) -> Notices:
+    for number, name in enumerate(notices.urls, 1):
+        kind, _, rest = name.partition(":")
+        if f"{kind}:" not in (VARIABLE, FILE) or not rest:
+            # What is written there is not shown: it may hold a password.
+            raise file.error("notify.urls", f"no. {number} is an address itself", ADDRESS_HINT)
+    return notices
 
 
 def _check_aliases(

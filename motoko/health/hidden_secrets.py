@@ -33,6 +33,11 @@ _PATTERNS = (
     re.compile(r"(?P<value>-----BEGIN [A-Z ]+-----(?s:.*?)(?:-----END [A-Z ]+-----|\Z))"),
     # https://user:password@host
     re.compile(r"(?<=://)(?P<value>[^\s/@]+)(?=@)"),
+    # Addresses of services that send messages: discord://id/token
+    re.compile(
+        r"(?i)\b(?!(?:https?|zeo|ipc|tcp|inproc|file|ssh|git)://)[a-z][a-z0-9+.-]*://"
+        r"(?P<value>[^\s\"',\]}]+)"
+    ),
     # Authorization: Basic abc, and Bearer abc anywhere.
     re.compile(
         r"(?i)\b(?:authorization|cookie|set-cookie)\b[\"']?\s*[:=]\s*"

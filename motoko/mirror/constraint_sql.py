@@ -17,7 +17,7 @@ from typing import Any
 from motoko.mirror.columns import JOBS, RUNS, TABLES, Column, Name, key_in_more
 from motoko.mirror.mirror_tables import MirrorTables
 from motoko.mirror.scalars import ABSENT, BOOL, LITERAL, NAN, PLAIN, can_be_stored, restored
-from motoko.runs.entries import OWN, PREFIX
+from motoko.runs.entry_table import places_of
 from motoko.store.literals import INCOMPARABLE, plain
 from motoko.store.predicates import Field, FieldTest, Predicate, Unordered
 
@@ -132,8 +132,8 @@ class _Compiler:
     def _names(self, table: int, name: str) -> list[Name]:
         """The names under which a field's value may be stored; the first with a value counts."""
         fields = self._tables.fields(table)
-        own = [Name(False, PREFIX + name)] if table == RUNS and name in OWN else []
-        possible = [*own, Name(False, name), Name(True, name)]
+        entries = places_of(name) if table == RUNS else (name,)
+        possible = [*(Name(False, key) for key in entries), Name(True, name)]
         return [stored for stored in possible if stored in fields or self._tables.has_more]
 
     def _of_column(self, test: FieldTest, column: Column, table: int) -> _Condition:

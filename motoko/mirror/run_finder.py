@@ -22,7 +22,7 @@ from motoko.layout import lock_path, mirror_path, owns_wf
 from motoko.mirror.constraint_sql import OF_OBJECTS, where
 from motoko.mirror.mirror_file import NotUsable, check_readable
 from motoko.mirror.mirror_tables import RUNS, TABLES, MirrorTables
-from motoko.runs.entries import PREFIX
+from motoko.runs.entry_table import PREFIX
 from motoko.store.internals.connections import view_of
 from motoko.store.predicates import Predicate
 from motoko.store.run_finders import Candidates, CannotFind, FoundRun, Node, Owners, View

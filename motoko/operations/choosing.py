@@ -13,7 +13,7 @@ from motoko.mirror.constraint_sql import candidates
 from motoko.mirror.current_mirror import current
 from motoko.mirror.mirror_tables import RUNS, MirrorTables, Name
 from motoko.mirror.mirrored_rows import has_value
-from motoko.runs.entries import OWN, PREFIX
+from motoko.runs.entry_table import places_of
 from motoko.runs.processes import running as running_of
 from motoko.runs.states import state_of
 from motoko.store.base import AT_ONCE, StudyBase
@@ -118,8 +118,8 @@ def selected(
 
 def _is_carried(tables: MirrorTables, name: str) -> bool:
     """Whether any run has a value under a name, as far as the mirror knows."""
-    own = [Name(False, PREFIX + name)] if name in OWN else []
-    return has_value(tables, RUNS, [*own, Name(False, name), Name(True, name)])
+    entries = [Name(False, key) for key in places_of(name)]
+    return has_value(tables, RUNS, [*entries, Name(True, name)])
 
 
 def no_such_run(base: StudyBase, number: int) -> MotokoError:

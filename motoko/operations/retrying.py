@@ -211,7 +211,8 @@ def _retry(study: StudyConfig, entries: Any) -> int:
     if reason := own.failure_reason:
         own.update({"last_failure": reason})
     own.drop(
-        "ended_state", "attempt_ended", "failure_reason", "exit_code", "retry_at", "cancelled_by"
+        *("ended_state", "attempt_ended", "failure_reason", "exit_code", "retry_at"),
+        *("cancelled_by", "cpu_s", "max_rss_bytes"),
     )
     own.update({"state": CREATED, "attempt": attempt})
     return attempt

@@ -11,7 +11,7 @@ from motoko.config.reserved_names import OF_BLACKDYNAMITE
 from motoko.errors import ConfigError
 from motoko.mirror.mirror_tables import JOBS, RUNS, MirrorTables, Name
 from motoko.mirror.mirrored_rows import names
-from motoko.runs.entries import OWN, PREFIX
+from motoko.runs.entry_table import OWN, PREFIX, places_of
 
 FIRST = ("id", "state", "run_name")
 _TABLES = {"runs": RUNS, "jobs": JOBS}
@@ -119,8 +119,9 @@ class ResultColumns:
         return None
 
     def _column(self, label: str, table: int, name: str) -> ResultColumn:
-        own = [Name(False, PREFIX + name)] if table == RUNS and name in OWN else []
-        return ResultColumn(label, table, (*own, Name(False, name), Name(True, name)))
+        entries = places_of(name) if table == RUNS else (name,)
+        names = (*(Name(False, key) for key in entries), Name(True, name))
+        return ResultColumn(label, table, names)
 
 
 def _prefix(table: int) -> str:

@@ -23,7 +23,8 @@ from motoko.mirror.scalars import PLAIN, TIME, LeftOut, can_be_stored
 from motoko.reports.base_reading import reading_base
 from motoko.reports.overview import ALL_FAILURES, Overview
 from motoko.runs.claims import recorded_at
-from motoko.runs.entries import OWN, PREFIX, OwnEntries
+from motoko.runs.entries import OwnEntries
+from motoko.runs.entry_table import OWN, PREFIX
 from motoko.runs.outdated import Outdated
 from motoko.runs.paths import present_directory
 from motoko.runs.states import FAILED_STATES, FINISHED, UNENDED_STATES

@@ -12,7 +12,8 @@ from motoko.config.reserved_names import OF_BLACKDYNAMITE
 from motoko.host.durations import duration
 from motoko.reports.base_reading import reading_base, run_in
 from motoko.reports.result_texts import as_text
-from motoko.runs.entries import OWN, PREFIX, OwnEntries
+from motoko.runs.entries import OwnEntries
+from motoko.runs.entry_table import OWN, PREFIX
 from motoko.runs.references import Reference
 from motoko.runs.run_times import started
 from motoko.runs.states import state_of
@@ -85,7 +86,7 @@ def gathered(config: WorkflowConfig, study: StudyConfig, run: Reference) -> Comp
             for file in (launch, *others)
         }
         parameters = dict(parameters_of(study, base.jobs.entries, entries))
-    own = {*OWN, "attempt"}
+    own = {"attempt", *(name for name in OWN if not OWN[name].yields)}
     results = {
         name: value
         for name, value in entries.items()

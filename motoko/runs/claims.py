@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -164,7 +164,11 @@ def read_exit(directory: Path, attempt: int) -> int | None:
 
     Raises ``UnreadableRecord``.
     """
-    record = read_record(directory, attempt)
+    return code_of(read_record(directory, attempt))
+
+
+def code_of(record: Mapping[str, object] | None) -> int | None:
+    """The exit code in an exit record."""
     code = record.get("code") if record is not None else None
     return code if isinstance(code, int) else None
 

@@ -17,6 +17,7 @@ from motoko.runs.states import (
     RUNNING_STATES,
     state_of,
 )
+from motoko.runs.used import UNKNOWN, Used
 
 # The n-th retry waits 1, 2, 4, ... s, at most a minute.
 RETRY_PAUSE_S = 1.0
@@ -43,6 +44,7 @@ class End:
         interrupted: whether the stop of the workflow has ended it, or its host went down.
         finished: whether it is known to have been FINISHED, even if its state is another by now.
         entries: what else is known of the attempt, for the run's entries.
+        used: the processor time and memory that it has used.
     """
 
     code: int | None = None
@@ -52,6 +54,7 @@ class End:
     interrupted: bool = False
     finished: bool = False
     entries: Mapping[str, Any] = field(default_factory=dict)
+    used: Used = UNKNOWN
 
 
 def settle(run: Mapping[str, Any], end: End, *, policy: Policy, now: float) -> dict[str, Any]:

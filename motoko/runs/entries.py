@@ -11,18 +11,16 @@ and written there as long as that version's launcher may look after the runs: se
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Any, cast
 
+from motoko.runs.entry_table import OWN, PREFIX
 from motoko.runs.states import (
     FAILED_STATES,
     WAITING_STATES,
     state_of,
 )
 
-PREFIX = "motoko."
 _MARK = f"{PREFIX}attempt"  # this key is there whenever another key with the prefix is
 # Values of ``files_wanted``.
 PRESENT_FILES, SAME_FILES = "present", "same"
@@ -30,65 +28,6 @@ PRESENT_FILES, SAME_FILES = "present", "same"
 # that.
 _SHOWN = "attempt"
 _CREATED_NPROC = "created_nproc"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One of Motoko's own entries.
-
-    Attributes:
-        name: the documented name.
-        type: the type of its values. ``None`` is always allowed, and means the same as no entry.
-        writer: what writes it: the launcher, or commands.
-        meaning: what it says.
-    """
-
-    name: str
-    type: type
-    writer: str
-    meaning: str
-
-    @property
-    def key(self) -> str:
-        """Where it is stored in a run's entries."""
-        return PREFIX + self.name
-
-    def read(self, value: Any) -> Any:
-        """A stored value, or ``None`` if the entry cannot have such a value."""
-        if isinstance(value, bool):
-            return None
-        if self.type is float:
-            return float(value) if isinstance(value, (int, float)) and _is_finite(value) else None
-        return value if isinstance(value, self.type) else None
-
-
-_TABLE = (
-    Entry("attempt", int, "launcher, retry", "which attempt the present or last one is: 1, 2, ..."),
-    Entry("interruptions", int, "launcher", "how many attempts were interrupted: no retries"),
-    Entry("retry_at", float, "launcher", "not to be started before (seconds since 1970)"),
-    Entry("ended_state", str, "launcher, cancel", "how the last attempt ended, whatever came then"),
-    Entry(
-        "attempt_ended",
-        float,
-        "launcher, cancel",
-        "when its last attempt ended (seconds since 1970)",
-    ),
-    Entry("failure_reason", str, "launcher, cancel", "why it has failed"),
-    Entry("last_failure", str, "launcher, retry", "why an attempt before has failed"),
-    Entry("exit_code", int, "launcher, cancel", "launch.sh's exit code"),
-    Entry("cancelled_by", str, "cancel", "who wants it to be ended"),
-    Entry("files_checksum", str, "launcher, createTask", "of the files that it is executed with"),
-    Entry("files_wanted", str, "retry, clean", "present or same: which files it is to be given"),
-    Entry("created_nproc", int, "retry", "its nproc when it was created, if that was changed"),
-    Entry("batch_system", str, "launcher", "the batch system that its job was submitted to"),
-    Entry("batch_name", str, "launcher, cancel", "its job's name, as long as it is followed"),
-    Entry("batch_attempt", int, "launcher", "the attempt that the job was submitted for"),
-    Entry("batch_job_id", str, "launcher", "its job's id"),
-    Entry("batch_state", str, "launcher, cancel", "its job's state, in the batch system's words"),
-    Entry("batch_nodes", str, "launcher", "the nodes that its job runs or ran on"),
-)
-# By documented name.
-OWN: Mapping[str, Entry] = {entry.name: entry for entry in _TABLE}
 
 
 def as_created(entries: Mapping[str, Any], name: str) -> Any:
@@ -222,6 +161,22 @@ class OwnEntries:
         """Whether it is a job, or about to be one, whose end is not recorded yet."""
         return bool(self.batch_name)
 
+    @property
+    def created_after(self) -> str | None:
+        """The runs that its creator had awaited, as :mod:`motoko.runs.run_sets` writes them."""
+        return self._text("created_after")
+
+    @property
+    def cpu_s(self) -> float | None:
+        """The processor time of its last attempt's processes, in seconds."""
+        seconds: float | None = self._read("cpu_s")
+        return seconds
+
+    @property
+    def max_rss_bytes(self) -> int | None:
+        """The most memory that a process of its last attempt had, in bytes."""
+        return self._whole("max_rss_bytes")
+
     def get(self, name: str) -> Any:
         """The value of a documented name, or ``None``; ``KeyError`` for any other name."""
         return self._read(OWN[name].name)
@@ -231,7 +186,11 @@ class OwnEntries:
         return (name for name in OWN if self._read(name) is not None)
 
     def _read(self, name: str) -> Any:
-        return OWN[name].read(self._entries.get(self._prefix + name))
+        return OWN[name].read(self._entries.get(self._key(name)))
+
+    def _key(self, name: str) -> str:
+        """Where one of Motoko's own entries is stored in this run."""
+        return OWN[name].key if self._prefix or OWN[name].yields else name
 
     def _text(self, name: str) -> str | None:
         text: str | None = self._read(name)
@@ -251,22 +210,22 @@ class OwnEntries:
             self._show(changes.get(_SHOWN, entries.get(_MARK, 1)))
             entries.setdefault(_MARK, 1)
         for name, value in changes.items():
-            entries[self._prefix + name if name in own else name] = value
+            entries[self._key(name) if name in own else name] = value
 
     def note(self, name: str, value: str) -> None:
         """Set one of Motoko's own entries, without making the run count as prepared."""
-        self._writable[self._prefix + OWN[name].name] = value
+        self._writable[self._key(name)] = value
 
     def drop(self, *names: str) -> None:
         """Remove some of Motoko's own entries; not the attempt."""
         for name in names:
-            self._writable.pop(self._prefix + name, None)
+            self._writable.pop(self._key(name), None)
 
     def clear(self) -> None:
-        """Remove all of Motoko's own entries."""
+        """Remove all of Motoko's own entries but those of its creation."""
         if self._prefix and self._is_shown:
             self._writable.pop(_SHOWN, None)
-        self.drop(*OWN)
+        self.drop(*OWN.keys() - {"created_after"})
 
     def _show(self, attempt: Any) -> None:
         """Show the attempt under its plain name, unless the run has such an entry of its own."""
@@ -292,6 +251,7 @@ class OwnEntries:
             name: value
             for name, entry in OWN.items()
             if name in entries
+            and not entry.yields
             and ((value := entries[name]) is None or entry.read(value) is not None)
         }
         for name in moved:
@@ -325,6 +285,9 @@ def own_key(entries: Mapping[str, Any], name: str) -> str | None:
     """The key of a documented name in a run's entries; ``None`` if it has no such entry."""
     if name not in OWN:
         return None
+    if OWN[name].yields:
+        key = PREFIX + name
+        return key if key in entries and entries.get(name) is None else None
     key = name if is_old(entries) else PREFIX + name
     return key if key in entries else None
 
@@ -362,10 +325,3 @@ class DocumentedEntries(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False

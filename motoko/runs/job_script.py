@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from motoko.batch import job_names
@@ -22,6 +22,7 @@ from motoko.runs.fences import FENCED
 from motoko.runs.launch_script import BECOME
 from motoko.runs.paths import CLAIM, CLOSED, EXIT, claim_path, closed_path, own_folder
 from motoko.runs.run_programs import first_on_path
+from motoko.runs.used import SHELL, TICKS, UNKNOWN, Used
 
 # The arguments are the run directory, the attempt, the files of standard output and error (empty:
 # the scheduler's), the spool directory in which the job says that something has happened, the run's
@@ -100,7 +101,8 @@ _code={unrelayed} _problem=
     [ "$_again" -eq 127 ] || _code=$_again
     _child=
 fi
-_record='{{"attempt": '$_attempt', "code": '$_code', "signal": "'$_told'", "job": "'$_job'"'
+{used}_record='{{"attempt": '$_attempt', "code": '$_code', "signal": "'$_told'", "job": "'$_job'"'
+_record=$_record', "{ticks}": '${{_ticks:-null}}
 [ -n "$_problem" ] && _record=$_record', "problem": '$_problem
 _record=$_record}}
 _exit=$_own/{exit}$_attempt.json
@@ -153,6 +155,8 @@ def write(directory: Path, channel: Path, system: BatchSystem) -> Path:
         exit=EXIT,
         relay=job_relay.begin(channel, variables),
         relay_end=job_relay.END,
+        used=SHELL,
+        ticks=TICKS,
         unrelayed=job_relay.UNRELAYED,
     )
     if not path.exists() or path.read_text() != text:
@@ -199,6 +203,7 @@ class Evidence:
         signal: the last signal that was sent to the job, without ``SIG``.
         problem: why launch.sh was not started, although the attempt was; else empty.
         unreadable: why the directory cannot be read now; then nothing else is known.
+        used: what it has used, if its end is recorded.
     """
 
     attempt: int | None = None
@@ -208,6 +213,7 @@ class Evidence:
     signal: str = ""
     problem: str = ""
     unreadable: str = ""
+    used: Used = field(default=UNKNOWN, compare=False)
 
     @property
     def ended(self) -> bool:
@@ -237,7 +243,8 @@ def _read(directory: Path, attempt: int) -> Evidence:
     if isinstance(code, int):
         job = str(record.get("job") or job)
         signal, problem = (str(record.get(key) or "") for key in ("signal", "problem"))
-        return Evidence(last, job, nodes, code, signal, problem)
+        used = Used.recorded(record)
+        return Evidence(last, job, nodes, code, signal, problem, used=used)
     return Evidence(last, job, nodes)
 
 

@@ -20,7 +20,7 @@ from BTrees.OOBTree import OOBTree, OOBucket
 from ZODB.utils import z64
 
 from motoko.errors import ChangeConflict, MotokoError
-from motoko.runs.entries import OWN
+from motoko.runs.entry_table import OWN
 from motoko.store.internals.connections import changed_objects, objects_in_memory, view_of
 from motoko.store.trees import children
 from motoko.store.values import same

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from motoko.runs.entries import OWN, PREFIX, documented
+from motoko.runs.entries import documented
+from motoko.runs.entry_table import OWN, PREFIX
 from motoko.store import config_files
 from motoko.store.base import StudyBase
 

@@ -60,6 +60,7 @@ class TaskCreator:
         run: Mapping[str, Any],
         *,
         identity: Iterable[str],
+        created_after: str = "",
     ) -> list[tuple[RunZEO, JobZEO]]:
         """One run for each job's values, in their order.
 
@@ -67,6 +68,7 @@ class TaskCreator:
             jobs: every declared job parameter, by lower-case name.
             run: the run's parameters, ``run_name``, ``machine_name`` and ``nproc`` included.
             identity: the names of the run's parameters that must be equal for reuse.
+            created_after: which runs have led to the new ones.
 
         Returns:
             ``(run, job)`` pairs; existing ones where job, launch.sh and identity are the same. An
@@ -98,8 +100,12 @@ class TaskCreator:
             known = self._existing(job, wanted, identity, present.launch)
             if known is not None and not self.changes.add(known):
                 self._renew_files(known, present)
-            self.made += known is None
-            pairs.append((known or self._new_run(job, wanted, file_ids), job))
+            if known is None:
+                self.made += 1
+                known = self._new_run(job, wanted, file_ids)
+                if created_after:
+                    OwnEntries(known.entries).note("created_after", created_after)
+            pairs.append((known, job))
         changed = changed_objects(self.base.connection)
         self._changed = [obj for obj in changed if obj._p_serial != z64]
         return pairs

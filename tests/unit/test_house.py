@@ -12,7 +12,7 @@ from motoko.bus.messages import Message
 from motoko.config import daemon_kinds
 from motoko.config.reserved_names import OF_BLACKDYNAMITE
 from motoko.control.protocol import COMMANDS
-from motoko.runs.entries import OWN
+from motoko.runs.entry_table import OWN
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("motoko", "supervisor", "workers")

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,7 @@ class BatchRuns:
         entries = run.last_entries(evidence, nodes, state)
         del self.runs[run.run_id]
         stderr = tail(run.directory / stderr_name(run.stem, run.run_id))
-        end = End(end.code, end.reason, stderr, final=end.final, entries=entries)
+        end = replace(end, stderr=stderr, entries=entries, used=evidence.used)
         self._report(Ended(run.run_id, end))
 
     def _close(self, run: BatchRun) -> None:

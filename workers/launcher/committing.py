@@ -91,7 +91,8 @@ class Records:
         own = OwnEntries(run)
         own.convert()
         policy = self.preparer.policy(run)
-        own.update({**end.entries, **times_of(run, policy.environment)})
+        times = times_of(run, policy.environment)
+        own.update({**end.entries, **end.used.changes(run), **times})
         if is_undecided(run, end):
             # The bus may be too late with the news that the run was FINISHED for a moment.
             stored = self._base.runs.entries[number]

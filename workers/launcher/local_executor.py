@@ -234,7 +234,7 @@ class LocalExecutor:
         run = self._handed_over.pop(run_id)
         for timer in run.timers:
             timer.cancel()
-        self._report(Ended(run_id, End(0, reason, final=final)))
+        self._report(Ended(run_id, End(0, reason, final=final, used=run.used)))
 
     def _signal(self, run: LocalRun, number: int) -> None:
         for member in survivors(run.wrapper):
@@ -285,7 +285,7 @@ class LocalExecutor:
             return
         self.ahead.has_taken(time.monotonic() - run.started)
         stderr = tail(run.directory / run.stderr)
-        end = End(code, reason, stderr, final=run.final, interrupted=run.interrupted)
+        end = End(code, reason, stderr, final=run.final, interrupted=run.interrupted, used=run.used)
         self._report(Ended(run.run_id, end))
 
     def sweep(self, *wrappers: Identity) -> None:

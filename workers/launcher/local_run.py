@@ -21,6 +21,7 @@ from motoko.host.process_limits import NO_ROOM, restore_for
 from motoko.runs import claims, marks
 from motoko.runs.outputs import output_stem, stderr_name, stdout_name
 from motoko.runs.sessions import group_lives, in_session, survivors
+from motoko.runs.used import UNKNOWN, Used
 from motoko.workers.launcher import wrapper as wrappers
 from motoko.workers.launcher.hindrances import Hindered
 from motoko.workers.launcher.preparing import Prepared
@@ -60,6 +61,7 @@ class LocalRun:
         is_given_up: its processes were killed but do not end, and are not waited for any more.
         may_hand_over: whether other processes may go on with its work when launch.sh has ended
             well.
+        used: after the end: the processor time and memory that it has used.
     """
 
     run_id: int
@@ -78,6 +80,7 @@ class LocalRun:
     unreadable: str = ""
     is_given_up: bool = False
     may_hand_over: bool = False
+    used: Used = UNKNOWN
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | WarmProcess | None = None
     _oom_kills: int | None = None  # the machine's count when the run was started
@@ -179,8 +182,7 @@ class LocalRun:
             self.pidfd = None
         if self.is_given_up:
             return False
-        if self._process is not None and self._process.poll() is None:
-            self._process.wait()
+        self._reap()
         if claims.read_exit(self.directory, self.attempt) is not None or self._code is not None:
             return False
         for member in in_session(self.wrapper):
@@ -188,6 +190,16 @@ class LocalRun:
             if self.pidfd is not None:
                 return True
         return False
+
+    def _reap(self) -> None:
+        """Take note of the end of the wrapper, if it is our own child, and of what it has used."""
+        process = self._process
+        if isinstance(process, WarmProcess):
+            process.wait()
+        elif process is not None and process.returncode is None:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            self.used = Used.of_child(usage)
 
     def collect(self) -> tuple[int | None, str]:
         """After the end: launch.sh's exit code, if known, and a reason if the code does not say it.
@@ -197,7 +209,10 @@ class LocalRun:
         if group_lives(self.wrapper.pid):
             for member in survivors(self.wrapper):
                 member.signal(signal.SIGKILL)
-        code = claims.read_exit(self.directory, self.attempt)
+        record = claims.read_record(self.directory, self.attempt)
+        if self.used == UNKNOWN:  # it is no child of this process
+            self.used = Used.recorded(record)
+        code = claims.code_of(record)
         self.is_claimed = self._code == wrappers.CLAIMED and code is None
         if code is None:
             if self._code == wrappers.UNCLAIMED and not self._claim_is_there():

@@ -26,6 +26,7 @@ from motoko.runs.states import (
     WAITING_STATES,
     state_of,
 )
+from motoko.runs.used import Used
 
 FOREIGN = "BlackDynamite or motoko 0.1.4 had started it, and it does not run any more"
 ON_SLURM = (
@@ -113,9 +114,10 @@ def examine(
         wrapper = claim.wrapper
         if claim.is_here and wrapper.alive:
             return replace(known, process=wrapper, wrapper=wrapper)
-        code = claims.read_exit(directory, own.attempt)
+        record = claims.read_record(directory, own.attempt)
     except claims.UnreadableRecord as error:
         return replace(known, again=str(error))
+    code = claims.code_of(record)
     if code is None and claim.where is claims.Where.ELSEWHERE:
         text = (
             f"it was started on {wrapper.host}, and cannot be seen from here: left alone. If that "
@@ -131,7 +133,8 @@ def examine(
     rebooted = claim.where is claims.Where.REBOOTED and code in (None, *_GOING_DOWN)
     lost = _COPIED if claim.where is claims.Where.COPIED else claims.KILLED
     reason = REBOOTED if rebooted else lost if code is None else ""
-    end = End(code=code, reason=reason, stderr=tail(stderr_path(run)), interrupted=rebooted)
+    stderr, used = tail(stderr_path(run)), Used.recorded(record)
+    end = End(code=code, reason=reason, stderr=stderr, interrupted=rebooted, used=used)
     if rebooted and own.cancelled_by:  # no launcher was there to end it
         end = replace(end, reason=cancelled_reason(own.cancelled_by), interrupted=False, final=True)
     return replace(known, end=end, wrapper=wrapper if claim.is_here else None)

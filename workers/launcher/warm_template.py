@@ -21,6 +21,7 @@ import importlib.machinery
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -217,8 +218,10 @@ def begun(attempt: dict[str, Any], go: int) -> tuple[int | None, dict[str, Any] 
         return None, attempt
     for descriptor in outputs:
         os.close(descriptor)
-    code = exit_code(pid)
-    record(attempt, code)
+    _, status, usage = os.wait4(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    code = 128 - code if code < 0 else code
+    record(attempt, code, usage)
     return code, None
 
 
@@ -227,14 +230,13 @@ def text_of(path: str) -> str:
         return file.read().rstrip("\n")
 
 
-def exit_code(pid: int) -> int:
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return 128 - code if code < 0 else code
-
-
-def record(attempt: dict[str, Any], code: int) -> None:
+def record(attempt: dict[str, Any], code: int, usage: resource.struct_rusage) -> None:
     """Record how it has ended: over the claim if the disk has no room for another file."""
-    text = json.dumps({"attempt": attempt["attempt"], "code": code}).encode() + b"\n"
+    used = {
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 4),
+        "max_rss_bytes": usage.ru_maxrss * 1024,
+    }
+    text = json.dumps({"attempt": attempt["attempt"], "code": code, **used}).encode() + b"\n"
     for path, flags in ((attempt["exit"], os.O_CREAT | os.O_TRUNC), (attempt["claim"], 0)):
         with contextlib.suppress(OSError):
             file = os.open(path, os.O_WRONLY | flags, 0o666)

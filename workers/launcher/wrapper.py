@@ -18,6 +18,7 @@ from motoko.runs import marks
 from motoko.runs.launch_script import BECOME
 from motoko.runs.paths import CLAIM, EXIT, own_folder
 from motoko.runs.run_programs import missing_programs
+from motoko.runs.used import SHELL, TICKS
 
 # The wrapper is started before `launched` is committed, and waits for a line that lets it go. If
 # its launcher dies before that, it ends without a trace. The claim is made with O_EXCL (set -C):
@@ -46,7 +47,7 @@ export MOTOKO_ATTEMPT="$2"
 {BECOME}) > "$3" 2> "$4" < /dev/null
 _code=$?
 trap - EXIT
-_record='{{"attempt": '$2', "code": '$_code'}}'
+{SHELL}_record='{{"attempt": '$2', "code": '$_code', "{TICKS}": '${{_ticks:-null}}'}}'
 printf '%s\\n' "$_record" > "$6/{EXIT}$2.json" \\
     || printf '%s\\n' "$_record" 1<> "$6/{CLAIM}$2"
 exit "$_code"

@@ -11,6 +11,9 @@ from motoko.batch.batch_system import ArrayLimits, Job, Phase
 from motoko.batch.job_names import of_element
 
 QUERY_FORMAT = "%i|%T|%r|%N|%j"
+MEMORY_FIELDS = "JobID,MaxRSS"
+_MEMORY = re.compile(r"([0-9.]+)([KMGT]?)")
+_FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 ACCOUNTING_FIELDS = "JobID,State,NodeList,JobName"
 
 _PENDING = frozenset(
@@ -78,6 +81,22 @@ def jobs_of_accounting(text: str) -> list[Job]:
             number, state, nodes, name = fields
             jobs += _each(number, name, state.split(" ")[0], "", nodes)
     return jobs
+
+
+def memory_of_accounting(text: str) -> dict[str, int]:
+    """The most memory of each job, in bytes, from what ``sacct -n -P -o MEMORY_FIELDS`` prints.
+
+    Slurm knows it of the steps of a job: ``17.batch``.
+    """
+    memory: dict[str, int] = {}
+    for line in text.splitlines():
+        step, _, size = line.partition("|")
+        number = step.partition(".")[0]
+        if (match := _MEMORY.fullmatch(size.strip())) is not None:
+            count = round(float(match[1]) * _FACTORS[match[2]])
+            if count:
+                memory[number] = max(count, memory.get(number, 0))
+    return memory
 
 
 def jobs_of_controller(text: str) -> list[Job]:

@@ -102,6 +102,21 @@ class SlurmScheduler:
             raise self._unanswered("scontrol", done)
         return {number: jobs[number] for number in ids if number in jobs}
 
+    async def memory_of(self, ids: Collection[str]) -> Mapping[str, int]:
+        """See :class:`motoko.batch.batch_system.Scheduler`."""
+        memory: dict[str, int] = {}
+        left = sorted(ids)
+        while left:
+            done = await self._call(
+                *("sacct", "--noheader", "--parsable2", f"--format={parsing.MEMORY_FIELDS}"),
+                f"--jobs={','.join(left[:IDS_AT_ONCE])}",
+            )
+            if done.code != 0:
+                break
+            memory |= parsing.memory_of_accounting(done.stdout)
+            left = left[IDS_AT_ONCE:]
+        return {number: memory[number] for number in ids if number in memory}
+
     async def cancel(
         self, ids: Collection[str], *, names: Collection[str] = (), pending: bool = False
     ) -> None:

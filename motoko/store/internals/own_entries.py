@@ -16,7 +16,8 @@ from BlackDynamite.run_zeo import RunZEO
 from BlackDynamite.zeoobject import ZEOObject
 
 from motoko.errors import UnreadableEntry
-from motoko.runs.entries import OWN, own_key
+from motoko.runs.entries import own_key
+from motoko.runs.entry_table import OWN
 from motoko.runs.states import UNENDED_STATES, state_of
 from motoko.store.internals import unreadable
 from motoko.store.internals.self_check import Need, relies_on

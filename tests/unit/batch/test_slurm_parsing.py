@@ -158,3 +158,8 @@ def test_words():
     text = "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job\n\n"
     text += "sbatch: error: Batch job\n"
     assert parsing.words(text) == "invalid partition specified: x; Batch job"
+
+
+def test_memory():
+    text = "17|\n17.batch|1200K\n17.0|2.5M\n17.extern|0\n18_3|\n18_3.batch|512\n19.batch|\n20|x\n"
+    assert parsing.memory_of_accounting(text) == {"17": 2_621_440, "18_3": 512}

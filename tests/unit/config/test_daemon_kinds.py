@@ -76,7 +76,8 @@ def test_it_has_settings(kind, workflow):
 
 def test_it_is_stopped_in_its_turn(kind, workflow):
     found = workflow("\n  stop_timeout: {courier: 9}\n").supervision
-    names = ["orchestrator", "launcher", "courier", "watcher", "relay", "zeo", "gate", "bus"]
+    before = ["orchestrator", "launcher", "courier", "watcher"]
+    names = [*before, "notifier", "relay", "zeo", "gate", "bus"]
     assert [group.kind for group in found.stop_order] == names
     assert (found.stop_order[2].signal, found.stop_order[2].deadline) == (signal.SIGUSR2, 9.0)
     assert found.leave_order[2].signal == signal.SIGTERM

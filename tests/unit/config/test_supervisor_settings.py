@@ -133,7 +133,7 @@ def test_every_setting_is_documented():
 
 def test_orders_of_stopping():
     found = Supervision()
-    kinds = ["orchestrator", "launcher", "watcher", "relay", "zeo", "gate", "bus"]
+    kinds = ["orchestrator", "launcher", "watcher", "notifier", "relay", "zeo", "gate", "bus"]
     assert [group.kind for group in found.stop_order] == kinds
     assert [group.kind for group in found.leave_order] == kinds
     # Only the end of the whole workflow ends runs.
@@ -141,7 +141,7 @@ def test_orders_of_stopping():
     assert {group.signal for group in (*found.leave_order, *found.stop_order[2:])} == {
         signal.SIGTERM
     }
-    assert [group.deadline for group in found.stop_order] == [5.0, 15.0, *[5.0] * 5]
+    assert [group.deadline for group in found.stop_order] == [5.0, 15.0, 5.0, 12.0, *[5.0] * 4]
 
 
 def test_the_names_that_commands_know_are_the_supervisor_s(settings):

@@ -10,6 +10,7 @@ SECRET = "S3cr3t-v4lue"
 @pytest.mark.parametrize(
     "text",
     [
+        f"urls: [discord://4174/{SECRET}, mattermost://host/{SECRET}]",
         f"https://me:{SECRET}@example.org/x",
         f"GET /a?x=1&access_token={SECRET}&y=2",
         f"Authorization: Basic {SECRET} and more",
@@ -44,6 +45,7 @@ def test_known_values():
         "2026-11-24T03:12:37.152Z INFO supervisor bus ready pid=3117",
         '{"name": "zeo:mult", "state": "ready", "uptime_s": 2.6}',
         "motoko: error: study mult has no database yet [not-created]",
+        "host: zeo:///w/mult, bus at ipc:///tmp/x/bus-in, see https://example.org/a",
     ],
 )
 def test_other_texts_stay(text):

@@ -15,7 +15,8 @@ from motoko.mirror import mirror_tables
 from motoko.mirror.constraint_sql import candidates, where
 from motoko.mirror.mirror_file import Mirror
 from motoko.mirror.mirror_tables import JOBS, RUNS, Name, Owner
-from motoko.runs.entries import PREFIX, DocumentedEntries
+from motoko.runs.entries import DocumentedEntries
+from motoko.runs.entry_table import PREFIX
 from motoko.store.jobs_of_runs import NoJob, job_of
 from motoko.store.literals import quote
 

@@ -1,0 +1,176 @@
+"""A graph as a drawing in SVG, in layers: what came before stands above what came after.
+
+Pure logic, which needs no other program. Edges that close a circle (runs of a study led to runs of
+a study above it) are drawn beside the layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+
+from motoko.reports.graph_texts import COLOURS
+from motoko.reports.run_graph import Graph, Node
+
+LETTER, LINE = 7.3, 17.0  # the size of a letter, in pixels
+PAD, GAP_X, GAP_Y, MARGIN = 12.0, 28.0, 56.0, 20.0
+SWEEPS = 6
+
+
+@dataclass
+class _Box:
+    """Where a node is drawn: its middle, and its size."""
+
+    width: float
+    height: float
+    x: float = 0.0
+    y: float = 0.0
+
+
+def svg(graph: Graph) -> str:
+    """The drawing; it has the graph's title, and a text for those who cannot see it."""
+    layers = _ordered(graph, _layers(graph))
+    boxes = {key: _box(node) for key, node in graph.nodes.items()}
+    width, height = _place(layers, boxes)
+    edges = [_edge(boxes, *ends, text) for ends, text in graph.edges.items()]
+    nodes = [_node(node, boxes[key]) for key, node in graph.nodes.items()]
+    described = "; ".join(f"{before} led to {after}" for before, after in list(graph.edges)[:100])
+    loops = GAP_X + LETTER * 8 if graph.edges else 0.0  # edges beside the layers
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" font-size="13" '
+            f'viewBox="0 0 {width + loops:.0f} {height:.0f}" '
+            f'width="{width + loops:.0f}" height="{height:.0f}" '
+            f'font-family="system-ui, sans-serif">',
+            f"<title>{escape(graph.title)}</title>",
+            f"<desc>{escape(described)}</desc>",
+            '<defs><marker id="motoko-arrow" viewBox="0 0 8 8" refX="8" refY="4" '
+            'markerWidth="8" markerHeight="8" orient="auto-start-reverse">'
+            '<path d="M0 0L8 4L0 8z" fill="#555555"/></marker></defs>',
+            *edges,
+            *nodes,
+            "</svg>\n",
+        ]
+    )
+
+
+def _layers(graph: Graph) -> dict[str, int]:
+    """The layer of each node: below all nodes that lead to it, except where that makes a circle."""
+    before: dict[str, list[str]] = {key: [] for key in graph.nodes}
+    after: dict[str, list[str]] = {key: [] for key in graph.nodes}
+    for source, target in graph.edges:
+        if source != target:
+            before[target].append(source)
+            after[source].append(target)
+    layers: dict[str, int] = {}
+    missing = {key: len(sources) for key, sources in before.items()}
+    left = dict.fromkeys(graph.nodes)
+    ready = [key for key in graph.nodes if not missing[key]]
+    while left:
+        if not ready:  # a circle: it begins with the node of which the fewest are missing
+            ready = [min(left, key=lambda key: missing[key])]
+        key = ready.pop(0)
+        if key not in left:
+            continue
+        del left[key]
+        layers[key] = 1 + max((layers[b] for b in before[key] if b in layers), default=-1)
+        for target in after[key]:
+            missing[target] -= 1
+            if not missing[target]:
+                ready.append(target)
+    return layers
+
+
+def _ordered(graph: Graph, layers: dict[str, int]) -> list[list[str]]:
+    """The nodes of each layer, in an order in which few edges cross."""
+    rows: list[list[str]] = [[] for _ in range(max(layers.values(), default=-1) + 1)]
+    for key in graph.nodes:
+        rows[layers[key]].append(key)
+    near: dict[str, list[str]] = {key: [] for key in graph.nodes}
+    for source, target in graph.edges:
+        near[source].append(target)
+        near[target].append(source)
+    for sweep in range(SWEEPS):
+        place = {key: at / len(row) for row in rows for at, key in enumerate(row)}
+        for row in rows if sweep % 2 == 0 else reversed(rows):
+            middle = {
+                key: sum(place[other] for other in near[key]) / len(near[key])
+                if near[key]
+                else place[key]
+                for key in row
+            }
+            row.sort(key=middle.__getitem__)
+            place |= {key: at / len(row) for at, key in enumerate(row)}
+    return rows
+
+
+def _box(node: Node) -> _Box:
+    if node.is_junction:
+        return _Box(8.0, 8.0)
+    longest = max(map(len, node.label))
+    return _Box(longest * LETTER + 2 * PAD, len(node.label) * LINE + 2 * PAD - 4)
+
+
+def _place(rows: Iterable[list[str]], boxes: dict[str, _Box]) -> tuple[float, float]:
+    """Set where the nodes are; returns the width and height of the drawing."""
+    rows = list(rows)
+    widths = [sum(boxes[key].width for key in row) + GAP_X * (len(row) - 1) for row in rows]
+    width = max(widths, default=0.0) + 2 * MARGIN
+    top = MARGIN
+    for row, own in zip(rows, widths, strict=True):
+        height = max(boxes[key].height for key in row)
+        left = (width - own) / 2
+        for key in row:
+            box = boxes[key]
+            box.x, box.y = left + box.width / 2, top + height / 2
+            left += box.width + GAP_X
+        top += height + GAP_Y
+    return width, top - GAP_Y + MARGIN if rows else 2 * MARGIN
+
+
+def _edge(boxes: dict[str, _Box], source: str, target: str, text: str) -> str:
+    a, b = boxes[source], boxes[target]
+    if a.y < b.y:
+        x1, y1, x2, y2 = a.x, a.y + a.height / 2, b.x, b.y - b.height / 2
+        bend = (y2 - y1) / 2
+        bends = f"{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f}"
+        path = f"M{x1:.1f} {y1:.1f}C{bends} {x2:.1f} {y2:.1f}"
+        at_x, at_y = (x1 + x2) / 2, (y1 + y2) / 2
+    else:  # to itself, or upwards: a bow on the right
+        x1, y1, x2, y2 = a.x + a.width / 2, a.y, b.x + b.width / 2, b.y
+        if source == target:
+            y1, y2 = a.y - a.height / 4, a.y + a.height / 4
+        far = max(x1, x2) + GAP_X
+        path = f"M{x1:.1f} {y1:.1f}C{far:.1f} {y1:.1f} {far:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
+        at_x, at_y = far + LETTER * len(text) / 2 - 4, (y1 + y2) / 2
+    drawn = f'<path d="{path}" fill="none" stroke="#555555" marker-end="url(#motoko-arrow)"/>'
+    if not text:
+        return drawn
+    return (
+        f'{drawn}<text x="{at_x:.1f}" y="{at_y + 4:.1f}" text-anchor="middle" fill="#222222" '
+        f'stroke="#ffffff" stroke-width="4" paint-order="stroke">{escape(text)}</text>'
+    )
+
+
+def _node(node: Node, box: _Box) -> str:
+    fill, outline = COLOURS[node.status]
+    if node.is_junction:
+        return f'<circle cx="{box.x:.1f}" cy="{box.y:.1f}" r="4" fill="#555555"/>'
+    left, top = box.x - box.width / 2, box.y - box.height / 2
+    parts = [
+        f'<rect x="{left:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" '
+        f'rx="6" fill="{fill}" stroke="{outline}"/>'
+    ]
+    for number, line in enumerate(node.label):
+        y = top + PAD + LINE * number + 11
+        weight = ' font-weight="600"' if number == 0 else ""
+        parts.append(
+            f'<text x="{box.x:.1f}" y="{y:.1f}" text-anchor="middle" fill="#000000"{weight}>'
+            f"{escape(_printable(line))}</text>"
+        )
+    return f"<g>{''.join(parts)}</g>"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,83 @@
+"""Processor time and memory that runs have used, as their own programs measure them."""
+
+import json
+
+import pytest
+from launching import GATE, kill_daemon, place, supervising, wrapper_of
+from support import wait_until
+
+# A child burns processor time and memory; what doIt.py and the child have used is noted.
+BURN = """\
+run.start()
+import resource, subprocess
+subprocess.run([sys.executable, "-S", "-c", '''
+import time
+held = b"x" * 250_000_000
+while time.process_time() < 1.0:
+    pass
+'''], check=True)
+both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+run["seen_cpu"] = sum(used.ru_utime + used.ru_stime for used in both)
+run["seen_rss"] = max(used.ru_maxrss for used in both) * 1024
+run["cpu_s"] = "a result"
+run.finish()
+"""
+# What the program has used in all, as GNU time measures it.
+METER = """\
+import json, os, sys
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
+_, status, used = os.wait4(pid, 0)
+with open("metered.json", "w") as file:
+    json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss * 1024], file)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+METERED = f"python -Sc '{METER}' python doIt.py\n"
+FAILS_FIRST = "[ -e again ] || { touch again; python -Sc 'b\"x\" * 400_000_000'; exit 1; }\n"
+CALL = "python doIt.py\n"
+
+
+@pytest.fixture
+def supervised(workflow):
+    with supervising(workflow) as make:
+        yield make
+
+
+def agree(flow, session, run, *, memory=True, slack=0.1):
+    """Its figures are those that its program has seen, and its own results are left alone."""
+    session.until(run, ended_state="FINISHED")
+    entries = run.entries
+    assert run["cpu_s"] == run.cpu_s == "a result"
+    meter = place(flow, run) / "metered.json"
+    seen = [entries["seen_cpu"], entries["seen_rss"]]
+    seen = json.loads(meter.read_text()) if meter.exists() else seen
+    cpu, rss = entries["motoko.cpu_s"], entries.get("motoko.max_rss_bytes")
+    assert seen[0] - 0.02 <= cpu < 1.05 * seen[0] + slack, (cpu, seen)
+    assert abs(rss - seen[1]) < 0.05 * seen[1] if memory else rss is None, (rss, seen)
+
+
+def test_figures_of_runs(supervised):
+    flow, session = supervised("--slots=2")
+    adopted = session.create(f"{GATE}{METERED}", BURN)
+    wait_until(lambda: (place(flow, adopted) / "launch.sh").exists(), "it is prepared")
+    wrapper_of(place(flow, adopted))
+    kill_daemon(flow, "launcher:mult")
+    (place(flow, adopted) / "go").touch()
+    cold = session.create(METERED, BURN)
+    again = session.create(f"{FAILS_FIRST}{METERED}", BURN, retries=1)
+    assert session.ends(adopted, cold, again) == [None] * 3
+    agree(flow, session, cold)
+    agree(flow, session, again)
+    agree(flow, session, adopted, memory=False)  # the kernel tells this to the parent alone
+    for number in range(40):
+        text = f"{CALL}# {number}\n"
+        warm = session.create(text, f"run['who'] = os.getppid(); {BURN}", python="warm")
+        assert session.ends(warm) == [None]
+        session.until(warm, ended_state="FINISHED")
+        if "max_rss_bytes" in (place(flow, warm) / ".motoko" / "exit-1.json").read_text():
+            break
+    agree(flow, session, warm, slack=0.5)  # its own end is not in its figures
+    session.until(again, attempt=2)
+    rows = flow.motoko("table", "mult", "--columns", "id,cpu_s,max_rss_bytes", "--format", "csv")
+    by_id = {line.split(",")[0]: line.strip().split(",")[1:] for line in rows.stdout.splitlines()}
+    assert by_id[str(cold.id)] == ["a result", str(cold.max_rss_bytes)]
+    assert by_id[str(adopted.id)] == ["a result", ""]

@@ -1,0 +1,62 @@
+"""``notify:``: who is told what, once, while the supervisor and the notifier are killed."""
+
+import os
+import signal
+
+from launching import Session, scripted
+from support import wait_until
+
+TELL = """\
+#!/bin/sh
+text=$(cat)
+sleep 0.2
+printf '%s\\n---\\n' "$MOTOKO_EVENT: $text" >> told
+"""
+SECRET = "hunter2hunter2"
+KILLS = int(os.environ.get("KILLS", "6"))
+
+
+def test_each_message_comes_once(workflow):
+    flow = workflow(studies=("mult",), created=False)
+    place = flow.directory
+    scripted(flow, "notify: {command: [./tell, x], events: [failed, finished, given_up]}\n")
+    (place / "tell").write_text(TELL)
+    (place / "tell").chmod(0o700)
+    told = place / "told"
+
+    def events():
+        text = told.read_text() if told.exists() else ""
+        return [part.strip().partition(":")[0] for part in text.split("---\n") if part.strip()]
+
+    done = flow.motoko("notify", "--test")
+    assert done.stdout == "sent\n" and events() == ["test"], done.stderr
+    flow.supervise()
+    session = Session(flow)
+    try:
+        session.create("exit 3")
+        for number in range(KILLS):
+            daemons = flow.daemons()
+            os.kill(flow.ps()["supervisor"]["pid"], signal.SIGKILL)
+            if number % 3 == 2:
+                os.kill(daemons["notifier"]["pid"], signal.SIGKILL)
+            flow.supervise()
+        wait_until(lambda: "finished" in events(), "the end is told", timeout=40)
+        assert sorted(events()) == ["failed", "finished", "test"]
+        assert "mult.1: launch.sh ended with exit code 3" in told.read_text()
+    finally:
+        session.close()
+
+
+def test_addresses_are_shown_nowhere(workflow, tmp_path):
+    flow = workflow(studies=("mult",), created=False)
+    scripted(flow, "notify: {urls: [env:MY_ADDRESS, 'file:addresses'], events: [failed]}\n")
+    address = f"json://me:{SECRET}@127.0.0.1:9/"
+    (flow.directory / "addresses").write_text(f"# mine\n{address}\n")
+    done = flow.motoko("notify", "--test", MY_ADDRESS=address)
+    assert done.returncode == 1 and SECRET not in done.stdout + done.stderr
+    if "apprise" not in done.stderr:  # it is installed
+        assert "file:addresses: others may read it" in done.stderr
+    flow.motoko("bug-report", "--output", str(tmp_path / "report.tar.gz"), MY_ADDRESS=address)
+    written = [path for path in flow.directory.rglob("*") if path.is_file()]
+    with_secret = [path.name for path in written if SECRET.encode() in path.read_bytes()]
+    assert with_secret == ["addresses"]

@@ -1,0 +1,118 @@
+"""What the notifier tells, and how often."""
+
+import pytest
+
+from motoko.config.notices import Notices
+from motoko.workers.notifier.occurrences import (
+    SETTLE_S,
+    Seen,
+    StudySeen,
+    first_known,
+    occurrences,
+)
+
+SETTINGS = Notices(command=("mail",), stalled_after=600.0, disk_free=100)
+IDLE, BUSY = StudySeen(), StudySeen(active=2)
+
+
+def seen(*, orchestrators=None, awaits=0, ends=None, given_up=None, free=1000, **studies):
+    return Seen(studies, awaits, orchestrators or {}, ends or {}, given_up or {}, free)
+
+
+class Watch:
+    """What is told, one look after the other."""
+
+    def __init__(self, first):
+        self.known, self.now = first_known(first), 0.0
+
+    def __call__(self, at, *, after=1.0, last=False):
+        self.now += after
+        told = list(occurrences(at, self.known, SETTINGS, self.now, last=last))
+        assert list(occurrences(at, self.known, SETTINGS, self.now, last=last)) == []
+        return dict(told)
+
+
+def failed(count, **others):
+    lines = tuple(f"s.{n}: why" for n in range(count, max(count - 5, 0), -1))
+    return StudySeen(failed=count, failures=lines, **others)
+
+
+def test_failures():
+    watch = Watch(seen(s=failed(2)))
+    assert watch(seen(s=failed(2))) == {}
+    told = watch(seen(s=failed(3, active=1)))
+    assert told == {"failed": "1 run of s failed\n  s.3: why"}
+    told = watch(seen(s=failed(10, active=1)))
+    assert told["failed"].startswith("7 runs of s failed") and "and 2 more" in told["failed"]
+    assert watch(seen(s=failed(8, active=3))) == {}  # two are retried
+    assert "failed" in watch(seen(s=failed(9, active=2)))
+
+
+def test_finished():
+    watch = Watch(seen(s=IDLE))
+    assert watch(seen(s=IDLE), after=100) == {}  # nothing has begun
+    assert watch(seen(s=BUSY)) == {}
+    assert watch(seen(s=IDLE)) == {}  # the next runs may be about to be created
+    assert watch(seen(s=BUSY)) == {}
+    working = {"orchestrators": {"first": 7}}
+    assert watch(seen(s=IDLE, **working), after=100) == {}
+    watch.known.orchestrators = []
+    done = StudySeen(finished=3)
+    assert watch(seen(s=done)) == {}
+    told = watch(seen(s=done), after=SETTLE_S)
+    assert told == {"finished": "no run waits or runs any more\n  s: 3 finished, 0 failed"}
+    assert watch(seen(s=done), after=100) == {}
+    more = StudySeen(finished=4)  # it has waited, run and ended between two looks
+    assert watch(seen(s=more)) == {}
+    assert list(watch(seen(s=more), after=SETTLE_S)) == ["finished"]
+
+
+def test_at_the_end_nothing_is_waited_for():
+    watch = Watch(seen(s=IDLE))
+    assert watch(seen(s=BUSY)) == {}
+    assert list(watch(seen(s=IDLE), last=True)) == ["finished"]
+    watch = Watch(seen(s=IDLE))
+    watch(seen(s=BUSY))
+    assert watch(seen(s=StudySeen(active=1)), last=True) == {}  # it is executed again
+
+
+def test_orchestrators():
+    watch = Watch(seen(s=BUSY, ends={"old": (1.0, "")}))
+    assert watch(seen(s=BUSY, orchestrators={"a": 1, "b": 2}, ends={"old": (1.0, "")})) == {}
+    assert watch(seen(s=BUSY, orchestrators={"a": 3, "b": 2}, ends={"old": (1.0, "")})) == {}
+    ends = {"old": (1.0, ""), "a": (2.0, " with exit code 1: boom")}
+    told = watch(seen(s=BUSY, orchestrators={"b": 2}, ends=ends))
+    assert told == {"ended": "orchestrator a has ended with exit code 1: boom"}
+    assert watch(seen(s=BUSY, ends=ends)) == {"ended": "orchestrator b has ended"}
+
+
+def test_stalled():
+    watch = Watch(seen(s=IDLE))
+    waits = {"orchestrators": {"a": 1}, "awaits": 1}
+    assert watch(seen(s=IDLE, **waits)) == {}
+    assert watch(seen(s=BUSY, **waits), after=599) == {}
+    assert watch(seen(s=IDLE, **waits)) == {}
+    told = watch(seen(s=IDLE, **waits), after=600)
+    assert "a has been waiting for 10m 0s" in told["stalled"]
+    assert watch(seen(s=IDLE, **waits), after=600) == {}
+    assert watch(seen(s=BUSY, **waits)) == {}
+    watch(seen(s=IDLE, **waits))
+    assert "stalled" in watch(seen(s=IDLE, **waits), after=600)
+
+
+@pytest.mark.parametrize("free", [99, 0])
+def test_disk(free):
+    watch = Watch(seen(s=IDLE))
+    assert "disk" in watch(seen(s=IDLE, free=free))
+    assert watch(seen(s=IDLE, free=150)) == {}  # not well above
+    assert watch(seen(s=IDLE, free=99)) == {}
+    assert watch(seen(s=IDLE, free=None)) == watch(seen(s=IDLE, free=200)) == {}
+    assert "disk" in watch(seen(s=IDLE, free=free))
+
+
+def test_given_up():
+    watch = Watch(seen(s=IDLE))
+    lost = {"launcher:s": "launcher:s was given up (exited with 1)"}
+    assert watch(seen(s=IDLE, given_up=lost)) == {"given_up": lost["launcher:s"]}
+    assert watch(seen(s=IDLE, given_up=lost)) == watch(seen(s=IDLE)) == {}
+    assert watch(seen(s=IDLE, given_up=lost)) == {"given_up": lost["launcher:s"]}

@@ -1,0 +1,1 @@
+"""The notifier: it tells people what has happened to the workflow."""
