@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from motoko.errors import NoSupervisor as NoSupervisor
     from motoko.errors import NotCreated as NotCreated
     from motoko.errors import ParameterError as ParameterError
+    from motoko.errors import ReadOnly as ReadOnly
     from motoko.errors import RunFailed as RunFailed
     from motoko.errors import StudyUnavailable as StudyUnavailable
     from motoko.errors import UnreadableEntry as UnreadableEntry
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "motoko.errors": (
         "ChangeConflict ConfigError ConstraintError LauncherGivenUp MotokoError "
-        "NoSupervisor NotCreated ParameterError RunFailed StudyUnavailable UnreadableEntry "
-        "WorkflowStopped"
+        "NoSupervisor NotCreated ParameterError ReadOnly RunFailed StudyUnavailable "
+        "UnreadableEntry WorkflowStopped"
     ),
     "motoko.api.run_list": "RunList",
     "motoko.api.selection": "TaskSelection TaskSelectionEval",

@@ -110,6 +110,10 @@ class WrongUse(MotokoError):
     """Motoko's Python interface is used in a way that it does not support."""
 
 
+class ReadOnly(WrongUse):
+    """A workflow that was opened with ``read_only=True`` cannot change or await anything."""
+
+
 class NoSuchRun(MotokoError):
     """A study has no run with the given number."""
 

@@ -93,6 +93,9 @@ class Engine:
         self._lookouts: dict[str, Lookout] = {}
         self._lacking = LackingDaemons()
 
+    def check_writable(self, what: str) -> None:
+        """Raise ``ReadOnly`` if the workflow is only read; ``what`` is the caller."""
+
     def served(self) -> Runtime | None:
         """Where the servers listen; see :func:`motoko.api.serving.served`."""
         return served(self.definition, starts_supervisor=self.starts_supervisor)
@@ -253,6 +256,7 @@ class Engine:
     @contextlib.contextmanager
     def executing(self, params: dict[str, Any]) -> Iterator[None]:
         """Allow one execution at a time; ``MotokoError`` if one is already running."""
+        self.check_writable("execute()")
         if self._executing:
             raise WrongUse(
                 "this Workflow object is being executed already",

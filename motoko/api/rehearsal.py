@@ -119,7 +119,7 @@ class RehearsedWorkflow(Workflow):
         self._real = real
         super().__init__(path)
 
-    def _made_engine(self, definition: WorkflowConfig) -> Engine:
+    def _made_engine(self, definition: WorkflowConfig, *, read_only: bool) -> Engine:
         self.rehearsed = RehearsedEngine(definition, self._real)
         return self.rehearsed
 

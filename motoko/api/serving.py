@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from shlex import quote
 
 from motoko.config import WorkflowConfig
 from motoko.config.daemon_kinds import LAUNCHER
@@ -46,8 +47,9 @@ def served(config: WorkflowConfig, *, starts_supervisor: bool = True) -> Runtime
     if not client.is_supervised(config):
         starting.check_startable(config, launchers=False)
         print(
-            f"motoko: no supervisor runs for {config.path}: starting one "
-            "(without launchers; `motoko supervise` adds them, `motoko kill` stops all)",
+            f"motoko: no supervisor runs for {config.path}: starting one, which stays (without "
+            "launchers; `motoko supervise` adds them, "
+            f"`motoko kill {quote(str(config.directory))}` stops all)",
             file=sys.stderr,
         )
         starting.start_detached(config.path, launchers=False)

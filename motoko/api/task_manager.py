@@ -199,6 +199,7 @@ class TaskManager:
             place: gives a point's name in errors, from its number (which counts from 0).
         """
         self._refuse_other_threads()
+        self.engine.check_writable("createTask()")
         run_name = self.engine.run_name
         if run_name is None:
             raise WrongUse(

@@ -64,6 +64,10 @@ class Workflow:
 
     Args:
         filename: path of ``motoko.yaml``.
+        read_only: only read: select, tables, progress, and awaits of runs that have ended. That
+            needs no daemon, and starts none. ``createTask``, ``execute``, other awaits, and saving
+            a change raise ``ReadOnly``, which is a ``MotokoError``. Each call of ``select`` sees
+            the studies as they are then.
 
     Raises:
         ConfigError: the file, or a study's ``bd.yaml``, is not right.
@@ -79,10 +83,10 @@ class Workflow:
             set it to make :meth:`execute` call another function.
     """
 
-    def __init__(self, filename: str | os.PathLike[str]) -> None:
+    def __init__(self, filename: str | os.PathLike[str], *, read_only: bool = False) -> None:
         definition = load(filename)
         begin_history()
-        self._engine = self._made_engine(definition)
+        self._engine = self._made_engine(definition, read_only=read_only)
         self.config = definition.raw
         self.config_path = str(definition.path)
         self.directory = str(definition.directory)
@@ -97,8 +101,10 @@ class Workflow:
         for name in GIVING_WAY & {*definition.studies, *definition.aliases}:
             vars(self)[name] = self._manager(name)
 
-    def _made_engine(self, definition: WorkflowConfig) -> Engine:
-        return Engine(definition)
+    def _made_engine(self, definition: WorkflowConfig, *, read_only: bool) -> Engine:
+        from motoko.api.reading import ReadingEngine
+
+        return ReadingEngine(definition) if read_only else Engine(definition)
 
     def __getattr__(self, name: str) -> TaskManager:
         return self._manager(name)
@@ -181,7 +187,8 @@ class Workflow:
         """Values that outlive the orchestrator, stored in ``.wf/wf.db`` at each assignment."""
         if self._vars is None:
             path = Path(self.directory, ".wf", "wf.db")
-            self._vars = WorkflowVars(path, self._engine.publish_var)
+            engine = self._engine
+            self._vars = WorkflowVars(path, engine.publish_var, engine.check_writable)
         return self._vars
 
     @property
@@ -230,6 +237,7 @@ class Workflow:
         """
         from motoko.operations.creation import create_workflow
 
+        self._engine.check_writable("create()")
         self._engine.close()
         create_workflow(self._engine.definition, validated=bool(validated))
 
@@ -245,6 +253,7 @@ class Workflow:
         """
         from motoko.operations.adding_launchers import add_launchers
 
+        self._engine.check_writable("start_launcher_daemons()")
         name = getattr(args, "bd_study", None)
         name = "all" if name is None else name
         add_launchers(

@@ -18,6 +18,15 @@ from motoko.store.base import StudyBase, connect, open_file
 def opened(
     config: WorkflowConfig, study: StudyConfig, *, read_only: bool = False
 ) -> Iterator[StudyBase]:
+    """A study's base, closed after the block; see :func:`open_base`."""
+    base = open_base(config, study, read_only=read_only)
+    try:
+        yield base
+    finally:
+        base.close()
+
+
+def open_base(config: WorkflowConfig, study: StudyConfig, *, read_only: bool = False) -> StudyBase:
     """A study's base: from its server if it should have one, else from its file.
 
     Raises ``NotCreated``, or ``StudyUnavailable`` if the server does not answer or if another
@@ -27,20 +36,14 @@ def opened(
         raise NotCreated(f"study {study.name} has no database yet", hint="run `motoko create`")
     if study.is_local and is_served(config, study):
         if read_only and locate(config) is None and other_account(config.directory):
-            base = open_file(study, read_only=True)  # its server refuses this account
-        else:
-            daemon_records.refuse_guests(config)
-            base = connect(study, reached(config))
-    elif not study.is_local:
-        base = connect(study, locate(config))
-    else:
-        if not read_only:
-            supervisor_lock.refuse_elsewhere(config)
-        base = open_file(study, read_only=read_only)
-    try:
-        yield base
-    finally:
-        base.close()
+            return open_file(study, read_only=True)  # its server refuses this account
+        daemon_records.refuse_guests(config)
+        return connect(study, reached(config), read_only=read_only)
+    if not study.is_local:
+        return connect(study, locate(config), read_only=read_only)
+    if not read_only:
+        supervisor_lock.refuse_elsewhere(config)
+    return open_file(study, read_only=read_only)
 
 
 def is_served(config: WorkflowConfig, study: StudyConfig) -> bool:

@@ -16,11 +16,12 @@ from typing import Any
 
 from motoko.config.declared_types import TYPES, Unfit, converted
 from motoko.config.decoding import described
-from motoko.config.result_rules import ResultRule, pattern, steps
+from motoko.config.result_rules import ResultRule, steps
 from motoko.errors import MotokoError
 from motoko.host.sizes import megabytes
 from motoko.runs.outputs import output_stem, stdout_name
 from motoko.runs.paths import claim_path
+from motoko.runs.regex_search import NotSearched, Search, searched
 
 # The largest file that is read, in bytes, and the longest text that is a result, in characters.
 # PyYAML takes about a second for a megabyte.
@@ -38,7 +39,11 @@ class _Missing(Exception):
 
 
 def read_results(
-    rules: Mapping[str, ResultRule], directory: Path | None, run: Mapping[str, Any], attempt: int
+    rules: Mapping[str, ResultRule],
+    directory: Path | None,
+    run: Mapping[str, Any],
+    attempt: int,
+    search: Search = searched,
 ) -> dict[str, Value | None]:
     """A run's results by name; ``None`` for optional results that are missing.
 
@@ -47,12 +52,14 @@ def read_results(
         directory: the run's directory, if it has one.
         run: the run's entries.
         attempt: the attempt that has ended: files of earlier attempts do not count.
+        search: finds regular expressions.
 
     Raises ``NoResult``, which says for each result what is wrong with it.
     """
     if directory is None:
         raise NoResult("no results: the run has no directory")
-    outputs = _Outputs(directory, stdout_name(output_stem(str(run.get("run_name"))), run["id"]))
+    stdout = stdout_name(output_stem(str(run.get("run_name"))), run["id"])
+    outputs = _Outputs(directory, stdout, search)
     if attempt > 1:
         outputs.began = _written_at(claim_path, directory, attempt)
     values: dict[str, Value | None] = {}
@@ -78,7 +85,9 @@ def _way(rule: ResultRule) -> str:
 class _Outputs:
     """The files that a run has written; each is read once."""
 
-    def __init__(self, directory: Path, stdout: str) -> None:
+    def __init__(self, directory: Path, stdout: str, search: Search) -> None:
+        self.search = search
+        self.is_slow = False  # a search took too long
         self._directory, self._stdout = directory, stdout
         self._texts: dict[str, str] = {}
         self._parsed: dict[tuple[str, str], Any] = {}
@@ -138,14 +147,17 @@ def _too_large(name: str, size: int, limit: int) -> NoResult:
 
 
 def _by_regex(rule: ResultRule, outputs: _Outputs) -> Any:
-    text, wanted = outputs.text(rule), pattern(str(rule.regex))
-    match = wanted.search(text)
-    if match is not None and rule.which == "last":
-        for match in wanted.finditer(text):  # noqa: B007 (the last one)
-            pass
-    if match is None or match[1] is None:
-        raise _Missing(f"'{rule.regex}' matches nothing in {outputs.name(rule)}")
-    return match[1]
+    text, name = outputs.text(rule), outputs.name(rule)
+    if outputs.is_slow:
+        raise NoResult(f"'{rule.regex}' was not looked for, since another search did not end")
+    try:
+        found = outputs.search(str(rule.regex), text, last=rule.which == "last")
+    except NotSearched as error:
+        outputs.is_slow = True
+        raise NoResult(f"looking for '{rule.regex}' in {name} {error}") from None
+    if found is None:
+        raise _Missing(f"'{rule.regex}' matches nothing in {name}")
+    return found
 
 
 def _by_json(rule: ResultRule, outputs: _Outputs) -> Any:

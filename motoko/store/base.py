@@ -249,7 +249,11 @@ def find_schema(root: Any, study: StudyConfig) -> str:
 
 
 def connect(
-    study: StudyConfig, runtime: Runtime | None, *, cache_objects: int = CACHE_OBJECTS
+    study: StudyConfig,
+    runtime: Runtime | None,
+    *,
+    cache_objects: int = CACHE_OBJECTS,
+    read_only: bool = False,
 ) -> StudyBase:
     """A connection to a study's running ZEO server.
 
@@ -257,11 +261,12 @@ def connect(
         study: the study.
         runtime: where its server is.
         cache_objects: how many objects are kept in memory from one transaction to the next.
+        read_only: whether changes are refused when they are saved.
 
     Raises ``StudyUnavailable`` if the server does not answer, ``NotCreated`` if the database does
     not hold the study.
     """
-    storage = open_storage(address(study, runtime), study.database.blobs)
+    storage = open_storage(address(study, runtime), study.database.blobs, read_only=read_only)
     return StudyBase(study, open_database(storage, cache_objects))
 
 
@@ -275,9 +280,13 @@ def open_file(
     import zc.lockfile  # most importers of this file do not need it
     import ZODB.FileStorage
 
+    class File(ZODB.FileStorage.FileStorage):  # type: ignore[misc]  # ZODB has no types
+        def ping(self) -> None:
+            """Do nothing: there is no server that could have news."""
+
     files = study.database
     try:
-        storage = ZODB.FileStorage.FileStorage(
+        storage = File(
             str(files.transactions),
             blob_dir=None if read_only else str(files.blobs),
             read_only=read_only,

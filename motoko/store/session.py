@@ -26,8 +26,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 import transaction
+from ZODB.POSException import ReadOnlyError
 
-from motoko.errors import ChangeConflict, MotokoError, StudyUnavailable
+from motoko.errors import ChangeConflict, MotokoError, ReadOnly, StudyUnavailable
 from motoko.host.locks import FileLock, lock_in_time
 from motoko.host.pauses import Pauses
 from motoko.store.base import StudyBase
@@ -178,6 +179,11 @@ class Session:
                     # Without an abort, the transaction would refuse the next change.
                     self._creations = []
                     transaction.abort()
+                    if isinstance(error, ReadOnlyError):
+                        raise ReadOnly(
+                            "changes cannot be saved: the workflow was opened with read_only=True",
+                            hint="Workflow(path) without it changes runs",
+                        ) from error
                     if isinstance(error, CANNOT_BE_STORED):
                         raise MotokoError(
                             f"changes could not be saved: {error}",

@@ -14,8 +14,8 @@ from motoko.host.locks import locked
 _NOTHING = b""  # stands for a name that has no value
 
 
-def _tell_nobody(name: str) -> None:
-    """The default for ``tell``."""
+def _do_nothing(name: str) -> None:
+    """The default for ``tell`` and ``check``."""
 
 
 class WorkflowVars:
@@ -33,12 +33,19 @@ class WorkflowVars:
     Args:
         db_fname: path of the file, which is made at the first assignment.
         tell: called with a name when its value has been stored or removed.
+        check: called with a name before that, and may raise an error.
     """
 
-    def __init__(self, db_fname: str | Path, tell: Callable[[str], None] = _tell_nobody) -> None:
+    def __init__(
+        self,
+        db_fname: str | Path,
+        tell: Callable[[str], None] = _do_nothing,
+        check: Callable[[str], None] = _do_nothing,
+    ) -> None:
         set_here = super().__setattr__
         set_here("db_fname", str(db_fname))
         set_here("_tell", tell)
+        set_here("_may_change", check)
         set_here("_cache", (None, {}))
         set_here("_seen", {})  # by name, its pickled value as it was last read or assigned here
 
@@ -55,6 +62,7 @@ class WorkflowVars:
         return pickle.loads(values[name])
 
     def __setattr__(self, name: str, value: Any) -> None:
+        self._may_change(name)
         new = pickle.dumps(value)
         with self._opened() as root:
             self._check(name, root, new)
@@ -63,6 +71,7 @@ class WorkflowVars:
         self._tell(name)
 
     def __delattr__(self, name: str) -> None:
+        self._may_change(name)
         with self._opened() as root:
             if name not in root:
                 self._seen[name] = _NOTHING

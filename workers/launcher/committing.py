@@ -14,6 +14,7 @@ from motoko.runs.entries import OwnEntries
 from motoko.runs.paths import present_directory
 from motoko.runs.program_results import NoResult, read_results
 from motoko.runs.references import described
+from motoko.runs.regex_search import Searcher
 from motoko.runs.run_times import times_of
 from motoko.runs.states import (
     CREATED,
@@ -59,6 +60,7 @@ class Records:
     def __init__(self, base: StudyBase, preparer: Preparation) -> None:
         self.preparer = preparer
         self._base = base
+        self._search = Searcher()
 
     def entries(self, number: int) -> MutableMapping[str, Any] | None:
         """A run's entries; ``None`` if it is gone."""
@@ -128,7 +130,7 @@ class Records:
         directory = present_directory(self._base.study, run)
         try:
             attempt = OwnEntries(run).attempt
-            return end, read_results(policy.results, directory, run, attempt)
+            return end, read_results(policy.results, directory, run, attempt, self._search)
         except NoResult as error:
             return replace(end, reason=str(error)), {}
 

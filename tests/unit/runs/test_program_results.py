@@ -7,6 +7,7 @@ import pytest
 from motoko.config.result_rules import ResultRule
 from motoko.runs import program_results
 from motoko.runs.program_results import NoResult, read_results
+from motoko.runs.regex_search import NotSearched
 
 RUN = {"id": 7, "run_name": "a/b"}
 
@@ -129,3 +130,20 @@ def test_all_that_is_missing_is_named(tmp_path):
     rules = {"a": ResultRule(json="a", file="f"), "b": ResultRule(csv="b", file="g")}
     with pytest.raises(NoResult, match=r"result a: .* f; no result b: .* g"):
         read_results(rules, tmp_path, RUN, 1)
+
+
+def test_a_search_that_does_not_end(tmp_path):
+    """The other regular expressions of the run are not tried, and all is said."""
+    (tmp_path / "f").write_text("text")
+    rules = {name: ResultRule(regex=f"({name}+)+$", file="f") for name in "ab"}
+    looked_for = []
+
+    def search(regex, text, *, last):
+        looked_for.append(regex)
+        raise NotSearched("took too long")
+
+    with pytest.raises(NoResult) as info:
+        read_results(rules, tmp_path, RUN, 1, search)
+    assert looked_for == ["(a+)+$"]
+    assert "result a: looking for '(a+)+$' in f took too long" in str(info.value)
+    assert "result b: '(b+)+$' was not looked for" in str(info.value)
