@@ -15,13 +15,14 @@ from motoko.bus.messages import Transition
 from motoko.control import client
 from motoko.host.durations import counted
 from motoko.reports.overview import COLUMNS, progress_column
-from motoko.runs.references import listed
+from motoko.runs.references import described, listed
 from motoko.runs.states import state_of
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.live import Live
     from rich.table import Table
+    from rich.text import Text
 
     from motoko.api.engine import Engine
     from motoko.api.task_manager import TaskManager
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 2.0
 OBJECT_EVERY_S = 0.5
 AWAITS_SHOWN = 5
+RUNNING_SHOWN = 5
 LOOK_S = 0.5
 
 
@@ -52,7 +54,8 @@ class Progress:
 
     Shows a live table in a notebook's cell, or on a terminal, and prints plain lines otherwise,
     both on stderr; or JSON objects on stdout, one on each line. The table on a terminal and the
-    objects include what the orchestrator waits for.
+    objects include what the orchestrator waits for, and the table includes the first of the running
+    runs, with their parameters.
     """
 
     def __init__(self, workflow: Followed, *, as_json: bool = False) -> None:
@@ -62,6 +65,7 @@ class Progress:
         self._flushing: asyncio.TimerHandle | None = None
         self._states: dict[str, dict[int, str]] = {name: {} for name in workflow.task_managers}
         self._printed: dict[str, tuple[str, float]] = {}
+        self._running: dict[tuple[str, int], str] = {}  # running runs, as a terminal shows them
         self._live: Live | None = None
         self._cell: Any = None  # the handle of what a notebook displays
         self._main_has_returned = False
@@ -70,7 +74,9 @@ class Progress:
         self._engine.listeners.append(self._on_transition)
         for name, manager in self._workflow.task_managers.items():
             for run, _ in manager.select():
-                self._states[name][run.entries["id"]] = state_of(run.entries)
+                number, state = run.entries["id"], state_of(run.entries)
+                self._states[name][number] = state
+                self._note_running(name, number, state, run.entries.get("job_id"))
         if not self._as_json and (display := _notebook_display()) is not None:
             self._cell = display(self._for_notebook(), raw=True, display_id=True)
         elif sys.stderr.isatty() and not self._as_json:
@@ -182,6 +188,7 @@ class Progress:
             states.pop(change.run_id, None)
         else:
             states[change.run_id] = change.new
+        self._note_running(change.study, change.run_id, change.new, change.job_id)
         if self._as_json or self._cell is not None:
             if self._flushing is None:
                 # Changes that follow soon after this one are shown together with it.
@@ -190,6 +197,19 @@ class Progress:
                 self._flushing = loop.call_later(OBJECT_EVERY_S, show)
         elif self._live is None:
             self._line(change.study)
+
+    def _note_running(self, study: str, number: int, state: str | None, job: int | None) -> None:
+        """Keep the names of running runs for the table, which another thread draws."""
+        from motoko.store.jobs_of_runs import parameters_of
+
+        if self._as_json or not sys.stderr.isatty():
+            return
+        if state is None or progress_column(state) != "running":
+            self._running.pop((study, number), None)
+        elif (study, number) not in self._running:
+            base = self._workflow.task_managers[study].base
+            parameters = parameters_of(base.study, base.jobs.entries, {"job_id": job})
+            self._running[study, number] = described(f"{study}.{number}", parameters)
 
     def _counts(self, study: str) -> Counter[str]:
         return Counter(progress_column(state) for state in self._states[study].values())
@@ -241,7 +261,11 @@ class Progress:
         from rich.text import Text
 
         awaits, now = self._engine.awaits, time.time()
-        lines = [
+        running = [*self._running.values()]
+        lines = [_one_line(f"running: {name}") for name in running[:RUNNING_SHOWN]]
+        if len(running) > RUNNING_SHOWN:
+            lines.append(_one_line(f"and {len(running) - RUNNING_SHOWN} more are running"))
+        lines += [
             Text(f"{wait.who} has waited {now - wait.since:.0f} s for {wait.what}", style="dim")
             for wait in awaits[:AWAITS_SHOWN]
         ]
@@ -263,6 +287,12 @@ class Progress:
             counts = self._counts(study)
             table.add_row(study, *(str(counts[name]) for name in COLUMNS))
         return table
+
+
+def _one_line(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _notebook_display() -> Callable[..., Any] | None:

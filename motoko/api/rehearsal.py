@@ -24,7 +24,7 @@ from motoko.bus.messages import Message, Transition
 from motoko.bus.waiters import Interest, Waiter, Waiters
 from motoko.config import WorkflowConfig
 from motoko.config.database_files import DatabaseFiles
-from motoko.config.run_files import LAUNCH
+from motoko.config.run_files import LAUNCH, STUB
 from motoko.errors import ConfigError, MotokoError
 from motoko.layout import Runtime
 from motoko.runs.entries import OwnEntries
@@ -34,7 +34,6 @@ from motoko.runs.paths import run_directory
 from motoko.runs.placeholders import fill
 from motoko.runs.states import FINISHED, WAITING_STATES, state_of
 
-STUB = "stub.py"
 LOOK_S = 0.01
 IDLE_S = 10.0  # nothing may happen for this long while something is awaited
 
@@ -62,19 +61,9 @@ class StudyRehearsal:
 
 @contextlib.contextmanager
 def rehearsed(config: WorkflowConfig) -> Iterator[RehearsedWorkflow]:
-    """A workflow that can be executed, and that leaves nothing behind afterwards.
-
-    Raises ``ConfigError`` if a study's database is not in this workflow.
-    """
+    """A workflow that can be executed, and that leaves nothing behind afterwards."""
     import tempfile
 
-    for study in config.studies.values():
-        if not study.is_local:
-            raise ConfigError(
-                f"{config.path}: task_managers.{study.name}.host: a dry run copies databases of "
-                "this workflow only",
-                hint="leave that study out for a dry run",
-            )
     with tempfile.TemporaryDirectory(prefix="motoko-dry-run-") as made:
         place = Path(made) / config.directory.name
         _link(config, place)
@@ -95,7 +84,7 @@ def _link(config: WorkflowConfig, place: Path) -> None:
                 (place / name / entry.name).symlink_to(entry)
         files, real = DatabaseFiles.of(place / name), study.database
         files.directory.mkdir()
-        if real.contents.is_dir():
+        if study.is_local and real.contents.is_dir():
             shutil.copytree(real.contents, files.contents, copy_function=_linked)
     (place / ".wf").mkdir()
     with contextlib.suppress(FileNotFoundError):
@@ -154,7 +143,7 @@ class RehearsedEngine(Engine):
         """A base on a copy of a study's database."""
         from motoko.store.rehearsed_database import open_rehearsed
 
-        base = open_rehearsed(self.definition.studies[study], self._real.studies[study].database)
+        base = open_rehearsed(self.definition.studies[study], self._real.studies[study])
         self._bases[study], self._tids[study] = base, b""
         self._states[study] = {n: str(state_of(r.entries)) for n, r in self._runs(study)}
         self._existing[study] = [n for n, r in self._runs(study) if self._is_ours(r.entries)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sys
 from collections.abc import Callable
@@ -57,13 +58,22 @@ def command(
     config = load(directory)
     studies = [study.name for study in chosen(config, bd_study)]
     after = None if since is None else tid(since)
-    text = event_lines.as_json if as_json else event_lines.as_text
+    with contextlib.ExitStack() as stack:
+        text = event_lines.as_json
+        if not as_json:
+            from motoko.reports.event_parameters import EventParameters
 
-    def listener(event: Transition) -> None:
-        if run_name is None or event.run_name == run_name:
-            click.echo(text(event))
+            parameters = EventParameters(config)
+            stack.callback(parameters.close)
 
-    asyncio.run(_follow(config, studies, after, listener))
+            def text(event: Transition) -> str:
+                return event_lines.as_text(event, parameters.of(event))
+
+        def listener(event: Transition) -> None:
+            if run_name is None or event.run_name == run_name:
+                click.echo(text(event))
+
+        asyncio.run(_follow(config, studies, after, listener))
 
 
 async def _follow(

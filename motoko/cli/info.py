@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from motoko.cli.render import study_overviews
-from motoko.cli.selecting import chosen, study_option
+from motoko.cli.selecting import ALL, chosen, study_option
 from motoko.cli.texts import TEXT
 from motoko.config import load
 from motoko.reports.overview import ALL_FAILURES
@@ -42,7 +42,8 @@ def command(
     The table has the jobs and runs of each study, how many runs are created, running, finished,
     failed or in states of your own, and how long the finished runs took: the median and the
     longest, of those that have a start_time. The command works with and without a supervisor, and
-    changes nothing.
+    changes nothing. A study without a database is not created yet; with --bd_study that is an
+    error.
 
     Arguments after a lone dash are passed to BlackDynamite's canYouDigIt, which is called in each
     study's directory. The studies must be supervised for that.
@@ -63,6 +64,8 @@ def command(
         )
     config = load()
     studies = chosen(config, bd_study)
+    if bd_study != ALL:
+        studies[0].check_created()
     if arguments:
         from motoko.operations.digging import dig
 

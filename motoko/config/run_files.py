@@ -16,6 +16,7 @@ from motoko.config.yaml_file import YamlFile
 from motoko.host.sizes import megabytes
 
 LAUNCH = "launch.sh"
+STUB = "stub.py"  # the results of runs in dry runs
 DO_IT = "doIt.py"
 # The folder of a run directory that Motoko keeps for itself.
 OWN_FOLDER = ".motoko"

@@ -26,6 +26,7 @@ from motoko.config.result_rules import refuse_clashes
 from motoko.config.run_files import DO_IT, LAUNCH, listed_files, name_in_run
 from motoko.config.yaml_document import YamlDocument
 from motoko.config.yaml_file import YamlFile, mode_of
+from motoko.errors import NotCreated
 from motoko.host.addresses import is_this_host
 
 # Attributes of Workflow, which would hide a study of that name.
@@ -97,6 +98,14 @@ class StudyConfig:
     def declared(self, kind: str) -> Mapping[str, type]:
         """The declared parameters of the study's jobs (``"job"``) or of its runs (``"run"``)."""
         return self.jobs if kind == "job" else self.runs
+
+    def check_created(self) -> None:
+        """Raise ``NotCreated`` if the study should have a database here and has none."""
+        if self.is_local and not self.created:
+            raise NotCreated(
+                f"study {self.name} has no database yet",
+                hint="`motoko create --missing` makes one, and so does `motoko run`",
+            )
 
     @property
     def database(self) -> DatabaseFiles:

@@ -9,7 +9,6 @@ from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.daemon_kinds import ZEO, daemon_of
 from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.bridging import reached
-from motoko.errors import NotCreated
 from motoko.layout import locate, other_account
 from motoko.store.base import StudyBase, connect, open_file
 
@@ -32,8 +31,7 @@ def open_base(config: WorkflowConfig, study: StudyConfig, *, read_only: bool = F
     Raises ``NotCreated``, or ``StudyUnavailable`` if the server does not answer or if another
     process has the file.
     """
-    if study.is_local and not study.created:
-        raise NotCreated(f"study {study.name} has no database yet", hint="run `motoko create`")
+    study.check_created()
     if study.is_local and is_served(config, study):
         if read_only and locate(config) is None and other_account(config.directory):
             return open_file(study, read_only=True)  # its server refuses this account

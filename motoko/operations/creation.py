@@ -25,11 +25,11 @@ def existing(config: WorkflowConfig) -> dict[str, Contents]:
     return {s.name: contents(s) for s in config.studies.values() if s.is_local and s.created}
 
 
-def create_workflow(config: WorkflowConfig, *, validated: bool) -> bool:
+def create_workflow(config: WorkflowConfig, *, validated: bool, keep: bool = False) -> bool:
     """Initialise the database of every local study; leaves nothing running.
 
     Existing databases are reset, with ``.wf``, if ``validated`` or if a question on the terminal is
-    answered with yes; otherwise they are kept and only missing ones are created.
+    answered with yes; otherwise, and if ``keep``, they are kept and only missing ones are created.
 
     Returns:
         Whether the existing databases were reset (``True`` if there were none).
@@ -45,7 +45,7 @@ def create_workflow(config: WorkflowConfig, *, validated: bool) -> bool:
     studies = [study for study in config.studies.values() if study.is_local]
     _check_place(config, config.directory, *(study.directory for study in studies))
     lost = existing(config)
-    reset = not lost or validated or _is_meant(config, lost)
+    reset = not keep and (not lost or validated or _is_meant(config, lost))
     if lost and reset:
         stop_everything(config)
     if reset:
@@ -98,4 +98,5 @@ def describe(lost: Mapping[str, Contents]) -> str:
 
 def _is_meant(config: WorkflowConfig, lost: Mapping[str, Contents]) -> bool:
     text = f"{config.path}: these studies exist, and a reset would lose\n{describe(lost)}"
-    return confirmed(text, "Reset them?", "say --yes (or --validated) to have them reset")
+    hint = "--missing keeps them and makes only what is missing; --yes (or --validated) resets them"
+    return confirmed(text, "Reset them?", hint)

@@ -86,7 +86,7 @@ def check_startable(
         names = ", ".join(missing)
         raise NotCreated(
             f"no database yet: {names} (in {config.path})",
-            hint=f"motoko create {config.directory}",
+            hint=f"motoko create --missing {config.directory}",
         )
 
 

@@ -151,13 +151,13 @@ def _by_regex(rule: ResultRule, outputs: _Outputs) -> Any:
     if outputs.is_slow:
         raise NoResult(f"'{rule.regex}' was not looked for, since another search did not end")
     try:
-        found = outputs.search(str(rule.regex), text, last=rule.which == "last")
+        group = outputs.search(str(rule.regex), text, last=rule.which == "last")
     except NotSearched as error:
         outputs.is_slow = True
         raise NoResult(f"looking for '{rule.regex}' in {name} {error}") from None
-    if found is None:
+    if group is None:
         raise _Missing(f"'{rule.regex}' matches nothing in {name}")
-    return found
+    return group
 
 
 def _by_json(rule: ResultRule, outputs: _Outputs) -> Any:

@@ -53,9 +53,9 @@ class Searcher:
     def __call__(self, regex: str, text: str, *, last: bool) -> str | None:
         """See ``Search``."""
         limit = self._limits.get(regex, LIMIT_S)
-        data = text.encode("utf-8", "surrogatepass")
-        question = {"regex": regex, "last": last, "limit": limit, "size": len(data)}
-        answer = self._ask(json.dumps(question).encode() + b"\n" + data)
+        encoded = text.encode("utf-8", "surrogatepass")
+        question = {"regex": regex, "last": last, "limit": limit, "size": len(encoded)}
+        answer = self._ask(json.dumps(question).encode() + b"\n" + encoded)
         if not answer:
             code = self._end()
             if code != -signal.SIGVTALRM:
@@ -66,8 +66,8 @@ class Searcher:
                 "took too long: write a simpler regular expression, in which no two parts that "
                 "repeat can match the same text"
             )
-        found: str | None = json.loads(answer)
-        return found
+        group: str | None = json.loads(answer)
+        return group
 
     def _ask(self, question: bytes) -> bytes:
         """The child's answer; empty if it has ended."""
@@ -110,9 +110,9 @@ def _answer(questions: IO[bytes], answers: IO[bytes]) -> None:
         text = questions.read(question["size"]).decode("utf-8", "surrogatepass")
         # The signal's default action ends this process.
         signal.setitimer(signal.ITIMER_VIRTUAL, question["limit"])
-        found = searched(question["regex"], text, last=question["last"])
+        group = searched(question["regex"], text, last=question["last"])
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        answers.write(json.dumps(found).encode() + b"\n")
+        answers.write(json.dumps(group).encode() + b"\n")
         answers.flush()
 
 

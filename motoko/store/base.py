@@ -61,6 +61,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.connection = db.open()
         self.root = self.connection.root
         self.finder: RunFinder | None = None
+        self.stub: str | None = None  # in a dry run: the file that gives results, for messages
         self.matches = Matches(self)
         self._types: dict[str, dict[str, type]] = {}
         self._types_in: bytes | None = None

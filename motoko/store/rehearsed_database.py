@@ -10,9 +10,11 @@ from ZODB.FileStorage import FileStorage
 from ZODB.MappingStorage import MappingStorage
 
 from motoko.config import StudyConfig
-from motoko.config.database_files import DatabaseFiles
+from motoko.config.run_files import STUB
 from motoko.store.base import StudyBase
 from motoko.store.schemas import schema_of
+from motoko.store.server_address import address
+from motoko.store.storage import open_storage
 from motoko.store.study_database import initialise
 
 
@@ -26,17 +28,26 @@ class _InMemory(DemoStorage):  # type: ignore[misc]  # ZODB has no types
         """Do nothing: all objects are at hand."""
 
 
-def open_rehearsed(study: StudyConfig, real: DatabaseFiles) -> StudyBase:
+def open_rehearsed(study: StudyConfig, real: StudyConfig) -> StudyBase:
     """A base on a database as it is now, or on an empty one if there is none yet.
 
     Args:
         study: the study.
-        real: where its database is; nothing is changed there.
+        real: where its database is; nothing is changed there. If another host serves it, the base
+            is on what the server shows.
+
+    Raises ``StudyUnavailable`` if the server of a study that another host serves does not answer.
     """
-    if real.transactions.exists():
-        below = FileStorage(str(real.transactions), read_only=True)
-        return StudyBase(study, ZODB.DB(_InMemory(base=below)))
-    database = ZODB.DB(_InMemory(base=MappingStorage()))
-    base = StudyBase(study, database, schema_of(study.bd_name))
-    initialise(base)
+    files = real.database
+    if real.is_local and not files.transactions.exists():
+        base = StudyBase(study, ZODB.DB(_InMemory(base=MappingStorage())), schema_of(study.bd_name))
+        initialise(base)
+    else:
+        below = (
+            FileStorage(str(files.transactions), read_only=True)
+            if real.is_local
+            else open_storage(address(real, None), files.blobs, read_only=True)
+        )
+        base = StudyBase(study, ZODB.DB(_InMemory(base=below)))
+    base.stub = f"{study.name}/{STUB}"
     return base

@@ -12,7 +12,7 @@ from ZODB.FileStorage import FileStorage
 from ZODB.POSException import POSError, POSKeyError
 
 from motoko.config import StudyConfig
-from motoko.errors import NotCreated, StudyUnavailable
+from motoko.errors import StudyUnavailable
 from motoko.layout import Runtime
 from motoko.store.server_address import address
 from motoko.store.tids import following
@@ -82,10 +82,7 @@ def study_records(study: StudyConfig, runtime: Runtime | None) -> Iterator[Study
     records: _FileRecords | WatchStorage
     try:
         if study.is_local:
-            if not study.database.transactions.exists():
-                raise NotCreated(
-                    f"study {study.name} has no database yet", hint="`motoko create` makes one"
-                )
+            study.check_created()
             records = _FileRecords(study.database.transactions)
         else:
             server = address(study, runtime)

@@ -282,5 +282,10 @@ workflow.close()
         database = other.directory / "mult" / ".bd" / "bd.zeo"
         before = database.read_bytes()
         done = other.motoko("create")
-        assert "mult: 0 jobs, 0 runs" in done.stderr
+        assert "mult: 0 jobs, 0 runs" in done.stderr and "--missing" in done.stderr
+        assert not (other.directory / "norm" / ".bd").exists()
+        for said in ("created: norm\n", "nothing was missing"):
+            done = other.motoko("create", "--missing")
+            assert done.returncode == 0 and said in done.stdout
+        assert (other.directory / "norm" / ".bd" / "bd.zeo").exists()
         assert database.read_bytes() == before

@@ -88,6 +88,43 @@ def test_on_results_with_servers_up_and_down(flow):
         assert hashes(flow) == before
 
 
+def test_results_that_nobody_gives(flow):
+    """The error names the study, the result, and the file that could give it."""
+    for study in flow.studies:
+        (flow.directory / study / "stub.py").unlink()
+    wanted = 'def results(job, run): return {{"{}": ...}}'
+    for reads, name in ((ORCHESTRATOR, "y"), (ORCHESTRATOR.replace("run.y", "run['Y']"), "Y")):
+        (flow.directory / "orchestrator.py").write_text(reads)
+        done = flow.motoko("run", "--dry-run")
+        assert done.returncode == 1 and "run mult.1 has no" in done.stderr
+        assert "neither mult/stub.py nor an earlier run" in done.stderr
+        assert wanted.format(name) in done.stderr.replace("\\", "")
+
+
+def test_a_study_that_another_workflow_serves(flow, workflow):
+    """Its results are read, and runs are created in the copy only."""
+    (flow.directory / "orchestrator.py").write_text(ORCHESTRATOR)
+    flow.supervise()
+    assert flow.motoko("orchestrator", "start", "--run_name", "first", "--quiet").returncode == 0
+    guest = workflow("guest")
+    host = f"host: zeo://{flow.directory}/mult"
+    guest.path.write_text(guest.path.read_text().replace("mult:", f"mult:\n    {host}", 1))
+    reads = """\
+async def main(workflow, **params):
+    print("there", len(workflow.mult.select("state = FOLLOWED")))
+    runs = await workflow.mult.createTask(x=[1.0, 5.0])
+    print("made", [run.id for run, job in runs])
+"""
+    (guest.directory / "orchestrator.py").write_text(reads)
+    (guest.directory / "mult" / "stub.py").write_text(STUB)
+    launch = (flow.directory / "mult" / "launch.sh").read_text()
+    (guest.directory / "mult" / "launch.sh").write_text(launch)
+    done = guest.motoko("run", "--dry-run", "--run_name", "first")
+    assert done.returncode == 0, done.stderr
+    assert "there 3\nmade [1, 4]\n" in done.stdout and "mult: 1 new run, 3 there" in done.stdout
+    assert flow.motoko("table", "mult", "--format", "csv").stdout.count("\n") == 1 + 3
+
+
 def test_what_only_a_run_could_bring_about(flow, monkeypatch):
     """It ends, and says what is waited for; so does an orchestrator's own mistake."""
     (flow.directory / "orchestrator.py").write_text(NOBODY)

@@ -123,6 +123,8 @@ def test_not_supervised(flow):
 def test_json(workflow):
     flow = workflow(studies=STUDIES, created=False)
     assert flow.motoko("info").stdout == "add: not created\nmult: not created\n"
+    done = flow.motoko("info", "--bd_study", "mult")
+    assert done.returncode == 2 and "no database yet" in done.stderr
     flow.create()
     make_runs(
         flow,

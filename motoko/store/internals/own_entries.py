@@ -53,6 +53,7 @@ def install() -> None:
 
 def _why_missing(record: Any, name: str) -> str:
     """The message that a run or job has no such entry, with the name that may be meant."""
+    base = getattr(record, "base", None)
     entries = vars(record).get("entries", {})
     number, state = entries.get("id"), state_of(entries)
     if "job_id" not in entries:
@@ -60,6 +61,12 @@ def _why_missing(record: Any, name: str) -> str:
     elif state in UNENDED_STATES:
         return (
             f"run {number} has no {name!r}: it is {state}, and has no results before it is awaited"
+        )
+    elif stub := getattr(base, "stub", None):
+        return (
+            f"run {base.study.name}.{number} has no {name!r}: a dry run does not execute it, and "
+            f"neither {stub} nor an earlier run of the same job gives it one; write "
+            f'`def results(job, run): return {{"{name}": ...}}` into {stub}'
         )
     else:
         text = f"run {number} has no {name!r}"
@@ -102,8 +109,11 @@ def _item(self: Any, index: Any) -> Any:
     """``run[index]``, in place of BlackDynamite's."""
     entries = self.entries
     name = index.lower() if isinstance(index, str) else index
-    if name not in entries and (key := own_key(entries, name)) is not None:
-        return entries[key]
+    if name not in entries:
+        if (key := own_key(entries, name)) is not None:
+            return entries[key]
+        if isinstance(name, str) and getattr(self.base, "stub", None):
+            raise KeyError(_why_missing(self, name))
     return _readable(self, name, entries[name])
 
 

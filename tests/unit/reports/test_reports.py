@@ -69,8 +69,8 @@ OFFSETS = {
 def test_events_have_local_times(zone, day, summer):
     """Wherever one is: what --since means is what is shown."""
     event = Transition("mult", 3, None, "CREATED", tid(f"{day} 23:30:15.5"), "epoch", 1)
-    text = event_lines.as_text(event)
-    assert text == f"{day} 23:30:15.500  mult.3  (new) -> CREATED"
+    text = event_lines.as_text(event, {"x": 1.5})
+    assert text == f"{day} 23:30:15.500  mult.3 (x=1.5)  (new) -> CREATED"
     moment = json.loads(event_lines.as_json(event))["time"]
     assert moment.startswith(f"{day}T23:30:15.5") and moment.endswith(OFFSETS[zone][summer])
 
@@ -78,7 +78,7 @@ def test_events_have_local_times(zone, day, summer):
 def test_an_event_s_moment_is_the_same_everywhere(zone):
     noon = tid("2030-01-31T12:00:00+00:00")
     local = {"America/New_York": "07:00", "Europe/Zurich": "13:00", "UTC": "12:00"}
-    shown = event_lines.as_text(Transition("mult", 3, "A", None, noon, "epoch", 1))
+    shown = event_lines.as_text(Transition("mult", 3, "A", None, noon, "epoch", 1), {})
     assert shown == f"2030-01-31 {local.get(zone, '17:30')}:00.000  mult.3  A -> (deleted)"
 
 
