@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo docs docs-links test test-faults test-upgrades test-slurm test-hosts test-compat test-beside lint typecheck bench clean
+.PHONY: help demo docs docs-links notebook test test-faults test-upgrades test-slurm test-hosts test-compat test-beside lint typecheck bench clean
 
 help:
 	@echo "make demo    run a real calculation, examples/eos, and print its table"
@@ -31,6 +31,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    the documentation as a site, build/site/index.html"
 	@echo "make docs-links    asks whether its links to other sites are alive"
+	@echo "make notebook  the tutorial as a notebook, build/tutorial.ipynb"
 	@echo "make bench   the benchmarks: idling, chains, selecting, creating, waking (20 minutes)"
 	@echo "make clean   remove what the examples, the tests and the builds have left"
 	@echo
@@ -108,6 +109,11 @@ docs: $(VENV)/.docs
 
 docs-links: $(VENV)/.docs
 	@$(SPHINX) --builder linkcheck docs build/links
+
+# The tutorial as a notebook.
+notebook: $(VENV)/.examples
+	@$(BIN)/python docs/page_notebooks.py docs/tutorial.md build/tutorial.ipynb
+	@echo "open it in a directory of its own: $(CURDIR)/build/tutorial.ipynb"
 
 bench: $(VENV)/.test
 	@failed=; for name in idle chain select create wake watcher fan_out plain waiting supervisor orchestrators awaits strangers channel million; do \

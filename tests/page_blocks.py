@@ -38,9 +38,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Block:
-    """``argument``: a file's name, or the reason why it is not run."""
+    """``end``: the line after it. ``argument``: a file's name, or the reason why it is not run."""
 
     line: int
+    end: int
     text: str
     kind: Kind
     argument: str = ""
@@ -68,7 +69,8 @@ def blocks_of(text: str, first_line: int = 1) -> Iterator[Block]:
         elif token.type in ("fence", "code_block"):
             assert token.map is not None
             kind, argument = _kind(token.info.strip(), token.content, comment, before)
-            yield Block(first_line + token.map[0], token.content, kind, argument)
+            begin, end = (first_line + line for line in token.map)
+            yield Block(begin, end, token.content, kind, argument)
             comment, before = None, kind
         elif token.type not in ("list_item_open", "bullet_list_open", "ordered_list_open"):
             comment, before = None, None

@@ -92,13 +92,12 @@ def test_results_that_nobody_gives(flow):
     """The error names the study, the result, and the file that could give it."""
     for study in flow.studies:
         (flow.directory / study / "stub.py").unlink()
-    wanted = 'def results(job, run): return {{"{}": ...}}'
-    for reads, name in ((ORCHESTRATOR, "y"), (ORCHESTRATOR.replace("run.y", "run['Y']"), "Y")):
+    for reads in (ORCHESTRATOR, ORCHESTRATOR.replace("run.y", "run['Y']")):
         (flow.directory / "orchestrator.py").write_text(reads)
         done = flow.motoko("run", "--dry-run")
         assert done.returncode == 1 and "run mult.1 has no" in done.stderr
         assert "neither mult/stub.py nor an earlier run" in done.stderr
-        assert wanted.format(name) in done.stderr.replace("\\", "")
+        assert 'def results(job, run): return {"y": ...}' in done.stderr
 
 
 def test_a_study_that_another_workflow_serves(flow, workflow):

@@ -5,10 +5,13 @@ from page_blocks import PAGES, ROOT, Kind, blocks_of, commands_of
 from page_session import FAILURE, Session
 from shown_output import differs
 
+# Executed as a notebook, by test_notebooks.py.
+NOTEBOOK = ROOT / "docs" / "tutorial.md"
 RUN = [
     page
     for page in PAGES
-    if any(
+    if page != NOTEBOOK
+    and any(
         block.kind in (Kind.FILE, Kind.COMMANDS, Kind.PYTHON)
         for block in blocks_of(page.read_text())
     )
