@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from motoko.errors import MotokoError
+from motoko.errors import WrongUse
 
 if TYPE_CHECKING:
     from motoko.api.task_manager import TaskManager
@@ -37,7 +37,7 @@ def remote_launch(*args: object, **kwargs: object) -> NoReturn:
 
     Always raises ``MotokoError``, whose hint says how to use such a study now.
     """
-    raise MotokoError(
+    raise WrongUse(
         "remote_launch is not there any more: it deleted the study's directory on the other host",
         hint="copy the study there, supervise it there, and name it here: `host: zeo://...`",
     )

@@ -114,8 +114,38 @@ class ReadOnly(WrongUse):
     """A workflow that was opened with ``read_only=True`` cannot change or await anything."""
 
 
+class AbnormalEnd(MotokoError):
+    """An error handler's condition is still true after the handler, and names no run."""
+
+
+class OrchestratorFailed(MotokoError):
+    """A detached orchestrator has ended soon after its start."""
+
+
+class EarlierRuns(MotokoError):
+    """A run_name that should be new has runs already."""
+
+    exit_code = 2
+
+
 class NoSuchRun(MotokoError):
     """A study has no run with the given number."""
+
+
+class NotFailed(MotokoError):
+    """A run that should be retried has not failed."""
+
+
+class RunsElsewhere(MotokoError):
+    """The directory of a study's runs is a link to that of another study."""
+
+
+class FileGone(MotokoError):
+    """A file that a run was created with is not there any more."""
+
+
+class CannotBeSaved(MotokoError):
+    """A run or job was given a value that cannot be stored, or that nobody could read again."""
 
 
 class BeingExecuted(MotokoError):
@@ -150,12 +180,20 @@ class BadBackup(MotokoError):
     """A backup is damaged, incomplete, or none; or it does not have what is asked for."""
 
 
+class CannotRemove(MotokoError):
+    """A directory cannot be removed."""
+
+
 class NotPermitted(MotokoError):
     """The operating system does not permit this account to do something."""
 
 
 class AnotherAccount(MotokoError):
     """The workflow, or its key, belongs to another account."""
+
+
+class NodeFailed(MotokoError):
+    """A job of ``motoko doctor --nodes`` has given no answer."""
 
 
 class StudyUnavailable(MotokoError):

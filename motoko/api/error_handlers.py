@@ -10,7 +10,7 @@ from motoko.api.actions import Action, in_handler, selected, signature
 from motoko.api.failures import given_runs
 from motoko.api.run_list import failure
 from motoko.api.task_manager import TaskManager
-from motoko.errors import MotokoError
+from motoko.errors import AbnormalEnd
 from motoko.runs.entries import OwnEntries
 
 # A failure: the handler's task and name, and the study; for a run also its number and attempt.
@@ -85,7 +85,7 @@ def _raise_if_still(action: Action, manager: TaskManager, new: set[Failure]) -> 
         return
     runs = given_runs(selected(result))
     if runs is None:
-        raise MotokoError(f"workflow terminated abnormally: {action.name} is true")
+        raise AbnormalEnd(f"workflow terminated abnormally: {action.name} is true")
     for run in runs:
         if _failure(action, manager, run) in new:
             raise failure(run)

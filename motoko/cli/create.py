@@ -8,7 +8,7 @@ import click
 
 from motoko.cli.texts import WORKFLOW_PATH
 from motoko.config import load
-from motoko.errors import MotokoError
+from motoko.errors import NotConfirmed
 
 
 @click.command()
@@ -47,4 +47,6 @@ def command(directory: Path | None, validated: bool, missing: bool) -> None:
     if missing and not made:
         click.echo("every study has a database: nothing was missing")
     if not (reset or missing):
-        raise MotokoError("the existing studies were not reset", hint="nothing in them was changed")
+        raise NotConfirmed(
+            "the existing studies were not reset", hint="nothing in them was changed"
+        )

@@ -9,16 +9,16 @@ import click
 
 from motoko.cli.selecting import created
 from motoko.config import WorkflowConfig
-from motoko.errors import MotokoError
+from motoko.errors import EarlierRuns
 
 if TYPE_CHECKING:
     from motoko.api.workflow import Workflow
 
 
 def refuse_earlier(workflow: Workflow) -> None:
-    """Raise ``MotokoError`` if the workflow's run_name has runs."""
+    """Raise ``EarlierRuns`` if the workflow's run_name has runs."""
     if not workflow.is_empty():
-        raise MotokoError(
+        raise EarlierRuns(
             f"run_name {workflow.run_name!r} has runs already",
             hint="choose another --run_name, or go on with them without --fresh",
         )

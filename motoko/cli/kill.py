@@ -18,7 +18,7 @@ from motoko.config.daemon_kinds import LAUNCHER
 from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.daemon_records import living_orchestrators
 from motoko.control.detached_requests import not_wanted
-from motoko.errors import MotokoError
+from motoko.errors import CannotRemove, MotokoError, NotStopped
 from motoko.host.durations import counted
 from motoko.host.identity import gone
 from motoko.host.terminal import is_on_terminal
@@ -208,7 +208,7 @@ def _reset(config: WorkflowConfig, studies: list[StudyConfig], everything: bool)
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise MotokoError(
+            raise CannotRemove(
                 f"{path} cannot be removed: {error.strerror or error}",
                 hint="mend that, and call it again; all is stopped",
             ) from error
@@ -223,7 +223,7 @@ def _await_orchestrators(config: WorkflowConfig) -> None:
     gone([who for _, who in living_orchestrators(runtime)], ORCHESTRATORS_S)
     if living := list(living_orchestrators(runtime)):
         names = ", ".join(f"{name} (pid {who.pid} on {who.host})" for name, who in living)
-        raise MotokoError(
+        raise NotStopped(
             f"these orchestrators are still running: {names}; nothing was removed",
             hint="`motoko orchestrator stop` ends them; then call it again",
         )

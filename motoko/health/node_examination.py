@@ -17,7 +17,7 @@ from motoko.batch import registry
 from motoko.batch.batch_system import BatchSystem, Options, Scheduler, Submission, WrongOption
 from motoko.batch.commands import Commands
 from motoko.config import StudyConfig
-from motoko.errors import ConfigError, MotokoError
+from motoko.errors import ConfigError, MotokoError, NodeFailed
 from motoko.health.check_findings import Finding, failure, ok
 from motoko.health.installation import versions
 from motoko.health.looked_at import Place
@@ -125,12 +125,12 @@ async def _submitted(system: BatchSystem, submission: Submission, answer: Path) 
         while not _is_there(answer):
             errors = answer.with_name(f"{answer.name}.errors")
             if errors.exists() and (text := errors.read_text(errors="replace").strip()):
-                raise MotokoError(
+                raise NodeFailed(
                     f"job {job}: {text.splitlines()[-1]}",
                     hint="Motoko cannot be started on that node as it is here",
                 )
             if time.monotonic() > deadline:
-                raise MotokoError(
+                raise NodeFailed(
                     f"job {job} has given no answer in {WAIT_S:.0f} s",
                     hint="call it again when the queue is shorter",
                 )
@@ -149,4 +149,4 @@ def _read(answer: Path) -> NodeAnswer:
     try:
         return msgspec.json.decode(answer.read_bytes(), type=NodeAnswer)
     except msgspec.DecodeError as error:
-        raise MotokoError(f"the node's answer cannot be read: {error}") from error
+        raise NodeFailed(f"the node's answer cannot be read: {error}") from error

@@ -8,7 +8,6 @@ from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.daemon_kinds import LAUNCHER, daemon_of
 from motoko.control import client, daemon_records
 from motoko.control.protocol import AddLaunchersRequest, RequestRefused
-from motoko.errors import MotokoError
 from motoko.operations import reconfiguring, starting
 from motoko.operations.generator_check import check_generators
 from motoko.operations.remote_access import is_on
@@ -62,7 +61,7 @@ def _add_one(
     try:
         answer = client.ask(runtime, request)
     except RequestRefused as refused:
-        raise MotokoError(f"the supervisor starts no launcher: {refused}") from refused
+        raise RequestRefused(f"the supervisor starts no launcher: {refused}") from refused
     for name in answer.added if answer else ():
         announce(f"starting {name}")
     # The other studies' daemons are not waited for: they may have been stopped on purpose.

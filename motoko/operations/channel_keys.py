@@ -12,7 +12,7 @@ from motoko.channel.key_file import UnsafeKey, key_path
 from motoko.channel.keys import Certificate
 from motoko.channel.listening import shown
 from motoko.config import WorkflowConfig
-from motoko.errors import AnotherAccount, CannotWrite, MotokoError
+from motoko.errors import AnotherAccount, CannotWrite
 from motoko.host.accounts import name_of
 from motoko.layout import channel_directory
 
@@ -60,9 +60,9 @@ def _own_channel(config: WorkflowConfig) -> Path:
     except FileNotFoundError:
         exists = False
     except OSError as error:
-        raise MotokoError(f"{channel} cannot be read: {error.strerror}") from error
+        raise NoChannel(f"{channel} cannot be read: {error.strerror}") from error
     if not exists:
-        raise MotokoError(
+        raise NoChannel(
             f"{config.directory} has no key: other hosts do not reach it",
             hint="`remote: true` in motoko.yaml and `motoko supervise` make one",
         )

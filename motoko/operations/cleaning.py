@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from motoko.config import WorkflowConfig
-from motoko.errors import BeingExecuted, MotokoError
+from motoko.errors import BeingExecuted, CannotRemove, ChangeConflict
 from motoko.operations.choosing import Choice, StudyChoice, no_such_run, running
 from motoko.runs.entries import PRESENT_FILES, OwnEntries, documented
 from motoko.runs.fences import remove_fences
@@ -81,7 +81,7 @@ def clean_runs(
             changed += [f"{cleaned.study}.{number}" for number in cleaned.changed]
             yield cleaned
     if changed:
-        raise MotokoError(
+        raise ChangeConflict(
             f"these runs have changed meanwhile and were left alone: {listed(changed)}",
             hint="look at them (`motoko info --verbose`), and call it again",
         )
@@ -203,7 +203,7 @@ def _remove(directory: Path) -> None:
             if left and directory.is_dir():
                 time.sleep(0.02)
                 continue
-            raise MotokoError(
+            raise CannotRemove(
                 f"{directory} cannot be removed: {error.strerror or error}",
                 hint=f"some runs are left in state {CLEANING}: mend that, and call it again",
             ) from error

@@ -16,7 +16,7 @@ from motoko.control.protocol import (
     StartDaemonsRequest,
     StopDaemonsRequest,
 )
-from motoko.errors import ConfigError, MotokoError, NoSupervisor, SupervisorSilent
+from motoko.errors import ConfigError, NoSupervisor, SupervisorSilent
 from motoko.operations import reconfiguring, starting
 
 ANSWER_S = 5.0
@@ -121,7 +121,7 @@ def _ask(config: WorkflowConfig, request: Request[AnswerT]) -> AnswerT:
         if answer is None:
             raise RequestRefused("it does not answer")
     except RequestRefused as refused:
-        raise MotokoError(
+        raise RequestRefused(
             f"the supervisor refuses: {refused}",
             hint="it knows the studies that were in motoko.yaml when it was started",
         ) from refused

@@ -18,7 +18,7 @@ from motoko.control.daemon_records import living_orchestrators
 from motoko.control.detached_requests import Request, daemon_name
 from motoko.control.protocol import DaemonInfo, RequestRefused, StartOrchestratorRequest
 from motoko.control.registration import held
-from motoko.errors import MotokoError, NoSupervisor
+from motoko.errors import NoSupervisor, OrchestratorFailed
 from motoko.host.identity import gone
 from motoko.host.log_reading import tail
 from motoko.operations import daemon_switches, starting
@@ -64,7 +64,7 @@ def start(
         if answer is None:
             raise RequestRefused("it does not answer")
     except RequestRefused as refused:
-        raise MotokoError(
+        raise RequestRefused(
             f"the supervisor starts no orchestrator: {refused}", hint="see `motoko ps`"
         ) from refused
     finally:
@@ -83,7 +83,7 @@ def start(
         return f"orchestrator {run_name} has ended with exit code 0, log: {log}"
     what = (end.traceback or end.error).rstrip() if end else tail(log)
     how = f"has ended with exit code {end.exit_code}" if end else str(member.last_exit)
-    error = MotokoError(f"orchestrator {run_name} {how}:\n{what}", hint=f"its log is {log}")
+    error = OrchestratorFailed(f"orchestrator {run_name} {how}:\n{what}", hint=f"its log is {log}")
     error.exit_code = (end.exit_code if end else 0) or 1
     raise error
 

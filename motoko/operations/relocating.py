@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from motoko.config import StudyConfig
-from motoko.errors import MotokoError
+from motoko.errors import RunsElsewhere
 from motoko.host.directories import DirectoryIdentity
 from motoko.host.files import read_json, write_atomically
 from motoko.runs.claims import disown
@@ -112,7 +112,7 @@ def _correct(
 def _own_runs(study: StudyConfig, here: DirectoryIdentity) -> None:
     """Record in a directory of runs outside the study that it belongs to this study.
 
-    Raises ``MotokoError`` if its record names another study.
+    Raises ``RunsElsewhere`` if its record names another study.
     """
     runs = runs_directory(study)
     if not runs.is_dir() or runs.resolve().is_relative_to(study.directory.resolve()):
@@ -120,7 +120,7 @@ def _own_runs(study: StudyConfig, here: DirectoryIdentity) -> None:
     path = runs / RUNS_OWNER
     owner = DirectoryIdentity.from_dict(read_json(path))
     if owner is not None and not owner.is_same(here) and owner.is_at(Path(owner.path)):
-        raise MotokoError(
+        raise RunsElsewhere(
             f"{runs} leads to {runs.resolve()}, where the runs of {owner.path} are",
             hint=f"this is a copy of that study: replace the link by a directory of its own "
             f"(rm {runs}; mkdir {runs})",

@@ -13,7 +13,7 @@ from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.daemon_kinds import LAUNCHER, kind_of
 from motoko.config.decoding import WrongValue
 from motoko.control import client
-from motoko.errors import BeingExecuted, MotokoError, ParameterError
+from motoko.errors import BeingExecuted, MotokoError, NotFailed, ParameterError
 from motoko.operations.choosing import END_S, Choice, no_such_run
 from motoko.operations.renewing import renew_launchers
 from motoko.operations.starting import Announce
@@ -222,7 +222,7 @@ def _not_failed(base: StudyBase, number: int) -> MotokoError:
     study, run = base.study.name, base.runs.entries.get(number)
     if run is None:
         return no_such_run(base, number)
-    return MotokoError(
+    return NotFailed(
         f"run {study}.{number} is {run.entries.get('state')}: only failed runs are retried",
         hint=f"to execute it anew: motoko clean {study}.{number}",
     )

@@ -16,7 +16,7 @@ from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.daemon_records import SUPERVISOR, LivingDaemon
 from motoko.control.detached_requests import not_wanted
 from motoko.control.protocol import RequestRefused, StopDaemonsRequest, StopRequest
-from motoko.errors import MotokoError, NotStopped
+from motoko.errors import NotStopped
 from motoko.host.accounts import name_of
 from motoko.host.identity import Identity, gone
 from motoko.layout import Runtime, locate
@@ -107,7 +107,7 @@ def stop_study(
             if not known or not client.ask(runtime, StopDaemonsRequest(known)):
                 raise RequestRefused("it does not answer")
         except RequestRefused as refused:
-            raise MotokoError(
+            raise RequestRefused(
                 f"the supervisor (pid {supervisor.pid}) cannot stop study {study}: {refused}",
                 hint=f"`motoko kill {config.directory}` stops the whole workflow",
             ) from refused

@@ -18,7 +18,7 @@ import BlackDynamite
 from BlackDynamite.conffile_zeo import ConfFile
 
 from motoko.config.run_files import name_in_run
-from motoko.errors import MotokoError
+from motoko.errors import FileGone
 from motoko.host.sizes import megabytes
 from motoko.runs.entries import OwnEntries
 from motoko.runs.placeholders import PREFIX, is_binary
@@ -176,7 +176,7 @@ def _stored(base: StudyBase, file_id: str) -> StoredFile:
     try:
         record = base.configfiles[file_id]
     except KeyError:
-        raise MotokoError(f"the database does not have the run's file {file_id}") from None
+        raise FileGone(f"the database does not have the run's file {file_id}") from None
     made = vars(record).get(_MADE)
     if made is None:
         data = record.file.encode()
@@ -216,10 +216,10 @@ def _content(base: StudyBase, record: ConfFile, made: dict[str, Any]) -> bytes |
         return data
     directory = base.study.contents_directory
     if directory is None:
-        raise MotokoError(f"{record.filename} is kept on another host")
+        raise FileGone(f"{record.filename} is kept on another host")
     path = place(directory, made["digest"])
     if not path.is_file() or path.stat().st_size != made["size"]:
-        raise MotokoError(
+        raise FileGone(
             f"what {record.filename} contains is not in {path} any more",
             hint="restore it from a backup, or have the run take the present file: `motoko retry`",
         )

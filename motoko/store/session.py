@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 import transaction
 from ZODB.POSException import ReadOnlyError
 
-from motoko.errors import ChangeConflict, MotokoError, ReadOnly, StudyUnavailable
+from motoko.errors import CannotBeSaved, ChangeConflict, MotokoError, ReadOnly, StudyUnavailable
 from motoko.host.locks import FileLock, lock_in_time
 from motoko.host.pauses import Pauses
 from motoko.store.base import StudyBase
@@ -185,7 +185,7 @@ class Session:
                             hint="Workflow(path) without it changes runs",
                         ) from error
                     if isinstance(error, CANNOT_BE_STORED):
-                        raise MotokoError(
+                        raise CannotBeSaved(
                             f"changes could not be saved: {error}",
                             hint="runs and jobs hold what pickle can store: numbers, texts, lists",
                         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 import zodbpickle.pickle
 from ZODB.broken import Broken
 
-from motoko.errors import MotokoError
+from motoko.errors import CannotBeSaved, MotokoError
 from motoko.store.changes import MISSING, Change, Pending
 from motoko.store.value_limits import HINT, MAIN, SIZE_MAX, not_readable, too_large
 
@@ -37,7 +37,7 @@ def storable_ones(
             good.append(change)
             continue
         text = f"{change.owner}: {change.key!r} cannot be saved: {problem}"
-        bad.append((change, MotokoError(text, hint=HINT)))
+        bad.append((change, CannotBeSaved(text, hint=HINT)))
     return good, bad
 
 

@@ -19,6 +19,7 @@ from ZODB.POSException import StorageError
 
 from motoko.channel.greeting import Greeting
 from motoko.channel.key_file import key_path
+from motoko.channel.listening import CannotListen
 from motoko.channel.tls import Contexts
 from motoko.config import StudyConfig
 from motoko.config.daemon_kinds import ZEO, daemon_of
@@ -171,7 +172,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         try:
             listen_besides(self, host, port)
         except OSError as error:
-            raise MotokoError(
+            raise CannotListen(
                 f"the ZEO server cannot listen at {host}:{port}: {error.strerror or error}",
                 hint="choose another port in the study's `host:`",
             ) from error
