@@ -107,8 +107,9 @@ docs: $(VENV)/.docs
 	@$(SPHINX) docs build/site
 	@echo "the documentation: $(CURDIR)/build/site/index.html"
 
-docs-links: $(VENV)/.docs
-	@$(SPHINX) --builder linkcheck docs build/links
+# Links within the documentation are checked by "make docs".
+docs-links: | $(BIN)/python
+	@$(BIN)/python docs/external_links.py
 
 # The tutorial as a notebook.
 notebook: $(VENV)/.examples

@@ -1,5 +1,6 @@
 """Links between documents lead somewhere. Sphinx checks those of docs/, `make docs`."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -23,3 +24,30 @@ def test_links_lead_somewhere(path):
         target = (path.parent / link["file"]).resolve() if link["file"] else path
         assert target.exists(), link[0]
         assert not link["anchor"] or link["anchor"] in anchors(target), link[0]
+
+
+def test_links_to_other_sites():
+    """Only a site itself can say that a page of it is gone."""
+    spec = importlib.util.spec_from_file_location("external", ROOT / "docs" / "external_links.py")
+    external = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(external)
+    assert external.links(["[a](https://a.org/b), <https://c.org>."]) == [
+        *("https://a.org/b", "https://c.org"),
+    ]
+
+    def judged(*statuses):
+        answers = iter(statuses)
+
+        def ask(link):
+            status = next(answers)
+            if status is None:
+                raise OSError("no route")
+            return status
+
+        return external.judged("https://a.org/b", ask)
+
+    assert judged(200) == (True, "alive")
+    assert judged(404, 200) == (False, "dead: the site answers 404")
+    for statuses in ((404, 404), (404, None), (403,), (None,)):
+        is_alive, why = judged(*statuses)
+        assert is_alive and why.startswith("not known: ")
