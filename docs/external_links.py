@@ -1,7 +1,7 @@
 """Asks whether the documentation's links to other sites are alive: `make docs-links`.
 
 A link is dead if its site says that there is no such page. A site that this machine does not reach
-(or a mirror, which has no first page), or that refuses to answer, says nothing about the link: that
+(or a cache of it, which has no first page), or that refuses to answer, says nothing about the link: that
 is printed, with the reason.
 """
 
@@ -27,22 +27,22 @@ def links(texts: Iterable[str]) -> list[str]:
     return sorted({link.rstrip(".,;:") for text in texts for link in _LINK.findall(text)})
 
 
-def ask(link: str) -> int:
-    """The status with which a link's site answers; raises ``OSError`` if it does not."""
+def ask(link: str) -> tuple[int, str]:
+    """The status with which a link's site answers, and of what type; ``OSError`` if it does not."""
     request = urllib.request.Request(link, headers={"User-Agent": "Mozilla/5.0 (link check)"})
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
-            return int(answer.status)
+            return answer.status, answer.headers.get_content_type()
     except urllib.error.HTTPError as error:
-        return error.code
+        return error.code, error.headers.get_content_type()
 
 
-def judged(link: str, ask: Callable[[str], int] = ask) -> tuple[bool, str]:
+def judged(link: str, ask: Callable[[str], tuple[int, str]] = ask) -> tuple[bool, str]:
     """Whether a link may be alive, and why that is thought."""
     try:
-        status = ask(link)
-        if status in GONE and ask(urljoin(link, "/")) in GONE:
-            return True, "not known: a mirror answers in place of the site"
+        status, _ = ask(link)
+        if status in GONE and ask(urljoin(link, "/")) != (200, "text/html"):
+            return True, "not known: a cache answers in place of the site"
     except OSError as error:
         return True, f"not known: this machine does not reach the site: {error}"
     if status in GONE:

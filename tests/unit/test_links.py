@@ -42,12 +42,12 @@ def test_links_to_other_sites():
             status = next(answers)
             if status is None:
                 raise OSError("no route")
-            return status
+            return (status, "text/html") if status > 0 else (-status, "text/plain")
 
         return external.judged("https://a.org/b", ask)
 
     assert judged(200) == (True, "alive")
     assert judged(404, 200) == (False, "dead: the site answers 404")
-    for statuses in ((404, 404), (404, None), (403,), (None,)):
+    for statuses in ((404, 404), (404, -200), (404, None), (403,), (None,)):
         is_alive, why = judged(*statuses)
         assert is_alive and why.startswith("not known: ")
