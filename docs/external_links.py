@@ -1,8 +1,8 @@
 """Asks whether the documentation's links to other sites are alive: `make docs-links`.
 
 A link is dead if its site says that there is no such page. A site that this machine does not reach
-(or a cache of it, which has no first page), or that refuses to answer, says nothing about the link: that
-is printed, with the reason.
+(or a cache of it, which has no first page), or that refuses to answer, says nothing about the link:
+that is printed, with the reason.
 """
 
 from __future__ import annotations
