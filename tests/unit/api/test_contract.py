@@ -26,7 +26,7 @@ from motoko.workflow import Workflow, event
 # By module: what can be imported from it, with its arguments as a caller may give them.
 SIGNATURES = {
     "motoko.workflow": {
-        "Workflow": "filename",
+        "Workflow": "filename, *, read_only=False",
         "Workflow.create": "self, validated=None",
         "Workflow.start_launcher_daemons": "self, args=None",
         "Workflow.add_action": "self, event_name, task='__all__', event=None, get_params=None, "
