@@ -258,7 +258,6 @@ class Progress:
 
     def _shown(self) -> Group:
         from rich.console import Group
-        from rich.text import Text
 
         awaits, now = self._engine.awaits, time.time()
         running = [*self._running.values()]
@@ -266,13 +265,13 @@ class Progress:
         if len(running) > RUNNING_SHOWN:
             lines.append(_one_line(f"and {len(running) - RUNNING_SHOWN} more are running"))
         lines += [
-            Text(f"{wait.who} has waited {now - wait.since:.0f} s for {wait.what}", style="dim")
+            _one_line(f"{wait.who} has waited {now - wait.since:.0f} s for {wait.what}")
             for wait in awaits[:AWAITS_SHOWN]
         ]
-        if self._main_has_returned:
-            lines.append(Text(self._left(), style="dim"))
+        if self._main_has_returned and self.unfinished:
+            lines.append(_one_line(self._left()))
         if len(awaits) > AWAITS_SHOWN:
-            lines.append(Text(f"and {len(awaits) - AWAITS_SHOWN} more", style="dim"))
+            lines.append(_one_line(f"and {len(awaits) - AWAITS_SHOWN} more"))
         return Group(self._table(), *lines)
 
     def _table(self) -> Table:

@@ -107,8 +107,8 @@ def test_fields(flow, other):
         event["time"][:10] + " " + event["time"][11:23] for event in (created, started, deleted)
     ]
     assert plain.printed(3) == [
-        f"{when[0]}  mult.{number}  (new) -> CREATED  (a name)",
-        f"{when[1]}  mult.{number}  CREATED -> START  (a name)",
+        f"{when[0]}  mult.{number} (x=3.0)  (new) -> CREATED  (a name)",
+        f"{when[1]}  mult.{number} (x=3.0)  CREATED -> START  (a name)",
         f"{when[2]}  mult.{number}  START -> (deleted)",
     ]
 
