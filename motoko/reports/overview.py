@@ -73,6 +73,7 @@ class Overview:
         failures: the runs that have failed, or that have the reason of an earlier failure: the
             first of them.
         more_failures: how many more such runs there are.
+        parameters: the parameters of these runs by the runs' ids, if they were asked for.
         batch: the runs that are jobs of a batch system now.
         outdated: the finished runs that were made with other files than the present ones.
         environment: the variables that are set for the study's runs.
@@ -85,6 +86,7 @@ class Overview:
     rows: list[RunRow] = field(default_factory=list)
     failures: list[RunRow] = field(default_factory=list)
     more_failures: int = 0
+    parameters: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     batch: list[RunRow] = field(default_factory=list)
     outdated: Outdated | None = None
     environment: Mapping[str, str] = field(default_factory=dict)

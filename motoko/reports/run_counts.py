@@ -21,6 +21,7 @@ from motoko.mirror.mirrored_rows import parts
 from motoko.mirror.run_numbers import numbers
 from motoko.mirror.scalars import PLAIN, TIME, LeftOut, can_be_stored
 from motoko.reports.base_reading import reading_base
+from motoko.reports.mirrored_parameters import parameters
 from motoko.reports.overview import ALL_FAILURES, Overview
 from motoko.runs.claims import recorded_at
 from motoko.runs.entries import OwnEntries
@@ -55,7 +56,8 @@ def overview_of(
     """The overview of the runs of a run_name and their jobs, or of all runs and jobs.
 
     With ``keep`` every run is kept, and not only those that have failed; of these only the first
-    ``failures_max``. Raises what :func:`motoko.mirror.current_mirror.current` raises.
+    ``failures_max``, and if that is given, with their parameters. Raises what
+    :func:`motoko.mirror.current_mirror.current` raises.
     """
     overview = Overview(study.name, environment=study.policy.environment)
     now = time.time()
@@ -79,6 +81,9 @@ def overview_of(
             directory = present_directory(study, entries)
             overview.add(entries, directory, _ended_at(entries, directory), now, keep=keep)
         overview.show_failures(failures_max)
+        if overview.failures and failures_max != ALL_FAILURES:
+            failed = [row.id for row in overview.failures]
+            overview.parameters = parameters(moment.tables, study, failed)
         overview.outdated = _outdated(config, study, runs, usual)
     return overview
 

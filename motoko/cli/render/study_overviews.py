@@ -16,6 +16,7 @@ from motoko.config.daemon_kinds import LAUNCHER, daemon_of, subject_of
 from motoko.host.durations import duration
 from motoko.reports.overview import COLUMNS, Overview, RunRow
 from motoko.reports.workflow_overview import WorkflowOverview
+from motoko.runs.references import in_words
 from motoko.runs.states import FAILED_STATES, FINISHED
 
 FAILURES_SHOWN = 20  # of a study
@@ -133,11 +134,12 @@ def _show_runs(study: str, rows: Sequence[RunRow], batch_states: Mapping[str, st
 
 def _show_failures(study: Overview) -> None:
     show_table(
-        ("run", "run_name", "state", "exit", "reason"),
+        ("run", "run_name", "state", "exit", "parameters: reason"),
         [
             (
                 *(f"{study.study}.{row.id}", _text(row.run_name), row.state),
-                *(_text(row.exit_code), row.reason or "-"),
+                _text(row.exit_code),
+                _why(in_words(study.parameters.get(row.id, {})), row.reason),
             )
             for row in study.failures
         ],
@@ -148,6 +150,11 @@ def _show_failures(study: Overview) -> None:
         click.echo(
             f"and {study.more_failures} more: motoko info --verbose --bd_study {study.study}"
         )
+
+
+def _why(parameters: str, reason: str | None) -> str:
+    # Both may be long, and only a table's last column is broken into lines.
+    return ": ".join(filter(None, (parameters, reason))) or "-"
 
 
 def _text(value: object) -> str:

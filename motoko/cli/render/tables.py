@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import click
 
-LAST_WIDTH = 24  # of the last column, which may be folded on a narrow terminal
+LAST_WIDTH = 16  # of the last column, which may be folded on a narrow terminal
 Style = str | Callable[[str], str]
 
 
