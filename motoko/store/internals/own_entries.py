@@ -53,7 +53,7 @@ def install() -> None:
 
 def _why_missing(record: Any, name: str) -> str:
     """The message that a run or job has no such entry, with the name that may be meant."""
-    base = getattr(record, "base", None)
+    base: Any = getattr(record, "base", None)
     entries = vars(record).get("entries", {})
     number, state = entries.get("id"), state_of(entries)
     if "job_id" not in entries:
