@@ -170,7 +170,7 @@ def test_every_command(flow, arguments):
 
 
 def test_bad_orchestrator_reference(flow):
-    """Found when it is to be run: supervising needs none."""
+    """A bad orchestrator reference is an error of `orchestrator start`, not of `supervise`."""
     flow.create()
     for reference, words in (("nowhere.main", "nowhere.py"), ("orchestrator.mian", "'mian'")):
         flow.path.write_text(YAML.replace("orchestrator.main", reference))

@@ -285,7 +285,7 @@ def test_one_bus_only(bus):
 
 
 class TestCallbacksThatRaise:
-    """What one of them raises keeps no message from being read, and is not silent."""
+    """A callback's exception is logged, and the following messages are read."""
 
     def heard(self, bus, on_error=None):
         """What is heard of three messages that come at once, if the first one is badly taken."""
@@ -327,7 +327,7 @@ class TestCallbacksThatRaise:
         assert [str(error) for error in errors] == ["it is odd"]
 
     def test_a_listener(self, bus, caplog):
-        """Whoever waits is woken, and the other listeners are called."""
+        """A listener's exception does not keep waiters and other listeners from being told."""
         heard = []
 
         def broken(change):
@@ -352,7 +352,7 @@ class TestCallbacksThatRaise:
         assert "it is odd" in caplog.text and "run mult.1" in caplog.text
 
     def test_whoever_waits_for_a_dispatcher_that_has_died(self, bus):
-        """Nobody would wake him any more."""
+        """Waiting for a dispatcher that has died raises, since nothing would wake the waiter."""
 
         def broken(study):
             raise ArithmeticError("it is odd")

@@ -100,7 +100,7 @@ class TestWaiting:
         all_are(flow, "FINISHED")
 
     def test_beside_the_launcher_that_prepares_it(self, flow):
-        """Whatever moment it is: a run that is cancelled is started completely or not at all."""
+        """A run is started completely or not at all, at whatever moment it is cancelled."""
         flow.supervise()
         launch = "echo $BLACKDYNAMITE_RUN_ID >> ../../started\nexec sleep 60\n"
         (flow.directory / "mult" / "launch.sh").write_text(launch)
@@ -194,7 +194,7 @@ class TestRunning:
 
     @pytest.mark.parametrize("launcher", [True, False])
     def test_its_whole_tree(self, flow, launcher):
-        """Also what is deaf and has left the process group; and without any daemon."""
+        """Processes that ignore SIGTERM or left the process group end, too, without any daemon."""
         (flow.directory / "mult" / "launch.sh").write_text(STUBBORN)
         flow.supervise()
         make_runs(flow, {})
@@ -234,7 +234,7 @@ class TestRunning:
         assert "cancelled by" in flow.log("launcher:mult")
 
     def test_launcher_that_comes_back(self, flow):
-        """It was killed, or is frozen: whoever ends the run, it is recorded once, and for good."""
+        """The launcher was killed or frozen: the run's end is recorded exactly once."""
         (flow.directory / "motoko.yaml").write_text(flow.path.read_text() + "retries: 3\n")
         with_waiting_runs(flow)
         flow.supervise()
@@ -263,7 +263,7 @@ class TestRunning:
         assert flow.motoko("cancel", "-bd", "mult").returncode == 0
 
     def test_does_not_end(self, flow, monkeypatch):
-        """On another machine: it is said so, and the exit code is 1."""
+        """A run on another machine cannot be ended: a message, and exit code 1."""
         from motoko.config import load
         from motoko.operations import cancelled_runs
         from motoko.operations.choosing import Choice
@@ -277,7 +277,7 @@ class TestRunning:
         assert is_cancelled(runs[2])
 
     def test_prepared_and_never_started(self, flow):
-        """Nobody has claimed it: the claim is ours, and no launcher starts it."""
+        """`cancel` claims a prepared run itself, so that no launcher starts it."""
         entries = ended(flow, 1, "launched")
         claim = flow.directory / "mult" / "BD-mult-runs" / "run-1" / ".motoko" / "attempt-1"
         claim.unlink()
@@ -308,7 +308,7 @@ class TestRunning:
 
 class TestAwaits:
     def test_raises(self, flow):
-        """Whoever awaits a run that is cancelled, before its start or after, gets the reason."""
+        """Awaiting a cancelled run raises with the reason, before and after its start."""
         with_waiting_runs(flow)
         flow.supervise("--slots", "1")
         wf = Workflow(flow.path)

@@ -87,7 +87,7 @@ def test_a_broken_file_keeps_nobody_from_stopping(flow):
 
 
 def test_a_detached_orchestrator_ends_with_the_error(flow):
-    """Its function is the user's, and so are the files: they count as they are."""
+    """A detached orchestrator reads the present files, and ends with their error."""
     (flow.directory / "orchestrator.py").write_text(
         "import asyncio\n\n\nasync def main(workflow, **params):\n    await asyncio.sleep(1000)\n"
     )

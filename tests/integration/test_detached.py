@@ -205,7 +205,7 @@ class TestRestarts:
         assert ended(flow)["last_exit"] == "died by SIGKILL" and len(lives(flow)) == 1
 
     def test_with_everything_else(self, flow):
-        """As after a reboot: nobody is there to be adopted, and nobody has stopped it."""
+        """After a reboot a detached orchestrator is started again with everything else."""
         pid = start(flow, "sleep")
         who = [supervisor_identity(load(flow.path)).pid, pid]
         for each in who:

@@ -221,7 +221,7 @@ def test_capacity(flow):
 
 
 def test_scheduler(flow, tmp_path, monkeypatch):
-    """Its commands are not there; they are, and end with an error."""
+    """The scheduler's commands are missing, or fail."""
     flow.path.write_text(f"{flow.path.read_text()}generator: slurm\n")
     place = place_of(flow.directory)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -125,7 +125,7 @@ async def main(workflow, **params):
 
 
 def test_what_only_a_run_could_bring_about(flow, monkeypatch):
-    """It ends, and says what is waited for; so does an orchestrator's own mistake."""
+    """A dry run that waits in vain ends, and says for what."""
     (flow.directory / "orchestrator.py").write_text(NOBODY)
     monkeypatch.setattr(rehearsal, "IDLE_S", 0.5)
     with rehearsal.rehearsed(load(flow.path)) as workflow:

@@ -75,7 +75,7 @@ def test_supervised(workflow):
 
 
 def test_through_can_you_dig_it(workflow):
-    """In all studies or one, with its own options."""
+    """canYouDigIt is called in all studies or in one, with its own options."""
     flow = workflow(studies=STUDIES)
     for study in STUDIES:
         make_runs(flow, {"state": "FINISHED"}, {"state": "FINISHED"}, study=study)
@@ -183,7 +183,7 @@ def of_all_kinds(flow):
 
 
 def test_as_looked_at_one_by_one(flow):
-    """What SQL counts is what is found by looking at the runs, which `--verbose` does."""
+    """The counts by SQL equal those of `--verbose`, which reads each run."""
     make_runs(flow, *of_all_kinds(flow))
     for arguments in (
         [],

@@ -86,7 +86,7 @@ def test_a_requeue_is_the_next_attempt(place):
 
 
 def test_a_requeue_fences_an_attempt_that_may_go_on(place):
-    """Before launch.sh starts: also while no launcher looks."""
+    """The earlier attempt is fenced before launch.sh starts, without a launcher."""
     launch(place, "true")
     (place / ".motoko" / "attempt-1").write_text("batch 17 n1\nn1\n")
     assert execute(place, restarts="1") == 0
@@ -108,7 +108,7 @@ def test_a_requeue_before_it_has_started_is_not(place):
 
 
 def test_an_element_of_an_array(tmp_path):
-    """Its run is as far from the first one as its index says; what Slurm writes comes there."""
+    """An element's index gives its run; Slurm's output goes into that run's directory."""
     name = "mult.{}.1-0123456789abcdef0123"
     places = {number: tmp_path / f"run {number}" for number in (9, 12)}
     (tmp_path / "spool").mkdir()
@@ -142,7 +142,7 @@ def test_an_element_of_an_array(tmp_path):
 
 
 def test_closed(place):
-    """Before it has started, and after it has ended: nothing of that submission starts any more."""
+    """A closed submission starts nothing, before its start or after its end."""
     launch(place, "echo again >> executions")
     assert job_script.close(place, 1, "name") is True
     assert execute(place) == 121
@@ -166,7 +166,7 @@ def test_a_directory_that_is_gone(place):
     ("trap", "code"), [("", 143), ("trap 'exit 0' TERM", 0), ("trap 'exit 7' TERM", 7)]
 )
 def test_signals_go_on_to_launch_sh(place, trap, code):
-    """What it makes of them is waited for, and recorded with the signal."""
+    """launch.sh gets the signals; its exit is awaited and recorded with the signal."""
     launch(place, f"{trap}\ntouch ready\nwhile :; do sleep 0.05; done")
     job = start(place)
     wait_until((place / "ready").exists, "it runs")
@@ -186,7 +186,7 @@ def test_a_signal_that_is_no_end(place):
 
 
 def test_an_attempt_that_ends_after_the_next_one(place):
-    """Its job was requeued, and it runs on at a node that was cut off."""
+    """The attempt goes on at a node that was cut off, after its job was requeued."""
     launch(place, 'touch "ready 1"\nuntil [ -e "go 1" ]; do sleep 0.05; done')
     first = start(place)
     wait_until((place / "ready 1").exists, "it runs")

@@ -98,7 +98,7 @@ def test_what_the_environment_holds(directory, how):
     ],
 )
 def test_a_line_that_fails(directory, script, code, how):
-    """Is the end of a launch.sh whose exit code is all that counts, unless that says otherwise."""
+    """A failing line ends launch.sh with `finish: on-exit`, unless launch.sh says otherwise."""
     assert execute(directory, script, how, "on-exit") == code
     assert (directory / "r.o7").read_text() == ("on\n" if code == 0 else "")
 
@@ -123,7 +123,7 @@ def test_where_nothing_may_be_executed(directory, request):
 
 
 def test_path(directory):
-    """In the user's order; Motoko's own is in front only where it is missing."""
+    """PATH keeps the user's order; Motoko's own directory is added only if it is missing."""
     own = str(Path(sys.executable).parent)
     for before, after in (
         (f"/user:{own}:/bin:/usr/bin", f"/user:{own}:/bin:/usr/bin"),
@@ -135,7 +135,7 @@ def test_path(directory):
 
 
 def test_last_words_of_python(workflow):
-    """What a run has printed is in its output file when it is killed."""
+    """The output file of a killed run has all that the run printed."""
     with deadline(60), supervising(workflow) as make:
         flow, session = make()
         run = session.create("echo $$ > pid\nexec python -c 'print(7); input()' < <(sleep 1000)")

@@ -200,7 +200,7 @@ class TestContinued:
         assert process.wait(10) == 130
 
     def test_one_that_dies_at_once_does_not_fill_the_disk(self, small):
-        """It never comes to its own logging: the supervisor begins the fresh files."""
+        """The supervisor begins fresh log files for a daemon that dies before it logs."""
         (small.directory / "mult" / ".bd" / "bd.zeo").write_bytes(b"this is no database at all")
         assert small.motoko("supervise", "--detach").returncode == 1
         logs = small.directory / ".wf" / "log"

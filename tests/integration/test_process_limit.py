@@ -55,7 +55,7 @@ def test_a_socket_of_the_bus(limited):
 
 
 def test_a_supervisor(limited, workflow):
-    """It is refused before it begins."""
+    """A supervisor that may start no process is refused at once."""
     flow = workflow()
     said = limited(
         *(sys.executable, "-m", "motoko", "supervise"),
@@ -67,7 +67,7 @@ def test_a_supervisor(limited, workflow):
 
 
 def test_an_attempt(limited, tmp_path):
-    """Its wrapper lives, and may start nothing: launch.sh was not executed."""
+    """The wrapper cannot start launch.sh: the attempt does not count."""
     if os.getuid() == 0:
         os.chown(tmp_path, ACCOUNT, ACCOUNT)
     (tmp_path / "launch.sh").write_text("#!/bin/sh\ntrue > was-here\n")

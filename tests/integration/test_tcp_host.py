@@ -73,7 +73,7 @@ def test_it_listens_there(workflow, taken, tmp_path):
 
 
 def test_a_port_that_is_taken(workflow, taken):
-    """Said with the address, and what to do; all that was started ends."""
+    """A port in use: the error names it and the remedy, and all that was started ends."""
     flow = workflow(studies=("mult",), created=False)
     at_port(flow, taken.getsockname()[1])
     with flow.path.open("a") as file:

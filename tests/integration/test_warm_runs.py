@@ -278,7 +278,7 @@ def test_ended_by_its_time_limit(supervised):
 
 
 def test_a_changed_module(supervised, tmp_path, monkeypatch):
-    """Nobody computes with what was there before."""
+    """After a module has changed, no run uses its earlier content."""
     (tmp_path / "mine.py").write_text("number = 1\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     _, session = supervised(yaml="preload: [mine]\n")

@@ -46,7 +46,7 @@ def listener(flow):
 
 
 def test_a_database_file_that_cannot_be_read(flow, other, monkeypatch):
-    """As on a file system that has gone stale: the server tells the same."""
+    """A file that cannot be read, as on a stale NFS: the server is asked instead."""
     numbers = other.create("mult", [1.0])
     other.play("mult", numbers, *ROUND)
 
@@ -114,7 +114,7 @@ def lonely(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # its end
 def test_a_study_that_cannot_be_watched(lonely):
-    """It beats as often as others do, and is tried again all the same."""
+    """Its heartbeats go on, and the study is tried again."""
     watcher, bus = lonely
     watcher.start()
     times = []
@@ -138,7 +138,7 @@ time.sleep(60)
 
 
 def test_a_thread_that_dies():
-    """It ends the watcher, which the supervisor then starts anew."""
+    """A thread's death ends the watcher, and the supervisor starts it again."""
     done = subprocess.run([sys.executable, "-c", DYING], capture_output=True, text=True, timeout=50)
     assert done.returncode == 1
     assert "listen has died" in done.stderr and "ZeroDivisionError" in done.stderr

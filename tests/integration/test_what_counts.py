@@ -25,7 +25,7 @@ def said(flow, *arguments) -> str:
 
 
 def test_a_raised_limit_counts_at_a_retry(supervised):
-    """For the launcher, too; and explain tells the one that does. One run's own go on top."""
+    """A raised limit counts for the launcher and in `explain`; a run's own limit counts most."""
     flow, session = supervised(below={"mult": "    timeout: 0:01\n"})
     run, other = session.create(LONG), session.create(LONG + "# 2", timeout="1s", nproc=2)
     assert None not in session.ends(run, other)

@@ -144,7 +144,7 @@ class TestFirstUse:
         assert flow.state() == "ready" and kinds(flow) == ["bus", "watcher", "zeo"]
 
     def test_two_at_once(self, flow):
-        """They make one supervisor, and both work."""
+        """Two scripts that start at once make one supervisor, and both work."""
         code = "print(workflow.mult.createTask(x=1.0)[0][0].id)"
         command = [sys.executable, "-P", "-c", HEAD + code]
         both = [
@@ -215,7 +215,7 @@ class TestLaunchers:
 
     @pytest.mark.parametrize("kind", ["orchestrator", "script"])
     def test_waiting_without_one_warns(self, flow, kind):
-        """And names the command; once it was called, the wait ends."""
+        """Waiting without a launcher warns and names the command that starts one."""
         (flow.directory / "orchestrator.py").write_text(WAITING)
         flow.supervise("--no-launchers")
         if kind == "orchestrator":
@@ -245,7 +245,7 @@ class TestLaunchers:
 
 class TestInsideARun:
     def test_the_object_alone(self, flow):
-        """It prints nothing, starts nothing, locks nothing and writes nothing."""
+        """Making a Workflow prints, starts, locks and writes nothing."""
         before = files(flow)
         code = """
 import os

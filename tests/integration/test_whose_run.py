@@ -59,7 +59,7 @@ def test_a_run_of_another_host_is_left_alone(supervised):
 
 
 def test_a_session_s_number_that_is_somebody_else_s_now():
-    """Nobody adopts or ends its processes."""
+    """A session's number that another process has now: its processes are left alone."""
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(command, start_new_session=True) as process:
         try:
@@ -72,7 +72,7 @@ def test_a_session_s_number_that_is_somebody_else_s_now():
 
 
 def test_a_user_s_entries_change_nothing_of_motokos(supervised):
-    """Whatever they are called: the launcher lives, and retries as it is to."""
+    """A user's entries with Motoko's names do not confuse the launcher."""
     flow, session = supervised("--slots", "2", yaml="retries: 1\n")
     mine = {
         **{"attempt": "newton-2", "retry_at": "newton", "exit_code": [1], "batch_name": "mine"},

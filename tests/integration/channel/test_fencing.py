@@ -86,7 +86,7 @@ def test_it_is_not_welcome_at_other_studies_either(flow):
 
 
 def test_it_commits_nothing_any_more(flow):
-    """Also what it had begun before; others are not held up."""
+    """A declared-dead client's open transaction is refused, too; other clients go on."""
     with client(flow, SECOND) as (second, _), client(flow, FIRST) as (first, _):
         note(first, "before")
         first.root()["noted"] = "of the dead"

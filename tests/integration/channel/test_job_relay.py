@@ -127,7 +127,7 @@ def test_it_is_replaced_when_it_is_killed(place, gate, who):
 
 
 def test_saving_something_at_the_end(place, gate):
-    """What a job is asked with to end goes to launch.sh, which still needs the server."""
+    """The signal that ends a job reaches launch.sh, which can still save its results."""
     launch(place, f"trap '{sys.executable} client.py {gate.sockets}/zeo-mult < /dev/null; exit 3' "
            "TERM\ntouch ready\nwhile :; do sleep 0.05; done")  # fmt: skip
     job = start(place, gate)
@@ -138,7 +138,7 @@ def test_saving_something_at_the_end(place, gate):
 
 
 def test_a_killed_script(place, gate):
-    """Not even what launch.sh has left behind keeps the relay."""
+    """The relay ends although processes of launch.sh are left."""
     launch(place, "echo $$ > pid\nsetsid sleep 1000 & echo $! > left; wait")
     job = start(place, gate)
     pids = [
@@ -200,7 +200,7 @@ def test_a_python_that_does_not_start(place, gate, monkeypatch, tmp_path):
 
 
 def test_jobs_that_begin_and_end_together(place, gate, tmp_path):
-    """On one node, in the same moment."""
+    """Several jobs begin and end on one node at the same moment."""
     jobs = []
     for number in range(6):
         directory = tmp_path / f"run {number + 10}"

@@ -109,7 +109,7 @@ def test_a_socket_more(gate):
 
 
 def test_sockets_elsewhere_on_the_head(gate):
-    """As after its reboot: who knows the earlier place is served as well."""
+    """After a reboot of the head, clients that know the earlier place are served, too."""
     with relay(gate):
         before, gate.sockets = gate.sockets, gate.sockets.with_name("fedcba9876543210")
         gate.record()
@@ -140,7 +140,7 @@ def test_a_cleaner(gate, what):
 
 
 def test_left_sockets(gate):
-    """Nobody serves them: they are replaced."""
+    """Sockets that no process serves are replaced."""
     gate.sockets.mkdir(parents=True, mode=0o700)
     gate.sockets.parent.chmod(0o700)
     with socket.socket(socket.AF_UNIX) as left:
@@ -181,7 +181,7 @@ def test_on_the_head(gate):
 
 
 def test_the_workflow_comes_to_this_host(gate):
-    """Its own servers are to have the places of the sockets."""
+    """This host's servers get the places of the relay's sockets."""
     with relay(gate) as started, connect(gate) as client:
         assert says_again(client)
         gate.record(boot_id())
@@ -191,7 +191,7 @@ def test_the_workflow_comes_to_this_host(gate):
 
 
 def test_relays_are_sent_away(gate):
-    """By the supervisor that begins here; before, this host was not the head."""
+    """The supervisor that starts here, on the new head, ends this host's relays."""
     with relay(gate, "7"), relay(gate, "8"), connect(gate) as client:
         assert says_again(client)
         send_away(gate.sockets)
@@ -247,7 +247,7 @@ def test_a_refusal_is_no_end(gate):
 
 
 def test_for_a_command(gate):
-    """Its own process, and what it starts."""
+    """A command's relay serves the command and the processes that it starts."""
     with relay(gate, "7", "--job=7"), relayed(gate.directory, {"job": "mine"}) as is_needed:
         assert is_needed
         with connect(gate) as client:

@@ -21,7 +21,7 @@ from motoko.host.identity import Identity, gone
 
 
 def test_a_killed_relay_is_waited_for(gate):
-    """Until it is replaced, nobody else speaks for its job."""
+    """Until a killed relay is replaced, no other relay serves its job."""
     with relay(gate, "7", "--job=7"):
         killed = start_relay(gate, "8", "--job=8")
         killed.kill()
@@ -71,7 +71,7 @@ def test_one_that_is_killed_is_replaced_for_a_command(gate):
 
 
 def test_whoever_connects_while_a_relay_is_replaced(gate):
-    """There is no moment without somebody who listens, at no socket and for no job."""
+    """At each moment some relay listens at each socket, for each job."""
     with relay(gate, "7", "--job=7") as killed, relay(gate, "8", "--job=8") as other:
         before = killed.pid
         os.kill(other.pid, signal.SIGSTOP)
@@ -108,7 +108,7 @@ def test_a_relay_is_replaced_again_and_again(gate):
 
 
 def test_without_its_keeper_a_relay_goes_on(gate):
-    """Until the next one of its job has its sockets; who is connected stays so."""
+    """It goes on until the job's next relay has the sockets; connections are kept."""
     alone = start_relay(gate)
     relay_of_it = Identity.of(alone.pid)
     with connect(gate) as client:

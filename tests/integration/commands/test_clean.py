@@ -199,7 +199,7 @@ class TestClean:
         assert states(flow) == {1: "FINISHED", 2: "CREATED"}
 
     def test_beside_a_launcher(self, flow):
-        """Whatever is deleted while it is about to be started, is started completely or not."""
+        """A run that is deleted while it is about to start is started completely or not at all."""
         flow.supervise()
         make_runs(flow, *({} for _ in range(20)))
         with study_base(flow) as base:

@@ -105,7 +105,7 @@ class TestRetry:
         assert len(files) == 2 and files["doIt.py"].id in before
 
     def test_processes_are_not_gone(self, flow, monkeypatch):
-        """It has said that it failed, and goes on all the same."""
+        """A run that committed FAILED, and whose process goes on, is not retried."""
         (flow.directory / "mult" / "doIt.py").write_text(
             "import BlackDynamite as BD\n"
             "run, job = BD.getRunFromScript()\n"

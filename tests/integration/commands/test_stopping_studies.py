@@ -168,7 +168,7 @@ class TestReset:
         assert (flow.directory / "mult" / ".bd").exists() == (answer == "n")
 
     def test_an_orchestrator_that_goes_on(self, flow, monkeypatch):
-        """Its vars are in .wf: nothing is removed under its feet."""
+        """While an orchestrator runs, .wf with its vars is not removed."""
         flow.supervise()
         process = subprocess.Popen(["sleep", "60"], cwd=flow.directory)
         record = flow.directory / ".wf" / "orchestrators" / "busy.json"

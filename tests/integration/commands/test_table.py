@@ -111,7 +111,7 @@ def test_files(shared):
 
 
 def test_with_servers_up_and_down(flow):
-    """And without a watcher, and without a mirror: the same rows, of the same transaction."""
+    """With and without servers, watcher and mirror: the same rows, of the same transaction."""
     rows = as_json(flow)
     before = table(flow).stderr
     assert "as of transaction" in before and "mirror" not in before
@@ -134,7 +134,7 @@ def test_with_servers_up_and_down(flow):
 
 
 def test_what_the_mirror_does_not_know(flow):
-    """What was committed while no watcher was there."""
+    """Commits that no watcher has seen are in the table."""
     other = Other(flow)
     assert flow.motoko("stop", "watcher").returncode == 0
     other.play("mult", [1], {"energy": 7.5, "new": 1})
@@ -159,7 +159,7 @@ def quiet(workflow):
 
 
 def test_earlier_states(quiet):
-    """What was seen after several transactions is seen there again, until it is packed away."""
+    """--at shows each earlier table again, until the database is packed."""
     seen = {}
 
     def look():
@@ -200,7 +200,7 @@ def test_earlier_states(quiet):
 
 
 def test_quantities(quiet):
-    """What BlackDynamite's own methods have written, wherever the study is now."""
+    """Quantities that BlackDynamite's methods wrote are found, also after a move."""
     directory = quiet.directory / "mult" / "BD-mult-runs"
     paths = [directory / f"run-{number}" for number in (1, 2, 3, 4)]
     make_runs(quiet, *({"run_path": str(path)} for path in paths))

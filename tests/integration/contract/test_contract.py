@@ -50,7 +50,7 @@ class TestConditions:
 
     @pytest.mark.parametrize("kind", ["selection & code", "code & selection", "selection & f"])
     def test_code_beside_a_selection(self, wf, kind):
-        """It is asked again though nothing happens in the study."""
+        """A selection combined with other code is evaluated again without an event in the study."""
         wf.mult.createTask(x=1.0)
         flag = []
         selection, code = wf.mult.select(), TaskSelectionEval(lambda: list(flag))
@@ -105,7 +105,7 @@ class TestConditions:
         assert caught.value.hint
 
     def test_unknown_names_behind_and(self, wf, caplog):
-        """As in any await they match nothing yet, and are warned about."""
+        """Unknown names match nothing yet, as in any await, with a warning."""
         ((run, _),) = wf.mult.createTask(x=1.0)
 
         async def main():
@@ -162,7 +162,7 @@ class TestActions:
         assert len(fired) == 2 and fired[0] == fired[1] != []
 
     def test_a_tick_in_a_quiet_workflow_reads_nothing(self, wf):
-        """Not even while a condition holds."""
+        """A tick reads nothing even while a condition is true."""
         loads = []
 
         def handler(workflow, **params):
@@ -218,7 +218,7 @@ run.finish()
 
 
 def test_a_run_that_looks_into_another_study(workflow):
-    """Beside the base that BlackDynamite has opened for the run itself."""
+    """The other study's base is beside the one that BlackDynamite opened for the run."""
     flow = workflow(studies=("add", "mult"))
     (flow.directory / "mult" / "doIt.py").write_text(LOOKS_INTO_ANOTHER)
     (flow.directory / "orchestrator.py").write_text(
@@ -250,7 +250,7 @@ async def main(workflow, **params):
 
 class TestTaskGroupsOfACommand:
     def test_stopped(self, workflow):
-        """As without a group: exit code 4, and one message."""
+        """In a task group, too, a stop means exit code 4 and one message."""
         flow = workflow()
         (flow.directory / "orchestrator.py").write_text(IN_A_GROUP)
         flow.supervise("--no-launchers")

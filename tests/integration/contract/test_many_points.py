@@ -41,7 +41,7 @@ def test_nothing_is_made_if_anything_is_wrong(wf, monkeypatch):
 
 
 def test_many_are_saved_in_parts(wf, monkeypatch):
-    """In a handler, too: others see the first ones before it returns."""
+    """Many runs are saved in parts in a handler, too: others see the first before it returns."""
     monkeypatch.setattr(task_manager, "AT_ONCE", 2)
 
     async def main():
@@ -56,7 +56,7 @@ def test_many_are_saved_in_parts(wf, monkeypatch):
 
 
 def test_parameters_with_such_names(tmp_path, wf):
-    """In a study that declares them they are parameters, in the order in which they are given."""
+    """A study may declare parameters named points and after."""
     flow = write_workflow(tmp_path / "wf")
     (flow.directory / "mult" / "bd.yaml").write_text(
         "study: mult\njob:\n  x: float\n  points: int\n  after: any\n"

@@ -15,7 +15,7 @@ from motoko.store.session import session
 
 class TestExecute:
     def test_error_handlers_are_no_actions(self, wf):
-        """They do not keep it from returning when main does."""
+        """execute() returns with main although there is an error handler."""
 
         async def main(workflow, **params):
             workflow.add_error_handler(f=lambda **params: None)
@@ -26,7 +26,7 @@ class TestExecute:
 
     @pytest.mark.parametrize("where", ["main", "handler"])
     def test_finished_returns_at_once(self, wf, where):
-        """Not at the next tick, whoever waits for something else meanwhile."""
+        """execute() returns before the next tick, whatever else is awaited."""
         told = []
 
         def stop(workflow, **params):
@@ -63,7 +63,7 @@ class TestExecute:
 
 class TestOwnLoop:
     def test_a_notebook(self, wf):
-        """One loop, in which cell after cell is run; what one has begun the next goes on with."""
+        """Cells run one after another in one loop; each can use what an earlier one has begun."""
         loop = asyncio.new_event_loop()
 
         async def first():

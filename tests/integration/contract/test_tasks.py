@@ -68,7 +68,7 @@ class TestCreateTask:
 
 class TestRunList:
     def test_of_ones_own(self, wf):
-        """Of any pairs, as selections give them, and of several studies."""
+        """A RunList can be made of any pairs, also of several studies."""
         wf.mult.createTask(x=1.0)
         wf.add.createTask(x=[1.0, 2.0])
         pairs = [*wf.mult.select(), *wf.add.select()]

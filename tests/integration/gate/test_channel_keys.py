@@ -82,7 +82,7 @@ def test_by_another_account(flow):
 
 
 def test_what_others_could_read(flow):
-    """Said at the next start; a renewed key mends it."""
+    """A key that others could read is reported at the next start; renewing it mends that."""
     path = channel_directory(flow.directory) / "key.pem"
     known = contexts(flow)
     name, context = known.server_name("zeo-mult"), known.current()

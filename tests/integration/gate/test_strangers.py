@@ -107,7 +107,7 @@ def test_with_another_workflows_certificate(flow, tmp_path):
 
 
 def test_with_an_expired_certificate(flow, tmp_path, monkeypatch):
-    """Also where the server's own is that one: nobody has looked after it for a year."""
+    """Both sides may have an expired certificate: keys are renewed by hand only."""
     channel = channel_directory(flow.directory)
     with monkeypatch.context() as context:
         past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=400)
@@ -126,7 +126,7 @@ def test_with_an_older_tls(flow):
 
 
 def test_nothing_before_the_greeting(flow):
-    """Also with the key: a protocol begins when the greeting is answered."""
+    """Nothing is sent before the greeting, even to clients with the key."""
     for name in ("zeo-mult", "control"):
         with bare(flow) as raw:
             current = contexts(flow)
@@ -163,7 +163,7 @@ def turned_away(flow):
 
 
 def test_thousands_of_them(flow):
-    """They crash nothing, keep nobody out, leave nothing open, and fill no log."""
+    """Thousands of strangers crash nothing, block nobody, leak nothing and fill no log."""
     pids = flow.pids()
     assert is_serving(flow)
     before = {name: descriptors(pids[name]) for name in ("gate", "zeo:mult")}

@@ -197,7 +197,7 @@ class TestFailures:
         assert run.state == "FINISHED"
 
     def test_files_that_are_gone(self, flow, session):
-        """Another run is not harmed by one whose directory cannot be made."""
+        """A run whose directory cannot be made harms no other run."""
         flow.supervise()
         one = session()
         ((run, _),) = one.wait(one.mult.createTask(x=1.0))

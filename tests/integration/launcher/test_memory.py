@@ -26,7 +26,7 @@ OF_CLIENT = ("LLBTree", "LLBucket")  # of the client's cache, which has a size o
 
 
 def test_ended_runs_leave_nothing(flow):
-    """There is no object more for each run that has been executed: in a process of its own."""
+    """The number of objects does not grow with the runs that were executed."""
     (flow.directory / "mult" / "launch.sh").write_text("true\n")
     manager = "  mult:\n    finish: on-exit\n"
     flow.path.write_text(flow.path.read_text().replace("  mult:\n", manager))

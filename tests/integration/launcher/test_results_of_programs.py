@@ -35,7 +35,7 @@ def test_results(supervised):
 
 
 def test_a_missing_result_is_tried_again(supervised):
-    """And what the attempt before has left is none of this one's."""
+    """A missing result is retried; a file of the previous attempt does not count."""
     below = {"mult": RESULTS.replace("optional: true", "optional: false") + "    retries: 1\n"}
     _, session = supervised(below=below, do_it=False)
     write = "echo '{\"steps\": %d}' > out.json\n"

@@ -121,7 +121,7 @@ def test_name_bytes_and_mode(flow, session):
 
 
 def test_reserved_names(flow):
-    """Before anything is changed, and with the file's name."""
+    """Reserved file names are refused by name before anything is changed."""
     yaml = flow.directory / "mult" / "bd.yaml"
     before = yaml.read_text()
     change(flow, bd="config_files: [x.o3]\n")

@@ -86,7 +86,7 @@ class TestSlots:
 
 
 def test_of_what_does_not_end(tmp_path):
-    """Others use its slot after a while; and it is shown until it has gone."""
+    """The slot of a run that does not end is used by others; the run is shown until it is gone."""
 
     async def main():
         slots = Slots(tmp_path, 1)

@@ -226,7 +226,7 @@ class TestCreateTask:
         assert len(wf.rich.base.jobs.entries) == before
 
     def test_after(self, wf, other):
-        """What a run comes after is recorded, whatever names it."""
+        """`after` is recorded on the run, in whatever way it names other runs."""
         first = wf.mult.createTask(x=[501.0, 502.0])
         ids = [run.id for run, _ in first]
         names = [f"mult.{number}" for number in ids]

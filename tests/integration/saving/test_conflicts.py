@@ -234,7 +234,7 @@ asyncio.run(main())
         )
 
     def test_what_cannot_be_stored(self, wf, run, other):
-        """It is said, and spoils nothing."""
+        """A value that cannot be stored is an error, and nothing else is lost."""
 
         async def main():
             run["bad"] = lambda: 0

@@ -129,7 +129,7 @@ def test_odd_values(run, doit, other):
 
 
 def test_a_large_value(run, doit, other):
-    """It gets a leaf of its own, while another leaf of the run is split."""
+    """A large value gets its own leaf while another client splits a leaf of the run."""
     code = f"for n in range({3 * MANY}): run[f'k{{n:03}}'] = n\n"
     assert not doit.do(f"{code}transaction.commit()")
     other.do(f"for n in range({MANY}): run({run.id})[f'z{{n:02}}'] = n")
@@ -155,7 +155,7 @@ def test_attributes(run, doit, other):
 @pytest.mark.parametrize("change", ["run['note'] = {}", "run.note = {}"])
 @pytest.mark.parametrize("size", [0, 20, MANY])
 def test_the_same_key(run, doit, other, change, size):
-    """Both have set it: that remains a conflict, and nothing of the second commit is stored."""
+    """Two clients set the same key: a conflict, and nothing of the second commit is stored."""
     assert not doit.do(change.format(0) + "; transaction.commit()")
     code = f"for n in range({size}): run[f'r{{n:03}}'] = n\n"
     assert not doit.do(code + change.format("'mine'"))
@@ -166,7 +166,7 @@ def test_the_same_key(run, doit, other, change, size):
 
 
 def test_a_packed_database(run, doit, other):
-    """What a client had is no longer there: nobody can tell what it has changed."""
+    """After packing, the client's old records are gone: its changes cannot be merged."""
     code = f"for n in range({MANY}): run[f'r{{n:03}}'] = n\n"
     assert not doit.do(code)
     other.do(f"run({run.id})['theirs'] = 1")

@@ -129,7 +129,7 @@ def test_any_changes(clients, content, rounds):
 
 
 def test_a_tree_of_three_levels(clients):
-    """Both add so much, and remove so much, that nodes of all levels change."""
+    """Both sides add and remove so many entries that nodes of all levels change."""
     first, second = clients
     content = {f"k{number:06}": 0 for number in range(0, 20_000, 2)}
     first.root["drawn"] = OOBTree(content)

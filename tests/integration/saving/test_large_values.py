@@ -85,7 +85,7 @@ def test_small_changes_do_not_write_it(run, other, grows, before):
 
 
 def test_both_at_once(run, other):
-    """Others set other entries while it is set, replaced, made small, and removed."""
+    """Other entries change while a large value is set, replaced, made small and removed."""
     run["result"] = LARGE
     other.do(f"run({run.id})['theirs'] = 1")
     transaction.commit()
@@ -119,7 +119,7 @@ def test_class_of_doit(run, do_it):
 
 
 def test_two_at_once(run, other, do_it):
-    """In different leaves of one run, by one commit."""
+    """One commit sets two large values in different leaves of a run."""
     for number in range(3 * MANY):
         run[f"k{number:03}"] = number
     transaction.commit()

@@ -55,7 +55,7 @@ class TestMerging:
 
     @pytest.mark.parametrize("before", [0, 20, 100])
     def test_splits(self, wf, run, other, before):
-        """Both sides add so much that the run's tree changes its shape."""
+        """Both sides add so many entries that the run's tree splits nodes."""
         for number in range(before):
             run[f"k{number:03}"] = number
         transaction.commit()

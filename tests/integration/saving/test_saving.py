@@ -189,7 +189,7 @@ class TestLostInTheBackground:
         script(wf, main)
 
     def test_each_task_whose_changes_are_lost(self, wf, run, other):
-        """And no other task."""
+        """Each task whose changes are lost gets the error, and no other task does."""
         ((second, _),) = wf.mult.createTask(x=2.0)
         caught = {}
 
@@ -306,7 +306,7 @@ class TestServerKilled:
         script(wf, main)
 
     def test_in_the_midst_of_commits(self, flow, wf, run, other):
-        """Whenever it strikes, each commit is saved once it has returned."""
+        """A conflict at any moment: each commit that has returned is saved."""
         wait_until(lambda: flow.state() == "ready", "the server killed before is back")
         pid = flow.pids()["zeo:mult"]
         killer = subprocess.Popen(["sh", "-c", f"read go; kill -9 {pid}"], stdin=subprocess.PIPE)

@@ -126,7 +126,7 @@ class TestFailures:
         assert log == ["why"]
 
     def test_error_handlers_come_first_even_in_a_handler(self, wf, puppet):
-        """And while another handler is suspended."""
+        """Error handlers come first, even while another handler is suspended."""
         log = []
 
         def mend(runs, **params):

@@ -35,7 +35,7 @@ class TestHavingBeenFinished:
         script(wf, main)
 
     def test_after_a_restart(self, wf, puppet, flow):
-        """Nobody has seen it FINISHED: what the run records tells."""
+        """After a restart the run's own record shows that it was FINISHED."""
         ((run, _),) = wf.mult.createTask(x=1.0)
         puppet(run, {"state": "FINISHED", "ended_state": "FINISHED"}, "FORWARDED", "ARCHIVED")
         second = Workflow(flow.path)

@@ -169,7 +169,7 @@ def test_closing_one_study_keeps_the_changes_in_the_other(wf, runs, flow, closed
 
 
 def test_closing_a_study_gives_its_lock_back(wf, runs, flow):
-    """What was about to be created there is forgotten, and others can create."""
+    """Closing a study drops pending creations and releases the lock."""
 
     async def main():
         wf.beta.createTask(name="other")

@@ -79,7 +79,7 @@ class TestDatabases:
         wait_until(lambda: events.said == gone, "it says that some are missing")
 
     def test_packed_while_nobody_serves_it(self, flow, other, listener):
-        """Not even the watcher's checkpoint is in the log then."""
+        """The watcher's checkpoint was packed away, too."""
         numbers = other.create("mult", [1.0, 2.0])
         other.play("mult", numbers, *ROUND)
         listener.up_to(other, "mult")

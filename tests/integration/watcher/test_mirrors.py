@@ -27,7 +27,7 @@ VALUES = [
 
 
 def test_values(flow, other):
-    """Of every kind, under every name, in runs that grow."""
+    """Values of every kind, under every name, in runs that grow."""
     numbers = other.create("mult", [1.0, 2.0, 3.0], tag="a", x_of_run=2)
     check(flow)
     for number in numbers[:2]:
@@ -144,7 +144,7 @@ class TestDamage:
 
 
 def test_written_into_meanwhile(flow, other):
-    """By somebody else, under its watcher: it is made anew, by the same process."""
+    """Another process writes into the mirror: the watcher makes it anew."""
     numbers = other.create("mult", [float(x) for x in range(50)], tag="x" * 50)
     check(flow)
     pid = flow.pids()["watcher"]

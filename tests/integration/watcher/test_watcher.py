@@ -145,7 +145,7 @@ def test_names_in_messages(flow, other, listener, orchestrator):
 
 
 def test_server_killed_under_a_writer(flow, other, listener, tmp_path):
-    """What was pushed while nobody could hear it is read from the log: nothing is missing."""
+    """Commits that the watcher could not be told of are read from the log."""
     numbers = other.create("mult", [1.0, 2.0, 3.0])
     other.begin("play_until", "mult", numbers, ROUND, str(tmp_path / "enough"))
     for _ in range(3):

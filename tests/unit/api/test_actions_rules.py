@@ -316,7 +316,7 @@ class TestErrorHandlersOnce:
         assert others == []
 
     def test_in_one_loop_after_another(self):
-        """What is locked in an execution is its own, and not the workflow's."""
+        """Each execution has locks of its own, for its own loop."""
         handled = Handled()
 
         async def slow(**kwargs):

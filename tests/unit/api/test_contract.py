@@ -311,7 +311,7 @@ class TestConditions:
 
 
 def test_creating_reads_only_the_runs_of_that_job(tmp_path):
-    """Whatever else the study holds."""
+    """Creating reads the runs of the job, however many others there are."""
     flow = write_workflow(tmp_path / "wf")
     study = load(flow.path).studies["mult"]
     create_study(study)
@@ -381,7 +381,7 @@ class TestErrorsOfTaskGroups:
 
 
 def test_an_edited_orchestrator_is_loaded_again(tmp_path):
-    """As in a notebook; and one that has not changed is executed once."""
+    """An edited module is loaded again, as notebooks need; an unchanged one is not."""
     flow = write_workflow(tmp_path / "wf")
     script = flow.directory / "orchestrator.py"
     script.write_text("import random\nnumber = random.random()\nasync def main(workflow): ...\n")

@@ -57,7 +57,7 @@ def test_at_once_and_again(ear, word, line, over):
 
 
 def test_what_comes_and_goes_is_told_now_and_then(ear):
-    """Another text each time: the file that could not be written."""
+    """A trouble whose text changes each time is reported now and then only."""
     assert ear(FULL) and ear(Lacking())
     for text in ("run-2: disk", "run-3: disk"):
         assert ear(Lacking(hindered={"launcher:mult": text})) == ear(Lacking()) == []

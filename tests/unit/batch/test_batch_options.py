@@ -117,7 +117,7 @@ def test_the_later_replaces_its_rivals(earlier, later):
     ],
 )  # fmt: skip
 def test_the_number_of_tasks_is_said_as_a_whole(earlier, later):
-    """Another level's is replaced; in one level its parts stand side by side."""
+    """Another level's number of tasks is replaced; parts of one level are kept together."""
     assert merge(read([earlier, "time=1"]), read([later])) == {"time": "1", **read([later])}
     assert read(["ntasks=8", "ntasks-per-node=4"]) == {"ntasks": "8", "ntasks-per-node": "4"}
     assert "ntasks" not in of_job("", read(["ntasks-per-gpu=1"]), 4)
@@ -155,7 +155,7 @@ def test_names(tmp_path):
 
 
 def test_names_in_arrays(tmp_path):
-    """Those of runs that are submitted together follow from one another; none comes twice."""
+    """The names of an array's elements follow from its own; no name comes twice."""
     names = Names(tmp_path / "motoko.yaml")
     first, later = names.new("a.b", 7, 1), names.new("a.b", 19, 1)
     assert of_element(first, 0) == first and of_element(first, 12) == later

@@ -36,7 +36,7 @@ def test_query():
     ],
 )  # fmt: skip
 def test_states(state, phase, final):
-    """Ends are told apart, and what is not known is not taken for one."""
+    """Each end is recognised; an unknown state is not taken for an end."""
     job = parsing.job("1", "name", state, "None", "")
     assert (job.phase, job.final) == (phase, final)
     assert bool(job.problem) == (phase is Phase.ENDED)

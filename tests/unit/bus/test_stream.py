@@ -117,7 +117,7 @@ def test_the_rest_of_a_transaction_is_asked_for(stream):
 
 
 def test_a_new_watcher(stream):
-    """It begins a little before the old one's end, and counts from 1."""
+    """A new watcher begins a little before the old one's end, and counts from 1."""
     stream.transition(transition(11))
     news = stream.transition(transition(1, epoch="b", commit=11))
     assert not (news.new or news.ordered or news.lost)
@@ -129,7 +129,7 @@ def test_a_new_watcher(stream):
 
 
 def test_a_new_watcher_that_has_not_caught_up(stream):
-    """What it publishes again is counted, not handed on."""
+    """Transitions that are published again are counted, and not passed on."""
     stream.transition(transition(11))
     assert stream.beat(beat(0, "b", 9)).resync
     stream.replay(answer(stream, [], 0, "b", 9))

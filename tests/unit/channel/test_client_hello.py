@@ -72,7 +72,7 @@ def test_none_named():
 
 
 def test_garbage():
-    """Whatever is there: a name, more, or no hello; never anything else."""
+    """Any bytes give a name, "more bytes needed" or "no hello", and no other error."""
     chance = random.Random(17)
     data = hello()
     for _ in range(5_000):

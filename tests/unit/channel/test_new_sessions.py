@@ -65,7 +65,7 @@ def test_it_learns_what_was_committed_before_its_server_was_back(it):
 
 @pytest.mark.parametrize("step", range(5))
 def test_the_server_is_back_between_two_answers(it, step):
-    """Whenever it is: nothing is answered twice, or never."""
+    """The server returns at any moment: each question is answered exactly once."""
     actions = [
         it.session.recall,
         lambda: (it.deliver(), it.session.from_client(bytes(it.client.out[:6]))),

@@ -88,7 +88,7 @@ def test_more_than_the_other_side_takes(loop, pair):
 
 
 def test_finishing(loop, pair):
-    """What was sent arrives; nobody is told of the end that was wanted."""
+    """All that was sent arrives, and a requested end is not reported as a loss."""
     stream, theirs, heard = pair
     stream.send(b"x" * (4 << 20))
     stream.finish()

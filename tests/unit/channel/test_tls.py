@@ -133,7 +133,7 @@ def test_a_renewed_key_counts_at_once(directory):
 
 
 def test_names_of_servers(directory, tmp_path):
-    """Both sides have the same, which those without the key do not know."""
+    """Both sides derive the same server name, which needs the key."""
     server, client = Contexts(directory, server=True), Contexts(directory, server=False)
     name = client.server_name("zeo-" + "x" * 200)
     assert name == server.server_name("zeo-" + "x" * 200) != client.server_name("control")

@@ -58,7 +58,7 @@ def test_another_process_is_signalled_anew():
 
 
 def test_who_holds_a_pause():
-    """Whoever lives here; whether one of another host does, the supervisor judges by his word."""
+    """Living processes of this host hold a pause; for another host's the supervisor is asked."""
     here = this_process()
     there = structs.replace(here, host="login2", boot_id="its own")
     assert Pause(here).holds and not Pause(here).is_elsewhere

@@ -146,7 +146,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("takeover", [False, True])
     def test_starting_here(self, config, there, takeover):
-        """Only over a dead one, and only if that is asked for."""
+        """A takeover needs a dead supervisor, and must be asked for."""
         with locked(there.lock(SUPERVISOR)), pytest.raises(AlreadySupervised):
             check_startable(config, launchers=False, takeover=takeover)
         with locked(there.lock("zeo:mult")), pytest.raises(SupervisorLost):

@@ -145,7 +145,7 @@ def test_names_alike(both):
 
 
 def test_without_values(study):
-    """What answers need: states, and what transitions tell beside them."""
+    """Without values, states and all fields of transitions are followed."""
     (run,) = study.create([1])
     run.entries["energy"] = 1.5
     transaction.commit()

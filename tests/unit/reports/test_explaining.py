@@ -201,7 +201,7 @@ class TestSlots:
         )
 
     def test_too_wide(self):
-        """It takes all there are."""
+        """A run that wants more slots than there are takes all."""
         said = "it wants 8 slots, and the limit is 4: it takes all"
         cause = only(explain(facts(entries={"nproc": 8})))
         assert cause.code in ("soon", "no-slot") and said in cause.more

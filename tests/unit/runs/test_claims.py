@@ -88,7 +88,7 @@ class TestStrangers:
 
 
 class TestBelonging:
-    """Who has left the session of an attempt is known by its mark, or by whom it descends from."""
+    """Processes that left an attempt's session are recognised by their mark or ancestors."""
 
     WRAPPER = Identity(10, 100, BOOT, HERE)
 

@@ -59,7 +59,7 @@ class TestFiles:
         "line", ["#!/usr/bin/env python3", "#!/bin/tcsh -f", "#!/usr/bin/perl"]
     )
     def test_others(self, line):
-        """Theirs is untouched; a shell script beside it sets the variables and starts it."""
+        """A launch.sh for another interpreter is untouched; a shell script beside it starts it."""
         script = f"{line}\nimport sys\n"
         made = files(script, CLIENT, Policy(environment={"A": "b"}, finish="on-exit"))
         assert [*made] == ["launch.sh", ENVIRONMENT]
@@ -68,7 +68,7 @@ class TestFiles:
         assert made[ENVIRONMENT].endswith(" ./launch.sh\n")
 
     def test_a_failing_line(self):
-        """Ends it where its exit code is all that counts."""
+        """A failing line ends launch.sh with `finish: on-exit`."""
         ended = {
             line: "\n".join(files(f"{line}\n", CLIENT, Policy(finish="on-exit")).values())
             for line in ("", "#!/bin/bash", "#!/bin/sh")

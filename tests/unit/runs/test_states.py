@@ -32,7 +32,7 @@ def test_finished():
 
 @pytest.mark.parametrize("state", [None, 3, [1, 2], {"a": 1}, np.array([1.0, 2.0]), b"FINISHED"])
 def test_what_is_no_state(state):
-    """Whatever a program has put there is nobody's error."""
+    """Any value that a program writes into `state` is accepted."""
     run = {"state": state, "run_path": "somewhere"}
     assert states.state_of(run) == str(state)
     assert outcome(run) is Outcome.PENDING

@@ -100,7 +100,7 @@ def test_grown_by_the_own_thread(changes, others, runs, number):
 
 
 def test_until_it_is_seen(changes, others):
-    """Whoever fails to look finds it again."""
+    """A change stays in the list until its reader has succeeded."""
     others(2, {"cancelled_by": "me"})
     transaction.begin()
     assert changes.among(RUNS) == changes.among(RUNS) == [2]

@@ -50,7 +50,7 @@ def test_an_empty_one(database, tmp_path):
 
 
 def test_one_that_is_being_written(database, tmp_path):
-    """What is voted for, and not finished, is not there."""
+    """A transaction that was voted for and not finished does not count."""
     commit(database, 1)
     newest = database.lastTransaction()
     storage, meta = database.storage, transaction.TransactionManager().begin()

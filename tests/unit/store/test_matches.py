@@ -158,7 +158,7 @@ def test_whatever_happens(rng):
 
 @pytest.mark.parametrize("seed", range(10, 18))
 def test_whatever_becomes_of_the_mirror(tmp_path, seed):
-    """It lags, is ahead, lost, spoilt or made anew, while whatever happens."""
+    """Selections are right whether the mirror lags, is ahead, lost, damaged or new."""
     with made(tmp_path) as base, beside(base) as other:
         mirror = FollowedMirror(base, follows=False)
         whatever_happens(base, other, random.Random(seed), mirror)
@@ -240,7 +240,7 @@ def test_what_is_captured_before_a_commit(base):
 
 
 def test_many_predicates(base):
-    """Those that nobody asks for any more do not stay for ever."""
+    """Predicates that are not used any more are dropped."""
     create(base, [0, 1, 2])
     transaction.commit()
     for number in range(1250):
@@ -249,7 +249,7 @@ def test_many_predicates(base):
 
 
 def test_a_change_costs_the_same_whatever_is_cached(base):
-    """It is noted once, not for each predicate that was ever asked for."""
+    """A change is noted once, not once for each known predicate."""
     ((run, _), *_) = create(base, [0, 1, 2])
     transaction.commit()
 

@@ -37,7 +37,7 @@ def waiting(base, standing, constraints):
     "form", ["x = {}, state = FINISHED", "x > {0}.1, x < {0}.2, state = CREATED"]
 )
 def test_a_change_costs_the_same_whoever_waits(base, form):
-    """It is judged once, and only those are asked whom it may concern."""
+    """A change is judged once, against the predicates that it may concern."""
     ((run, _), *_) = create(base, [0, 1, 2])
     transaction.commit()
     costs = []

@@ -102,7 +102,7 @@ def test_names_count():
 
 
 def test_the_digest_stays_what_it_is():
-    """What is in databases is found by all processes and versions to come."""
+    """Digests in databases must be found by later versions, too."""
     values = {
         "a": {"x": [1, 2.5, None, True], 3: {"p", "q", 7}},
         "b": Decimal("1.10"),

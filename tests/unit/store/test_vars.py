@@ -74,7 +74,7 @@ def test_what_another_has_made_or_removed(two):
 
 
 def test_equal_values_of_another_shape(two):
-    """One value is pickled in several ways: that is no change."""
+    """Two pickles of an equal value are no change."""
     one, other = two
     text = "abc"
     one.x = [text, text, {"b": 1, "a": 2}]

@@ -42,7 +42,7 @@ def test_it_is_ours_and_others_see_that(runtime, place):
 
 
 def test_another_host_has_taken_over(runtime, place):
-    """As it may from one that was frozen, or cut off: nothing is written any more."""
+    """A supervisor that was frozen or cut off writes nothing after another host's takeover."""
     note(runtime, SUPERVISOR, replace(Identity.mine(), host="login2", boot_id="its own", pid=7))
     lost = place.lost()
     assert lost.why == "login2 has taken the workflow over (pid 7)"

@@ -254,7 +254,7 @@ def test_a_deleted_run(base, through):
 
 
 class TestTheMachinesTroubles:
-    """They are not the runs': these wait as they are, and go on by themselves."""
+    """The machine's troubles fail no run: runs wait, and go on by themselves."""
 
     def all_wait(self, base, passes):
         assert states(base) == ["CREATED"] * 4 and list(passes.agenda.due(0.0)) == RUNS
@@ -340,7 +340,7 @@ class TestTheMachinesTroubles:
         assert states(base) == ["launched"] * 4
 
     def test_nothing_was_started(self, base, through):
-        """By a wrapper that could not claim the attempt: no attempt is used up."""
+        """A wrapper that cannot claim the attempt uses up no attempt."""
         executor = PuppetExecutor(9)
         passes = passes_of(base, executor, through)
         step(passes)

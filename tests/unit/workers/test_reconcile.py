@@ -31,7 +31,7 @@ def after(run, evidence, *views):
 
 
 def test_said_of_a_job_because_it_is_not_there():
-    """That it was cancelled holds if it has never started."""
+    """ "Cancelled" is believed of a job that never started."""
     asked = replace(shown("CANCELLED"), if_unstarted=True)
     verdict = judge(RUN, Evidence(), view(), asked)
     assert (verdict.step, verdict.final) == (Step.END, False), "it had a node"
@@ -96,7 +96,7 @@ def test_a_record_that_comes_late_is_waited_for():
 
 @pytest.mark.parametrize("state", ["COMPLETED", "FAILED"])
 def test_vanished_and_accounting_says_that_it_is_over(state):
-    """Without an exit record: it is not asked for ever."""
+    """Without an exit record the scheduler is asked for a limited time."""
     run = RUN
     for asked in (110.0, 120.0, 150.0, 169.0, 170.0):
         verdict = judge(run, STARTED, view(asked=asked))

@@ -27,7 +27,7 @@ def test_nothing_is_started_while_one_lives():
     [("python doIt.py\n", FOREIGN), ("#SBATCH --job-name=1_r\npython doIt.py\n", ON_SLURM)],
 )
 def test_a_run_that_one_has_started(tmp_path, script, reason):
-    """Where no process of it is seen, it is gone; but for a job, which may run on any node."""
+    """A run without a visible process is gone, unless it is a job on another node."""
     (tmp_path / "launch.sh").write_text(f"#!/bin/bash\n{script}")
     run = {"id": 1, "state": "START", "run_name": "r", "run_path": str(tmp_path)}
     situation = examine(run, lambda entries: Policy())

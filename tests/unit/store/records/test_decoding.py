@@ -77,7 +77,7 @@ class TestDecode:
         ids=repr,
     )
     def test_values_of_any_type_are_passed_over(self, value):
-        """Whatever a run carries: the watcher looks for states alone, and has to go on."""
+        """Values that cannot be decoded are skipped: the watcher needs states alone."""
         thing = Own()
         thing.before, thing.value, thing.state = 1, [value], "START"
         assert decode(self.stored(thing))[1]["state"] == "START"

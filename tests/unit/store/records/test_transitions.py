@@ -49,7 +49,7 @@ class TestTransitions:
 
     @pytest.mark.parametrize("state", [3, [1, 2], {"a": 1}, np.array([1.0, 2.0])])
     def test_what_is_no_state(self, study, state):
-        """It is told as a text, once, and the next state comes after it."""
+        """A state that is no text is published as one, once, and the next state follows."""
         (run,) = study.create([1])
         study.follow()
         run.entries.update({"state": state, "run_name": ["a"]})
