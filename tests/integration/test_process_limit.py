@@ -67,7 +67,7 @@ def test_a_supervisor(limited, workflow):
 
 
 def test_an_attempt(limited, tmp_path):
-    """The wrapper cannot start launch.sh: the attempt does not count."""
+    """The wrapper runs and cannot start a process: launch.sh was not executed."""
     if os.getuid() == 0:
         os.chown(tmp_path, ACCOUNT, ACCOUNT)
     (tmp_path / "launch.sh").write_text("#!/bin/sh\ntrue > was-here\n")

@@ -107,7 +107,7 @@ def test_with_another_workflows_certificate(flow, tmp_path):
 
 
 def test_with_an_expired_certificate(flow, tmp_path, monkeypatch):
-    """Both sides may have an expired certificate: keys are renewed by hand only."""
+    """An expired certificate is refused; the next `ensure` makes a new one."""
     channel = channel_directory(flow.directory)
     with monkeypatch.context() as context:
         past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=400)

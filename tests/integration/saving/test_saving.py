@@ -306,7 +306,7 @@ class TestServerKilled:
         script(wf, main)
 
     def test_in_the_midst_of_commits(self, flow, wf, run, other):
-        """A conflict at any moment: each commit that has returned is saved."""
+        """The server is killed at any moment: each commit that has returned is saved."""
         wait_until(lambda: flow.state() == "ready", "the server killed before is back")
         pid = flow.pids()["zeo:mult"]
         killer = subprocess.Popen(["sh", "-c", f"read go; kill -9 {pid}"], stdin=subprocess.PIPE)

@@ -31,7 +31,7 @@ def after(run, evidence, *views):
 
 
 def test_said_of_a_job_because_it_is_not_there():
-    """ "Cancelled" is believed of a job that never started."""
+    """A job that is gone and is called cancelled was cancelled only if it never started."""
     asked = replace(shown("CANCELLED"), if_unstarted=True)
     verdict = judge(RUN, Evidence(), view(), asked)
     assert (verdict.step, verdict.final) == (Step.END, False), "it had a node"
