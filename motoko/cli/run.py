@@ -190,7 +190,7 @@ def _rehearse(
         try:
             execute(workflow, parameters)
         except Exception as error:  # noqa: BLE001 (the user's orchestrator may raise anything)
-            code = tell_any(error, verbose)
+            code = tell_any(error, verbose, (workflow.directory, str(config.directory)))
         show(workflow.rehearsed.report())
     return code
 

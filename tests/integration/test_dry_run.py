@@ -96,6 +96,7 @@ def test_results_that_nobody_gives(flow):
         (flow.directory / "orchestrator.py").write_text(reads)
         done = flow.motoko("run", "--dry-run")
         assert done.returncode == 1 and "run mult.1 has no" in done.stderr
+        assert f'File "{flow.directory}/orchestrator.py", line ' in done.stderr
         assert "neither mult/stub.py nor an earlier run" in done.stderr
         assert 'def results(job, run): return {"y": ...}' in done.stderr
 

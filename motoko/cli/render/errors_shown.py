@@ -10,8 +10,12 @@ import click
 from motoko.errors import MotokoError, expected_errors
 
 
-def tell_any(error: BaseException, verbose: bool) -> int:
-    """Show any exception of an orchestrator; returns the exit code."""
+def tell_any(error: BaseException, verbose: bool, copied: tuple[str, str] | None = None) -> int:
+    """Show any exception of an orchestrator; returns the exit code.
+
+    ``copied``: a directory in which the orchestrator was executed, and the user's, of which that is
+    a copy.
+    """
     from motoko.api.users_traceback import hint_at, users_line, users_traceback
 
     if expected := expected_errors(error):
@@ -24,7 +28,8 @@ def tell_any(error: BaseException, verbose: bool) -> int:
     if verbose:
         traceback.print_exception(error)
     else:
-        click.echo(users_traceback(error), err=True, nl=False)
+        text = users_traceback(error)
+        click.echo(text.replace(*copied) if copied else text, err=True, nl=False)
         if slip := hint_at(error):
             click.echo(f"hint: {slip}", err=True)
     return 1
