@@ -97,7 +97,11 @@ def command(context: click.Context) -> None:
             given = ["--run_name", values.run_name, *workflows_own(parser, arguments)]
             begun = detaching.start(config, values.run_name, given, None)
             started, before = False, None  # everything goes on
-            click.echo(f"{begun}\n`motoko kill {config.directory}` stops it all", err=True)
+            click.echo(
+                f"{begun}\n`motoko info` shows how far the runs are; "
+                f"`motoko kill {config.directory}` stops it all",
+                err=True,
+            )
             return
         code = _execute(workflow, parameters, is_ours=started, verbose=context.obj.verbose)
     except WorkflowStopped:
