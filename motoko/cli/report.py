@@ -28,10 +28,11 @@ def command(output: Path, run_name: str | None, bd_study: str, directory: Path |
     """Write one page about the workflow: what was computed, when, and what failed.
 
     The page is a single HTML file that loads nothing from anywhere: send it, print it, keep it. It
-    has the studies with the states of their runs, the values of parameters and results, a timeline,
-    how long runs took, failures by reason with the end of standard error, and plots: those that
-    `report:` in motoko.yaml names, or else the first results over the first parameter. Plots need
-    motoko[plot]. The command works with and without a supervisor, and changes nothing.
+    has the studies with the states of their runs, which runs led to which, a timeline, what runs
+    used and how long they took, the values of parameters and results, failures by reason with the
+    end of standard error, what it ran on, and plots: those that `report:` in motoko.yaml names, or
+    else the first results over the first parameter. Plots need motoko[plot]. The command works with
+    and without a supervisor, and changes nothing.
 
     \b
     Examples:

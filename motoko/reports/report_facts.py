@@ -13,15 +13,19 @@ from typing import Any
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.report_settings import ReportPlot
+from motoko.config.run_files import LAUNCH
 from motoko.errors import ConfigError, MotokoError
+from motoko.host.files import end_of
 from motoko.reports import orchestrator_states, status
 from motoko.reports.chosen_runs import Wanted, chosen_runs
 from motoko.reports.orchestrator_states import OrchestratorState
 from motoko.reports.overview import column
 from motoko.reports.plotted import Axes, Plot, plotted
 from motoko.reports.result_columns import FIRST
+from motoko.reports.run_graph import Graph, Row, of_studies, rows_of
 from motoko.reports.status import WorkflowStatus
 from motoko.reports.timeline import Bar
+from motoko.reports.used_resources import StudyUsage, usage_of
 from motoko.reports.value_ranges import ValueRange
 from motoko.runs.outputs import stderr_path, tail
 from motoko.runs.run_times import started
@@ -67,6 +71,8 @@ class StudyFacts:
         untimed: how many runs were started, but not at a known time.
         seconds: how long the runs took that have ended well.
         failures: the failed runs by reason, the most frequent one first.
+        launch: its launch.sh, which starts the runs; empty if that cannot be read.
+        usage: what its runs have asked for and used.
         plots: plots of results.
         not_plotted: what is wrong with plots that motoko.yaml asks for.
     """
@@ -81,6 +87,8 @@ class StudyFacts:
     untimed: int = 0
     seconds: array[float] = field(default_factory=lambda: array("d"))
     failures: list[FailureGroup] = field(default_factory=list)
+    launch: str = ""
+    usage: StudyUsage | None = None
     plots: list[Plot] = field(default_factory=list)
     not_plotted: list[str] = field(default_factory=list)
 
@@ -100,6 +108,7 @@ class WorkflowFacts:
         now: when this was read (seconds since 1970).
         studies: the studies that could be read.
         unread: the other studies, and why each could not be read.
+        graph: how runs have led to runs.
         status: the workflow's processes; orchestrators: those that run or were in the background.
     """
 
@@ -108,6 +117,7 @@ class WorkflowFacts:
     now: float
     studies: Sequence[StudyFacts]
     unread: Mapping[str, str]
+    graph: Graph
     status: WorkflowStatus
     orchestrators: Sequence[OrchestratorState]
 
@@ -129,12 +139,15 @@ def collect(
             )
     now = time.time()
     studies, unread = [], {}
+    rows: list[Row] = []
     for study in chosen:
         if study.is_local and not study.created:
             unread[study.name] = "it has no database yet"
             continue
         try:
             facts = _study_facts(config, study, run_name, now)
+            facts.usage = usage_of(config, study)
+            rows += rows_of(config, [study], run_name)
             wanted = _wanted_plots(study, facts, settings.plots)
             _add_plots(config, study, facts, wanted, run_name, is_asked=settings.plots is not None)
         except MotokoError as error:
@@ -147,6 +160,7 @@ def collect(
         now,
         studies,
         unread,
+        of_studies("How runs led to runs", [study.name for study in studies], rows),
         status.collect(config),
         orchestrator_states.collect(config),
     )
@@ -155,7 +169,7 @@ def collect(
 def _study_facts(
     config: WorkflowConfig, study: StudyConfig, run_name: str | None, now: float
 ) -> StudyFacts:
-    facts = StudyFacts(study.name)
+    facts = StudyFacts(study.name, launch=end_of(study.directory / LAUNCH))
     with chosen_runs(config, study, Wanted(run_name=run_name)) as runs:
         facts.tid, facts.without = runs.moment.tid, runs.moment.without
         shown = [c for c in runs.columns.shown() if c.names[-1].name not in (*FIRST, *_READ)]

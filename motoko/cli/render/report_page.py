@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
-from motoko.cli.render import charts, figures
+from motoko.cli.render import charts, figures, usage_tables
 from motoko.cli.render.page_parts import Content, element, page, picture, table
 from motoko.errors import ConfigError
 from motoko.host.durations import counted, duration, moment
+from motoko.reports import layered_drawing
 from motoko.reports.overview import COLUMNS, column
 from motoko.reports.plotted import Plot
 from motoko.reports.report_facts import FailureGroup, StudyFacts, WorkflowFacts
+from motoko.reports.run_graph import Graph
 from motoko.reports.timeline import histogram, lanes
 from motoko.reports.value_ranges import ValueRange
 
@@ -28,7 +30,9 @@ def rendered(facts: WorkflowFacts, surroundings: Mapping[str, str]) -> str:
         element("h2", "Studies"),
         _studies(studies),
         charts.legend(dict.fromkeys(kind for study in studies for kind in _columns(study))),
+        *_graph(facts.graph),
         *_timeline(studies),
+        *_usage(studies),
     ]
     for study in studies:
         content += _study(study)
@@ -85,6 +89,25 @@ def _studies(studies: Sequence[StudyFacts]) -> Element:
     return table(heads, rows, range(1, 8))
 
 
+def _graph(graph: Graph) -> Iterator[Element]:
+    if not graph.edges:
+        return
+    yield element("h2", graph.title)
+    before = ", ".join(f"{text} of {one} to {other}" for (one, other), text in graph.edges.items())
+    drawn = picture(layered_drawing.svg(graph).encode(), f"{graph.title}: {before}")
+    caption = "An arrow says how many runs were created after runs of another study."
+    yield _figure(drawn, caption)
+
+
+def _usage(studies: Sequence[StudyFacts]) -> Iterator[Element]:
+    rows = [
+        row for one in studies if one.usage is not None for row in usage_tables.rows_of(one.usage)
+    ]
+    if any(row[3] != "-" for row in rows):
+        yield element("h2", "What runs asked for, and used")
+        yield table(usage_tables.COLUMNS, rows, (3, 4, 6))
+
+
 def _timeline(studies: Sequence[StudyFacts]) -> Iterator[Element]:
     bars = [placed for study in studies for placed in study.bars]
     untimed = sum(study.untimed for study in studies)
@@ -116,6 +139,9 @@ def _study(study: StudyFacts) -> Iterator[Element]:
         yield element("h3", "Results")
         yield _ranges(study.results)
     yield from _plots(study)
+    if study.launch:
+        yield element("h3", "Its launch.sh")
+        yield element("pre", study.launch)
     yield from _times(study)
     if study.failures:
         yield element("h3", "Failures")

@@ -15,17 +15,17 @@ from motoko.host.durations import duration
 from motoko.host.sizes import megabytes
 from motoko.reports.used_resources import Advice, StudyUsage, Tally, option_shown, slots_of
 
-_COLUMNS = ("study", "", "asked", "mean", "most", "most in", "of runs")
+COLUMNS = ("study", "", "asked", "mean", "most", "most in", "of runs")
 
 
 def show(config: WorkflowConfig, usages: Iterable[StudyUsage]) -> None:
     """Print a table of three lines for each study, and the lines that would fit better."""
     usages = list(usages)
-    rows = [row for usage in usages for row in _rows(usage)]
+    rows = [row for usage in usages for row in rows_of(usage)]
     if not rows:
         click.echo("no study has a database: motoko create")
         return
-    show_table(_COLUMNS, rows, right=("mean", "most", "of runs"))
+    show_table(COLUMNS, rows, right=("mean", "most", "of runs"))
     advised = {usage.study: _advice(config, usage) for usage in usages}
     of_all = [line for lines in advised.values() for line in lines if line.key == "slots"]
     if not any(advised.values()):
@@ -73,7 +73,8 @@ def _advice(config: WorkflowConfig, usage: StudyUsage) -> list[Advice]:
     return list(usage.advice(slots_of(config), psutil.virtual_memory().total))
 
 
-def _rows(usage: StudyUsage) -> Iterable[Sequence[str]]:
+def rows_of(usage: StudyUsage) -> Iterable[Sequence[str]]:
+    """The rows of a study, as :data:`COLUMNS` has them."""
     least, most = usage.nproc or (usage.policy.nproc, usage.policy.nproc)
     nproc = f"nproc {least}" if least == most else f"nproc {least} to {most}"
     timeout = usage.policy.timeout

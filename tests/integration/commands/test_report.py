@@ -27,10 +27,11 @@ def flow(workflow) -> Flow:
     make_runs(
         flow,
         executed(flow, 1, 1.0, "FINISHED", energy=1.5),
-        executed(flow, 2, 2.0, "FINISHED", energy=2.5, note=EVIL),
+        executed(flow, 2, 2.0, "FINISHED", energy=2.5, note=EVIL, dependencies=["add.1"]),
         executed(flow, 3, 5.0, "FAILED", failure_reason=f"no licence {EVIL}"),
         executed(flow, 4, 0.0, "FORWARDED"),
     )
+    make_runs(flow, {"state": "CREATED"}, study="add")
     (run_directory(flow, 3) / "test.e3").write_text(f"lost the licence {EVIL}\n")
     return flow
 
