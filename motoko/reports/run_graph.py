@@ -64,7 +64,12 @@ class Graph:
 
 @dataclass(frozen=True)
 class Row:
-    """A run, as far as the graph needs it."""
+    """A run, as far as the graph needs it.
+
+    Attributes:
+        after: the runs that have led to it, as :class:`motoko.runs.run_sets.RunSet` writes them.
+        named: the runs that its creator has named by ``after=``, as STUDY.ID.
+    """
 
     study: str
     number: int
@@ -112,7 +117,7 @@ def of_studies(title: str, studies: Iterable[str], rows: Sequence[Row]) -> Graph
         states[row.study][row.state] += 1
         key = row.after, row.named
         if key not in before:
-            before[key] = frozenset(study for study, _ in _before(row))
+            before[key] = frozenset(study for study, _ in ranges_before(*key))
         edges.update((study, row.study) for study in before[key] if study in states)
     for study, counts in states.items():
         total = sum(counts.values())
@@ -142,7 +147,7 @@ def of_runs(title: str, rows: Sequence[Row]) -> Graph:
     for (text, named), runs in after.items():
         all_before = {
             f"{study}.{number}": None
-            for study, (first, last) in _before(Row("", 0, "", text, named))
+            for study, (first, last) in ranges_before(text, named)
             for number in numbers.get(study, ())
             if first <= number <= last
         }
@@ -161,10 +166,10 @@ def of_runs(title: str, rows: Sequence[Row]) -> Graph:
     return graph
 
 
-def _before(row: Row) -> list[tuple[str, tuple[int, int]]]:
-    """The study and range of the runs that a run came after."""
-    named = [one for one in map(reference, row.named) if one is not None]
-    return [*RunSet.of(row.after), *((one.study, (one.run_id, one.run_id)) for one in named)]
+def ranges_before(after: str, named: Sequence[str]) -> list[tuple[str, tuple[int, int]]]:
+    """The study and range of the runs that a run came after, by what its row says."""
+    runs = [one for one in map(reference, named) if one is not None]
+    return [*RunSet.of(after), *((one.study, (one.run_id, one.run_id)) for one in runs)]
 
 
 def _status(counts: Mapping[str, int]) -> str:
