@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from motoko.bus.messages import Transition
 from motoko.control import client
 from motoko.host.durations import counted
+from motoko.reports.bars import COLOURS, bar
 from motoko.reports.overview import COLUMNS, progress_column
+from motoko.reports.pace import Pace, left_text, rate_text
 from motoko.runs.references import described, listed
 from motoko.runs.states import state_of
 
@@ -33,6 +35,7 @@ OBJECT_EVERY_S = 0.5
 AWAITS_SHOWN = 5
 RUNNING_SHOWN = 5
 LOOK_S = 0.5
+BAR_WIDTH = 20
 
 
 class Followed(Protocol):
@@ -64,6 +67,7 @@ class Progress:
         self._as_json = as_json
         self._flushing: asyncio.TimerHandle | None = None
         self._states: dict[str, dict[int, str]] = {name: {} for name in workflow.task_managers}
+        self._paces = {name: Pace() for name in workflow.task_managers}
         self._printed: dict[str, tuple[str, float]] = {}
         self._running: dict[tuple[str, int], str] = {}  # running runs, as a terminal shows them
         self._live: Live | None = None
@@ -184,6 +188,9 @@ class Progress:
         if self._workflow.run_name not in (None, change.run_name):
             return
         states = self._states[change.study]
+        before = states.get(change.run_id, change.old)
+        if _is_over(change.new) and before is not None and not _is_over(before):
+            self._paces[change.study].ended(time.time())
         if change.new is None:
             states.pop(change.run_id, None)
         else:
@@ -276,15 +283,27 @@ class Progress:
 
     def _table(self) -> Table:
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("study")
-        colours = {"created": "", "running": "yellow", "finished": "green", "failed": "red"}
         for name in COLUMNS:
-            table.add_column(name, justify="right", style=colours[name])
+            table.add_column(name, justify="right", style=COLOURS[name])
+        table.add_column("", no_wrap=True)
+        table.add_column("rate", justify="right")
+        table.add_column("left", justify="right")
+        now = time.time()
         for study in self._states:
-            counts = self._counts(study)
-            table.add_row(study, *(str(counts[name]) for name in COLUMNS))
+            counts, pace = self._counts(study), self._paces[study]
+            pieces = [(text, COLOURS[name]) for name, text in bar(counts, BAR_WIDTH)]
+            rate = pace.rate(now)
+            table.add_row(
+                study,
+                *(str(counts[name]) for name in COLUMNS),
+                Text.assemble(*pieces),
+                rate_text(rate),
+                left_text(pace.left(counts["created"] + counts["running"], now)),
+            )
         return table
 
 
@@ -292,6 +311,10 @@ def _one_line(text: str) -> Text:
     from rich.text import Text
 
     return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _is_over(state: str | None) -> bool:
+    return state is not None and progress_column(state) in ("finished", "failed")
 
 
 def _notebook_display() -> Callable[..., Any] | None:

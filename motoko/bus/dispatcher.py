@@ -165,6 +165,10 @@ class Dispatcher:
         """The newest transaction of a study that a message on the bus has named."""
         return bytes.fromhex(self._streams[study].tid)
 
+    def silent_for(self, study: str) -> float:
+        """For how many seconds nothing was heard of a study: its watcher beats."""
+        return time.monotonic() - self._nets[study].heard
+
     @property
     def awaits(self) -> list[Waiter]:
         """The waiters that have a ``what``; the one that has waited longest comes first."""

@@ -88,6 +88,7 @@ def parts(
     parameters: Sequence[Any] | Mapping[str, Any] = (),
     order: Order | None = None,
     most: int = -1,
+    skipped: int = 0,
 ) -> Iterator[list[Sequence[Any]]]:
     """The values of runs, a sequence for each column, thousands of runs at a time.
 
@@ -100,6 +101,7 @@ def parts(
             these names that has a value; without it by number. Numbers come before texts; rows
             without a value come last.
         most: how many runs at most.
+        skipped: how many runs are left out before these.
 
     Returns:
         The numbers of the runs, then the wanted columns.
@@ -113,7 +115,7 @@ def parts(
     key = _sort_key(tables, order) if order is not None else ""
     cursor = tables.connection.execute(
         f"SELECT {', '.join(query.columns)} FROM runs LEFT JOIN jobs ON jobs.id = runs.job_id "
-        f"WHERE {where} ORDER BY {key}runs.id LIMIT {most}",
+        f"WHERE {where} ORDER BY {key}runs.id LIMIT {most} OFFSET {skipped}",
         parameters,
     )
     while rows := cursor.fetchmany(AT_ONCE):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ class Wanted:
         is_reverse: whether they are sorted from the largest value to the smallest.
         limit: the largest number of rows.
         at: the transaction (hexadecimal) whose state is shown; ``None``: the present state.
+        states: the states that the runs may be in; if empty, any.
     """
 
     constraints: Sequence[str] = ()
@@ -42,6 +44,7 @@ class Wanted:
     is_reverse: bool = False
     limit: int | None = None
     at: str | None = None
+    states: Collection[str] = ()
 
 
 class ChosenRuns:
@@ -66,24 +69,54 @@ class ChosenRuns:
         """The columns that are wanted by name; ``ConfigError`` for a column that does not exist."""
         return [self.columns.named(name) for name in self._wanted.columns]
 
-    def parts(self, shown: Sequence[ResultColumn]) -> Iterator[list[Sequence[Any]]]:
+    def parts(
+        self, shown: Sequence[ResultColumn], window: tuple[int, int] | None = None
+    ) -> Iterator[list[Sequence[Any]]]:
         """The ids and values of the runs: a sequence for each column, some thousand runs at a time.
 
-        Raises ``ConstraintError``.
+        With ``window`` that many runs are skipped first, and that many are read then. Raises
+        ``ConstraintError``.
         """
         needed = [(column.table, column.names) for column in (*shown, *self._read)]
-        may = where(self.moment.tables, self._predicate)
-        condition, values = may.sql, dict(may.parameters)
-        if (name := self._wanted.run_name) is not None:
-            condition = f"({condition}) AND runs.run_name = :run_name"
-            values["run_name"] = name
-        is_told = may.is_exact and all(read.table == RUNS for read in self._read)
-        for part in parts(self.moment.tables, needed, condition, values, self._order):
+        condition, values, is_told = self._condition()
+        skipped, room = window or (0, None)
+        in_sql = {"skipped": skipped, "most": room} if is_told and room is not None else {}
+        read = parts(self.moment.tables, needed, condition, values, self._order, **in_sql)
+        for part in read:
             wanted = part[: 1 + len(shown)]
             if not is_told:
                 meet = list(self._meeting(part[0], part[1 + len(shown) :]))
                 wanted = [list(itertools.compress(column, meet)) for column in wanted]
+                found = len(wanted[0])
+                wanted = [column[skipped:][:room] for column in wanted]
+                skipped = max(0, skipped - found)
+                room = None if room is None else room - len(wanted[0])
             yield wanted
+            if room == 0:
+                return
+
+    def count(self) -> int:
+        """How many runs there are; raises ``ConstraintError``."""
+        condition, values, is_told = self._condition()
+        if not is_told:
+            return sum(len(part[0]) for part in self.parts([]))
+        query = "SELECT count(*) FROM runs LEFT JOIN jobs ON jobs.id = runs.job_id WHERE "
+        (number,) = self.moment.tables.connection.execute(query + condition, values).fetchone()
+        return int(number)
+
+    def _condition(self) -> tuple[str, dict[str, Any], bool]:
+        """The runs in SQL, with its values, and whether it says all: else others meet it, too."""
+        may = where(self.moment.tables, self._predicate)
+        condition, values = f"({may.sql})", dict(may.parameters)
+        if (name := self._wanted.run_name) is not None:
+            condition += " AND runs.run_name = :run_name"
+            values["run_name"] = name
+        if self._wanted.states:
+            condition += (
+                " AND coalesce(runs.state, 'None') IN (SELECT value FROM json_each(:states))"
+            )
+            values["states"] = json.dumps([*self._wanted.states])
+        return condition, values, may.is_exact and all(read.table == RUNS for read in self._read)
 
     def _meeting(self, numbers: Sequence[int], read: Sequence[Sequence[Any]]) -> Iterator[bool]:
         """Whether each run meets the predicate, by the values that the predicate reads."""

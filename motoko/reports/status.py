@@ -79,7 +79,11 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
 
 def collect(config: WorkflowConfig) -> WorkflowStatus:
     """The workflow's processes, as the supervisor or, if it is silent, their records tell."""
-    answer = client.supervisor_status(config, ANSWER_S)
+    return described(config, client.supervisor_status(config, ANSWER_S))
+
+
+def described(config: WorkflowConfig, answer: Status | None) -> WorkflowStatus:
+    """The workflow's processes by a supervisor's answer; ``None``: it is silent."""
     status = answer or _from_records(config)
     is_here = daemon_records.supervisor_elsewhere(config) is None
     use = resource_use if is_here else _unseen

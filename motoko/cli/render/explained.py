@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -24,23 +25,30 @@ _OWN = (
 
 def show(facts: Facts, explanation: Explanation) -> None:
     """Print the explanation for people."""
-    click.echo(explanation.summary)
+    for line in lines(facts, explanation):
+        click.echo(line)
+
+
+def lines(facts: Facts, explanation: Explanation) -> Iterator[str]:
+    """The explanation for people, line by line."""
+    yield explanation.summary
     for cause in explanation.causes:
-        click.echo(f"- {cause.text}")
+        yield f"- {cause.text}"
         for line in cause.more:
-            click.echo(f"    {line}")
+            yield f"    {line}"
         if cause.do:
-            click.echo(f"    to do: {cause.do}")
+            yield f"    to do: {cause.do}"
     width = max(len(label) for label, _ in explanation.details)
-    click.echo()
+    yield ""
     before = ""
     for label, text in explanation.details:
-        click.echo(f"{label if label != before else '':{width}}  {text}")
+        yield f"{label if label != before else '':{width}}  {text}"
         before = label
     if explanation.status == ENDED and facts.state in FAILED_STATES and facts.stderr:
-        click.echo("\nend of its stderr:")
+        yield ""
+        yield "end of its stderr:"
         for line in facts.stderr.splitlines():
-            click.echo(f"    {line}")
+            yield f"    {line}"
 
 
 def show_json(facts: Facts, explanation: Explanation) -> None:

@@ -17,7 +17,7 @@ from motoko.host.sizes import megabytes
 from motoko.reports.status import Daemon, Orchestrator, WorkflowStatus
 
 COLUMNS = ("name", "state", "pid", "uptime", "restarts", "cpu", "rss", "detail")
-_NUMBERS = ("pid", "uptime", "restarts", "cpu", "rss")
+NUMBERS = ("pid", "uptime", "restarts", "cpu", "rss")
 _COLOURS = {
     "ready": "green",
     "ended": "green",
@@ -40,16 +40,12 @@ def show_json(status: WorkflowStatus) -> None:
 
 def show(status: WorkflowStatus) -> None:
     """Print the table, and below it the last log lines of daemons that were given up."""
-    by_pid = {orchestrator.pid: orchestrator for orchestrator in status.orchestrators}
-    rows = [_supervisor(status)]
-    rows += [_daemon(daemon, by_pid.pop(daemon.pid or 0, None)) for daemon in status.daemons]
-    rows += [_orchestrator(orchestrator) for orchestrator in by_pid.values()]
     show_table(
         COLUMNS,
-        rows,
+        rows(status),
         title=status.workflow + _place(status),
-        right=_NUMBERS,
-        styles={"state": lambda state: _COLOURS.get(state, "red")},
+        right=NUMBERS,
+        styles={"state": colour},
         dim=(),
     )
     if status.note:
@@ -60,6 +56,20 @@ def show(status: WorkflowStatus) -> None:
         if daemon.state == "failed":
             click.echo(f"\n{daemon.name} was given up; the end of {daemon.log}:")
             click.echo("\n".join(f"    {line}" for line in daemon.log_tail))
+
+
+def rows(status: WorkflowStatus) -> list[tuple[str, ...]]:
+    """The cells of the table's rows."""
+    by_pid = {orchestrator.pid: orchestrator for orchestrator in status.orchestrators}
+    cells = [_supervisor(status)]
+    cells += [_daemon(daemon, by_pid.pop(daemon.pid or 0, None)) for daemon in status.daemons]
+    cells += [_orchestrator(orchestrator) for orchestrator in by_pid.values()]
+    return cells
+
+
+def colour(state: str) -> str:
+    """The colour of a process's state."""
+    return _COLOURS.get(state, "red")
 
 
 def _place(status: WorkflowStatus) -> str:

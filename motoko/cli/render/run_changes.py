@@ -29,7 +29,7 @@ def show_cancelled(cancelled: Cancelled) -> None:
     for run in cancelled.runs:
         name = f"{run.study}.{run.run_id}"
         if run.outcome is not None:
-            click.echo(f"{name}: {_cancelled(run)}")
+            click.echo(f"{name}: {outcome_of(run)}")
         else:
             click.echo(
                 f"{name}: still {run.state} after {cancelled.patience:.0f} s; it is ended as "
@@ -38,7 +38,8 @@ def show_cancelled(cancelled: Cancelled) -> None:
             )
 
 
-def _cancelled(run: CancelledRun) -> str:
+def outcome_of(run: CancelledRun) -> str:
+    """What has become of a cancelled run that has ended."""
     from motoko.operations.cancelling import Cancelled
 
     match run.outcome:

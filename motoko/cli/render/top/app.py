@@ -1,0 +1,412 @@
+"""`motoko top`: the workflow on a terminal, as it changes. Textual draws what the view knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher, Footer, Static
+
+from motoko.cli.render.top import listings, run_actions
+from motoko.cli.render.top.cells import printable
+from motoko.cli.render.top.dialogs import Entry, Question
+from motoko.cli.render.top.lazy_table import LazyTable
+from motoko.cli.render.top.log_screen import LogScreen
+from motoko.cli.render.top.run_screen import RunScreen
+from motoko.cli.render.top.run_window import PAGE, RunWindow
+from motoko.config import WorkflowConfig
+from motoko.control import daemon_records
+from motoko.errors import MotokoError
+from motoko.reports.overview import COLUMNS
+from motoko.reports.run_pages import RunQuery, run_page
+from motoko.runs.references import Reference, reference
+from motoko.views.feed import Feed
+
+TABS = ("studies", "runs", "daemons", "slots", "orchestrators", "events")
+DRAW_S = 0.05  # changes that come within this time are drawn together
+READ_S = 0.5  # between two readings of the same runs
+SLOTS_S = 1.0  # between two looks at who holds the slots
+TICK_S = 2.0
+NOTES_MAX = 3
+
+
+class Top(App[None]):
+    """The view. ``failure`` is the error that has ended the feed, if one has.
+
+    Args:
+        config: the workflow.
+    """
+
+    CSS_PATH = "top.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "motoko top"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(str(place + 1), f"tab('{name}')", name.capitalize(), show=False)
+            for place, name in enumerate(TABS)
+        ),
+        Binding("l", "logs", "Logs"),
+        Binding("c", "cancel_run", "Cancel"),
+        Binding("r", "retry_run", "Retry"),
+        Binding("n", "next_study", "Next study"),
+        Binding("f", "filter", "Filter"),
+        Binding("slash", "constraints", "Where"),
+        Binding("s", "sort", "Sort"),
+        Binding("S", "reverse", "Reverse", show=False),
+        Binding("right", "next_tab(1)", "Next", show=False),
+        Binding("left", "next_tab(-1)", "Previous", show=False),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, config: WorkflowConfig) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        self.config = config
+        self.feed = Feed(config, self.changed)
+        self.view = self.feed.view
+        self.failure: BaseException | None = None
+        self.window = RunWindow(next(iter(config.studies)), RunQuery())
+        self._feeding: asyncio.Task[None] | None = None
+        self._drawing: asyncio.TimerHandle | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._slots_of = -1
+        self._drawn: dict[str, object] = {}
+        self._event_count = 0
+        self._runs_changes = -1
+
+    @property
+    def tab(self) -> str:
+        """The table that is shown."""
+        return str(self.screen_stack[0].query_one(ContentSwitcher).current)
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="head")
+        yield Static(id="notes")
+        yield Static(id="tabs")
+        with ContentSwitcher(initial=TABS[0]):
+            for name in TABS:
+                yield LazyTable(id=name)
+        yield Static(id="line")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self._feeding = asyncio.create_task(self.feed.run())
+        self._feeding.add_done_callback(self._feed_ended)
+        self.set_interval(TICK_S, self._tick)
+        self._table("studies").focus()
+        self.changed()
+
+    def on_unmount(self) -> None:
+        if self._feeding is not None:
+            self._feeding.cancel()
+
+    def _feed_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failure = error
+            self.exit()
+
+    def _table(self, name: str) -> LazyTable:
+        return self.screen_stack[0].query_one(f"#{name}", LazyTable)
+
+    # Drawing
+
+    def changed(self) -> None:
+        """The view has changed: draw it soon, together with what changes next."""
+        if self._drawing is None:
+            self._drawing = asyncio.get_running_loop().call_later(DRAW_S, self._draw)
+
+    def _tick(self) -> None:
+        """Time has passed: what depends on it is drawn, if it has changed."""
+        is_moving = any(
+            study.columns["created"] + study.columns["running"]
+            for study in self.view.studies.values()
+        )
+        if is_moving or self.tab == "slots":
+            self._drawn.pop(self.tab, None)
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._drawing is not None:
+            self._drawing.cancel()
+            self._drawing = None
+        if not self.is_running or not self.screen_stack:
+            return
+        base, width = self.screen_stack[0], self.size.width
+        name = self.config.directory.name
+        self._update(base, "head", Content.assemble(*listings.head(self.view, name, width)))
+        notes = listings.notes(self.view, NOTES_MAX)
+        self._update(base, "notes", Content("\n".join(f" {line}" for line in notes)))
+        base.query_one("#notes").display = bool(notes)
+        tabs = [
+            (f" {place + 1} {each} ", "reverse" if each == self.tab else "")
+            for place, each in enumerate(TABS)
+        ]
+        self._update(base, "tabs", Content.assemble(*tabs))
+        self._update(base, "line", Content(printable(self._line())))
+        self._take_events()
+        self._draw_table(width)
+
+    def _update(self, screen: Screen[object], name: str, content: Content) -> None:
+        if self._drawn.get(f"#{name}") != content:
+            self._drawn[f"#{name}"] = content
+            screen.query_one(f"#{name}", Static).update(content)
+
+    def _draw_table(self, width: int) -> None:
+        tab, table, now = self.tab, self._table(self.tab), listings.now()
+        studies = tuple(study.changes for study in self.view.studies.values())
+        state = (self.view.changes, self.view.event_count, studies, width)
+        if self._drawn.get(tab) == state:
+            return
+        self._drawn[tab] = state
+        match tab:
+            case "runs":
+                self._draw_runs()
+                return
+            case "events":
+                table.empty = "no event since this view was opened"
+                events = list(reversed(self.view.events))
+                table.show(
+                    listings.EVENTS, len(events), lambda row: listings.events_row(events[row])
+                )
+                return
+            case "studies":
+                listing = listings.studies(self.view, now, table.row_width)
+            case "daemons":
+                table.empty = "no process of this workflow is known"
+                listing = listings.processes(self.view)
+            case "slots":
+                table.empty = "no slot is held"
+                listing = listings.slots(self.view.slots, now)
+                self._look_at_slots(studies)
+            case _:
+                table.empty = "nobody awaits runs"
+                listing = listings.orchestrators(self.view)
+        rows = listing.rows
+        table.show(listing.columns, len(rows), lambda row: rows[row])
+
+    def _line(self) -> str:
+        match self.tab:
+            case "runs":
+                query, total = self.window.query, self.window.total
+                order = f"{query.sort or 'id'}{', largest first' if query.is_reverse else ''}"
+                where = query.constraints or "-"
+                count = "reading" if total is None else f"{total:,} runs"
+                show = query.column or "all"
+                return f" {self.window.study}: {count}  show: {show}  where: {where}  sort: {order}"
+            case "slots":
+                return f" {listings.slots_line(self.view.slots)}"
+            case "events":
+                return f" since {listings.clock(self.view.events_since)}, the newest first"
+            case "daemons" | "orchestrators":
+                return f" as of {listings.clock(self.view.status_at)}"
+        return " █ finished  x failed  ▒ running  · created    left: for the runs that exist"
+
+    # Runs
+
+    def _take_events(self) -> None:
+        new = self.view.event_count - self._event_count
+        self._event_count = self.view.event_count
+        if new > len(self.view.events):
+            self.window.outdate()
+        for event in list(self.view.events)[-new:] if new else ():
+            self.window.take(event)
+        changes = self.view.studies[self.window.study].changes
+        if changes != self._runs_changes:
+            self._runs_changes = changes
+            self.window.outdate()
+
+    def _draw_runs(self) -> None:
+        table, window = self._table("runs"), self.window
+        table.empty = "no run" if window.total == 0 else "reading"
+        table.show(listings.run_columns(window.names), window.total or 0, window.row)
+        self._read_runs()
+
+    def _read_runs(self) -> None:
+        if self._reading is None or self._reading.done():
+            table = self._table("runs")
+            needed = self.window.needed(table.first_seen, table.rows_seen)
+            if needed is not None:
+                self._reading = asyncio.create_task(self._read_page(self.window, needed))
+
+    async def _read_page(self, window: RunWindow, number: int) -> None:
+        study, was_known = self.config.studies[window.study], window.knows(number)
+        try:
+            page = await self.feed.of_mirrors(
+                lambda: run_page(self.config, study, window.query, number * PAGE, PAGE)
+            )
+        except MotokoError as error:
+            self._refuse(error)
+            if window is self.window and window.query != RunQuery():
+                self._show_runs(window.study, RunQuery())
+            return
+        window.read(number, page)
+        self._drawn.pop("runs", None)
+        self.changed()
+        if was_known:  # the first reading is shown at once, later ones may wait
+            await asyncio.sleep(READ_S)
+            self._drawn.pop("runs", None)
+            self.changed()
+
+    def _show_runs(self, study: str, query: RunQuery) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+        self.window = RunWindow(study, query)
+        self.action_tab("runs")
+        self._table("runs").move_to(0)
+
+    def _look_at_slots(self, changes: tuple[int, ...]) -> None:
+        is_due = self.view.slots is None or hash(changes) != self._slots_of
+        if is_due and (self._looking is None or self._looking.done()):
+            self._slots_of = hash(changes)
+
+            async def look() -> None:
+                await self.feed.look_at_slots()
+                await asyncio.sleep(SLOTS_S)
+                self._drawn.pop("slots", None)
+                self.changed()
+
+            self._looking = asyncio.create_task(look())
+
+    # What the user does
+
+    def on_lazy_table_moved(self) -> None:
+        if self.tab == "runs":
+            self._read_runs()
+
+    def on_lazy_table_chosen(self) -> None:
+        if self.tab == "studies":
+            names = list(self.config.studies)
+            self._show_runs(names[self._table("studies").cursor], RunQuery())
+        elif self.tab == "daemons":
+            self.action_logs()
+        elif (run := self._run()) is not None:
+            self.push_screen(RunScreen(self.feed, run))
+
+    def action_tab(self, name: str) -> None:
+        if len(self.screen_stack) > 1:
+            return
+        self.screen_stack[0].query_one(ContentSwitcher).current = name
+        self._table(name).focus()
+        self.feed.shows_processes = name == "daemons"
+        self._drawn.clear()
+        self.refresh_bindings()
+        self._draw()
+
+    def action_next_tab(self, step: int) -> None:
+        self.action_tab(TABS[(TABS.index(self.tab) + step) % len(TABS)])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if not self.is_running or not self.screen_stack:
+            return True
+        if len(self.screen_stack) > 1:
+            return action in ("cancel_run", "retry_run", "pop_screen", "focus_next", "quit")
+        if action in ("next_study", "filter", "constraints", "sort", "reverse"):
+            return self.tab == "runs"
+        if action in ("cancel_run", "retry_run"):
+            return self.tab in ("runs", "slots", "events")
+        if action == "logs":
+            return self.tab in ("runs", "daemons", "slots", "events")
+        return True
+
+    def _run(self) -> Reference | None:
+        """The run that the user means."""
+        if isinstance(self.screen, RunScreen):
+            return self.screen.run
+        row = self._table(self.tab).cursor
+        match self.tab:
+            case "runs":
+                run = self.window.run(row)
+                return None if run is None else Reference(self.window.study, run.run_id)
+            case "events" if row < len(self.view.events):
+                event = self.view.events[-1 - row]
+                return Reference(event.study, event.run_id)
+            case "slots" if self.view.slots is not None and row < len(self.view.slots.holders):
+                named = reference(self.view.slots.holders[row].name)
+                return named if named is not None and named.study in self.config.studies else None
+        return None
+
+    def action_logs(self) -> None:
+        if self.tab != "daemons":
+            self.on_lazy_table_chosen()  # a run's output is below its explanation
+            return
+        rows = listings.processes(self.view).rows
+        row = self._table("daemons").cursor
+        if row < len(rows):
+            name = str(rows[row][0])
+            path: Path = daemon_records.records(self.config).log(name)
+            if path.exists():
+                self.push_screen(LogScreen(name, path))
+            else:
+                self.notify(f"{name} has no log here", severity="warning", markup=False)
+
+    def action_cancel_run(self) -> None:
+        self._ask_and_do("Cancel", run_actions.cancel)
+
+    def action_retry_run(self) -> None:
+        self._ask_and_do("Retry", run_actions.retry)
+
+    def _ask_and_do(self, what: str, action: Callable[[WorkflowConfig, Reference], str]) -> None:
+        run = self._run()
+        if run is None or isinstance(self.screen, Question):
+            return
+
+        async def act() -> None:
+            try:
+                done = await self.feed.of_bases(lambda: action(self.config, run))
+            except MotokoError as error:
+                self._refuse(error)
+            else:
+                self.notify(done, markup=False)
+
+        def answered(answer: bool | None) -> None:
+            if answer:
+                self.run_worker(act(), exit_on_error=True)
+
+        self.push_screen(Question(f"{what} {run.study}.{run.run_id}?"), answered)
+
+    def _refuse(self, error: MotokoError) -> None:
+        text = f"{error}" + (f"\n{error.hint}" if error.hint else "")
+        self.notify(text, severity="error", markup=False, timeout=10)
+
+    def action_next_study(self) -> None:
+        names = list(self.config.studies)
+        place = (names.index(self.window.study) + 1) % len(names)
+        self._show_runs(names[place], RunQuery())
+
+    def action_filter(self) -> None:
+        states = self.view.studies[self.window.study].states
+        own = [state for state in sorted(states) if listings.is_users_own(state)]
+        choices = ["", *COLUMNS, *own]
+        place = (
+            choices.index(self.window.query.column) if self.window.query.column in choices else 0
+        )
+        self._change(column=choices[(place + 1) % len(choices)])
+
+    def action_constraints(self) -> None:
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self._change(constraints=text)
+
+        question = "Only runs that obey these constraints, such as: state = FAILED, x > 3"
+        names = ("id", "state", "run_name", *self.window.names)
+        self.push_screen(Entry(question, self.window.query.constraints, names), answered)
+
+    def action_sort(self) -> None:
+        choices = ["", "state", "run_name", *self.window.names]
+        sort = self.window.query.sort
+        place = choices.index(sort) if sort in choices else 0
+        self._change(sort=choices[(place + 1) % len(choices)])
+
+    def action_reverse(self) -> None:
+        self._change(is_reverse=not self.window.query.is_reverse)
+
+    def _change(self, **changes: Any) -> None:
+        self._show_runs(self.window.study, replace(self.window.query, **changes))

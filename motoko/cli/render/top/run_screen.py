@@ -1,0 +1,164 @@
+"""One run: what `motoko explain` knows of it, its values, and its output as it grows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from motoko.cli.render import explained
+from motoko.cli.render.top import listings
+from motoko.cli.render.top.cells import printable
+from motoko.config import WorkflowConfig
+from motoko.errors import MotokoError
+from motoko.reports.run_facts import ENDED
+from motoko.reports.run_pages import RunQuery, run_page
+from motoko.runs.outputs import tail
+from motoko.runs.references import Reference
+from motoko.views.feed import Feed
+
+LOOK_S = 0.5
+LINES = 500
+AGAIN_S = 1.0  # between two looks at a run that changes
+
+
+class RunScreen(Screen[None]):
+    """One run, shown until escape.
+
+    Args:
+        feed: where its study's changes come from.
+        run: the run.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,left", "app.pop_screen", "Back"),
+        Binding("c", "app.cancel_run", "Cancel"),
+        Binding("r", "app.retry_run", "Retry"),
+        Binding("tab", "app.focus_next", "Other half"),
+    ]
+
+    def __init__(self, feed: Feed, run: Reference) -> None:
+        super().__init__()
+        self.run = run
+        self._feed = feed
+        self._outputs: tuple[Path, ...] = ()
+        self._sizes: tuple[tuple[str, int], ...] | None = None
+        self._has_ended = False
+        self._seen = 0
+        self._reading: asyncio.Task[None] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="run-head")
+        with VerticalScroll(id="run-facts"):
+            yield Static("reading ...", id="run-text")
+        yield Static(id="output-head")
+        with VerticalScroll(id="output"):
+            yield Static(id="output-text")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self.set_interval(LOOK_S, self._look)
+        self._look()
+
+    def _look(self) -> None:
+        """Read the run if it has changed, and its output if that has grown."""
+        view = self._feed.view
+        changes = self._feed.view.studies[self.run.study].changes
+        is_due = self._reading is None or (self._reading.done() and self._is_news(changes))
+        if is_due:
+            self._seen = changes
+            self._reading = asyncio.create_task(self._read())
+        if not self._has_ended or self._sizes is None:
+            self._show_output()
+        at = listings.clock(view.stands_at(view.studies[self.run.study]))
+        self.query_one("#run-head", Static).update(
+            Content.assemble((f" {self.run.study}.{self.run.run_id}", "bold"), f"   as of {at}")
+        )
+
+    def _is_news(self, changes: int) -> bool:
+        if changes == self._seen:
+            return False
+        names = (self.run.study, self.run.run_id)
+        events = self._feed.view.events
+        is_its = any((event.study, event.run_id) == names for event in events)
+        self._seen = changes
+        return is_its or not self._feed.view.is_told
+
+    async def _read(self) -> None:
+        config, run = self._feed.config, self.run
+        try:
+            lines, outputs, ended = await self._feed.of_bases(lambda: _facts(config, run))
+            lines += await self._feed.of_mirrors(lambda: _values(config, run))
+        except MotokoError as error:
+            lines, outputs, ended = [str(error), error.hint or ""], (), False
+        self._outputs, self._has_ended, self._sizes = outputs, ended, None
+        text = "\n".join(printable(line) for line in lines)
+        if self.is_mounted:
+            self.query_one("#run-text", Static).update(Content(text))
+            self._show_output()
+        await asyncio.sleep(AGAIN_S)
+
+    def _show_output(self) -> None:
+        sizes = tuple((path.name, _size(path)) for path in self._outputs)
+        if sizes == self._sizes:
+            return
+        self._sizes = sizes
+        parts = []
+        for path in self._outputs[-2:]:
+            text = "\n".join(printable(line.expandtabs()) for line in _lines(path))
+            parts.append(Content.assemble((f"{path.name}\n", "bold"), text))
+        content = Content("\n").join(parts) if parts else Content("nothing printed yet")
+        head = f" output, the last lines, at {listings.clock(time.time())}"
+        self.query_one("#output-head", Static).update(Content(head))
+        area = self.query_one("#output", VerticalScroll)
+        is_at_end = area.scroll_offset.y >= area.max_scroll_y - 1
+        self.query_one("#output-text", Static).update(content)
+        if is_at_end:
+            self.call_after_refresh(area.scroll_end, animate=False)
+
+
+def _facts(config: WorkflowConfig, run: Reference) -> tuple[list[str], tuple[Path, ...], bool]:
+    """The explanation's lines, the output files, and whether the run has ended. Blocks."""
+    from motoko.reports.explain_facts import gather
+    from motoko.reports.explanation import explain
+
+    facts = gather(config, config.studies[run.study], run.run_id)
+    explanation = explain(facts)
+    return [*explained.lines(facts, explanation)], facts.outputs, explanation.status == ENDED
+
+
+def _values(config: WorkflowConfig, run: Reference) -> list[str]:
+    """The run's times, parameters and results, in lines. Blocks."""
+    study = config.studies[run.study]
+    page = run_page(config, study, RunQuery(constraints=f"id = {run.run_id}"), 0, 1)
+    lines: list[str] = []
+    for found in page.runs:
+        lines += ["", f"started    {listings.clock(found.started)}", "", "parameters and results"]
+        known = [
+            (name, value)
+            for name, value in zip(page.names, found.values, strict=True)
+            if value is not None
+        ]
+        width = max((len(name) for name, _ in known), default=0)
+        lines += [f"    {name:{width}}  {listings.value_text(value)}" for name, value in known]
+    return lines
+
+
+def _lines(path: Path) -> Sequence[str]:
+    return tail(path, LINES).splitlines()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
