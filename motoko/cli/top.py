@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from motoko.cli.texts import WORKFLOW_PATH
 from motoko.config import load
 from motoko.errors import ConfigError
 from motoko.host.extras import extra
+from motoko.host.terminal import is_on_terminal
 
 
 @click.command(short_help="Look at the workflow on a terminal, as it changes.")
@@ -35,7 +35,7 @@ def command(directory: Path | None) -> None:
     config = load(directory)
     if not config.studies:
         raise ConfigError(f"{config.path} names no studies", hint="add some below `studies:`")
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not is_on_terminal():
         raise ConfigError(
             "`motoko top` needs a terminal", hint="motoko info, motoko ps and motoko events do not"
         )

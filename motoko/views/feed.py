@@ -50,7 +50,7 @@ class Feed:
 
     def __init__(self, config: WorkflowConfig, on_change: Callable[[], None]) -> None:
         self.config = config
-        self.view = WorkflowView.of(str(config.path), config.studies)
+        self.view = WorkflowView.of(config.studies)
         self.shows_processes = False
         self._on_change = on_change
         self._files: dict[str, tuple[tuple[int, int], ...]] = {}
@@ -207,6 +207,8 @@ class Feed:
                     if self._files.get(name) != files:
                         self._files[name] = files
                         self._read(name)
+                    elif files and name not in self._reading:
+                        self.view.studies[name].unchanged(time.time())
             await asyncio.sleep(LOOK_S)
 
     def _read(self, *studies: str) -> None:
@@ -268,7 +270,9 @@ def _counts(config: WorkflowConfig, study: StudyConfig) -> Callable[[], StateCou
 def _gist(status: Status) -> object:
     """What of a status is news: not that time has passed."""
     daemons = [
-        (each.name, each.pid, each.state, each.restarts, each.detail, each.trouble)
+        # The bus tells how long ago its last message came.
+        (each.name, each.pid, each.state, each.restarts, each.trouble)
+        + (() if each.kind == BUS else (each.detail,))
         for each in status.daemons
     ]
     who = status.supervisor

@@ -20,7 +20,8 @@ class StudyView:
         states: how many runs are in each state.
         pace: how fast runs end.
         tid: the newest transaction that they include.
-        read_at: when they were read last (seconds since 1970); ``None``: they are not known yet.
+        read_at: when they were read last, or found unchanged (seconds since 1970); ``None``: they
+            are not known yet.
         problem: why they cannot be read; empty if they can.
         without: why the mirror could not tell them; ``None`` if it did.
         changes: grows with each change, so that a view knows that it must draw anew.
@@ -51,6 +52,11 @@ class StudyView:
         for change in meanwhile:
             self._count(change)
         self.changes += 1
+
+    def unchanged(self, now: float) -> None:
+        """The files have not changed since they were read: the counts still stand."""
+        if self.read_at is not None and not self.problem:
+            self.read_at = now
 
     def failed_to_read(self, problem: str) -> None:
         """The counts could not be read; those known before remain."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from motoko.bus.messages import Transition
 from motoko.config.daemon_kinds import BUS, LAUNCHER, WATCHER, kind_of
+from motoko.host.durations import counted
 from motoko.reports.run_facts import Holder
 from motoko.reports.status import NOT_RUNNING, WorkflowStatus
 from motoko.views.study_view import StudyView
@@ -43,7 +44,6 @@ class WorkflowView:
     """All that is known of a workflow now.
 
     Attributes:
-        workflow: the path of motoko.yaml.
         studies: the studies, by name.
         status: the processes; ``None``: they are not known yet.
         status_at: when these were looked at (seconds since 1970).
@@ -53,11 +53,11 @@ class WorkflowView:
         why_untold: why the bus cannot be heard, if it runs.
         events: the last transitions, the oldest first.
         events_since: since when they were collected (seconds since 1970).
+        event_count: how many there have been.
         slots: ``None``: not looked at yet.
         changes: grows with each change of what is above, studies excepted.
     """
 
-    workflow: str
     studies: dict[str, StudyView]
     status: WorkflowStatus | None = None
     status_at: float = 0.0
@@ -72,9 +72,9 @@ class WorkflowView:
     changes: int = 0
 
     @classmethod
-    def of(cls, workflow: str, studies: Iterable[str]) -> WorkflowView:
+    def of(cls, studies: Iterable[str]) -> WorkflowView:
         """A view in which nothing is known yet."""
-        return cls(workflow, {name: StudyView(name) for name in studies})
+        return cls({name: StudyView(name) for name in studies})
 
     def take(self, change: Transition, now: float) -> None:
         """A run's state has changed."""
@@ -137,7 +137,9 @@ class WorkflowView:
                     "them over"
                 )
             else:
-                rest = f"; {len(status.daemons)} daemons live" if status.daemons else ""
+                lives = "lives" if len(status.daemons) == 1 else "live"
+                living = counted(len(status.daemons), "daemon")
+                rest = f"; {living} {lives}" if status.daemons else ""
                 yield (
                     f"no supervisor: the last state, from the files, every 2 s{rest}; "
                     "`motoko supervise` starts one"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,29 +18,31 @@ from motoko.cli.render.top.cells import printable
 from motoko.cli.render.top.dialogs import Entry, Question
 from motoko.cli.render.top.lazy_table import LazyTable
 from motoko.cli.render.top.log_screen import LogScreen
+from motoko.cli.render.top.run_browser import RunBrowser
 from motoko.cli.render.top.run_screen import RunScreen
-from motoko.cli.render.top.run_window import PAGE, RunWindow
 from motoko.config import WorkflowConfig
 from motoko.control import daemon_records
 from motoko.errors import MotokoError
-from motoko.reports.overview import COLUMNS
-from motoko.reports.run_pages import RunQuery, run_page
+from motoko.reports.run_pages import RunQuery
 from motoko.runs.references import Reference, reference
 from motoko.views.feed import Feed
 
 TABS = ("studies", "runs", "daemons", "slots", "orchestrators", "events")
 DRAW_S = 0.05  # changes that come within this time are drawn together
-READ_S = 0.5  # between two readings of the same runs
 SLOTS_S = 1.0  # between two looks at who holds the slots
 TICK_S = 2.0
 NOTES_MAX = 3
 
 
 class Top(App[None]):
-    """The view. ``failure`` is the error that has ended the feed, if one has.
+    """The view.
 
     Args:
         config: the workflow.
+        feed: what feeds the view.
+
+    Attributes:
+        failure: the error that has ended the feed, if one has.
     """
 
     CSS_PATH = "top.tcss"
@@ -55,7 +56,7 @@ class Top(App[None]):
         Binding("l", "logs", "Logs"),
         Binding("c", "cancel_run", "Cancel"),
         Binding("r", "retry_run", "Retry"),
-        Binding("n", "next_study", "Next study"),
+        Binding("n", "next_study", "Study"),
         Binding("f", "filter", "Filter"),
         Binding("slash", "constraints", "Where"),
         Binding("s", "sort", "Sort"),
@@ -65,22 +66,19 @@ class Top(App[None]):
         Binding("q", "quit", "Quit"),
     ]
 
-    def __init__(self, config: WorkflowConfig) -> None:
+    def __init__(self, config: WorkflowConfig, feed: type[Feed] = Feed) -> None:
         super().__init__()
         self.animation_level = "none"
         self.config = config
-        self.feed = Feed(config, self.changed)
+        self.feed = feed(config, self.changed)
         self.view = self.feed.view
         self.failure: BaseException | None = None
-        self.window = RunWindow(next(iter(config.studies)), RunQuery())
+        self.browser = RunBrowser(self.feed, self._runs_changed, self._refuse)
         self._feeding: asyncio.Task[None] | None = None
         self._drawing: asyncio.TimerHandle | None = None
-        self._reading: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._slots_of = -1
         self._drawn: dict[str, object] = {}
-        self._event_count = 0
-        self._runs_changes = -1
 
     @property
     def tab(self) -> str:
@@ -143,7 +141,7 @@ class Top(App[None]):
         name = self.config.directory.name
         self._update(base, "head", Content.assemble(*listings.head(self.view, name, width)))
         notes = listings.notes(self.view, NOTES_MAX)
-        self._update(base, "notes", Content("\n".join(f" {line}" for line in notes)))
+        self._update(base, "notes", Content("\n".join(notes)))
         base.query_one("#notes").display = bool(notes)
         tabs = [
             (f" {place + 1} {each} ", "reverse" if each == self.tab else "")
@@ -151,7 +149,7 @@ class Top(App[None]):
         ]
         self._update(base, "tabs", Content.assemble(*tabs))
         self._update(base, "line", Content(printable(self._line())))
-        self._take_events()
+        self.browser.follow()
         self._draw_table(width)
 
     def _update(self, screen: Screen[object], name: str, content: Content) -> None:
@@ -168,7 +166,7 @@ class Top(App[None]):
         self._drawn[tab] = state
         match tab:
             case "runs":
-                self._draw_runs()
+                self.browser.draw(table)
                 return
             case "events":
                 table.empty = "no event since this view was opened"
@@ -188,19 +186,14 @@ class Top(App[None]):
                 self._look_at_slots(studies)
             case _:
                 table.empty = "nobody awaits runs"
-                listing = listings.orchestrators(self.view)
+                listing = listings.orchestrators(self.view, now)
         rows = listing.rows
         table.show(listing.columns, len(rows), lambda row: rows[row])
 
     def _line(self) -> str:
         match self.tab:
             case "runs":
-                query, total = self.window.query, self.window.total
-                order = f"{query.sort or 'id'}{', largest first' if query.is_reverse else ''}"
-                where = query.constraints or "-"
-                count = "reading" if total is None else f"{total:,} runs"
-                show = query.column or "all"
-                return f" {self.window.study}: {count}  show: {show}  where: {where}  sort: {order}"
+                return self.browser.line()
             case "slots":
                 return f" {listings.slots_line(self.view.slots)}"
             case "events":
@@ -209,56 +202,11 @@ class Top(App[None]):
                 return f" as of {listings.clock(self.view.status_at)}"
         return " █ finished  x failed  ▒ running  · created    left: for the runs that exist"
 
-    # Runs
-
-    def _take_events(self) -> None:
-        new = self.view.event_count - self._event_count
-        self._event_count = self.view.event_count
-        if new > len(self.view.events):
-            self.window.outdate()
-        for event in list(self.view.events)[-new:] if new else ():
-            self.window.take(event)
-        changes = self.view.studies[self.window.study].changes
-        if changes != self._runs_changes:
-            self._runs_changes = changes
-            self.window.outdate()
-
-    def _draw_runs(self) -> None:
-        table, window = self._table("runs"), self.window
-        table.empty = "no run" if window.total == 0 else "reading"
-        table.show(listings.run_columns(window.names), window.total or 0, window.row)
-        self._read_runs()
-
-    def _read_runs(self) -> None:
-        if self._reading is None or self._reading.done():
-            table = self._table("runs")
-            needed = self.window.needed(table.first_seen, table.rows_seen)
-            if needed is not None:
-                self._reading = asyncio.create_task(self._read_page(self.window, needed))
-
-    async def _read_page(self, window: RunWindow, number: int) -> None:
-        study, was_known = self.config.studies[window.study], window.knows(number)
-        try:
-            page = await self.feed.of_mirrors(
-                lambda: run_page(self.config, study, window.query, number * PAGE, PAGE)
-            )
-        except MotokoError as error:
-            self._refuse(error)
-            if window is self.window and window.query != RunQuery():
-                self._show_runs(window.study, RunQuery())
-            return
-        window.read(number, page)
+    def _runs_changed(self) -> None:
         self._drawn.pop("runs", None)
         self.changed()
-        if was_known:  # the first reading is shown at once, later ones may wait
-            await asyncio.sleep(READ_S)
-            self._drawn.pop("runs", None)
-            self.changed()
 
-    def _show_runs(self, study: str, query: RunQuery) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-        self.window = RunWindow(study, query)
+    def _show_runs(self) -> None:
         self.action_tab("runs")
         self._table("runs").move_to(0)
 
@@ -279,12 +227,13 @@ class Top(App[None]):
 
     def on_lazy_table_moved(self) -> None:
         if self.tab == "runs":
-            self._read_runs()
+            self.browser.read(self._table("runs"))
 
     def on_lazy_table_chosen(self) -> None:
         if self.tab == "studies":
             names = list(self.config.studies)
-            self._show_runs(names[self._table("studies").cursor], RunQuery())
+            self.browser.show(names[self._table("studies").cursor], RunQuery())
+            self._show_runs()
         elif self.tab == "daemons":
             self.action_logs()
         elif (run := self._run()) is not None:
@@ -313,7 +262,7 @@ class Top(App[None]):
         if action in ("cancel_run", "retry_run"):
             return self.tab in ("runs", "slots", "events")
         if action == "logs":
-            return self.tab in ("runs", "daemons", "slots", "events")
+            return self.tab == "daemons"
         return True
 
     def _run(self) -> Reference | None:
@@ -323,8 +272,7 @@ class Top(App[None]):
         row = self._table(self.tab).cursor
         match self.tab:
             case "runs":
-                run = self.window.run(row)
-                return None if run is None else Reference(self.window.study, run.run_id)
+                return self.browser.run(row)
             case "events" if row < len(self.view.events):
                 event = self.view.events[-1 - row]
                 return Reference(event.study, event.run_id)
@@ -334,9 +282,6 @@ class Top(App[None]):
         return None
 
     def action_logs(self) -> None:
-        if self.tab != "daemons":
-            self.on_lazy_table_chosen()  # a run's output is below its explanation
-            return
         rows = listings.processes(self.view).rows
         row = self._table("daemons").cursor
         if row < len(rows):
@@ -377,36 +322,28 @@ class Top(App[None]):
         self.notify(text, severity="error", markup=False, timeout=10)
 
     def action_next_study(self) -> None:
-        names = list(self.config.studies)
-        place = (names.index(self.window.study) + 1) % len(names)
-        self._show_runs(names[place], RunQuery())
+        self.browser.next_study()
+        self._show_runs()
 
     def action_filter(self) -> None:
-        states = self.view.studies[self.window.study].states
-        own = [state for state in sorted(states) if listings.is_users_own(state)]
-        choices = ["", *COLUMNS, *own]
-        place = (
-            choices.index(self.window.query.column) if self.window.query.column in choices else 0
-        )
-        self._change(column=choices[(place + 1) % len(choices)])
+        self.browser.next_filter()
+        self._show_runs()
+
+    def action_sort(self) -> None:
+        self.browser.next_sort()
+        self._show_runs()
+
+    def action_reverse(self) -> None:
+        self.browser.change(is_reverse=not self.browser.window.query.is_reverse)
+        self._show_runs()
 
     def action_constraints(self) -> None:
         def answered(text: str | None) -> None:
             if text is not None:
-                self._change(constraints=text)
+                self.browser.change(constraints=text)
+                self._show_runs()
 
         question = "Only runs that obey these constraints, such as: state = FAILED, x > 3"
-        names = ("id", "state", "run_name", *self.window.names)
-        self.push_screen(Entry(question, self.window.query.constraints, names), answered)
-
-    def action_sort(self) -> None:
-        choices = ["", "state", "run_name", *self.window.names]
-        sort = self.window.query.sort
-        place = choices.index(sort) if sort in choices else 0
-        self._change(sort=choices[(place + 1) % len(choices)])
-
-    def action_reverse(self) -> None:
-        self._change(is_reverse=not self.window.query.is_reverse)
-
-    def _change(self, **changes: Any) -> None:
-        self._show_runs(self.window.study, replace(self.window.query, **changes))
+        window = self.browser.window
+        names = ("state", "run_name", *window.names)
+        self.push_screen(Entry(question, window.query.constraints, names), answered)

@@ -143,6 +143,7 @@ class LazyTable(ScrollView, can_focus=True):
         segments = [
             Segment(text, base + Style.parse(name) if name else base)
             for text, name in line(self._columns, cells, self.row_width)
+            if text
         ]
         return Strip([Segment(" ", base), *segments, Segment(" ", base)], width)
 

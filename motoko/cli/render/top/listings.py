@@ -9,10 +9,9 @@ from datetime import datetime
 
 from motoko.bus.messages import Transition
 from motoko.cli.render import process_table
-from motoko.cli.render.orchestrators import waits_for
 from motoko.cli.render.top.cells import GAP, Cell, Column, fitted, printable
 from motoko.config.daemon_kinds import ORCHESTRATOR
-from motoko.host.durations import counted, uptime
+from motoko.host.durations import counted, duration, uptime
 from motoko.reports.bars import COLOURS, bar
 from motoko.reports.overview import COLUMNS, column, progress_column
 from motoko.reports.pace import left_text, rate_text
@@ -35,7 +34,7 @@ PROCESSES = (
     Column("restarts", 8, right=True, rank=2),
     Column("cpu", 7, right=True, rank=1),
     Column("rss", 7, right=True, rank=1),
-    Column("detail", 12, weight=3),
+    Column("detail", 20, weight=3),
 )
 SLOTS = (Column("holder", 24, weight=1), Column("slots", 5, right=True), Column("for", 8, True))
 ORCHESTRATORS = (
@@ -43,7 +42,8 @@ ORCHESTRATORS = (
     Column("state", 9),
     Column("pid", 7, right=True),
     Column("host", 10, rank=1),
-    Column("waits for", 20, weight=4),
+    Column("since", 8, right=True),
+    Column("waits for", 30, weight=4),
 )
 EVENTS = (
     Column("time", 12),
@@ -53,8 +53,8 @@ EVENTS = (
 )
 RUNS = (
     Column("id", 7, right=True),
-    Column("state", 10),
-    Column("took", 8, right=True),
+    Column("state", 8),
+    Column("took", 7, right=True),
 )
 RUN_NAME = Column("run_name", 9, rank=40)
 WHY = Column("why it failed", 14, weight=2, rank=1)
@@ -89,7 +89,8 @@ def _study(study: StudyView, now: float, width: int) -> list[Cell]:
     numbers: list[Cell] = [
         [(str(counts[name]), COLOURS[name] if counts[name] else "dim")] for name in COLUMNS
     ]
-    rate, left = study.pace.rate(now), study.left(now)
+    is_going_on = counts["created"] + counts["running"] > 0
+    rate, left = study.pace.rate(now) if is_going_on else None, study.left(now)
     return [study.name, pieces, *numbers, rate_text(rate), left_text(left)]
 
 
@@ -125,7 +126,7 @@ def slots_line(seen: SlotsView | None) -> str:
     return f"{text}; looked at {clock(seen.at)}"
 
 
-def orchestrators(view: WorkflowView) -> Listing:
+def orchestrators(view: WorkflowView, now: float) -> Listing:
     """The orchestrators, scripts that await runs, and how those in the background have ended."""
     if view.status is None:
         return Listing(ORCHESTRATORS, [])
@@ -134,12 +135,19 @@ def orchestrators(view: WorkflowView) -> Listing:
     for each in view.status.orchestrators:
         pids.add(each.pid)
         kind = "running" if each.registered else "script"
-        what = waits_for(each) or "nothing"
-        rows.append([each.run_name, [(kind, "green")], str(each.pid), each.host, what])
+        first, *others = each.waiting or [""]
+        since = "" if each.since is None else uptime(now - each.since)
+        head: list[Cell] = [each.run_name, [(kind, "green")], str(each.pid), each.host]
+        rows.append([*head, since, first])
+        if (more := (each.awaits or 0) - 1 - len(others)) > 0:
+            others.append(f"and {more} more")
+        rows += [["", "", "", "", "", other] for other in others]
     for daemon in view.status.daemons:
         if daemon.kind == ORCHESTRATOR and daemon.pid not in pids:
             state: Cell = [(daemon.state, process_table.colour(daemon.state))]
-            rows.append([daemon.subject, state, str(daemon.pid or "-"), "", daemon.last_exit or ""])
+            rows.append(
+                [daemon.subject, state, str(daemon.pid or "-"), "", "", daemon.last_exit or ""]
+            )
     return Listing(ORCHESTRATORS, rows)
 
 
@@ -168,9 +176,9 @@ def run_row(run: PagedRun, state: str, now: float) -> list[Cell]:
     """One run; ``state`` may be newer than what was read."""
     end = now if progress_column(state) == "running" else run.ended
     took = end - run.started if run.started and end and end >= run.started else None
-    values = [value_text(value) for value in run.values[:VALUES_MAX]]
+    values = [short_text(value) for value in run.values[:VALUES_MAX]]
     why = run.reason if progress_column(state) == "failed" else ""
-    times: list[Cell] = [uptime(took)]
+    times: list[Cell] = [duration(took)]
     head: list[Cell] = [str(run.run_id), [(printable(state), state_colour(state))]]
     return [*head, *times, *values, run.run_name or "", why]
 
@@ -185,14 +193,11 @@ def state_colour(state: str | None) -> str:
     return "dim" if state is None else COLOURS[progress_column(state)]
 
 
-def value_text(value: object) -> str:
-    """A parameter or result, shortly."""
+def short_text(value: object) -> str:
+    """A parameter or result in a column: a number is rounded, never cut off."""
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = str(value)
-    return printable(text if len(text) < 100 else text[:100])
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value)[:100])
 
 
 def head(view: WorkflowView, name: str, width: int) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from motoko.cli.render.top import listings
 from motoko.cli.render.top.cells import printable
 from motoko.config import WorkflowConfig
 from motoko.errors import MotokoError
+from motoko.host.durations import moment
 from motoko.reports.run_facts import ENDED
 from motoko.reports.run_pages import RunQuery, run_page
 from motoko.runs.outputs import tail
@@ -97,7 +98,9 @@ class RunScreen(Screen[None]):
         config, run = self._feed.config, self.run
         try:
             lines, outputs, ended = await self._feed.of_bases(lambda: _facts(config, run))
-            lines += await self._feed.of_mirrors(lambda: _values(config, run))
+            values = await self._feed.of_mirrors(lambda: _values(config, run))
+            place = lines.index("") if "" in lines else len(lines)
+            lines[place:place] = values  # below what it says and what to do, above the rest
         except MotokoError as error:
             lines, outputs, ended = [str(error), error.hint or ""], (), False
         self._outputs, self._has_ended, self._sizes = outputs, ended, None
@@ -139,17 +142,19 @@ def _facts(config: WorkflowConfig, run: Reference) -> tuple[list[str], tuple[Pat
 def _values(config: WorkflowConfig, run: Reference) -> list[str]:
     """The run's times, parameters and results, in lines. Blocks."""
     study = config.studies[run.study]
-    page = run_page(config, study, RunQuery(constraints=f"id = {run.run_id}"), 0, 1)
+    page = run_page(config, study, RunQuery(constraints=f"runs.id = {run.run_id}"), 0, 1)
     lines: list[str] = []
     for found in page.runs:
-        lines += ["", f"started    {listings.clock(found.started)}", "", "parameters and results"]
-        known = [
+        known: list[tuple[str, object]] = [
             (name, value)
             for name, value in zip(page.names, found.values, strict=True)
             if value is not None
         ]
+        if found.started is not None:
+            known.insert(0, ("started", moment(found.started)))
         width = max((len(name) for name, _ in known), default=0)
-        lines += [f"    {name:{width}}  {listings.value_text(value)}" for name, value in known]
+        lines += [""] if known else []
+        lines += [f"{name:{width}}  {value}" for name, value in known]
     return lines
 
 
