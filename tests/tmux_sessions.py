@@ -71,6 +71,7 @@ class Session:
     def close(self) -> None:
         """End the command and the server."""
         self._tmux("kill-server")
+        self._socket.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

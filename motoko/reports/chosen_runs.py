@@ -87,9 +87,9 @@ class ChosenRuns:
             if not is_told:
                 meet = list(self._meeting(part[0], part[1 + len(shown) :]))
                 wanted = [list(itertools.compress(column, meet)) for column in wanted]
-                found = len(wanted[0])
+                met = len(wanted[0])
                 wanted = [column[skipped:][:room] for column in wanted]
-                skipped = max(0, skipped - found)
+                skipped = max(0, skipped - met)
                 room = None if room is None else room - len(wanted[0])
             yield wanted
             if room == 0:

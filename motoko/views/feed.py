@@ -271,12 +271,15 @@ def _gist(status: Status) -> object:
     """What of a status is news: not that time has passed."""
     daemons = [
         # The bus tells how long ago its last message came.
-        (each.name, each.pid, each.state, each.restarts, each.trouble)
-        + (() if each.kind == BUS else (each.detail,))
-        for each in status.daemons
+        (daemon.name, daemon.pid, daemon.state, daemon.restarts, daemon.trouble)
+        + (() if daemon.kind == BUS else (daemon.detail,))
+        for daemon in status.daemons
     ]
     who = status.supervisor
-    waiting = [(each.run_name, each.pid, each.waiting, each.since) for each in status.orchestrators]
+    waiting = [
+        (orchestrator.run_name, orchestrator.pid, orchestrator.waiting, orchestrator.since)
+        for orchestrator in status.orchestrators
+    ]
     return who.pid, who.state, daemons, waiting
 
 

@@ -28,7 +28,7 @@ from motoko.runs.references import Reference, reference
 from motoko.views.feed import Feed
 
 TABS = ("studies", "runs", "daemons", "slots", "orchestrators", "events")
-DRAW_S = 0.05  # changes that come within this time are drawn together
+DRAW_S = 0.08  # changes that come within this time are drawn together
 SLOTS_S = 1.0  # between two looks at who holds the slots
 TICK_S = 2.0
 NOTES_MAX = 3
@@ -43,6 +43,7 @@ class Top(App[None]):
 
     Attributes:
         failure: the error that has ended the feed, if one has.
+        tab: the table that is shown.
     """
 
     CSS_PATH = "top.tcss"
@@ -73,17 +74,13 @@ class Top(App[None]):
         self.feed = feed(config, self.changed)
         self.view = self.feed.view
         self.failure: BaseException | None = None
+        self.tab = TABS[0]
         self.browser = RunBrowser(self.feed, self._runs_changed, self._refuse)
         self._feeding: asyncio.Task[None] | None = None
         self._drawing: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
         self._slots_of = -1
         self._drawn: dict[str, object] = {}
-
-    @property
-    def tab(self) -> str:
-        """The table that is shown."""
-        return str(self.screen_stack[0].query_one(ContentSwitcher).current)
 
     def compose(self) -> ComposeResult:
         yield Static(id="head")
@@ -135,8 +132,8 @@ class Top(App[None]):
         if self._drawing is not None:
             self._drawing.cancel()
             self._drawing = None
-        if not self.is_running or not self.screen_stack:
-            return
+        if not self.is_running or not self.screen_stack or not self.screen_stack[0].query("#head"):
+            return  # it is ending
         base, width = self.screen_stack[0], self.size.width
         name = self.config.directory.name
         self._update(base, "head", Content.assemble(*listings.head(self.view, name, width)))
@@ -144,8 +141,8 @@ class Top(App[None]):
         self._update(base, "notes", Content("\n".join(notes)))
         base.query_one("#notes").display = bool(notes)
         tabs = [
-            (f" {place + 1} {each} ", "reverse" if each == self.tab else "")
-            for place, each in enumerate(TABS)
+            (f" {place + 1} {tab} ", "reverse" if tab == self.tab else "")
+            for place, tab in enumerate(TABS)
         ]
         self._update(base, "tabs", Content.assemble(*tabs))
         self._update(base, "line", Content(printable(self._line())))
@@ -242,7 +239,7 @@ class Top(App[None]):
     def action_tab(self, name: str) -> None:
         if len(self.screen_stack) > 1:
             return
-        self.screen_stack[0].query_one(ContentSwitcher).current = name
+        self.tab = self.screen_stack[0].query_one(ContentSwitcher).current = name
         self._table(name).focus()
         self.feed.shows_processes = name == "daemons"
         self._drawn.clear()

@@ -34,7 +34,7 @@ class Column:
 
 def printable(text: object) -> str:
     """A text on one line, without characters that would control the terminal."""
-    return "".join(each if each.isprintable() else " " for each in str(text))
+    return "".join(character if character.isprintable() else " " for character in str(text))
 
 
 def fitted(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -18,6 +18,7 @@ from motoko.cli.render.top.cells import Cell, Column, line
 
 Row = Callable[[int], Sequence[Cell] | None]
 HEADER = Style(bold=True, dim=True)
+DRAWN_MAX = 1_000
 CURSOR = Style(bold=True, bgcolor="#264f78")  # the colours of bars stay readable on it
 
 
@@ -49,7 +50,8 @@ class LazyTable(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.cursor = 0
         self.empty = ""
-        self._columns: Sequence[Column] = ()
+        self._columns: tuple[Column, ...] = ()
+        self._drawn: dict[int, Sequence[Cell] | None] = {}  # the rows, as they were drawn last
         self._count = 0
         self._row: Row = lambda place: None
 
@@ -79,14 +81,24 @@ class LazyTable(ScrollView, can_focus=True):
         return self._count
 
     def show(self, columns: Sequence[Column], count: int, row: Row) -> None:
-        """Show a table; ``row`` gives a row's cells, or ``None`` while they are not known."""
-        self._columns, self._row = columns, row
+        """Show a table; ``row`` gives a row's cells, or ``None`` while they are not known.
+
+        Only the rows that have changed are drawn.
+        """
+        is_same = tuple(columns) == self._columns and count == self._count
+        self._columns, self._row = tuple(columns), row
         if count != self._count:
             self._count = count
             self.virtual_size = Size(self.size.width, count + 1)
         if self.cursor >= count:
             self.cursor = max(0, count - 1)
-        self.refresh()
+        if not is_same or not count:
+            self.refresh()
+            return
+        seen = range(self.first_seen, min(self.first_seen + self.rows_seen, count))
+        for number in seen:
+            if self._drawn.get(number, "") != row(number):
+                self.refresh(Region(0, number - self.first_seen + 1, self.size.width, 1))
 
     def move_to(self, row: int) -> None:
         """Put the cursor on a row, and scroll there."""
@@ -130,12 +142,15 @@ class LazyTable(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y == 0:
-            return self._strip([each.label for each in self._columns], HEADER, width)
+            return self._strip([column.label for column in self._columns], HEADER, width)
         row = self.first_seen + y - 1
         if row >= self._count:
             text = f" {self.empty}" if y == 2 and not self._count else ""
             return Strip([Segment(text[:width].ljust(width), self.rich_style)], width)
-        cells = self._row(row) or [""] * len(self._columns)
+        if len(self._drawn) > DRAWN_MAX:
+            self._drawn.clear()
+        self._drawn[row] = self._row(row)
+        cells = self._drawn[row] or [""] * len(self._columns)
         return self._strip(cells, CURSOR if row == self.cursor and self.has_focus else None, width)
 
     def _strip(self, cells: Sequence[Cell], style: Style | None, width: int) -> Strip:

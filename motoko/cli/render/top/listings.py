@@ -132,14 +132,19 @@ def orchestrators(view: WorkflowView, now: float) -> Listing:
         return Listing(ORCHESTRATORS, [])
     rows: list[Sequence[Cell]] = []
     pids = set()
-    for each in view.status.orchestrators:
-        pids.add(each.pid)
-        kind = "running" if each.registered else "script"
-        first, *others = each.waiting or [""]
-        since = "" if each.since is None else uptime(now - each.since)
-        head: list[Cell] = [each.run_name, [(kind, "green")], str(each.pid), each.host]
+    for orchestrator in view.status.orchestrators:
+        pids.add(orchestrator.pid)
+        kind = "running" if orchestrator.registered else "script"
+        first, *others = orchestrator.waiting or [""]
+        since = "" if orchestrator.since is None else uptime(now - orchestrator.since)
+        head: list[Cell] = [
+            orchestrator.run_name,
+            [(kind, "green")],
+            str(orchestrator.pid),
+            orchestrator.host,
+        ]
         rows.append([*head, since, first])
-        if (more := (each.awaits or 0) - 1 - len(others)) > 0:
+        if (more := (orchestrator.awaits or 0) - 1 - len(others)) > 0:
             others.append(f"and {more} more")
         rows += [["", "", "", "", "", other] for other in others]
     for daemon in view.status.daemons:

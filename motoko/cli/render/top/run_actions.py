@@ -13,10 +13,10 @@ def cancel(config: WorkflowConfig, run: Reference) -> str:
     from motoko.operations.choosing import Choice
 
     done = cancel_runs(config, Choice({run.study: [run.run_id]}))
-    for each in done.runs:
-        if each.outcome is None:
-            return f"{each.study}.{each.run_id}: still {each.state} after {done.patience:.0f} s"
-        return f"{each.study}.{each.run_id}: {outcome_of(each)}"
+    for ended in done.runs:
+        if ended.outcome is None:
+            return f"{ended.study}.{ended.run_id}: still {ended.state} after {done.patience:.0f} s"
+        return f"{ended.study}.{ended.run_id}: {outcome_of(ended)}"
     return f"{run.study}.{run.run_id}: nothing to cancel"
 
 
@@ -28,8 +28,8 @@ def retry(config: WorkflowConfig, run: Reference) -> str:
     lines: list[str] = []
     choice = Choice({run.study: [run.run_id]})
     # Its launcher follows the files as they are now.
-    for each in retry_runs(load(config.path), choice, announce=lines.append):
-        lines.append(f"{each.study}.{each.run_id}: CREATED again, attempt {each.attempt}")
+    for retried in retry_runs(load(config.path), choice, announce=lines.append):
+        lines.append(f"{retried.study}.{retried.run_id}: CREATED again, attempt {retried.attempt}")
     if not has_launcher(config):
         lines.append("no launcher runs: `motoko launcher` starts them")
     return "\n".join(lines)

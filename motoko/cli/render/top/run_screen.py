@@ -144,14 +144,14 @@ def _values(config: WorkflowConfig, run: Reference) -> list[str]:
     study = config.studies[run.study]
     page = run_page(config, study, RunQuery(constraints=f"runs.id = {run.run_id}"), 0, 1)
     lines: list[str] = []
-    for found in page.runs:
+    for shown in page.runs:
         known: list[tuple[str, object]] = [
             (name, value)
-            for name, value in zip(page.names, found.values, strict=True)
+            for name, value in zip(page.names, shown.values, strict=True)
             if value is not None
         ]
-        if found.started is not None:
-            known.insert(0, ("started", moment(found.started)))
+        if shown.started is not None:
+            known.insert(0, ("started", moment(shown.started)))
         width = max((len(name) for name, _ in known), default=0)
         lines += [""] if known else []
         lines += [f"{name:{width}}  {value}" for name, value in known]
