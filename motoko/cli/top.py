@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
@@ -41,6 +42,8 @@ def command(directory: Path | None) -> None:
         )
     from motoko.cli.render.top.app import Top
 
+    # What would be logged to the terminal would be written over the view, which tells it itself.
+    logging.getLogger().addHandler(logging.NullHandler())
     top = Top(config)
     top.run()
     if top.failure is not None:

@@ -55,7 +55,7 @@ class Feed:
         self._on_change = on_change
         self._files: dict[str, tuple[tuple[int, int], ...]] = {}
         self._reading: dict[str, bool] = {}  # by study: whether to read it once more
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
         self._seen = asyncio.Event()  # the processes have been looked at
         self._closed = threading.Event()
         # SQLite and the databases may keep one waiting; neither waits for the other.
@@ -63,23 +63,26 @@ class Feed:
         self._bases = ThreadPoolExecutor(1, "bases")
 
     async def run(self) -> None:
-        """Feed the view for ever; an error of a feed is raised."""
+        """Feed the view for ever; raises a group of the errors that end it."""
         self.view.events_since = time.time()
         loop = asyncio.get_running_loop()
-        thread = threading.Thread(target=self._watch, args=[loop], name="processes", daemon=True)
+        failed: asyncio.Future[None] = loop.create_future()
+        # A daemon, since it may be waiting for the supervisor's word when the view is left.
+        thread = threading.Thread(
+            target=self._watch_processes, args=[loop, failed], name="processes", daemon=True
+        )
         thread.start()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._follow_bus())
-                group.create_task(self._look_at_files())
+            async with asyncio.TaskGroup() as self._group:
+                self._group.create_task(_result_of(failed))
+                self._group.create_task(self._follow_bus())
+                self._group.create_task(self._look_at_files())
         finally:
             self.close()
 
     def close(self) -> None:
         """Stop all of it."""
         self._closed.set()
-        for task in self._tasks:
-            task.cancel()
         self._mirrors.shutdown(wait=False, cancel_futures=True)
         self._bases.shutdown(wait=False, cancel_futures=True)
 
@@ -92,6 +95,15 @@ class Feed:
         return await asyncio.get_running_loop().run_in_executor(self._bases, question)
 
     # The processes
+
+    def _watch_processes(
+        self, loop: asyncio.AbstractEventLoop, failed: asyncio.Future[None]
+    ) -> None:
+        try:
+            self._watch(loop)
+        except Exception as error:  # noqa: BLE001 (`run` raises it)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(failed.set_exception, error)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tell the loop of the processes now and at each change. Runs in a thread of its own."""
@@ -216,11 +228,9 @@ class Feed:
         for study in studies:
             if study in self._reading:
                 self._reading[study] = True
-            else:
+            elif self._group is not None:
                 self._reading[study] = False
-                task = asyncio.get_running_loop().create_task(self._read_study(study))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._group.create_task(self._read_study(study))
 
     async def _read_study(self, name: str) -> None:
         study, view = self.config.studies[name], self.view.studies[name]
@@ -233,7 +243,7 @@ class Feed:
                         view.failed_to_read("not created yet: `motoko create`")
                     else:
                         view.read(await self.of_mirrors(_counts(self.config, study)), time.time())
-                except MotokoError as error:
+                except (MotokoError, OSError) as error:
                     view.failed_to_read(str(error))
                 self._on_change()
                 if not self._reading[name]:
@@ -261,6 +271,10 @@ class Feed:
         self.view.slots = await asyncio.to_thread(look)
         self.view.changes += 1
         self._on_change()
+
+
+async def _result_of(future: asyncio.Future[None]) -> None:
+    await future
 
 
 def _counts(config: WorkflowConfig, study: StudyConfig) -> Callable[[], StateCounts]:

@@ -91,6 +91,7 @@ def test_on_a_terminal(flow, quiet):
             wait_until(lambda: look(b"main has waited"), "what main waits for is shown")
             wait_until(lambda: look(b"running: mult.1 (x=1.0)"), "running runs are named")
             assert b"RunList(mult.1, mult.2)" in shown and b"running" in shown
+            assert b"rate" in shown and "▒".encode() in shown, "a bar of what runs"
         release(flow)
         wait_until(lambda: look(b"never said") or process.poll() is not None, "it has ended")
         assert process.wait(20) == 0

@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer, Static
+from textual.worker import Worker
 
 from motoko.cli.render.top import listings, run_actions
 from motoko.cli.render.top.cells import printable
@@ -75,10 +76,10 @@ class Top(App[None]):
         self.view = self.feed.view
         self.failure: BaseException | None = None
         self.tab = TABS[0]
-        self.browser = RunBrowser(self.feed, self._runs_changed, self._refuse)
+        self.browser = RunBrowser(self.feed, self._runs_changed, self._refuse, self.run_worker)
         self._feeding: asyncio.Task[None] | None = None
         self._drawing: asyncio.TimerHandle | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._looking: Worker[None] | None = None
         self._slots_of = -1
         self._drawn: dict[str, object] = {}
 
@@ -209,7 +210,7 @@ class Top(App[None]):
 
     def _look_at_slots(self, changes: tuple[int, ...]) -> None:
         is_due = self.view.slots is None or hash(changes) != self._slots_of
-        if is_due and (self._looking is None or self._looking.done()):
+        if is_due and (self._looking is None or self._looking.is_finished):
             self._slots_of = hash(changes)
 
             async def look() -> None:
@@ -218,7 +219,7 @@ class Top(App[None]):
                 self._drawn.pop("slots", None)
                 self.changed()
 
-            self._looking = asyncio.create_task(look())
+            self._looking = self.run_worker(look())
 
     # What the user does
 
@@ -310,7 +311,7 @@ class Top(App[None]):
 
         def answered(answer: bool | None) -> None:
             if answer:
-                self.run_worker(act(), exit_on_error=True)
+                self.run_worker(act())
 
         self.push_screen(Question(f"{what} {run.study}.{run.run_id}?"), answered)
 

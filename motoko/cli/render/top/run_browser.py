@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
+
+from textual.worker import Worker
 
 from motoko.bus.messages import Transition
 from motoko.cli.render.top import listings
@@ -27,6 +29,7 @@ class RunBrowser:
         feed: answers the questions.
         changed: called when something has to be drawn anew.
         refused: called with the error of a query.
+        start: starts some work; an error that it raises ends the view.
     """
 
     def __init__(
@@ -34,11 +37,13 @@ class RunBrowser:
         feed: Feed,
         changed: Callable[[], None],
         refused: Callable[[MotokoError], None],
+        start: Callable[[Coroutine[None, None, None]], Worker[None]],
     ) -> None:
         self._feed = feed
         self._changed = changed
         self._refused = refused
-        self._reading: asyncio.Task[None] | None = None
+        self._start = start
+        self._reading: Worker[None] | None = None
         self._taken = 0
         self._changes = -1
         self.window = RunWindow(next(iter(feed.config.studies)), RunQuery())
@@ -54,7 +59,7 @@ class RunBrowser:
         count = "reading" if total is None else f"{total:,} run{'' if total == 1 else 's'}"
         order = f"{query.sort or 'id'}{', largest first' if query.is_reverse else ''}"
         show, where = query.column or "all", query.constraints or "-"
-        return f" {self.window.study}: {count}  show: {show}  where: {where}  sort: {order}"
+        return f" {self.window.study}: {count}  show: {show}  sort: {order}  where: {where}"
 
     def follow(self) -> None:
         """Take over what the view has learnt since the last call."""
@@ -77,10 +82,10 @@ class RunBrowser:
 
     def read(self, table: LazyTable) -> None:
         """Read the runs that are in sight and not known."""
-        if self._reading is None or self._reading.done():
+        if self._reading is None or self._reading.is_finished:
             needed = self.window.needed(table.first_seen, table.rows_seen)
             if needed is not None:
-                self._reading = asyncio.create_task(self._read_page(self.window, needed))
+                self._reading = self._start(self._read_page(self.window, needed))
 
     def show(self, study: str, query: RunQuery) -> None:
         """Show other runs."""

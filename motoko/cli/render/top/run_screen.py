@@ -14,6 +14,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
+from textual.worker import Worker
 
 from motoko.cli.render import explained
 from motoko.cli.render.top import listings
@@ -55,7 +56,7 @@ class RunScreen(Screen[None]):
         self._sizes: tuple[tuple[str, int], ...] | None = None
         self._has_ended = False
         self._seen = 0
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="run-head")
@@ -74,10 +75,10 @@ class RunScreen(Screen[None]):
         """Read the run if it has changed, and its output if that has grown."""
         view = self._feed.view
         changes = self._feed.view.studies[self.run.study].changes
-        is_due = self._reading is None or (self._reading.done() and self._is_news(changes))
+        is_due = self._reading is None or (self._reading.is_finished and self._is_news(changes))
         if is_due:
             self._seen = changes
-            self._reading = asyncio.create_task(self._read())
+            self._reading = self.run_worker(self._read())
         if not self._has_ended or self._sizes is None:
             self._show_output()
         at = listings.clock(view.stands_at(view.studies[self.run.study]))
