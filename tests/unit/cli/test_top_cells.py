@@ -1,11 +1,15 @@
 """How the columns of `motoko top` fit a terminal."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from motoko.cli.render.top.cells import Column, fitted, line, printable
+from motoko.cli.top import command
+from motoko.errors import ConfigError
 
 COLUMNS = (
     Column("name", 6, weight=1),
@@ -53,3 +57,10 @@ def test_nothing_controls_the_terminal():
 
 def test_columns_without_rank_stay():
     assert [place for place, _ in fitted(COLUMNS, 1)] == [0, 1]
+
+
+def test_textual_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "textual", None)
+    with pytest.raises(ConfigError, match="`motoko top` needs textual") as caught:
+        command.callback(None)
+    assert caught.value.hint == "pip install 'motoko[top]'"

@@ -29,7 +29,8 @@ from motoko.runs.references import Reference, reference
 from motoko.views.feed import Feed
 
 TABS = ("studies", "runs", "daemons", "slots", "orchestrators", "events")
-DRAW_S = 0.08  # changes that come within this time are drawn together
+TOGETHER_S = 0.02  # changes that come within this time are drawn together
+DRAW_S = 0.08  # at least, between two times that changes are drawn
 SLOTS_S = 1.0  # between two looks at who holds the slots
 TICK_S = 2.0
 NOTES_MAX = 3
@@ -79,6 +80,7 @@ class Top(App[None]):
         self.browser = RunBrowser(self.feed, self._runs_changed, self._refuse, self.run_worker)
         self._feeding: asyncio.Task[None] | None = None
         self._drawing: asyncio.TimerHandle | None = None
+        self._drawn_at = 0.0
         self._looking: Worker[None] | None = None
         self._slots_of = -1
         self._drawn: dict[str, object] = {}
@@ -117,7 +119,9 @@ class Top(App[None]):
     def changed(self) -> None:
         """The view has changed: draw it soon, together with what changes next."""
         if self._drawing is None:
-            self._drawing = asyncio.get_running_loop().call_later(DRAW_S, self._draw)
+            loop = asyncio.get_running_loop()
+            delay = max(TOGETHER_S, self._drawn_at + DRAW_S - loop.time())
+            self._drawing = loop.call_later(delay, self._draw)
 
     def _tick(self) -> None:
         """Time has passed: what depends on it is drawn, if it has changed."""
@@ -135,6 +139,9 @@ class Top(App[None]):
             self._drawing = None
         if not self.is_running or not self.screen_stack or not self.screen_stack[0].query("#head"):
             return  # it is ending
+        self._drawn_at = asyncio.get_running_loop().time()
+        if isinstance(self.screen, RunScreen):
+            self.screen.look()
         base, width = self.screen_stack[0], self.size.width
         name = self.config.directory.name
         self._update(base, "head", Content.assemble(*listings.head(self.view, name, width)))

@@ -68,10 +68,10 @@ class RunScreen(Screen[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        self.set_interval(LOOK_S, self._look)
-        self._look()
+        self.set_interval(LOOK_S, self.look)
+        self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Read the run if it has changed, and its output if that has grown."""
         view = self._feed.view
         changes = self._feed.view.studies[self.run.study].changes
