@@ -56,7 +56,9 @@ def test_a_workflow_from_the_first_run_to_the_end(flow):
         top.press("n", "c", "y")
         top.until("is FAILED: cancelled by")
         assert states(flow)[1] == "FAILED"
-        top.press("Escape", "1")
+        top.press("Escape")
+        top.until("where: x < 2")
+        top.press("1")
         release(flow)
         wait_until(lambda: set(states(flow).values()) == {"FAILED", "FINISHED"}, "all have ended")
         top.until("██████")

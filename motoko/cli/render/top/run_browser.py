@@ -91,6 +91,7 @@ class RunBrowser:
         """Show other runs."""
         if self._reading is not None:
             self._reading.cancel()
+            self._reading = None
         self.window = RunWindow(study, query)
 
     def next_study(self) -> None:
