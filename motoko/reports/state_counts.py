@@ -9,7 +9,7 @@ from motoko.config import StudyConfig, WorkflowConfig
 from motoko.mirror.current_mirror import current
 from motoko.mirror.mirror_tables import RUNS, Name
 from motoko.mirror.scalars import PLAIN
-from motoko.runs.entries import PREFIX
+from motoko.runs.entry_table import PREFIX
 
 ENDS = 200  # enough to tell how fast runs end
 
