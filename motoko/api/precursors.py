@@ -18,7 +18,7 @@ from typing import Any
 from motoko.api.failures import given_runs
 from motoko.runs.run_sets import RunSet
 
-MANY = 64  # tasks; more are not looked through when another one begins
+MANY = 64  # tasks; more are not looked through one by one
 
 
 class _History:
@@ -28,7 +28,8 @@ class _History:
         self.runs = runs
         task = _current_task()
         self._task = None if task is None else weakref.ref(task)
-        self._begun: list[_History] = []
+        self._begun: dict[_History, None] = {}
+        self._over: list[_History] = []
 
     @property
     def is_of_this_task(self) -> bool:
@@ -44,18 +45,22 @@ class _History:
         if self._task is None and len(self._begun) <= MANY:
             self.gather()  # a script outside of the loop has no other occasion
         made = _History(self.runs.copy())
-        self._begun.append(made)
+        self._begun[made] = None
+        if (task := _current_task()) is not None:
+            task.add_done_callback(lambda _: self._over.append(made))
         return made
 
     def gather(self) -> None:
         """Take over what the tasks have awaited that have ended."""
-        begun, self._begun = self._begun, []
-        for other in begun:
-            if not other.is_over:
-                self._begun.append(other)
-                continue
-            other.gather()
-            self.runs.update(other.runs)
+        over, self._over = self._over, []
+        if len(self._begun) <= MANY:
+            # Whoever awaits a task may be told of its end before this is.
+            over = [other for other in self._begun if other.is_over]
+        for other in over:
+            if other in self._begun:
+                del self._begun[other]
+                other.gather()
+                self.runs.update(other.runs)
 
 
 _history: ContextVar[_History | None] = ContextVar("motoko_precursors", default=None)

@@ -144,3 +144,27 @@ def test_thousands(a, b):
         assert texts == {"a:1-10000;b:1-10000"}
 
     executed(main)
+
+
+def test_thousands_of_tasks(a, b):
+    """Tasks that go on cost nothing when another run is created."""
+
+    async def main():
+        go = asyncio.Event()
+
+        async def follow():
+            precursors()
+            await go.wait()
+            note_awaited(a.create())
+
+        tasks = [asyncio.create_task(follow()) for _ in range(5_000)]
+        for _ in range(5_000):
+            b.create()
+        await asyncio.sleep(0)
+        for _ in range(5_000):
+            assert after(b.create()) == ""
+        go.set()
+        await asyncio.gather(*tasks)
+        assert after(b.create()) == "a:1-5000"
+
+    executed(main)
