@@ -17,7 +17,7 @@ from motoko.runs.entry_table import OWN
 from motoko.runs.states import FAILED_STATES, FINISHED, UNENDED_STATES
 from motoko.workers.notifier.occurrences import StudySeen
 
-FAILURES = 5  # runs that are named
+FAILURES = 100  # the failed runs that are looked at: those with the highest numbers
 _REASON_MAX = 200
 
 
@@ -46,8 +46,8 @@ def _study_in(tables: MirrorTables, study: str) -> StudySeen:
     )
 
 
-def _failures(tables: MirrorTables, study: str) -> Iterator[str]:
-    """The last failed runs, with their reasons."""
+def _failures(tables: MirrorTables, study: str) -> Iterator[tuple[int, str]]:
+    """The last failed runs: their numbers, and a line for each."""
     states = ", ".join(f"'{state}'" for state in sorted(FAILED_STATES))
     where = (
         f"runs.id IN (SELECT id FROM runs WHERE state IN ({states}) "
@@ -56,7 +56,8 @@ def _failures(tables: MirrorTables, study: str) -> Iterator[str]:
     reason = (RUNS, [Name(False, OWN["failure_reason"].key), Name(False, "failure_reason")])
     for part in parts(tables, [reason], where):
         for number, why in zip(*part, strict=True):
-            yield f"{study}.{number}: {str(why or 'no reason was recorded')[:_REASON_MAX]}"
+            text = str(why or "no reason was recorded")[:_REASON_MAX]
+            yield number, f"{study}.{number}: {text}"
 
 
 def look_at_orchestrators(runtime: Runtime) -> dict[str, int]:

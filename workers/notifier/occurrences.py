@@ -15,6 +15,7 @@ from motoko.config.notices import DISK, ENDED, FAILED, FINISHED, GIVEN_UP, STALL
 from motoko.host.durations import counted, duration
 from motoko.host.sizes import megabytes
 
+FAILURES = 5  # runs that are named at once
 SETTLE_S = 5.0  # so long nothing must have run: the next runs may be about to be created
 
 
@@ -24,13 +25,18 @@ class StudySeen:
 
     Attributes:
         active: how many wait or run; failed, finished: how many have failed or finished.
-        failures: the last failed runs, a line for each.
+        failures: of the last failed runs the numbers, and a line for each.
     """
 
     active: int = 0
     failed: int = 0
     finished: int = 0
-    failures: tuple[str, ...] = ()
+    failures: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def failed_runs(self) -> list[int]:
+        """The numbers of the last failed runs."""
+        return [number for number, _ in self.failures]
 
     @property
     def over(self) -> int:
@@ -64,6 +70,7 @@ class Known(msgspec.Struct):
     """What has been told, or needs not be. Times in seconds since 1970."""
 
     failed: dict[str, int] = {}
+    failures: dict[str, list[int]] = {}
     over: dict[str, int] = {}
     was_active: bool = False
     idle_since: float | None = None
@@ -79,6 +86,7 @@ def first_known(seen: Seen) -> Known:
     """What needs not be told to somebody who has just begun to watch."""
     return Known(
         failed={study: at.failed for study, at in seen.studies.items()},
+        failures={study: at.failed_runs for study, at in seen.studies.items()},
         over={study: at.over for study, at in seen.studies.items()},
         ends={name: at for name, (at, _) in seen.ends.items()},
         orchestrators=sorted(seen.orchestrators),
@@ -101,10 +109,13 @@ def occurrences(
         new = runs.failed - known.failed.get(study, 0)
         known.failed[study] = runs.failed
         if new > 0:
-            shown = runs.failures[:new]
+            before = known.failures.get(study, [])
+            lines = [line for number, line in runs.failures if number not in before]
+            shown = lines[-min(new, FAILURES) :]
             more = [f"and {new - len(shown)} more"] if new > len(shown) else []
             text = f"{counted(new, 'run')} of {study} failed"
             yield FAILED, "\n".join([text, *(f"  {line}" for line in (*shown, *more))])
+        known.failures[study] = runs.failed_runs
     yield from _ended(seen, known)
     for name, why in seen.given_up.items():
         if name not in known.given_up:

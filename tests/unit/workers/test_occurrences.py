@@ -33,7 +33,7 @@ class Watch:
 
 
 def failed(count, **others):
-    lines = tuple(f"s.{n}: why" for n in range(count, max(count - 5, 0), -1))
+    lines = tuple((n, f"s.{n}: why") for n in range(1, count + 1))
     return StudySeen(failed=count, failures=lines, **others)
 
 
@@ -43,9 +43,19 @@ def test_failures():
     told = watch(seen(s=failed(3, active=1)))
     assert told == {"failed": "1 run of s failed\n  s.3: why"}
     told = watch(seen(s=failed(10, active=1)))
-    assert told["failed"].startswith("7 runs of s failed") and "and 2 more" in told["failed"]
+    assert told["failed"].startswith("7 runs of s failed\n  s.6: why")
+    assert told["failed"].endswith("s.10: why\n  and 2 more")
     assert watch(seen(s=failed(8, active=3))) == {}  # two are retried
     assert "failed" in watch(seen(s=failed(9, active=2)))
+
+
+def test_runs_fail_in_any_order():
+    watch = Watch(seen(s=IDLE))
+    late, early = (7, "s.7: why"), (3, "s.3: why")
+    told = watch(seen(s=StudySeen(failed=1, active=1, failures=(late,))))
+    assert told == {"failed": "1 run of s failed\n  s.7: why"}
+    told = watch(seen(s=StudySeen(failed=2, failures=(early, late))))
+    assert told["failed"] == "1 run of s failed\n  s.3: why"
 
 
 def test_finished():
