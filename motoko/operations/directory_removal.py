@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from motoko.config import WorkflowConfig
-from motoko.errors import MotokoError, NoSuchRun
+from motoko.errors import CannotRemove, NoSuchRun
 from motoko.host.disk_space import used
 from motoko.operations.choosing import Choice
 from motoko.runs.entries import OwnEntries
@@ -53,7 +53,7 @@ def remove_directories(
         choice: the runs.
         older_than: only of runs that ended so many seconds ago.
 
-    Raises ``MotokoError`` if a directory cannot be removed, ``NoSuchRun`` for a run that is named.
+    Raises ``CannotRemove`` if a directory cannot be removed, ``NoSuchRun`` for a run that is named.
     """
     before = time.time() - older_than
     with choice.opened(config) as studies:
@@ -165,8 +165,8 @@ def _delete(directory: Path) -> None:
         raise _cannot(directory, error) from error
 
 
-def _cannot(path: Path, error: OSError) -> MotokoError:
-    return MotokoError(
+def _cannot(path: Path, error: OSError) -> CannotRemove:
+    return CannotRemove(
         f"{error.filename or path} cannot be removed: {error.strerror or error}",
         hint="mend that, and call it again",
     )
