@@ -93,6 +93,18 @@ class LazyGroup(click.Group):
         _take_directory(command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from motoko.config.decoding import nearest
+
+            near = nearest(name, COMMANDS)
+            meant = f": did you mean {near!r}?" if near else "; `motoko --help` lists them"
+            raise click.UsageError(f"there is no command {name!r}{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         # This does not import all commands for their help, as click would.
         names = [name for name in COMMANDS if name.startswith(incomplete)]

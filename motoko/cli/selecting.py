@@ -172,6 +172,6 @@ def named_run(config: WorkflowConfig, text: str) -> tuple[StudyConfig, int]:
     run = reference(text)
     if run is None:
         raise ConfigError(
-            f"{text!r} names no run", hint="write STUDY.ID, such as mult.3, as `motoko info`"
+            f"{text!r} names no run", hint="write STUDY.ID, such as mult.3; see `motoko info`"
         )
     return study_named(config, run.study), run.run_id

@@ -165,7 +165,7 @@ def find(where: str | os.PathLike[str] | None = None) -> Path:
     if stat.S_ISDIR(mode_of(path)):
         path /= FILE_NAME
     if not stat.S_ISREG(mode := mode_of(path)):
-        hint = f"cd to the workflow's directory, or name it; a workflow has a {FILE_NAME}"
+        hint = f"cd to the directory that has your {FILE_NAME}; `motoko init` makes a new workflow"
         if near := nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")]):
             hint = f"there is a {near}: rename it, or name it in the command"
         problem = "is not a file" if mode else "there is no such file"

@@ -39,3 +39,12 @@ def test_versions(tmp_path):
     lines = run_motoko("--version", cwd=tmp_path).stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["motoko", "BlackDynamite", "ZEO", "pyzmq"]
     assert all(line.split()[1][0].isdigit() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"), [("rum", "did you mean 'run'?"), ("xyzzy", "`motoko --help` lists them")]
+)
+def test_a_misspelt_command(tmp_path, typed, hint):
+    done = run_motoko(typed, cwd=tmp_path)
+    assert done.returncode == 2 and f"there is no command {typed!r}" in done.stderr
+    assert hint in done.stderr
