@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from motoko.control import client, daemon_records
 from motoko.control.bridging import reached
 from motoko.errors import ConfigError, NoSupervisor
 
+AT_ONCE = 500  # events that are shown together
 _TID = re.compile("[0-9a-fA-F]{16}")
 
 
@@ -58,29 +58,33 @@ def command(
     config = load(directory)
     studies = [study.name for study in chosen(config, bd_study)]
     after = None if since is None else tid(since)
-    with contextlib.ExitStack() as stack:
-        text = event_lines.as_json
-        if not as_json:
-            from motoko.reports.event_parameters import EventParameters
+    parameters = None
+    if not as_json:
+        from motoko.reports.event_parameters import EventParameters
 
-            parameters = EventParameters(config)
-            stack.callback(parameters.close)
+        parameters = EventParameters(config)
 
-            def text(event: Transition) -> str:
-                return event_lines.as_text(event, parameters.of(event))
+    def show(events: Sequence[Transition]) -> None:
+        events = [event for event in events if run_name in (None, event.run_name)]
+        if parameters is None:
+            lines = map(event_lines.as_json, events)
+        else:
+            lines = map(event_lines.as_text, events, parameters.of_all(events))
+        for line in lines:
+            click.echo(line)
 
-        def listener(event: Transition) -> None:
-            if run_name is None or event.run_name == run_name:
-                click.echo(text(event))
-
-        asyncio.run(_follow(config, studies, after, listener))
+    try:
+        asyncio.run(_follow(config, studies, after, show))
+    finally:
+        if parameters is not None:
+            parameters.close()
 
 
 async def _follow(
     config: WorkflowConfig,
     studies: list[str],
     after: str | None,
-    listener: Callable[[Transition], None],
+    show: Callable[[Sequence[Transition]], None],
 ) -> None:
     from motoko.bus.dispatcher import Dispatcher
     from motoko.bus.waiters import Interest
@@ -98,9 +102,9 @@ async def _follow(
             await dispatcher.live()
             while not waiter.stopped:
                 await waiter.wait()
-                # Here, and not in the listener: a closed pipe must end the command.
-                for event in waiting:
-                    listener(event)
+                # Here, and not in the dispatcher's listener: a closed pipe must end the command.
+                for first in range(0, len(waiting), AT_ONCE):
+                    show(waiting[first : first + AT_ONCE])
                 waiting.clear()
                 sys.stdout.flush()
         click.echo("motoko: the workflow was stopped", err=True)

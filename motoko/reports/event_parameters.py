@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from motoko.bus.messages import Transition
@@ -33,33 +33,35 @@ class EventParameters:
         self._bases: dict[str, StudyBase] = {}
         self._known: dict[tuple[str, int], dict[str, Any]] = {}
 
-    def of(self, event: Transition) -> Mapping[str, Any]:
-        """The parameters of an event's run, by name; none if they cannot be read."""
-        if event.job_id is None:
-            return {}
-        key = event.study, event.job_id
-        if key not in self._known:
+    def of_all(self, events: Sequence[Transition]) -> list[Mapping[str, Any]]:
+        """The parameters of the run of each event, by name; none if they cannot be read."""
+        if len(self._known) >= KEPT:
+            self._known.clear()
+        for name in {event.study for event in events}:
+            unknown: dict[int, str] = {}  # job ids, and the newest transaction that names them
+            for event in events:
+                if event.study == name and event.job_id and (name, event.job_id) not in self._known:
+                    unknown[event.job_id] = event.tid
             try:
-                parameters = self._read(event)
+                self._read(name, unknown)
             except MotokoError as error:
-                log.info("the parameters of %s.%s: %s", event.study, event.run_id, error)
-                return {}
-            if not parameters:
-                return {}  # the job is gone
-            if len(self._known) >= KEPT:
-                self._known.clear()
-            self._known[key] = parameters
-        return self._known[key]
+                log.info("the parameters of runs of study %s: %s", name, error)
+        return [self._known.get((event.study, event.job_id or 0), {}) for event in events]
 
-    def _read(self, event: Transition) -> dict[str, Any]:
-        study = self._config.studies[event.study]
-        if event.study not in self._bases:
-            self._bases[event.study] = open_base(self._config, study, read_only=True)
-        base = self._bases[event.study]
+    def _read(self, name: str, unknown: Mapping[int, str]) -> None:
+        if not unknown:
+            return
+        study = self._config.studies[name]
+        if name not in self._bases:
+            self._bases[name] = open_base(self._config, study, read_only=True)
+        base = self._bases[name]
         jobs = base.jobs.entries
-        if event.job_id not in jobs:
-            session().look(base, bytes.fromhex(event.tid))
-        return parameters_of(study, jobs, {"job_id": event.job_id})
+        if any(number not in jobs for number in unknown):
+            session().look(base, bytes.fromhex(max(unknown.values())))
+        base.load([job for number in unknown if (job := jobs.get(number)) is not None])
+        for number in unknown:
+            if parameters := parameters_of(study, jobs, {"job_id": number}):  # else it is gone
+                self._known[name, number] = parameters
 
     def close(self) -> None:
         """Disconnect from the servers."""
