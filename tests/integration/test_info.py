@@ -105,8 +105,8 @@ def test_not_supervised(flow):
         ["study", "jobs", "runs", *COLUMNS, "MINE", "median", "longest"],
         ["mult", "4", "4", "1", "0", "0", "2", "1", "-", "-"],
         ["run", "run_name", "state", "exit", "parameters: reason"],
-        ["mult.1", "test", "FAILED", "3", "x=0.0: no such file"],
-        ["mult.4", "other", "TIMEOUT", "-", "x=3.0"],
+        ["mult.1", "test", "FAILED", "3", "x=1.0: no such file"],
+        ["mult.4", "other", "TIMEOUT", "-", "x=4.0"],
     ]
     lines = done.stdout.splitlines()
     assert len(lines[0]) == len(lines[1])  # aligned, and nothing coloured
