@@ -132,12 +132,14 @@ class JobOptions:
         has_output, has_error: whether the user has named a file for the job's standard output, or
             standard error.
         is_alone: whether the options would mean something else for an element of an array.
+        limit: how long the job may take, in seconds; ``None`` if no option says so.
     """
 
     arguments: Sequence[str]
     has_output: bool = False
     has_error: bool = False
     is_alone: bool = False
+    limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,10 @@ class ShellVariables:
         on_other_nodes: a command that executes the command after it once on each of those nodes,
             for as long as its own standard input is open, and passes on the output; empty if there
             is none.
-        element: the index of an element of an array; empty if the system has no arrays.
+        element: the index of an element of an array, 0 in any other job; empty if the system has no
+            arrays.
         directory: the name of the variable that holds the directory of the submission.
-        output: the file in the array's directory where the system writes an element's output.
+        output: the file in the submission's directory where the system writes a job's output.
     """
 
     job: str

@@ -42,6 +42,10 @@ class Names:
         self._given.add(key)
         return f"{study[:STUDY_MAX]}.{run_id}.{attempt}-{self._mark}{self._token}"
 
+    def fresh(self, study: str, run_id: int, attempt: int) -> str:
+        """A name with a token of its own, which no other name shares."""
+        return f"{study[:STUDY_MAX]}.{run_id}.{attempt}-{self._mark}{secrets.token_hex(5)}"
+
     @property
     def are_ours(self) -> Callable[[str], bool]:
         """A function that says whether a job of a name is one of this workflow's."""

@@ -29,7 +29,7 @@ FAIL: Literal["fail"] = "fail"
 COLD: Literal["cold"] = "cold"
 WARM: Literal["warm"] = "warm"
 # Policies of studies only: a run's entry of such a name is the user's.
-_OF_STUDIES = frozenset({"interrupted", "patience", "preload", "results"})
+_OF_STUDIES = frozenset({"interrupted", "pack", "patience", "preload", "results"})
 # For runs on other hosts: they lose their ZEO server whenever its host is down.
 _PATIENCE_S = 600.0
 _MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@:-]*")
@@ -79,6 +79,22 @@ OptionTexts = Annotated[
 ]
 
 
+class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many runs one batch job executes.
+
+    Attributes:
+        runs: the most runs of a job.
+        at_once: how many of them are executed side by side.
+    """
+
+    runs: Annotated[int, Meta(ge=1)]
+    at_once: Annotated[int, Meta(ge=1)] = 1
+
+
+def _pack(value: Any) -> Any:
+    return {"runs": value} if type(value) is int else value
+
+
 class Policy(msgspec.Struct, frozen=True):
     """How a study's runs are executed.
 
@@ -100,6 +116,7 @@ class Policy(msgspec.Struct, frozen=True):
             which has loaded what doIt.py imports; ``"cold"``: launch.sh is executed.
         preload: further Python modules that this process loads.
         results: how its results are read when launch.sh has ended, by name.
+        pack: how many runs one batch job executes; ``None``: one.
     """
 
     retries: Annotated[int, Meta(ge=0)] = 0
@@ -114,6 +131,9 @@ class Policy(msgspec.Struct, frozen=True):
     python: Literal["cold", "warm"] = COLD
     preload: _Imported = ()
     results: Rules = field(default_factory=dict)
+    pack: (
+        Annotated[Pack, Written("a number of runs", "or {runs: 20, at_once: 4}", _pack)] | None
+    ) = None
 
     @property
     def patience_here(self) -> float:

@@ -76,7 +76,7 @@ def _of_studies(seen: Examined) -> Iterator[Finding]:
             is_known = _is_known_python(study)
             yield from do_it_findings(do_it, others, says_end=says_end, is_known_place=is_known)
         yield from shadowing([path for path in others if path.parent == study.directory])
-        yield from _refused_options(study)
+        yield from _of_jobs(study, seen.path)
     for name in seen.left_out:
         # The study's entry cannot be read: only these files can be checked.
         directory = seen.path.parent / name
@@ -101,9 +101,13 @@ def _is_known_python(study: StudyConfig) -> bool:
     return python is not None and Path(python).parent == Path(python_directory())
 
 
-def _refused_options(study: StudyConfig) -> Iterator[Finding]:
+def _of_jobs(study: StudyConfig, file: Path) -> Iterator[Finding]:
+    """Findings about a study's batch jobs: options that are refused, packs that take too long."""
     system = registry.systems().get(study.generator)
     if system is None:
+        if "pack" in study.settings:
+            text = "pack: is for batch jobs, and changes nothing for runs of this host"
+            yield _of_pack(study, file, text, "remove it, or give the study `generator: slurm`")
         return
     path = study.launch_script
     try:
@@ -116,8 +120,26 @@ def _refused_options(study: StudyConfig) -> Iterator[Finding]:
         return
     except (ConfigError, OSError):
         return  # another check reports that
+    pack, timeout = study.policy.pack, study.policy.timeout
+    if pack is not None and timeout is not None and options.limit is not None:
+        rounds = -(-pack.runs // pack.at_once)
+        if rounds * timeout > options.limit:
+            yield _of_pack(
+                *(study, file),
+                f"{pack.runs} runs of {timeout:g} s, {pack.at_once} at once, may take longer than "
+                f"the {options.limit:g} s of their job: those that it does not come to are "
+                "submitted again",
+                "allow the job more time, or make packs smaller",
+            )
     if refusal := system.refusal(options):
         remedy = f"correct {registry.options_key(study.generator)} in motoko.yaml, or {LAUNCH}"
         yield Finding(
             path, None, f"{system.submit_command} would refuse its jobs: {refusal}", remedy
         )
+
+
+def _of_pack(study: StudyConfig, file: Path, text: str, remedy: str) -> Finding:
+    """A warning about a study's packs, at the place where they are wanted."""
+    key = f"task_managers.{study.name}.pack" if "pack" in study.settings else "pack"
+    line = YamlDocument(file).line_of(key)
+    return Finding(file, line, f"{study.name}: {text}", remedy, is_error=False)

@@ -11,6 +11,8 @@ from motoko.runs.entries import OwnEntries
 
 # The state of a submission that has no job yet.
 SUBMITTING = "submitting"
+# The state of a run of a pack whose job runs, but has not come to this run yet.
+IN_PACK = "waits in its pack"
 
 
 def is_followed(entries: Mapping[str, Any]) -> bool:
@@ -55,7 +57,7 @@ class JobFacts:
             state=own.batch_state or "",
             nodes=nodes or own.batch_nodes or "",
             followed=own.is_job,
-            state_shown=state_shown if own.is_job else "",
+            state_shown=state_shown if own.is_job and own.batch_state != IN_PACK else "",
             silent=silent if own.is_job else "",
         )
 
@@ -79,6 +81,9 @@ class JobFacts:
                 yield "submitting", f"it is being submitted to {self.system}", None
             else:
                 yield "not-submitted", self.state, None
+            return
+        if self.state == IN_PACK:
+            yield "in-pack", f"its job {self.id} executes other runs of its pack first", None
             return
         state_shown = self.state_shown or f"{self.state}, when {self.system} was last heard of"
         yield "in-queue", f"its job {self.id} is in {self.system}'s queue: {state_shown}", None

@@ -54,8 +54,9 @@ if [ -e {record} ]; then
     *)
         {others}
         coproc _relay {{
-            _tend_all --token="${{_job:-$_name}}" --job="$_job" --run="$_run" \
-                --study="${{_spool##*/}}" --attempt="$_attempt" --log="$PWD/$_own/relay.log" 2>&1
+            _tend_all --token="${{_job:-$_name}}${{MOTOKO_PACKED:+.$_run}}" --job="$_job" \
+                --run="$_run" --study="${{_spool##*/}}" --attempt="$_attempt" \
+                --log="$PWD/$_own/relay.log" 2>&1
         }}
         _tender=$_relay_PID _held=${{_relay[1]}} _says=${{_relay[0]}} _left=$((_others + 1)) _last=
         _until=$((SECONDS + {patience}))

@@ -16,7 +16,7 @@ from pathlib import Path
 from motoko.batch import job_names
 from motoko.batch.batch_system import BatchSystem
 from motoko.host.files import write_atomically
-from motoko.runs import job_relay
+from motoko.runs import job_relay, pack_script
 from motoko.runs.claims import BATCH, UnreadableRecord, claim_text, read_record
 from motoko.runs.fences import FENCED
 from motoko.runs.launch_script import BECOME
@@ -33,6 +33,8 @@ from motoko.runs.used import SHELL, TICKS, UNKNOWN, Used
 # outputs, and in the submission's name it precedes the ninth argument. The file that the scheduler
 # itself writes for an element is moved into its run's directory.
 #
+# A pack has one argument more: see pack_script.py.
+#
 # The claim is made with O_EXCL (set -C), and the second job of an attempt exits: so a run whose job
 # was submitted twice starts once. A job that the scheduler starts again (a requeue) is the next
 # attempt, unless the submission has been closed, because the run was settled meanwhile. The script
@@ -47,7 +49,7 @@ from motoko.runs.used import SHELL, TICKS, UNKNOWN, Used
 _SCRIPT = """\
 #!/bin/bash -p
 {path}
-_attempt=$2 _spool=$5 _run=$6 _own=$8 _each=
+{pack}_attempt=$2 _spool=$5 _run=$6 _own=$8 _each=
 [ -n "${{9-}}" ] && _run=$(($6 + {element})) && _each=$_run
 _directory=$1$_each _out=${{3:+$3$_each}} _err=${{4:+$4$_each}} _name=$7$_each${{9-}}
 _job={job} _restarts={restarts} _nodes={nodes}
@@ -99,6 +101,8 @@ _code={unrelayed} _problem=
     wait "$_child" 2> /dev/null
     _again=$?
     [ "$_again" -eq 127 ] || _code=$_again
+    # bash may say -1 if several signals come at once.
+    [ "$_code" -ge 0 ] || _code=$((128 + $(kill -l "$_told")))
     _child=
 fi
 {used}_record='{{"attempt": '$_attempt', "code": '$_code', "signal": "'$_told'", "job": "'$_job'"'
@@ -153,6 +157,7 @@ def write(directory: Path, channel: Path, system: BatchSystem) -> Path:
         claim=CLAIM,
         closed=CLOSED,
         exit=EXIT,
+        pack=pack_script.lines(variables),
         relay=job_relay.begin(channel, variables),
         relay_end=job_relay.END,
         used=SHELL,

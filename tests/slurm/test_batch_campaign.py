@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from batch import claims, entries, executions
 from launching import deadline
 from support import wait_until
@@ -46,21 +47,37 @@ for number in range(count):
     workflow.task_managers[studies[number % len(studies)]].createTask(script=script, code="")
 """
 
+FAN = """\
+import sys
+from motoko import Workflow
+
+workflow = Workflow(".")
+workflow.run_name = "fan"
+scripts = [f"true # {number}" for number in range(int(sys.argv[1]))]
+workflow.task_managers["mult"].createTask(script=scripts, code="")
+"""
+
 
 class Chaos:
     """kill -9 of one of them every few seconds, each then started again."""
 
-    def __init__(self, flow, cluster, outages, count):
+    def __init__(self, flow, cluster, outages, count, faults):
+        self.faults = faults
         self.flow, self.cluster, self.outages, self.count = flow, cluster, outages, count
         self.rng = random.Random(SEED)
         self.records = records(load(flow.path))
         self.struck, self.due = [], []
 
     def strike(self):
-        self.due = self.due or self.rng.sample(FAULTS, len(FAULTS))
+        self.due = self.due or self.rng.sample(self.faults, len(self.faults))
         name = self.due.pop()
         if name == "slurmctld":
             self.controller()
+        elif name == "node":
+            node = self.rng.choice(self.cluster.node_names)
+            self.cluster.kill_node(node)
+            self.pause(1.0, 8.0)
+            self.cluster.wake_node(node)
         elif name == "supervisor":
             os.kill(self.flow.ps()["supervisor"]["pid"], signal.SIGKILL)
             self.flow.supervise()
@@ -111,15 +128,15 @@ def all_runs(flow):
     return [run for study in STUDIES for run in entries(flow, study)]
 
 
-def disturbed(batch, cluster, outages, count, yaml=""):
+def disturbed(batch, cluster, outages, count, yaml=ALONE, faults=FAULTS):
     """Have so many runs executed; returns them."""
-    flow, _ = batch("--no-launchers", yaml=f"finish: on-exit\n{ALONE}{yaml}", studies=STUDIES)
+    flow, _ = batch("--no-launchers", yaml=f"finish: on-exit\n{yaml}", studies=STUDIES)
     with deadline(2 * PATIENCE_S):
         command = [sys.executable, "-P", "-c", CREATE, str(count), str(SEED), *STUDIES]
         subprocess.run(command, cwd=flow.directory, check=True, timeout=300)
         flow.supervise()
         began = time.monotonic()
-        chaos = Chaos(flow, cluster, outages, count)
+        chaos = Chaos(flow, cluster, outages, count, faults)
         try:
             chaos.until_all_are_finished()
         finally:
@@ -147,9 +164,51 @@ def test_with_a_scheduler_that_forgets(batch, cluster):
     Some attempts are lost then before they start, others while they run. None starts twice, and
     no other than those.
     """
-    for run in disturbed(batch, cluster, ["kill", "freeze"], FORGOTTEN, "retries: 9\n"):
+    yaml = f"retries: 9\n{ALONE}"
+    counted(disturbed(batch, cluster, ["kill", "freeze"], FORGOTTEN, yaml))
+
+
+def test_packs_on_nodes_that_fail(batch, cluster):
+    """Nodes are killed, too: what they were executing has another attempt, and nothing else."""
+    yaml = f"retries: 9\npack: {{runs: 10, at_once: 2}}\n{ALONE}"
+    counted(disturbed(batch, cluster, ["kill", "freeze"], RUNS, yaml, (*FAULTS, "node", "node")))
+
+
+def counted(runs):
+    """Each attempt was executed once."""
+    for run in runs:
         directory = Path(run["run_path"])
         started = claims(directory)
         assert started[-1] == run["attempt"], run
         assert len(executions(directory)) == len(started), run
         assert executions(directory)[-1] == run["batch_job_id"] or len(started) > 1, run
+
+
+@pytest.mark.parametrize(("pack", "most"), [("", 20), ("pack: 50\n", 4)])
+def test_a_fan_is_few_submissions(batch, cluster, calls, pack, most):
+    """And one query a cycle."""
+    flow, _ = batch("--no-launchers", yaml=f"finish: on-exit\n{pack}")
+    command = [sys.executable, "-P", "-c", FAN, str(RUNS)]
+    with deadline(2 * PATIENCE_S):
+        subprocess.run(command, cwd=flow.directory, check=True, timeout=300)
+        began = time.monotonic()
+        flow.supervise()
+        counts = Counter()
+
+        def all_finished():
+            counts.clear()
+            counts.update(run["state"] for run in entries(flow))
+            assert counts == {"FINISHED": RUNS}, counts
+            return True
+
+        wait_until(all_finished, "all are FINISHED", timeout=PATIENCE_S)
+        took = time.monotonic() - began
+    runs = entries(flow)
+    submissions, queries = (len(calls.all(name)) for name in ("sbatch", "squeue"))
+    jobs = len({run["batch_job_id"] for run in runs})
+    print(f"{RUNS} runs in {took:.0f} s: {submissions} sbatch, {jobs} jobs, {queries} squeue")
+    assert 1 <= submissions <= most and queries <= took / 0.5 + 2
+    for run in runs:
+        directory = Path(run["run_path"])
+        assert run["attempt"] == 1 and claims(directory) == [1], run
+        assert executions(directory) == [run["batch_job_id"]], run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -109,15 +108,19 @@ class BatchExecutor:
         interval = _for_tests(POLL_VARIABLE, settings.poll_interval)
         poll = SharedPoll(self._path, scheduler, interval, self._names.are_ours)
         channel = channel_directory(daemon.runtime.directory)
+        new_name = partial(self._names.fresh, study)
         self._submitter = Submitter(
-            (directory, channel), spool, system, scheduler, arrays=settings.arrays
+            *((directory, channel), spool, system, scheduler, new_name),
+            arrays=settings.arrays,
         )
         self._jobs = BatchRuns(
-            *(spool, system, scheduler, poll, self._submitter),
+            *(spool, system, scheduler, poll, self._submitter, new_name),
             partial(fence, daemon.runtime.directory, study),
             self._reported,
             _for_tests(LATE_VARIABLE, settings.late_record),
         )
+        pack = daemon.config.studies[study].policy.pack
+        self._each = 1 if pack is None else pack.runs  # how many runs a job executes
         self._room = Room(directory, study, [*daemon.config.studies], limit)
         self._promised = 0  # how many jobs the present pass may submit
         self._leaving = 0  # jobs whose runs ended a moment ago
@@ -138,12 +141,13 @@ class BatchExecutor:
     # Starting
 
     def room(self, widths: Sequence[int]) -> list[Place]:
-        """Only the number of runs counts here: a job's width is the scheduler's business."""
+        """Only the number of jobs counts here: a job's width is the scheduler's business."""
         if not widths and not self.is_short:
             return []
-        self._promised = self._room.take(len(self) + self._leaving, len(widths))
-        self.is_short = self._promised < len(widths)
-        return [[] for _ in range(self._promised)]
+        wanted = _parts(len(widths), self._each)
+        self._promised = self._room.take(self._count + self._leaving, wanted)
+        self.is_short = self._promised < wanted
+        return [[] for _ in range(min(self._promised * self._each, len(widths)))]
 
     def release(self, places: Sequence[Place]) -> None:
         self._promised = 0
@@ -171,10 +175,9 @@ class BatchExecutor:
         entries = situation.job or situation.reset
         if entries is None or situation.run_id in self:
             return
-        run = self._jobs.runs[situation.run_id] = BatchRun.of(entries, situation.policy)
-        self._jobs.wake(ask=True)
+        self._jobs.add(BatchRun.of(entries, situation.policy))
         if situation.reset is not None:
-            self.forget(run.run_id)
+            self.forget(situation.run_id)
 
     # Ending
 
@@ -185,16 +188,7 @@ class BatchExecutor:
 
     def forget(self, run_id: int) -> None:
         """Drop a run, and have its job cancelled if it has one."""
-        run = self._jobs.runs.pop(run_id, None)
-        if run is None:
-            return
-        if run in self._submitter.queue:
-            self._submitter.queue.remove(run)
-        with contextlib.suppress(OSError):
-            run.close()
-        if run.followed.job is not None:
-            self._jobs.strays.add(run.followed.job)
-        self._jobs.wake()
+        self._jobs.drop(run_id)
 
     def stop(self, reason: str) -> None:
         """Nothing to do: jobs stay in their queue, and the next launcher follows them."""
@@ -217,12 +211,22 @@ class BatchExecutor:
         self._note()
 
     def _note(self) -> None:
-        self._room.note(len(self) + self._leaving + self._promised, waiting=self.is_short)
+        self._room.note(self._count + self._leaving + self._promised, waiting=self.is_short)
+
+    @property
+    def _count(self) -> int:
+        """How many jobs there are, and will be of the runs that wait to be submitted."""
+        if self._each == 1:
+            return len(self)
+        waiting = len(self._submitter.queue)
+        names = {run.followed.name for run in self._jobs.runs.values()}
+        of_waiting = {run.followed.name for run in self._submitter.queue}
+        return len(names - of_waiting) + _parts(waiting, self._each)
 
     @property
     def counts(self) -> dict[str, int]:
         return {
-            "jobs": len(self),
+            "jobs": self._count,
             "to_submit": len(self._submitter.queue),
             "scheduler_commands": self._commands.counts.total(),
             "scheduler_queries": self._commands.counts[self._system.query_command],
@@ -235,12 +239,18 @@ class BatchExecutor:
 
     @property
     def detail(self) -> str:
-        words = [f"{len(self)} jobs"]
+        count = self._count
+        words = [f"{count} jobs" if count == len(self) else f"{len(self)} runs in {count} jobs"]
         if self._jobs.silence:
             words.append(f"no answer: {self._jobs.silence}")
         if self._jobs.hindrance:
             words.append(f"jobs wait: {self._jobs.hindrance}")
         return f", {'; '.join(words)}"
+
+
+def _parts(count: int, size: int) -> int:
+    """How many parts of a size at most so many runs are."""
+    return -(-count // size)
 
 
 def _for_tests(variable: str, duration: float) -> float:

@@ -32,6 +32,7 @@ class BatchRun:
         deadline: when its time limit is reached (``time.monotonic``), if it runs and has a limit.
         reason: why it is being ended, if it is; ``final``: it gets no other attempt.
         is_cancelled: whether the scheduler was asked to cancel its job.
+        is_told: whether the job of its pack was told to end it, and to go on with other runs.
         unreadable: why its directory cannot be read, if it cannot.
         built: what is submitted for it, once that is known.
     """
@@ -46,6 +47,7 @@ class BatchRun:
     reason: str = ""
     final: bool = False
     is_cancelled: bool = False
+    is_told: bool = False
     unreadable: str = ""
     built: Built | None = None
     _timed: int | None = None  # the attempt that the deadline is of
@@ -65,15 +67,29 @@ class BatchRun:
             Followed(first, own.batch_name or "", time.monotonic(), own.batch_job_id),
             {
                 "attempt": own.attempt,
+                "batch_name": own.batch_name,
                 "batch_job_id": own.batch_job_id,
                 "batch_state": own.batch_state,
                 "batch_nodes": own.batch_nodes,
             },
         )
 
-    def follow(self, *, since: float, job: str | None = None) -> None:
-        """Note its submission: the scheduler's answers asked for after ``since`` show its job."""
-        self.followed = replace(self.followed, since=since, job=job, absent=0, missed=0.0, seen=0.0)
+    def follow(self, *, since: float, job: str | None = None, pack: str = "") -> None:
+        """Note its submission: the scheduler's answers asked for after ``since`` show its job.
+
+        ``pack``: the name of its pack; empty if the job is its own.
+        """
+        name = pack or self.followed.name
+        self.followed = replace(
+            *(self.followed,),
+            **{"name": name, "packed": bool(pack), "since": since, "job": job},
+            **{"absent": 0, "missed": 0.0, "seen": 0.0},
+        )
+
+    def rename(self, name: str) -> None:
+        """Have it submitted under another name, since its last submission is closed."""
+        self.followed = replace(self.followed, name=name, packed=False, job=None)
+        self.built = None
 
     def cancel(self, reason: str, *, final: bool = False) -> None:
         """Have its job cancelled soon; ``final``: without another attempt."""

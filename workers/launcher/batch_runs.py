@@ -10,23 +10,24 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from motoko.batch.batch_system import BatchSystem, Job, Scheduler, SchedulerSilent
+from motoko.batch.batch_system import BatchSystem, Job, Phase, Scheduler, SchedulerSilent
 from motoko.batch.polling import SharedPoll, View
 from motoko.host.directory_changes import DirectoryChanges
 from motoko.host.machine_troubles import described
 from motoko.host.pauses import Pauses
 from motoko.runs.claims import may_go_on
 from motoko.runs.ends import End
-from motoko.runs.job_facts import SUBMITTING
+from motoko.runs.job_facts import IN_PACK, SUBMITTING
 from motoko.runs.job_script import Evidence
 from motoko.runs.outputs import stderr_name, tail
 from motoko.workers.launcher.batch_run import BatchRun, last_state
 from motoko.workers.launcher.executor import Changed, Ended, Event
+from motoko.workers.launcher.pack_files import PackFiles
 from motoko.workers.launcher.reconcile import Step, Verdict, judge
 from motoko.workers.launcher.submitting import Outcome, Submitter
 
@@ -48,6 +49,7 @@ class BatchRuns:
         system: the batch system; scheduler: asks it and submits to it.
         poll: the scheduler's answers, shared with other studies' launchers.
         submitter: submits the runs.
+        new_name: makes a name that no submission has had, of a run and its attempt.
         fence: keeps an attempt of a run from committing from now on, for a reason; raises
             ``OSError`` if that is impossible.
         report: called with the events of runs.
@@ -66,6 +68,7 @@ class BatchRuns:
         scheduler: Scheduler,
         poll: SharedPoll,
         submitter: Submitter,
+        new_name: Callable[[int, int], str],
         fence: Callable[[int, int, str], None],
         report: Callable[[Event], None],
         patience: float,
@@ -78,6 +81,8 @@ class BatchRuns:
         self._scheduler = scheduler
         self._poll = poll
         self._submitter = submitter
+        self._new_name = new_name
+        self._packs = PackFiles()
         self._fence = fence
         self._report = report
         self._patience = patience
@@ -97,6 +102,36 @@ class BatchRuns:
         if ask:
             self._expected = time.monotonic()
         self._news.set()
+
+    def add(self, run: BatchRun) -> None:
+        """Follow a run that an earlier launcher has submitted, or may have.
+
+        Raises ``OSError`` if the files of packs cannot be read now.
+        """
+        self._packs.recognise(run)
+        self.runs[run.run_id] = run
+        self.wake(ask=True)
+
+    def drop(self, run_id: int) -> None:
+        """Follow a run no more, and have its job cancelled, or, in a pack, the run alone ended."""
+        run = self.runs.pop(run_id, None)
+        if run is None:
+            return
+        if run in self._submitter.queue:
+            self._submitter.queue.remove(run)
+        with contextlib.suppress(OSError):
+            if not run.close() and run.followed.packed and self._packs.others(run, ()):
+                self._packs.end(run)
+        if run.followed.job is not None and not self._goes_on(run, ()):
+            self.strays.add(run.followed.job)
+        self.wake()
+
+    def _goes_on(self, run: BatchRun, ending: Collection[int]) -> bool:
+        """Whether the job of a run must go on for others, when this one and ``ending`` end."""
+        try:
+            return run.followed.packed and bool(self._packs.others(run, ending))
+        except OSError:
+            return True
 
     # What a round does, in this order
 
@@ -173,12 +208,23 @@ class BatchRuns:
         known = [run for run in ending if run.followed.job and self._is_followed(run)]
         if not known:
             return
-        await self._scheduler.cancel([str(run.followed.job) for run in known])
+        numbers = {run.run_id for run in known}
+        goes_on = {
+            name: self._goes_on(run, numbers)
+            for name, run in {run.followed.name: run for run in known}.items()
+        }
+        over = [run for run in known if not goes_on[run.followed.name]]
+        if over:
+            await self._scheduler.cancel({str(run.followed.job) for run in over})
         for run in filter(self._is_followed, known):
-            run.is_cancelled = True
-            self._expected = time.monotonic()
+            run.is_cancelled = run in over
             if run.close():
                 self._finish(run, End(reason=run.reason, final=run.final), state="CANCELLED")
+            elif goes_on[run.followed.name]:
+                self._packs.end(run)
+                run.is_told = True
+            run.is_cancelled = True
+            self._expected = time.monotonic()
 
     async def _ask(self) -> None:
         """Ask the scheduler about all jobs, and act on the answer."""
@@ -212,10 +258,17 @@ class BatchRuns:
                 run.followed = verdict.followed
                 verdict = self._judged(run, known[job])
             self._obey(run, verdict)
+        self._packs.prune(self.runs.values(), self._view)
 
     def _judged(self, run: BatchRun, asked: Job | None = None) -> Verdict:
         evidence = run.evidence()
-        return judge(run.followed, evidence, self._view, asked, patience=self._patience)
+        if run.is_told and evidence.ended:
+            return Verdict(Step.END, run.followed, code=evidence.code)  # and its job goes on
+        return judge(
+            *(run.followed, evidence, self._view, asked),
+            patience=self._patience,
+            has_begun=lambda number: self._packs.has_begun(run, number),
+        )
 
     def _read_spool(self) -> None:
         """Look at the runs of which the nodes say, in the spool, that something has happened."""
@@ -229,10 +282,9 @@ class BatchRuns:
             path.unlink(missing_ok=True)
         for number in sorted(runs & self.runs.keys()):
             run = self.runs[number]
-            evidence = run.evidence()
-            if evidence.ended:
+            if run.evidence().ended:
                 self._expected = time.monotonic()
-            self._obey(run, judge(run.followed, evidence, self._view, patience=self._patience))
+            self._obey(run, self._judged(run))
 
     def _obey(self, run: BatchRun, verdict: Verdict) -> None:
         """Do what a verdict says about a run."""
@@ -246,14 +298,13 @@ class BatchRuns:
         run.followed = verdict.followed
         is_queued = run in self._submitter.queue
         if verdict.step is Step.SUBMIT and not is_queued and not run.reason:
-            log.info("run %d: it is not in the queue: submitted again", run.run_id)
-            self._submitter.add(run)
-            self._record(run, batch_job_id=None, batch_state=SUBMITTING)
-            self._news.set()
+            self._submit_again(run)
             return
         job, state = verdict.job, None
         if job is not None:
             state = job.state
+            if job.phase is Phase.RUNNING and run.followed.packed and evidence.attempt is None:
+                state = IN_PACK
         elif evidence.attempt is not None:
             state = "RUNNING"
         ends = verdict.step is Step.END or (verdict.step is Step.SUBMIT and bool(run.reason))
@@ -277,8 +328,22 @@ class BatchRuns:
             run.end(verdict, words),
             evidence,
             nodes=job.nodes if job else "",
-            state=last_state(verdict),
+            state="CANCELLED" if run.is_told else last_state(verdict),
         )
+
+    def _submit_again(self, run: BatchRun) -> None:
+        """Have a run submitted again that no job starts any more."""
+        named = {}
+        if run.followed.packed or run.policy.pack is not None:
+            # It may be in another pack now. The earlier job may still be somewhere.
+            if not run.close():
+                return  # it has started just now
+            run.rename(self._new_name(run.run_id, run.followed.attempt))
+            named = {"batch_name": run.followed.name}
+        log.info("run %d: it is not in the queue: submitted again", run.run_id)
+        self._submitter.add(run)
+        self._record(run, batch_job_id=None, batch_state=SUBMITTING, **named)
+        self._news.set()
 
     def _fence_earlier(self, run: BatchRun, evidence: Evidence) -> None:
         """Fence earlier attempts: the scheduler may restart a run that still goes on elsewhere."""

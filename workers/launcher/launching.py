@@ -28,6 +28,7 @@ from motoko.bus.waiters import Interest, Waiter
 from motoko.control.launcher_pauses import is_paused
 from motoko.host.clock import HEARTBEAT_S, until_next
 from motoko.host.cpus import usable_cpus
+from motoko.host.machine_troubles import described
 from motoko.operations.relocating import relocate
 from motoko.runs.claims import LOOK_AGAIN_S
 from motoko.runs.ends import RETRY_PAUSE_MAX_S, STOPPED, cancelled_reason
@@ -259,6 +260,8 @@ class Launcher:
             self._executors.adopt(situation)
         except UnknownSystem as error:
             return f"{error}: its job is left alone"
+        except OSError as error:
+            return f"its pack cannot be read now: {described(error)}"
         return ""
 
     async def _step(self) -> None:

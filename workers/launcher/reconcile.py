@@ -3,12 +3,12 @@
 Nothing is assumed: a run has ended when its exit record or the scheduler says so. Its job is lost
 only if the scheduler's queue did not show it twice in a row, its accounting and other commands know
 nothing of it, and no exit record comes either. If that job had not started, the run is submitted
-again.
+again. So is a run of a pack whose job is over and has not come to this run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -37,6 +37,7 @@ class Followed:
             show what other hosts write after a while.
         seen: when the last answer that was counted was asked for.
         lost: how many of its jobs were lost before they started.
+        packed: whether its job executes other runs as well.
     """
 
     attempt: int
@@ -47,6 +48,7 @@ class Followed:
     missed: float = 0.0
     seen: float = 0.0
     lost: int = 0
+    packed: bool = False
 
 
 class Step(Enum):
@@ -85,6 +87,7 @@ def judge(
     asked: Job | None = None,
     *,
     patience: float = LATE_RECORD_S,
+    has_begun: Callable[[str | None], bool] = lambda job: False,
 ) -> Verdict:
     """What is to be done about a run.
 
@@ -94,14 +97,22 @@ def judge(
         view: the scheduler's last answer.
         asked: what was found of its job after ``Step.ASK``.
         patience: how long a missing exit record is waited for, in seconds.
+        has_begun: whether a job has started any run; asked about its job if that has not started
+            this one.
     """
     if evidence.unreadable:
         return Verdict(Step.WAIT, run)  # nothing is known now
-    if evidence.code == 0 and not evidence.signal:
-        # The record is enough, whatever the scheduler says: the run was not disturbed.
+    if (evidence.code == 0 or (evidence.ended and run.packed)) and not evidence.signal:
+        # The record is enough, whatever the scheduler says: the run was not disturbed. The job of a
+        # pack goes on.
         job = _job_of(run, evidence, view)
-        return Verdict(Step.END, run, job, code=0)
-    if asked is not None and asked.if_unstarted and evidence.attempt is not None:
+        return Verdict(Step.END, run, job, code=evidence.code, problem=evidence.problem)
+    is_left = run.packed and evidence.attempt is None
+    if (
+        asked is not None
+        and asked.if_unstarted
+        and (evidence.attempt is not None or (is_left and has_begun(asked.id)))
+    ):
         asked = None
     fresh = view.asked > run.since
     job = (_job_of(run, evidence, view) if fresh else None) or asked
@@ -119,7 +130,8 @@ def judge(
     is_late = view.asked - missed >= patience
     if job is None:
         run = replace(run, absent=run.absent + new, missed=missed)
-        return _absent(run, evidence, is_late=is_late)
+        begun = is_left and is_late and has_begun(run.job)
+        return _absent(run, evidence, is_late=is_late, begun=begun)
     run = replace(run, absent=0)
     if job.phase is not Phase.ENDED:
         if job.hopeless:
@@ -132,6 +144,8 @@ def judge(
             problem=evidence.problem or job.problem,
             final=job.final,
         )
+    if is_left:
+        return _left(run, job, evidence, surplus, begun=has_begun(job.id))
     run = replace(run, missed=missed)
     if not (job.problem or is_late):
         return Verdict(Step.WAIT, run, job, surplus)
@@ -153,7 +167,22 @@ def _job_of(run: Followed, evidence: Evidence, view: View) -> Job | None:
     return next(iter(living or jobs), None)
 
 
-def _absent(run: Followed, evidence: Evidence, *, is_late: bool) -> Verdict:
+def _left(
+    run: Followed, job: Job, evidence: Evidence, surplus: tuple[str, ...], *, begun: bool
+) -> Verdict:
+    """A verdict about a run of a pack whose job is over and has not started it.
+
+    ``begun``: the job has started other runs. A job that is ended again and again after it has
+    started a run comes to all of them in the end.
+    """
+    if not begun and ((job.final and not job.nodes) or run.lost >= LOST_MAX):
+        final = job.final and not job.nodes
+        return Verdict(Step.END, run, job, surplus, problem=_unrecorded(job, evidence), final=final)
+    again = replace(run, job=None, absent=0, missed=0.0, lost=run.lost + (not begun))
+    return Verdict(Step.SUBMIT, again, job, surplus)
+
+
+def _absent(run: Followed, evidence: Evidence, *, is_late: bool, begun: bool = False) -> Verdict:
     """A verdict if the scheduler does not show the job; ``is_late``: the exit record is overdue."""
     if run.absent < ABSENT_MAX:
         return Verdict(Step.WAIT if run.absent == 0 or run.job is None else Step.ASK, run)
@@ -164,9 +193,9 @@ def _absent(run: Followed, evidence: Evidence, *, is_late: bool) -> Verdict:
         return Verdict(Step.SUBMIT, run)
     if not is_late:
         return Verdict(Step.WAIT if run.job is None else Step.ASK, run)
-    if evidence.attempt is None and run.lost < LOST_MAX:
+    if evidence.attempt is None and (run.lost < LOST_MAX or begun):
         # A scheduler that is killed forgets the jobs that it accepted in its last seconds.
-        run = replace(run, job=None, absent=0, missed=0.0, lost=run.lost + 1)
+        run = replace(run, job=None, absent=0, missed=0.0, lost=run.lost + (not begun))
         return Verdict(Step.SUBMIT, run)
     where = f", on {evidence.nodes}" if evidence.nodes else ""
     began = f"after it had started{where}" if evidence.attempt else "before it had started"

@@ -1,4 +1,6 @@
-"""What is submitted for a run, alone or as an element of an array: script, arguments, options."""
+"""What is submitted for a run, alone, as an element of an array, or in a pack. Pure logic but for
+reading launch.sh.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from motoko.batch import job_names
 from motoko.batch.batch_system import BatchSystem, Submission
-from motoko.config.policy import Policy
+from motoko.config.policy import Pack, Policy
 from motoko.config.run_files import LAUNCH
-from motoko.runs import job_script
+from motoko.runs import job_script, packs
 from motoko.runs.launch_script import users_part
 from motoko.runs.outputs import stderr_name, stdout_name
 
@@ -20,11 +23,14 @@ class Built:
 
     Attributes:
         alone: the submission if the run is a job of its own.
-        likeness: equal for runs that may be elements of one array; ``None`` if it may be in none.
+        likeness: equal for runs that may be elements of one array, or in one pack; ``None`` if it
+            may be in none.
+        pack: the largest pack that it may be in; ``None``: it may be in none.
     """
 
     alone: Submission
     likeness: Sequence[object] | None
+    pack: Pack | None = None
 
 
 def build(
@@ -59,7 +65,13 @@ def build(
         options=chosen.arguments,
     )
     shared = None if chosen.is_alone else job_script.arguments_of_array(alone.arguments, 0)
-    return Built(alone, None if shared is None else [*shared, *alone.options])
+    if shared is None:
+        return Built(alone, None)
+    pack = policy.pack
+    if pack is None or pack.runs == 1:
+        return Built(alone, [*shared, *alone.options])
+    # A pack has a name of its own: those of its runs need not be alike.
+    return Built(alone, [pack, *shared[:-1], *alone.options], pack)
 
 
 def array(runs: Mapping[int, Built]) -> Submission:
@@ -73,4 +85,26 @@ def array(runs: Mapping[int, Built]) -> Submission:
         directory=alone.directory.parent,
         arguments=arguments,
         elements=[number - first for number in sorted(runs)],
+    )
+
+
+def of_packs(leaders: Mapping[int, Built], name: str) -> Submission:
+    """The job of a pack, or the array of several packs: one element each.
+
+    Args:
+        leaders: the first run of each pack, by number; they are alike.
+        name: the name of the first pack.
+    """
+    first = min(leaders)
+    alone, pack = leaders[first].alone, leaders[first].pack
+    arguments = job_script.arguments_of_array(alone.arguments, first)
+    parts = job_names.parts(name)
+    assert arguments is not None and parts is not None and pack is not None, "they are alike"
+    *before, _, own, _ = arguments
+    return replace(
+        alone,
+        name=name,
+        directory=packs.folder(alone.directory.parent),
+        arguments=[*before, parts[0], own, parts[2], str(pack.at_once)],
+        elements=[number - first for number in sorted(leaders)] if len(leaders) > 1 else (),
     )

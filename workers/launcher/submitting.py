@@ -1,14 +1,17 @@
-"""Submitting a study's runs: those that are alike together, if the scheduler takes arrays."""
+"""Submitting a study's runs: those that are alike together, in packs and arrays."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from motoko.batch import job_names
 from motoko.batch.batch_system import (
     ArrayLimits,
     BatchSystem,
@@ -19,7 +22,7 @@ from motoko.batch.batch_system import (
     WrongOption,
 )
 from motoko.host.machine_troubles import passes
-from motoko.runs import job_script
+from motoko.runs import job_script, packs
 from motoko.runs.ends import End
 from motoko.workers.launcher import submission
 from motoko.workers.launcher.batch_run import BatchRun
@@ -37,6 +40,9 @@ GATHER_S = 2.0
 Outcome = End | Mapping[str, Any]
 """A run's end, or what its entries must say."""
 
+Job = Sequence[BatchRun]
+"""The runs of one job, or of one element of an array, by number: several if it is a pack."""
+
 
 class Submitter:
     """Decides which runs are submitted next, and submits them.
@@ -45,6 +51,7 @@ class Submitter:
         directories: the workflow's directories for batch jobs and for its channel.
         spool: where the study's jobs say that they have begun or ended.
         system: the batch system; scheduler: takes the submissions.
+        new_name: makes a name that no submission has had, of a run and its attempt.
         arrays: whether runs that are alike may be one array.
 
     Attributes:
@@ -57,6 +64,7 @@ class Submitter:
         spool: Path,
         system: BatchSystem,
         scheduler: Scheduler,
+        new_name: Callable[[int, int], str],
         *,
         arrays: bool = False,
     ) -> None:
@@ -65,6 +73,7 @@ class Submitter:
         self._spool = spool
         self._system = system
         self._scheduler = scheduler
+        self._new_name = new_name
         self._takes_arrays = arrays and bool(system.shell_variables.element)
         self._limits: ArrayLimits | None = None  # known once there was reason to make an array
         self._most: int | None = None  # elements of an array: more were too many just now
@@ -84,7 +93,7 @@ class Submitter:
     def opens_at(self) -> float:
         """When (``time.monotonic``) the next run may be submitted, as far as that is known."""
         gathered = 0.0
-        if self._takes_arrays:
+        if self._takes_arrays or any(run.policy.pack for run in self.queue):
             gathered = min(self._came + QUIET_S, self._began + GATHER_S)
         return max(gathered, self._full_until)
 
@@ -99,7 +108,7 @@ class Submitter:
             self._held = 0.0
 
     async def submit(self) -> Mapping[BatchRun, Outcome]:
-        """Submit the first run of the queue, with those that may be in one array with it.
+        """Submit the first run of the queue, with those that may be in a pack or array with it.
 
         If the scheduler gives no answer, their jobs are looked for in its queue before they are
         submitted again. Raises ``OSError`` if files cannot be written or read now: the runs stay in
@@ -112,10 +121,11 @@ class Submitter:
         if self._takes_arrays and self._limits is None and len(self.queue) > 1:
             await self._ask_for_limits()
             return {}  # runs may have been cancelled meanwhile
-        runs = self._alike(first, built)
-        for run in runs:
+        jobs = self._alike(first, built)
+        written = self._write_packs(jobs)
+        for run in chain(*jobs):
             self.queue.remove(run)
-        return await self._submit(runs)
+        return await self._submit(jobs, written)
 
     async def _ask_for_limits(self) -> None:
         """Ask which arrays the scheduler takes. Without an answer nothing is submitted for now."""
@@ -153,75 +163,133 @@ class Submitter:
             spool=self._spool,
         )
 
-    def _alike(self, first: BatchRun, built: Built) -> Sequence[BatchRun]:
-        """The first run of the queue, and those that may be in one array with it, by number."""
-        if not self._takes_arrays or self._limits is None or built.likeness is None:
-            return [first]
+    def _alike(self, first: BatchRun, built: Built) -> Sequence[Job]:
+        """The first run of the queue, and those that may be in a pack or an array with it."""
+        limits = self._limits if self._takes_arrays else None
+        if built.likeness is None or (limits is None and built.pack is None):
+            return [[first]]
         alike = []
         for run in self.queue:
             other = self._built(run)
             if isinstance(other, Built) and other.likeness == built.likeness:
                 alike.append(run)
         alike.sort(key=lambda run: run.run_id)
-        span = self._limits.span
-        least = alike[0].run_id
-        if first.run_id - least >= span:
-            least = first.run_id  # runs with lower numbers are submitted later
-        within = [run for run in alike if least <= run.run_id < least + span]
-        most = self._limits.elements
-        return within[: most if self._most is None else min(most, self._most)] or [first]
+        size = built.pack.runs if built.pack is not None else 1
+        if limits is None:
+            return [alike[:size]]
+        if first.run_id - alike[0].run_id >= limits.span:
+            # Runs with lower numbers are submitted later.
+            alike = [run for run in alike if run.run_id >= first.run_id]
+        jobs = [alike[start : start + size] for start in range(0, len(alike), size)]
+        within = [job for job in jobs if job[0].run_id < alike[0].run_id + limits.span]
+        most = limits.elements
+        return within[: most if self._most is None else min(most, self._most)] or jobs[:1]
 
-    async def _submit(self, runs: Sequence[BatchRun]) -> Mapping[BatchRun, Outcome]:
-        """Submit runs that are alike, ordered by number; runs that find no room are put back."""
-        built = {run.run_id: run.built for run in runs if run.built is not None}
-        first, is_array = runs[0], len(runs) > 1
-        what = submission.array(built) if is_array else built[first.run_id].alone
+    def _write_packs(self, jobs: Sequence[Job]) -> Sequence[str]:
+        """Write the files of packs that are about to be submitted; their names, if they are."""
+        first = jobs[0][0]
+        if first.built is None or first.built.pack is None:
+            return []
+        name = self._new_name(first.run_id, first.followed.attempt)
+        names = []
+        for job in jobs:
+            names.append(job_names.of_element(name, job[0].run_id - first.run_id))
+            members = {run.run_id: run.followed.name for run in job}
+            packs.write(first.directory.parent, names[-1], members)
+        return names
+
+    async def _submit(
+        self, jobs: Sequence[Job], names: Sequence[str]
+    ) -> Mapping[BatchRun, Outcome]:
+        """Submit jobs that are alike, by number; runs that find no room are put back.
+
+        ``names``: the jobs' names, if they are packs.
+        """
+        runs = list(chain(*jobs))
+        first, is_array = runs[0], len(jobs) > 1
+        built = {job[0].run_id: job[0].built for job in jobs if job[0].built is not None}
+        if names:
+            what = submission.of_packs(built, names[0])
+        else:
+            what = submission.array(built) if is_array else built[first.run_id].alone
         shown = f"run {first.run_id}"
-        if is_array:
+        if len(runs) > 1:
             shown = f"{len(runs)} runs from {first.run_id} to {runs[-1].run_id}"
         try:
-            job = await self._scheduler.submit(what)
+            number = await self._scheduler.submit(what)
         except JobRefused as error:
             log.warning("%s: %s", shown, error)
+            self._drop(first, names)
             if is_array:
-                return await self._submit_without_array(runs)
-            return {first: End(reason=str(error), final=True)}  # it would be refused again
+                return await self._submit_without_array(jobs)
+            # It would be refused again.
+            return dict.fromkeys(runs, End(reason=str(error), final=True))
         except QueueFull as error:
+            self._drop(first, names)
             self.queue.extendleft(reversed(runs))
             if is_array:
                 log.warning("%s: %s: fewer are tried", shown, error)
-                self._most = len(runs) // 2
+                self._most = len(jobs) // 2
                 return {}
             log.warning("%s: %s: tried again in %g s", shown, error, FULL_S)
             self._full_until = time.monotonic() + FULL_S
             self._most = None
-            return {first: {"batch_state": f"not submitted yet: {error}"}}
+            return {run: {"batch_state": f"not submitted yet: {error}"} for run in runs}
         except SchedulerSilent as error:
             # The jobs may be queued all the same: only the scheduler's later answers can tell.
             log.warning("%s: %s: looking for its job in the queue", shown, error)
             self._held = time.monotonic()
-            for run in runs:
-                run.follow(since=self._held)
-            return {run: {} for run in runs}
-        log.info("%s: submitted as job %s", shown, job)
+            return self._followed(jobs, names, lambda run: None, self._held)
+        log.info("%s: submitted as job %s", shown, number)
         if not self.queue:
             self._most = None
+
+        def element(leader: BatchRun) -> str:
+            return f"{number}_{leader.run_id - first.run_id}" if is_array else number
+
+        return self._followed(jobs, names, element, time.monotonic())
+
+    def _followed(
+        self,
+        jobs: Sequence[Job],
+        names: Sequence[str],
+        number_of: Callable[[BatchRun], str | None],
+        since: float,
+    ) -> Mapping[BatchRun, Outcome]:
+        """Note that jobs are submitted, or may be; ``number_of``: the job's id, by first run."""
         outcomes: dict[BatchRun, Outcome] = {}
-        for run in runs:
-            number = f"{job}_{run.run_id - first.run_id}" if is_array else job
-            run.follow(since=time.monotonic(), job=number)
-            outcomes[run] = {"batch_job_id": number, "batch_state": "PENDING"}
+        for index, job in enumerate(jobs):
+            number = number_of(job[0])
+            for run in job:
+                run.follow(since=since, job=number, pack=names[index] if names else "")
+                entries: dict[str, Any] = {"batch_name": run.followed.name} if names else {}
+                if number is not None:
+                    entries |= {"batch_job_id": number, "batch_state": "PENDING"}
+                outcomes[run] = entries
         return outcomes
 
-    async def _submit_without_array(self, runs: Sequence[BatchRun]) -> Mapping[BatchRun, Outcome]:
-        """After the refusal of an array: try its first run alone, to see if that is accepted."""
-        first, *others = runs
-        outcomes = await self._submit([first])
-        end = outcomes.get(first)
+    @staticmethod
+    def _drop(first: BatchRun, names: Iterable[str]) -> None:
+        """Remove the files of packs of which nothing was queued."""
+        for name in names:
+            with contextlib.suppress(OSError):
+                packs.remove(first.directory.parent, name)
+
+    async def _submit_without_array(self, jobs: Sequence[Job]) -> Mapping[BatchRun, Outcome]:
+        """After the refusal of an array: try its first job alone, to see if that is accepted."""
+        first, *others = jobs
+        try:
+            names = self._write_packs([first])
+        except OSError:
+            self.queue.extendleft(reversed(list(chain(*jobs))))
+            raise
+        outcomes = await self._submit([first], names)
+        end = outcomes.get(first[0])
         if isinstance(end, End):
-            return dict.fromkeys(runs, end)
-        self.queue.extend(others)
-        if first.followed.job is not None:
-            log.warning("%s takes no such arrays: each run is a job of its own", self._system.title)
+            return dict.fromkeys(chain(*jobs), end)
+        self.queue.extend(chain(*others))
+        if first[0].followed.job is not None:
+            title = self._system.title
+            log.warning("%s takes no such arrays: each is a job of its own", title)
             self._takes_arrays = False
         return outcomes

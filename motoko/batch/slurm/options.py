@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from motoko.batch.batch_system import JobOptions, Options, WrongOption
+from motoko.host.durations import seconds
 
 # sbatch's short options.
 _LONG = MappingProxyType(
@@ -133,7 +134,19 @@ def job_options(script: str, chosen: Options, tasks: int) -> JobOptions:
     """A job's options: see :class:`motoko.batch.batch_system.BatchSystem`."""
     options = of_job(script, chosen, tasks)
     is_alone = bool(_ALONE & options.keys()) or _SINGLETON in (options.get("dependency") or "")
-    return JobOptions(arguments(options), "output" in options, "error" in options, is_alone)
+    return JobOptions(
+        *(arguments(options), "output" in options, "error" in options, is_alone),
+        limit=_time(options.get("time") or ""),
+    )
+
+
+def _time(text: str) -> float | None:
+    """A time limit in seconds; ``None`` if it is none. A number alone means minutes."""
+    try:
+        limit = float(text) * 60 if text.isdigit() else seconds(text)
+    except ValueError:  # UNLIMITED, or what sbatch will refuse
+        return None
+    return limit or None
 
 
 def of_job(script: str, chosen: Options, tasks: int) -> Options:

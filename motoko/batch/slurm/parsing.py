@@ -54,6 +54,7 @@ _FULL = re.compile(
     re.IGNORECASE,
 )
 _SETTING = re.compile(r"^(MaxArraySize|MaxJobCount|SchedulerParameters)\s*=\s*(\S*)", re.MULTILINE)
+_ENFORCED = re.compile(r"^AccountingStorageEnforce\s*=.*\b(?:limits|safe)\b", re.MULTILINE)
 _MOST_ELEMENTS = re.compile(r"\bmax_array_tasks=(\d+)")
 _ELEMENTS = re.compile(r"(\d+)_\[?([0-9,:-]+)(?:%\d+)?\]?")
 # What a node writes about a job into its output; lines with stars only repeat the job's state.
@@ -149,6 +150,21 @@ def array_limits(text: str) -> ArrayLimits:
     most = [int(settings[name]) for name in ("MaxArraySize", "MaxJobCount") if name in settings]
     most += map(int, _MOST_ELEMENTS.findall(settings.get("SchedulerParameters", "")))
     return ArrayLimits(int(settings.get("MaxArraySize", 0)), min(most, default=0))
+
+
+def enforces_limits(text: str) -> bool:
+    """Whether users' limits count, by what ``scontrol show config`` prints."""
+    return bool(_ENFORCED.search(text))
+
+
+def most_submitted(text: str) -> int | None:
+    """How many jobs a user may have in the queue; ``None`` if any number.
+
+    ``text`` is what ``sacctmgr`` prints of the field MaxSubmitJobs: a line for each of the user's
+    associations, of which the largest counts here, since any of them may be used.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    return max(map(int, lines)) if lines and all(map(str.isdecimal, lines)) else None
 
 
 def job(number: str, name: str, state: str, reason: str, nodes: str) -> Job:

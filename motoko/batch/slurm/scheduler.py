@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from motoko.batch.batch_system import (
     ArrayLimits,
@@ -16,6 +17,7 @@ from motoko.batch.batch_system import (
 )
 from motoko.batch.commands import Commands, Done
 from motoko.batch.slurm import parsing
+from motoko.host.accounts import name_of
 
 # If an answer takes longer, the controller is in trouble.
 ANSWER_S = 30.0
@@ -60,7 +62,17 @@ class SlurmScheduler:
         done = await self._call("scontrol", "show", "config")
         if done.code != 0:
             raise self._unanswered("scontrol", done)
-        return parsing.array_limits(done.stdout)
+        limits = parsing.array_limits(done.stdout)
+        if parsing.enforces_limits(done.stdout):
+            done = await self._call(
+                *("sacctmgr", "--noheader", "--parsable2", "show", "associations"),
+                *("where", f"user={name_of(os.getuid())}", "format=MaxSubmitJobs"),
+            )
+            # Without an answer, sbatch's refusal tells.
+            most = parsing.most_submitted(done.stdout) if done.code == 0 else None
+            if most is not None:
+                limits = replace(limits, elements=min(limits.elements, max(most, 1)))
+        return limits
 
     async def query(self) -> list[Job]:
         """See :class:`motoko.batch.batch_system.Scheduler`."""

@@ -12,6 +12,9 @@ from motoko.batch.slurm import options
 if TYPE_CHECKING:
     from motoko.batch.commands import Commands
 
+# Elements also have job ids of their own, which no command shows.
+_JOB = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+
 
 class Slurm:
     """See :class:`motoko.batch.batch_system.BatchSystem`."""
@@ -21,8 +24,7 @@ class Slurm:
     submit_command = "sbatch"
     query_command = "squeue"
     shell_variables = ShellVariables(
-        # Elements also have job ids of their own, which no command shows.
-        "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}",
+        _JOB,
         "$SLURM_RESTART_COUNT",
         "$SLURM_JOB_NODELIST",
         "$((${SLURM_JOB_NUM_NODES:-1} - 1))",
@@ -30,9 +32,9 @@ class Slurm:
         'srun --job-name=motoko-relay --overlap --mem=0 --exclude="$SLURMD_NODENAME" '
         '--nodes="$_others" --ntasks="$_others" --ntasks-per-node=1 --cpus-per-task=1 '
         "--kill-on-bad-exit=0 --unbuffered --quiet",
-        element="$SLURM_ARRAY_TASK_ID",
+        element="${SLURM_ARRAY_TASK_ID:-0}",
         directory="SLURM_SUBMIT_DIR",
-        output="slurm-${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID.out",
+        output=f"slurm-{_JOB}.out",
     )
 
     def read_options(self, items: Iterable[str]) -> Options:

@@ -112,6 +112,25 @@ class TestArrays:
         assert parsing.array_limits(fewer) == ArrayLimits(1001, 50)
         assert parsing.array_limits("") == ArrayLimits(0, 0)
 
+    @pytest.mark.parametrize(
+        ("setting", "expected"),
+        [
+            ("associations,limits,qos", True),
+            ("safe", True),
+            ("associations", False),
+            ("none", False),
+        ],
+    )
+    def test_limits_of_users(self, setting, expected):
+        text = f"AccountingStorageEnforce = {setting}\nAccountingStorageHost = limits\n"
+        assert parsing.enforces_limits(text) is expected
+
+    @pytest.mark.parametrize(
+        ("text", "expected"), [("50\n200\n", 200), ("50\n\n", None), ("", None), ("no\n", None)]
+    )
+    def test_jobs_of_a_user(self, text, expected):
+        assert parsing.most_submitted(text) == expected
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),

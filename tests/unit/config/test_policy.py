@@ -2,7 +2,7 @@
 
 import pytest
 
-from motoko.config.policy import Policy
+from motoko.config.policy import Pack, Policy
 from motoko.host.durations import seconds
 
 
@@ -75,3 +75,14 @@ def test_environment_values_are_texts():
 def test_nonsense_is_named(name, value):
     with pytest.raises(ValueError, match=name):
         Policy().changed({name: value})
+
+
+def test_pack():
+    assert Policy().changed({"pack": 20}).pack == Pack(20)
+    assert Policy().changed({"pack": {"runs": 20, "at_once": 4}}).pack == Pack(20, 4)
+
+
+@pytest.mark.parametrize("value", [0, True, 2.5, "x", {"at_once": 2}, {"runs": 2, "atonce": 2}])
+def test_no_pack(value):
+    with pytest.raises(ValueError, match="pack must be a number of runs"):
+        Policy().changed({"pack": value})

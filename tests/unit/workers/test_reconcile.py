@@ -224,3 +224,50 @@ class TestPolling:
         idle = View(asked=100.0, tried=100.0, interval=120.0)
         assert due(idle, news=50.0, shortest=5.0) == 220.0
         assert due(idle, news=101.0, shortest=5.0) == 105.0
+
+
+class TestPacked:
+    RUN = replace(RUN, packed=True)
+
+    @staticmethod
+    def begun(job):
+        return job == "7"
+
+    def test_its_end_does_not_wait_for_the_job(self):
+        """The job goes on with other runs, and what becomes of it later is not about this run."""
+        for state in ("RUNNING", "NODE_FAIL"):
+            verdict = judge(self.RUN, replace(STARTED, code=3), view(shown(state)))
+            assert (verdict.step, verdict.code, verdict.problem) == (Step.END, 3, ""), state
+
+    def test_what_has_ended_the_job_has_ended_it(self):
+        told = replace(STARTED, code=143, signal="TERM")
+        assert judge(self.RUN, told, view(shown("RUNNING"))).step is Step.WAIT
+        for evidence in (told, STARTED):
+            verdict = judge(self.RUN, evidence, view(shown("TIMEOUT")))
+            assert verdict.step is Step.END and "TIMEOUT" in verdict.problem
+
+    @pytest.mark.parametrize("state", ["COMPLETED", "CANCELLED", "NODE_FAIL", "TIMEOUT"])
+    def test_the_job_has_not_come_to_it(self, state):
+        """Submitted again, as often as the job gets somewhere."""
+        run = replace(self.RUN, lost=LOST_MAX)
+        verdict = judge(run, Evidence(), view(shown(state)), has_begun=self.begun)
+        assert verdict.step is Step.SUBMIT
+        assert (verdict.followed.job, verdict.followed.lost) == (None, LOST_MAX)
+        again = judge(self.RUN, Evidence(), view(shown(state)))
+        assert (again.step, again.followed.lost) == (Step.SUBMIT, 1), "it got nowhere"
+        verdict = judge(run, Evidence(), view(shown(state)))
+        assert (verdict.step, verdict.final) == (Step.END, False)
+
+    def test_cancelled_while_it_waits(self):
+        cancelled = replace(shown("CANCELLED"), nodes="")
+        verdict = judge(self.RUN, Evidence(), view(cancelled))
+        assert (verdict.step, verdict.final) == (Step.END, True)
+        asked = replace(cancelled, if_unstarted=True)
+        verdict = judge(self.RUN, Evidence(), view(), asked, has_begun=self.begun)
+        assert verdict.step is not Step.END, "it was inferred, and is wrong"
+
+    def test_nobody_knows_the_job(self):
+        """Submitted again if it has not started; lost, if it has."""
+        views = [view(asked=asked) for asked in (110.0, 140.0, 180.0)]
+        assert after(self.RUN, Evidence(), *views).step is Step.SUBMIT
+        assert "lost" in after(self.RUN, STARTED, *views).problem

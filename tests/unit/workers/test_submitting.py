@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,14 @@ from fictitious_batch import Fictitious
 
 from motoko.batch.batch_system import JobRefused, QueueFull, SchedulerSilent
 from motoko.batch.commands import Commands
+from motoko.batch.job_names import Names, parts
 from motoko.config.policy import Policy
+from motoko.runs import packs
 from motoko.runs.ends import End
 from motoko.workers.launcher.batch_run import BatchRun
 from motoko.workers.launcher.submitting import Submitter
+
+NAMES = partial(Names(Path("/w/motoko.yaml")).fresh, "a")
 
 
 @pytest.fixture
@@ -31,9 +36,8 @@ def scheduler():
 
 @pytest.fixture
 def submitter(tmp_path, scheduler):
-    return Submitter(
-        (tmp_path / "batch", tmp_path / "channel"), tmp_path / "spool", Fictitious(), scheduler
-    )
+    places = (tmp_path / "batch", tmp_path / "channel"), tmp_path / "spool"
+    return Submitter(*places, Fictitious(), scheduler, NAMES)
 
 
 def outcome(submitter, run):
@@ -109,14 +113,14 @@ def test_it_gives_no_answer(submitter, run, scheduler, monkeypatch):
 class TestArrays:
     @pytest.fixture
     def submitter(self, tmp_path, scheduler):
-        places = (tmp_path / "batch", tmp_path / "channel")
-        return Submitter(places, tmp_path / "spool", Fictitious(), scheduler, arrays=True)
+        places = (tmp_path / "batch", tmp_path / "channel"), tmp_path / "spool"
+        return Submitter(*places, Fictitious(), scheduler, NAMES, arrays=True)
 
     @pytest.fixture
     def runs(self, tmp_path, submitter):
         """Makes runs of such numbers, and has them wait to be submitted."""
 
-        def make(*numbers, launch="#!/bin/sh\ntrue\n", attempt=1):
+        def make(*numbers, launch="#!/bin/sh\ntrue\n", attempt=1, pack=None):
             found = []
             for number in numbers:
                 place = tmp_path / f"run-{number}"
@@ -125,7 +129,7 @@ class TestArrays:
                 name = f"a.{number}.{attempt}-0123456789abcdef0123"
                 entries = {"id": number, "run_path": str(place), "run_name": "r"}
                 entries |= {"batch_name": name, "batch_attempt": attempt, "state": "launched"}
-                found.append(BatchRun.of(entries, Policy()))
+                found.append(BatchRun.of(entries, Policy().changed({"pack": pack})))
                 submitter.add(found[-1])
             return found
 
@@ -202,3 +206,49 @@ class TestArrays:
         answering(scheduler, monkeypatch, SchedulerSilent("gave no answer"))
         assert asyncio.run(submitter.submit()) == {run: {} for run in made}
         assert not submitter.queue and {run.followed.job for run in made} == {None}
+
+    def test_packs(self, submitter, runs, scheduler, tmp_path):
+        """Each element of the array is a pack, under a name of its own, whose file is written."""
+        made = runs(*range(3, 12), 30, pack={"runs": 4, "at_once": 2})
+        names = [run.followed.name for run in made]
+        assert self.submitted(submitter, scheduler) == [[0, 4, 8]]
+        (first,) = scheduler.submissions
+        assert first.directory == packs.folder(tmp_path) and first.arguments[-1] == "2"
+        assert [run.followed.job for run in made] == [*["1_0"] * 4, *["1_4"] * 4, "1_8", "1_8"]
+        found = {pack.name: pack for pack in packs.all_of(tmp_path)}
+        assert [*found] == sorted({run.followed.name for run in made}) and len(found) == 3
+        for run, name in zip(made, names, strict=True):
+            assert run.followed.packed and run.followed.name != name
+            assert found[run.followed.name].members[run.run_id] == name
+        leaders = [parts(made[index].followed.name) for index in (0, 4, 8)]
+        assert [leader[1] for leader in leaders] == [3, 7, 11]
+        assert len({leader[::2] for leader in leaders}) == 1
+
+    def test_packs_without_arrays(self, submitter, runs, scheduler):
+        """One submission each; other policies and other options are other packs."""
+        submitter._takes_arrays = False
+        runs(1, 2, 3, 4, 5, pack=3)
+        assert not submitter.is_open, "others may come"
+        runs(6, 7, pack=1)
+        runs(8, launch="#F alone\ntrue\n", pack=3)
+        assert self.submitted(submitter, scheduler) == [[]] * 5
+        jobs = [submission.arguments[9:] for submission in scheduler.submissions]
+        assert jobs == [["1"], ["1"], [], [], ["1"]]
+
+    def test_packs_that_are_not_taken(self, submitter, runs, scheduler, monkeypatch, tmp_path):
+        """Nothing of them is left: their runs wait, or have failed."""
+        made = runs(*range(1, 9), pack=2)
+        asyncio.run(submitter.submit())
+        with monkeypatch.context() as patch:
+            answering(scheduler, patch, QueueFull("too many"))
+            assert asyncio.run(submitter.submit()) == {}
+            assert list(submitter.queue) == made and not list(packs.all_of(tmp_path))
+            answering(scheduler, patch, JobRefused("no"))
+            outcomes = asyncio.run(submitter.submit())
+            assert outcomes == dict.fromkeys(made[:4], End(reason="no", final=True))
+        assert not list(packs.all_of(tmp_path))
+        answering(scheduler, monkeypatch, SchedulerSilent("gave no answer"))
+        outcomes = asyncio.run(submitter.submit())
+        (name, other) = [pack.name for pack in packs.all_of(tmp_path)]
+        assert outcomes[made[4]] == {"batch_name": name} and len({name, other}) == 2
+        assert packs.find(tmp_path, "a.8.1-0123456789abcdef0123").name == other
