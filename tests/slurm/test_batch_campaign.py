@@ -75,7 +75,7 @@ class Chaos:
             self.controller()
         elif name == "node":
             node = self.rng.choice(self.cluster.node_names)
-            self.cluster.kill_node(node)
+            self.cluster.kill_node(node, started=False)
             self.pause(1.0, 8.0)
             self.cluster.wake_node(node)
         elif name == "supervisor":
