@@ -231,6 +231,11 @@ def test_each_attempt_is_executed_once_within_the_slots(flow):
             print(f"seed {SEED}: {len(chaos.killed)} faults: {faults}; {chaos.killed}")
         took = time.monotonic() - began
         all_slots_free(flow)
+        # A launcher that was killed at last records the ends when it is back.
+        wait_until(
+            lambda: all(run["ended_state"] for study in STUDIES for run in entries(flow, study)),
+            "the ends are recorded",
+        )
 
     executed = []
     for study in STUDIES:
