@@ -32,7 +32,7 @@ TABS = ("studies", "runs", "daemons", "slots", "orchestrators", "events")
 TOGETHER_S = 0.02  # changes that come within this time are drawn together
 DRAW_S = 0.08  # at least, between two times that changes are drawn
 SLOTS_S = 1.0  # between two looks at who holds the slots
-TICK_S = 2.0
+TICK_S = 4.0  # as the watcher's beats
 NOTES_MAX = 3
 
 
@@ -56,7 +56,8 @@ class Top(App[None]):
             Binding(str(place + 1), f"tab('{name}')", name.capitalize(), show=False)
             for place, name in enumerate(TABS)
         ),
-        Binding("l", "logs", "Logs"),
+        Binding("e", "explain", "Explain", show=False),
+        Binding("l", "logs", "Logs", show=False),
         Binding("c", "cancel_run", "Cancel"),
         Binding("r", "retry_run", "Retry"),
         Binding("n", "next_study", "Study"),
@@ -240,9 +241,9 @@ class Top(App[None]):
             self.browser.show(names[self._table("studies").cursor], RunQuery())
             self._show_runs()
         elif self.tab == "daemons":
-            self.action_logs()
-        elif (run := self._run()) is not None:
-            self.push_screen(RunScreen(self.feed, run))
+            self._show_log()
+        else:
+            self._show_run()
 
     def action_tab(self, name: str) -> None:
         if len(self.screen_stack) > 1:
@@ -266,8 +267,6 @@ class Top(App[None]):
             return self.tab == "runs"
         if action in ("cancel_run", "retry_run"):
             return self.tab in ("runs", "slots", "events")
-        if action == "logs":
-            return self.tab == "daemons"
         return True
 
     def _run(self) -> Reference | None:
@@ -286,7 +285,20 @@ class Top(App[None]):
                 return named if named is not None and named.study in self.config.studies else None
         return None
 
+    def action_explain(self) -> None:
+        self._show_run()
+
     def action_logs(self) -> None:
+        if self.tab == "daemons":
+            self._show_log()
+        else:
+            self._show_run(at_output=True)
+
+    def _show_run(self, *, at_output: bool = False) -> None:
+        if (run := self._run()) is not None:
+            self.push_screen(RunScreen(self.feed, run, at_output=at_output))
+
+    def _show_log(self) -> None:
         rows = listings.processes(self.view).rows
         row = self._table("daemons").cursor
         if row < len(rows):

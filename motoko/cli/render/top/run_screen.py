@@ -39,6 +39,7 @@ class RunScreen(Screen[None]):
     Args:
         feed: where its study's changes come from.
         run: the run.
+        at_output: whether the keys scroll the output first, and not what is above it.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -48,8 +49,9 @@ class RunScreen(Screen[None]):
         Binding("tab", "app.focus_next", "Other half"),
     ]
 
-    def __init__(self, feed: Feed, run: Reference) -> None:
+    def __init__(self, feed: Feed, run: Reference, *, at_output: bool = False) -> None:
         super().__init__()
+        self._at_output = at_output
         self.run = run
         self._feed = feed
         self._outputs: tuple[Path, ...] = ()
@@ -68,6 +70,7 @@ class RunScreen(Screen[None]):
         yield Footer()
 
     def on_mount(self) -> None:
+        self.query_one("#output" if self._at_output else "#run-facts").focus()
         self.set_interval(LOOK_S, self.look)
         self.look()
 
