@@ -18,10 +18,10 @@ from motoko.store.base import open_file
 from motoko.store.log_end import last_tids
 from motoko.store.transactions import commit_now
 
-TIDS = int(os.environ.get("TIDS", "4"))
-WRITERS = int(os.environ.get("WRITERS", "2"))
-KILLS = int(os.environ.get("KILLS", "2"))
-SEED = int(os.environ.get("SEED", "1"))
+TIDS = int(os.environ.get("MOTOKO_TIDS", "4"))
+WRITERS = int(os.environ.get("MOTOKO_WRITERS", "2"))
+KILLS = int(os.environ.get("MOTOKO_SERVER_KILLS", "2"))
+SEED = int(os.environ.get("MOTOKO_CAMPAIGN_SEED", "1"))
 CREATING = 3  # a study is there after these transactions
 
 

@@ -1,17 +1,27 @@
 """Packing a database that is in use: nothing is lost, and nobody has to wait for it."""
 
+import os
+
+import transaction
 from mirrors import check
+from runs import RUN
 from support import wait_until
 from watched_studies import true
 from watching import database, told_of
+from ZODB.Connection import TransactionMetaData
+from ZODB.FileStorage import FileStorage
 
 from motoko.config import load
 from motoko.control.study_access import opened
 from motoko.store import packing
+from motoko.store.task_creator import TaskCreator
 from motoko.store.tids import committed_at
 
 STATES = ("START", "FINISHED", "FORWARDED")
 PACKS = 5
+
+
+RUNS = int(os.environ.get("MOTOKO_PACKED_RUNS", "200"))
 
 
 def pack(flow, until):
@@ -62,3 +72,39 @@ def test_packing_at_full_speed(flow, other, listener):
     assert len(true(flow)) <= len(numbers)
     assert flow.motoko("table", "mult", "--format", "csv").stdout == state
     assert "nothing to drop" in flow.motoko("pack", "--days", "0").stdout
+
+
+def fresh_copy(path, target):
+    """A new database with the present records of another one; its size."""
+    source, storage = FileStorage(str(path), read_only=True), FileStorage(str(target))
+    whole = TransactionMetaData()
+    storage.tpc_begin(whole)
+    following = None
+    while True:
+        oid, tid, data, following = source.record_iternext(following)
+        storage.restore(oid, tid, data, "", None, whole)
+        if following is None:
+            break
+    storage.tpc_vote(whole)
+    storage.tpc_finish(whole)
+    source.close()
+    storage.close()
+    return target.stat().st_size
+
+
+def test_size_of_a_packed_database(workflow, tmp_path):
+    """Each run was changed in commits of its own, as launchers and doIt.py do."""
+    flow = workflow()
+    with opened(load(flow.path), load(flow.path).studies["mult"]) as base:
+        TaskCreator(base).create([{"x": float(x)} for x in range(RUNS)], RUN, identity=RUN)
+        transaction.commit()
+        for number in range(1, RUNS + 1):
+            for state in ("launched", "START", "FINISHED"):
+                base.runs.entries[number].entries["state"] = state
+                transaction.commit()
+    before = database(flow, "mult").stat().st_size
+    assert flow.motoko("pack", "--days", "0").returncode == 0
+    size = database(flow, "mult").stat().st_size
+    fresh = fresh_copy(database(flow, "mult"), tmp_path / "fresh")
+    print(f"{RUNS} runs: {before} bytes, packed {size}, a fresh copy {fresh}: {size / fresh:.2f}")
+    assert size < 1.3 * fresh < before
