@@ -26,7 +26,7 @@ help:
 	@echo "make test-upgrades from motoko 0.1.4 to this one and back, at 30 moments"
 	@echo "make test-slurm    batch jobs, on a real Slurm of three nodes that it brings up here"
 	@echo "make test-hosts    several hosts and a Slurm on them, which it makes here of namespaces"
-	@echo "make test-keeping  packs a study of 20,000 runs; restores it as of 100 transactions"
+	@echo "make test-keeping  packs a study of 20,000 runs; restores one as of 100 transactions; upgrades"
 	@echo "make test-compat   run the tests and the example of the public motoko 0.1.4"
 	@echo "make test-beside   doIt.py's features beside motoko 0.1.4, and BlackDynamite's examples"
 	@echo "make lint    ruff and mypy"
@@ -78,14 +78,16 @@ test-hosts: $(VENV)/.test
 	    $(BIN)/pytest -n $(JOBS) --dist worksteal $(HOSTS) $(PYTEST_ARGS)
 
 # Part of `make test`, where studies are small. Here one of PACKED runs is packed, and a database that
-# WRITERS write while its server is killed is restored as of TIDS transactions.
+# WRITERS write while its server is killed is restored as of TIDS transactions. Below RUNS runs an
+# earlier version is replaced by this one.
 PACKED ?= 20000
 TIDS ?= 100
 WRITERS ?= 4
 test-keeping: $(VENV)/.test
-	MOTOKO_PACKED_RUNS=$(PACKED) MOTOKO_TIDS=$(TIDS) MOTOKO_WRITERS=$(WRITERS) MOTOKO_SERVER_KILLS=10 \
+	MOTOKO_UPGRADED_RUNS=$(RUNS) MOTOKO_PACKED_RUNS=$(PACKED) MOTOKO_TIDS=$(TIDS) \
+	    MOTOKO_WRITERS=$(WRITERS) MOTOKO_SERVER_KILLS=10 \
 	    MOTOKO_CAMPAIGN_SEED=$(SEED) $(BIN)/pytest tests/integration/test_backup.py \
-	    tests/integration/watcher/test_packing.py $(PYTEST_ARGS)
+	    tests/integration/watcher/test_packing.py tests/integration/test_upgrade.py $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test

@@ -9,6 +9,7 @@ from functools import partial
 
 from motoko.channel.relaying import send_away
 from motoko.config import WorkflowConfig, snapshot
+from motoko.config.workflow_format import note_format
 from motoko.control.daemon_records import (
     SUPERVISOR,
     living_daemons,
@@ -82,6 +83,8 @@ def supervise(
             note_boot(config.directory, new=True)
             write_atomically(runtime.record(SUPERVISOR), record_text(runtime, name=SUPERVISOR))
             _keep_snapshot(config, runtime)
+            for study in config.local_studies:
+                note_format(config.studies[study].database.directory)
             remote_access.prepare(config, runtime, on=remote)
         except (MotokoError, OSError) as error:
             if not living_daemons(runtime):  # daemons of a killed supervisor still use the sockets

@@ -62,6 +62,7 @@ COMMANDS = {
     "backup": ("motoko.cli.backup", "Back up databases, vars and files, while all goes on."),
     "restore": ("motoko.cli.restore", "Make a workflow of a backup, as of any time."),
     "keys": ("motoko.cli.keys_command", "Show or renew the key that other hosts come in with."),
+    "upgrade": ("motoko.cli.upgrade", "Have running daemons execute the installed version."),
     "upgrade-study": ("motoko.cli.upgrade_study", "Have jobs and runs follow a changed bd.yaml."),
     "notify": ("motoko.cli.notify", "Try to send a message as `notify:` says."),
     "doctor": ("motoko.cli.doctor", "Say whether this is a good place to run."),

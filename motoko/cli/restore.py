@@ -40,7 +40,7 @@ def command(
     from motoko.operations.restoring import restore
 
     if lists:
-        for snapshot in BackupDirectory(source.absolute()).all():
+        for snapshot in BackupDirectory(source.absolute()).complete():
             runs = ", with run directories" if snapshot.has_runs else ""
             click.echo(f"{moment(snapshot.begun.timestamp())}{runs}")
             for study, copy in snapshot.databases.items():

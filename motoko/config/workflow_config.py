@@ -34,6 +34,7 @@ from motoko.config.study_config import (
     warn_of_giving_way,
 )
 from motoko.config.supervision import Supervision
+from motoko.config.workflow_format import check_format
 from motoko.config.yaml_document import Reading, YamlDocument
 from motoko.config.yaml_file import YamlFile, mode_of
 from motoko.errors import ConfigError
@@ -180,10 +181,11 @@ def load(
 
     ``where`` is as for :func:`find`; the keys in ``without`` are read as if they were absent.
     Raises ``ConfigError`` for the first thing that is wrong: it names the file and the key, and
-    its hint says what to do.
+    its hint says what to do. Raises ``NewerWorkflow`` where a later version of Motoko has worked.
     """
     path = find(where)
     _refuse_unusable(path)
+    check_format(path.parent / ".wf")
     document = YamlDocument(path)
     read = without.of(path, document.content(_reading))
     file = YamlFile(path, path.name, read, [], document.line_of)
@@ -200,6 +202,8 @@ def load(
         name: study_config(file, name, entry, policy, content.generator, without)
         for name, entry in content.task_managers.items()
     }
+    for study in studies.values():
+        check_format(study.database.directory)
     _check_aliases(file, content.aliases, studies)
     _check_ports(file, studies, content.remote)
     if content.orchestrator is None:

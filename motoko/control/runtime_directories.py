@@ -15,6 +15,7 @@ from pathlib import Path
 
 from motoko.channel.relay.shared_sockets import FOLDER
 from motoko.config import WorkflowConfig
+from motoko.config.workflow_format import note_format
 from motoko.errors import CannotWrite, MotokoError, NoPlaceForSockets
 from motoko.host.digests import digest
 from motoko.host.directories import DirectoryIdentity
@@ -65,6 +66,7 @@ def prepare(config: WorkflowConfig, say: Callable[[str], None] = _ignore) -> Run
                 (wf / name).mkdir(exist_ok=True)
             _record(runtime)
             own(runtime)
+            note_format(wf)
     except OSError as error:
         raise unwritable(Runtime(config.directory, wf), error) from error
     return runtime

@@ -9,14 +9,13 @@ import os
 import resource
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from motoko.errors import MotokoError, NotCreated
 from motoko.health import judgements
 from motoko.health.check_findings import Finding, failure, ok, warning
-from motoko.health.installation import installed_at, requirements, versions
+from motoko.health.installation import requirements, versions
 from motoko.health.judgements import Limits
 from motoko.health.looked_at import Place
 from motoko.host import cpus, file_clock
@@ -244,17 +243,16 @@ def scheduler(place: Place) -> Iterator[Finding]:
 def daemons(place: Place) -> Iterator[Finding]:
     """Daemons: the running ones are of the installed version."""
     from motoko.control.daemon_records import living_daemons, records, supervisor_identity
+    from motoko.control.outdated_daemons import outdated
     from motoko.host.clock import uptime_s
 
     if place.config is None:
         return
-    installed, now = installed_at(), time.time()
     running = [(d.name, d.identity) for d in living_daemons(records(place.config))]
     if (supervisor := supervisor_identity(place.config)) is not None:
         running.insert(0, ("supervisor", supervisor))
-    ages = [judgements.age(name, now - uptime_s(who), installed) for name, who in running]
-    old = [finding for finding in ages if finding is not None]
-    yield from old
+    old = outdated({name: uptime_s(who) for name, who in running})
+    yield from map(judgements.age, old)
     if not old:
         are = "is" if len(running) == 1 else "are"
         yield ok("daemons", f"{len(running)} {are} running, of the installed version")

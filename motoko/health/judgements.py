@@ -235,14 +235,12 @@ def packing(study: str, total: int, superseded: int) -> Finding:
     )
 
 
-def age(daemon: str, started: float, installed: float) -> Finding | None:
-    """Whether a daemon is older than the installed version; both times in seconds since 1970."""
-    if started >= installed:
-        return None
+def age(daemon: str) -> Finding:
+    """A daemon that is older than the installed version."""
     return warning(
         "daemons",
         f"{daemon} was started before this version of Motoko was installed",
-        "`motoko kill` and `motoko supervise`: finished runs are kept",
+        "`motoko upgrade`: no run is lost",
     )
 
 

@@ -179,10 +179,9 @@ def verify(place: Path) -> list[Snapshot]:
     from motoko.store import database_copies
 
     source = BackupDirectory(place.absolute())
-    if source.read_marker() is None:
-        raise BadBackup(f"{place} is no directory of backups")
+    snapshots = source.complete()
     wrong: dict[str, None] = {}  # the files of a backup may be those of another one, too
-    for snapshot in source.all():
+    for snapshot in snapshots:
         for study, copy in snapshot.databases.items():
             try:
                 database_copies.verify(source.copies(study), copy.name)
@@ -192,4 +191,4 @@ def verify(place: Path) -> list[Snapshot]:
     if wrong:
         lines = "\n".join(f"  {line}" for line in wrong)
         raise BadBackup(f"{place} is damaged:\n{lines}", hint="make a new one with --full")
-    return source.all()
+    return snapshots

@@ -109,6 +109,16 @@ class BackupDirectory:
         snapshots = [snapshot for snapshot in read if snapshot is not None]
         return sorted(snapshots, key=lambda snapshot: snapshot.taken)
 
+    def complete(self) -> list[Snapshot]:
+        """All backups, of which there is at least one. Raises ``BadBackup``."""
+        if self.read_marker() is None:
+            raise BadBackup(
+                f"{self.path} is no directory of backups", hint="`motoko backup` makes one"
+            )
+        if not (snapshots := self.all()):
+            raise BadBackup(f"{self.path} has no complete backup", hint="make one: `motoko backup`")
+        return snapshots
+
     def _read(self, path: Path, kind: type[T]) -> T | None:
         content = contents(path)
         if content is None:

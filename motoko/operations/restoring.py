@@ -47,11 +47,7 @@ def restore(source: Path, directory: Path, *, at: str = "", overwrite: bool = Fa
     from motoko.mirror.earlier_state import earlier_tid
 
     backups = BackupDirectory(source.absolute())
-    if backups.read_marker() is None:
-        raise BadBackup(f"{source} is no directory of backups", hint="`motoko backup` makes one")
-    all_of_them = backups.all()
-    if not all_of_them:
-        raise BadBackup(f"{source} has no complete backup")
+    all_of_them = backups.complete()
     wanted = earlier_tid(at) if at else ""
     chosen, files = _chosen(all_of_them, wanted)
     _check(directory, overwrite=overwrite)
@@ -150,7 +146,7 @@ def _put(directory: Path, study: str, path: Path | None) -> None:
     files = DatabaseFiles.of(directory / study)
     derived = [files.transactions.with_name(f"{files.transactions.name}.index")]
     mirror = mirror_path(directory, study)
-    derived += [mirror.with_name(f"{mirror.name}{end}") for end in ("", "-wal", "-shm")]
+    derived += mirror.parent.glob(f"{mirror.name}*")
     for leftover in [*derived, snapshot_path(directory)]:
         leftover.unlink(missing_ok=True)
     if path is None:

@@ -9,6 +9,8 @@ import msgspec
 
 from motoko.config import WorkflowConfig
 from motoko.control import client, daemon_records, supervisor_lock
+from motoko.control.daemon_records import SUPERVISOR
+from motoko.control.outdated_daemons import outdated
 from motoko.control.protocol import DaemonInfo, OrchestratorInfo, Status, SupervisorInfo
 from motoko.errors import MotokoError
 from motoko.host import clock
@@ -94,7 +96,7 @@ def described(config: WorkflowConfig, answer: Status | None) -> WorkflowStatus:
         orchestrators=_orchestrators(config, status.orchestrators),
         supervisor_use=use(status.supervisor.pid),
         note="" if is_here or answer else _why_unseen(config),
-        warnings=tcp_warnings(config),
+        warnings=[*tcp_warnings(config), *_outdated(status)],
     )
 
 
@@ -106,6 +108,15 @@ def tcp_warnings(config: WorkflowConfig) -> list[str]:
         for study in config.studies.values()
         if study.tcp_address is not None and study.is_local
     ]
+
+
+def _outdated(status: Status) -> list[str]:
+    """A warning if any process is older than the installed version of Motoko."""
+    uptimes = {SUPERVISOR: status.supervisor.uptime_s}
+    uptimes |= {daemon.name: daemon.uptime_s for daemon in status.daemons}
+    if not (names := outdated(uptimes)):
+        return []
+    return [f"older than the installed Motoko: {', '.join(names)} (`motoko upgrade`)"]
 
 
 def _unseen(pid: int | None) -> ResourceUse:

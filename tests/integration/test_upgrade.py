@@ -313,3 +313,49 @@ def test_stopping_what_runs(made, wait):
         made.new("kill", "--now")
     assert not list(processes_in(made.flow.directory))
     assert started(made.flow) == [RUNNING]
+
+
+UPGRADED = int(os.environ.get("MOTOKO_UPGRADED_RUNS", "8"))
+# Many that talk to the server and say that they were started, and the ones before.
+MANY = f"""
+async def main(workflow, **params):
+    for number in range({UPGRADED}):
+        script = "echo $BLACKDYNAMITE_RUN_ID >> ../../started; python doIt.py # " + str(number)
+        workflow.mult.createTask({{}}, script=script, code="run.start(); run.finish()")
+    workflow.finished = True
+"""
+
+
+def test_upgrading_under_runs(both):
+    """Supervisor and daemons are replaced one by one; each run is executed once, and succeeds."""
+    flow = both.flow
+    both.old("supervise", "--detach", "--slots", "2")
+    supervisor, pids = flow.ps()["supervisor"]["pid"], flow.pids()
+    both.orchestrate(both.old, MANY)
+    wait_until(lambda: started(flow), "they are being executed")
+    output = both.new("upgrade", "--all", "--wait", "5m")
+    assert flow.ps()["supervisor"]["pid"] != supervisor, output
+    assert not set(flow.pids().values()) & set(pids.values()), output
+    wait_until(lambda: set(states(flow).values()) == {"FINISHED"}, "all have finished", 300)
+    assert sorted(started(flow)) == list(range(1, UPGRADED + 1))
+    assert {entries["attempt"] for entries in runs_of(flow).values()} == {1}
+    command = Path(f"/proc/{flow.pids()['launcher:mult']}/cmdline").read_bytes()
+    assert b"--slots\x002" in command, "its options are lost"
+    assert both.new("upgrade") == "everything is of the installed version\n"
+
+    # A run that takes longer keeps its server.
+    both.orchestrate(both.new, MAKING)
+    wait_until(lambda: started(flow)[-1] > UPGRADED, "one of them waits")
+    server = flow.pids()["zeo:mult"]
+    output = both.new("upgrade", "--all", "--wait", "1s")
+    assert "zeo:mult is as it was: runs of mult are being executed\n" in output
+    assert flow.pids()["zeo:mult"] == server
+    both.new("kill", "--now")
+
+    # And what a later version has made is not touched.
+    for place in (".wf", "mult/.bd"):
+        (flow.directory / place / "format").write_text("2\n")
+        for command in ("ps", "supervise", "kill", "info"):
+            refused = flow.motoko(command)
+            assert refused.returncode == 2 and "[newer-workflow]" in refused.stderr, command
+        (flow.directory / place / "format").write_text("1\n")
