@@ -22,13 +22,11 @@ class StateCounts:
         tid: the transaction.
         states: how many runs are in each state.
         ends: when the last runs ended (seconds since 1970), as far as that is noted.
-        without: why the mirror could not tell all of it; ``None`` if it did.
     """
 
     tid: str = ""
     states: Counter[str] = field(default_factory=Counter)
     ends: tuple[float, ...] = ()
-    without: str | None = None
 
 
 def state_counts(config: WorkflowConfig, study: StudyConfig) -> StateCounts:
@@ -46,4 +44,4 @@ def state_counts(config: WorkflowConfig, study: StudyConfig) -> StateCounts:
                     f"ORDER BY 1 DESC LIMIT {ENDS}"
                 )
                 ends += [end for (end,) in execute(query)]
-        return StateCounts(moment.tid, states, tuple(ends), moment.without)
+        return StateCounts(moment.tid, states, tuple(ends))

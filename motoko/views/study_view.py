@@ -23,7 +23,6 @@ class StudyView:
         read_at: when they were read last, or found unchanged (seconds since 1970); ``None``: they
             are not known yet.
         problem: why they cannot be read; empty if they can.
-        without: why the mirror could not tell them; ``None`` if it did.
         changes: grows with each change, so that a view knows that it must draw anew.
     """
 
@@ -33,7 +32,6 @@ class StudyView:
     tid: str = ""
     read_at: float | None = None
     problem: str = ""
-    without: str | None = None
     changes: int = 0
     _read_tid: str = ""
     _meanwhile: list[Transition] | None = None
@@ -47,7 +45,7 @@ class StudyView:
         if not self.read_at:
             self.pace = Pace(counts.ends)
         self.states, self.tid, self._read_tid = Counter(counts.states), counts.tid, counts.tid
-        self.read_at, self.problem, self.without = now, "", counts.without
+        self.read_at, self.problem = now, ""
         meanwhile, self._meanwhile = self._meanwhile or [], None
         for change in meanwhile:
             self._count(change)
