@@ -67,6 +67,7 @@ class RunPage:
         first: how many of them come before the page.
         names: the names of the parameters, then of the results.
         tid: the transaction whose state is shown.
+        without: why the mirror could not tell all of it; ``None`` if it did.
     """
 
     total: int = 0
@@ -74,6 +75,7 @@ class RunPage:
     names: tuple[str, ...] = ()
     runs: Sequence[PagedRun] = field(default=())
     tid: str = ""
+    without: str | None = None
 
 
 def run_page(
@@ -101,7 +103,7 @@ def run_page(
             for row in zip(*part, strict=True)
         ]
         names = tuple(column.label for column in shown)
-        return RunPage(total, first, names, rows, runs.moment.tid)
+        return RunPage(total, first, names, rows, runs.moment.tid, runs.moment.without)
 
 
 def _run(study: StudyConfig, row: Sequence[Any]) -> PagedRun:
