@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from motoko.config import StudyConfig
@@ -24,8 +25,10 @@ def policy_of(study: StudyConfig, entries: Mapping[str, Any]) -> Policy:
         entries: the run's entries, or the parameters that it is created with.
     """
     policy = study.policy
-    for name in sorted(names()):
+    for name in _sorted(names()):
         if name in entries and (name in _BOTH or name not in study.runs):
+            if _says_nothing_new(policy, name, entries[name]):
+                continue
             try:
                 policy = policy.changed({name: entries[name]})
             except WrongValue:
@@ -36,3 +39,13 @@ def policy_of(study: StudyConfig, entries: Mapping[str, Any]) -> Policy:
                 raise WrongValue.of(name, kind, "something else than that") from error
     policy.refuse_contradictions(study.generator)
     return policy
+
+
+def _says_nothing_new(policy: Policy, name: str, value: Any) -> bool:
+    """Whether a policy has a run's value already; in doubt not. Most runs only have an `nproc`."""
+    return value is None or (type(value) is int and value == getattr(policy, name, None))
+
+
+@functools.cache
+def _sorted(names: frozenset[str]) -> Sequence[str]:
+    return sorted(names)

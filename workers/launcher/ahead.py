@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from motoko.workers.launcher.preparing import Prepared
 
-AHEAD_S = 0.05  # prepare only as many runs as will probably start within this time
-AHEAD_MAX = 16
+AHEAD_S = 0.25  # prepare only as many runs as will probably start within this time
+AHEAD_MAX = 32
 PATIENCE_S = 1.0  # runs that wait longer become CREATED again: the running ones take their time
-LINGER_S = 0.02  # how long an end waits for others, to be committed together, while slots are busy
+LINGER_S = 0.05  # how long an end waits for others, to be committed together, while slots are busy
 WEIGHT = 0.2  # of the newest run, in the mean
 
 

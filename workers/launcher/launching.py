@@ -107,6 +107,7 @@ class Launcher:
         self._unknown: dict[int, str] = {}
         self._look_again_at = math.inf
         self._changes = RunChanges(self._base)
+        self._heeded: object = None  # the present when changes of its runs were looked for
         self._stopping = False
         self._ready = False  # all runs have been looked at once
         self._waiter: Waiter | None = None
@@ -145,8 +146,9 @@ class Launcher:
             while not self._stopping:
                 await self._step()
                 news = await waiter.wait(self._pause())
-                if self._executors.runs:
+                if self._executors.runs and (heeded := self._present()) != self._heeded:
                     await atomically(self._base, self._heed, self._tid())
+                    self._heeded = heeded
                 for change in news:
                     if change.new == CREATED:
                         self._agenda.waiting.add(change.run_id)
@@ -276,6 +278,11 @@ class Launcher:
         """The newest transaction that the bus has announced."""
         assert self._dispatcher is not None
         return self._dispatcher.tid(self.study.name)
+
+    def _present(self) -> object:
+        """What changes whenever its runs, or what the database says of them, may have changed."""
+        runs, handed_over = self._executors.runs, self._executors.local.handed_over
+        return self._tid(), self._base.tid, runs, handed_over
 
     def _heed(self) -> None:
         """End runs that were cancelled, which no state may tell; look at those handed over."""

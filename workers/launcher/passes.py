@@ -160,6 +160,8 @@ class Passes:
         due = list(itertools.islice(self.agenda.due(time.time()), self._executor.reach))
         if len(due) > 1:
             self._base.load_with_jobs(due)
+            runs = map(self._base.runs.entries.get, due)
+            self._base.prefetch([run.configfiles for run in runs if run is not None])
 
     def pause(self) -> float | None:
         """How long to sleep at most, if nothing happens."""
