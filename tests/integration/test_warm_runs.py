@@ -99,6 +99,24 @@ PROGRAMS = {
         threading.Thread(target=slow).start()
         run.start(); run.finish()
         print("last line")""",
+    "left open": """\
+        import io
+        class Ended(io.FileIO):
+            def close(self):
+                if not self.closed:
+                    self.write(b"the end")
+                super().close()
+        class Loop:
+            def __init__(self):
+                self.me, self.file = self, open("loop.txt", "w")
+                self.file.write("in a loop")
+        mine, loop = open("mine.txt", "w"), Loop()
+        mine.write("held by doIt.py")
+        os.theirs, os.ended = open("theirs.txt", "w"), Ended("ended.txt", "w")
+        os.theirs.write("held by a module")
+        print("no line break", end="")
+        run.start(); run.finish()
+        sys.exit(256 + 3)""",
     "children": """\
         import multiprocessing, subprocess
         run.start()

@@ -13,11 +13,14 @@ attempt, and records its exit. It forks the run itself: an interpreter as if jus
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import contextlib
+import ctypes
 import gc
 import importlib
 import importlib.machinery
+import io
 import json
 import os
 import random
@@ -29,10 +32,12 @@ import threading
 import time
 import traceback
 import types
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 MESSAGE_MAX = 1 << 20
+CHECK_S = 0.25  # how often to look whether files of installed modules have changed
 SLOTS_MAX = 200
 NOT_FORKED, NO_GO, NO_DIRECTORY, CLAIMED, UNCLAIMED, UNOPENED = 125, 122, 120, 121, 123, 124
 
@@ -48,7 +53,10 @@ def main() -> dict[str, Any]:
     except (Exception, SystemExit) as error:  # noqa: BLE001 (a module may raise anything)
         problem = f"{type(error).__name__}: {error}"
         traceback.print_exc()
+    spare_scans()
     files = loaded_files()
+    installed = {path for path in files if path.startswith(installed_places())}
+    checked_at = time.monotonic()
     say(connection, {"problem": problem})
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # this process does not wait for wrappers
     gc.collect()
@@ -63,7 +71,11 @@ def main() -> dict[str, Any]:
         attempt = json.loads(data)
         answer: dict[str, Any] = {}
         own: list[int] = []
-        if changed := [path for path in files if stamp(path) != files[path]]:
+        is_late = time.monotonic() > checked_at + CHECK_S
+        looked_at = files if is_late else files.keys() - installed
+        if is_late:
+            checked_at = time.monotonic()
+        if changed := [path for path in looked_at if stamp(path) != files[path]]:
             answer = {"changed": changed[0]}
         else:
             # The wrapper must not be reaped before its pidfd is open.
@@ -139,6 +151,35 @@ def loaded_files() -> dict[str, tuple[int, int, int] | None]:
                 files[path] = state
                 break
     return files
+
+
+def installed_places() -> tuple[str, ...]:
+    """Where modules are that are not changed while a study is written: Python's own directories."""
+    return tuple({f"{place}/" for place in (sys.prefix, sys.base_prefix) if len(place) > 1})
+
+
+def spare_scans() -> None:
+    """Have BlackDynamite connect to its server without looking at all processes of the machine.
+
+    Before it connects, it asks psutil for all sockets of all processes, to see whether one of them
+    listens at its server's. That one is asked here instead, as BlackDynamite has done already, and
+    asked once. And ZEO has the disk confirm the first bytes of each temporary file that it makes.
+    """
+    opened: set[str] = set()
+
+    def is_opened(path: str) -> bool:
+        if path not in opened and ask(path):
+            opened.add(path)
+        return path in opened
+
+    if (module := sys.modules.get("BlackDynamite.base_zeo")) is not None:
+        base: Any = getattr(module, "BaseZEO", None)
+        if hasattr(base, "check_file_socket") and hasattr(base, "isOpenedUnixSocket"):
+            base.check_file_socket = lambda self: self.isOpenedUnixSocket(self.zeo_socket)
+            ask, base.isOpenedUnixSocket = base.isOpenedUnixSocket, staticmethod(is_opened)
+    cache: Any = sys.modules.get("ZEO.cache")
+    if (sync := getattr(cache, "sync", None)) is not None:
+        cache.sync = lambda file: file.flush() if isinstance(file.name, int) else sync(file)
 
 
 def stamp(path: str) -> tuple[int, int, int] | None:
@@ -292,5 +333,70 @@ def execute(path: str, namespace: dict[str, Any]) -> None:
         raise
 
 
+# The run's end
+
+
+def leave(code: int, loaded: frozenset[str]) -> None:
+    """End this process as Python does, but leave what the template has loaded as it is.
+
+    Python's own way is to take all modules apart, which copies most of the template's memory, and
+    takes longer than many a run. Returns if Python itself has to do it after all.
+
+    Args:
+        code: the exit code.
+        loaded: the names of the modules that the template has loaded.
+    """
+    for place, name in (threading, "_shutdown"), (atexit, "_run_exitfuncs"):  # as Python does
+        getattr(place, name)()
+    own: list[Any] = [sys.modules.pop(name) for name in {*sys.modules} - loaded]
+    left = [weakref.ref(module) for module in own if isinstance(module, types.ModuleType)]
+    own.clear()
+    gc.collect()  # not the objects that were there before the fork
+    for module in (reference() for reference in left):
+        if module is not None:
+            module.__dict__.clear()
+    gc.collect()
+    try:
+        close_files()
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            if stream is not None:
+                stream.flush()
+    except Exception:  # noqa: BLE001 (whatever it is, Python itself shall say it)
+        return
+    ctypes.PyDLL(None).exit(code)  # what C libraries have registered is called, too
+
+
+def close_files() -> None:
+    """Write what is left in the buffers of files that nobody has closed, as their deletion does."""
+    plain: Any = io.IOBase.__base__  # asking for this type calls no code of others
+    files = [thing for thing in gc.get_objects() if issubclass(type(thing), plain)]
+    files = [file for file in files if not file.closed]
+    standard = (sys.stdin, sys.stdout, sys.stderr)
+    for file in files:
+        if isinstance(file, io.TextIOWrapper) and file not in standard:
+            file.flush()
+    for file in files:  # compressed ones, which end in a way of their own
+        if type(file).__module__ not in ("_io", "io") and file not in standard:
+            file.close()
+    for file in files:
+        if isinstance(file, (io.BufferedWriter, io.BufferedRandom)) and not file.closed:
+            file.flush()
+
+
+def run() -> None:
+    """Execute a run, and end this process; returns or raises where Python itself has to end it."""
+    attempt = main()
+    loaded = frozenset(sys.modules) - {"__main__"}
+    code = 0
+    try:
+        execute(*as_if_started(attempt))  # no variable here keeps the run's objects alive
+    except SystemExit as error:
+        if error.code is not None and type(error.code) is not int:
+            raise
+        code = int(error.code or 0)
+    leave(code & 0xFF, loaded)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    execute(*as_if_started(main()))  # no variable here keeps the run's objects alive
+    run()
