@@ -7,6 +7,7 @@ stay: the jobs that look for them are of the earlier version.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -23,14 +24,19 @@ _CONTENTS = {
 _SIZE_MAX = 4096
 
 
-def make_own_folder(directory: Path) -> None:
+def make_own_folder(directory: Path) -> bool:
     """Make a run's directory and Motoko's folder in it, and move Motoko's files there.
 
-    The run must not be executed meanwhile. Raises ``OSError``.
+    Returns whether the directory is new. The run must not be executed meanwhile. Raises
+    ``OSError``.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir()
+        (directory / OWN_FOLDER).mkdir()
+        return True
     if own_folder(directory) != directory:
-        return
+        return False
     folder = directory / OWN_FOLDER
     earlier = [path for path in directory.iterdir() if _is_own(path)]
     new = directory / f"{OWN_FOLDER}.new" if earlier and not folder.exists() else folder
@@ -43,6 +49,7 @@ def make_own_folder(directory: Path) -> None:
     (directory / EARLIER_ENVIRONMENT).unlink(missing_ok=True)
     for path in earlier:
         path.unlink()
+    return False
 
 
 def _is_own(path: Path) -> bool:

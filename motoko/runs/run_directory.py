@@ -37,13 +37,15 @@ def write(
         files: what to put there. A name that leads out of the directory raises ``ValueError``.
         between: called now and then, since copying large files takes time.
     """
-    make_own_folder(directory)
+    is_new = make_own_folder(directory)
     for file in files:
         if PurePosixPath(file.name).is_absolute() or ".." in PurePosixPath(file.name).parts:
             raise ValueError(f"{file.name!r} is no name of a file in a run directory")
         path = directory / file.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # an earlier attempt's, which may still run and use it
+        if "/" in file.name:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if not is_new:
+            path.unlink(missing_ok=True)  # an earlier attempt's, which may still run and use it
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as target:
             for part in _parts(file.content):

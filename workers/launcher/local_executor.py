@@ -143,6 +143,9 @@ class LocalExecutor:
 
     def proceed(self) -> None:
         while self.ahead.runs:
+            if len(self._runs) >= self._slots.count:  # no need to look: each run has a slot
+                self.is_short = True
+                return
             slots = self._take(1, first=True)
             self.is_short = slots is None
             if slots is None:
