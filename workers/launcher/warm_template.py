@@ -53,7 +53,7 @@ def main() -> dict[str, Any]:
     except (Exception, SystemExit) as error:  # noqa: BLE001 (a module may raise anything)
         problem = f"{type(error).__name__}: {error}"
         traceback.print_exc()
-    spare_scans()
+    spare_detours()
     files = loaded_files()
     installed = {path for path in files if path.startswith(installed_places())}
     checked_at = time.monotonic()
@@ -158,12 +158,13 @@ def installed_places() -> tuple[str, ...]:
     return tuple({f"{place}/" for place in (sys.prefix, sys.base_prefix) if len(place) > 1})
 
 
-def spare_scans() -> None:
+def spare_detours() -> None:
     """Have BlackDynamite connect to its server without looking at all processes of the machine.
 
     Before it connects, it asks psutil for all sockets of all processes, to see whether one of them
     listens at its server's. That one is asked here instead, as BlackDynamite has done already, and
-    asked once. And ZEO has the disk confirm the first bytes of each temporary file that it makes.
+    asked once. ZEO has the disk confirm the first bytes of each temporary file that it makes, and
+    its thread sleeps for a moment with each answer: see motoko/store/internals/zeo_clients.py.
     """
     opened: set[str] = set()
 
@@ -180,6 +181,9 @@ def spare_scans() -> None:
     cache: Any = sys.modules.get("ZEO.cache")
     if (sync := getattr(cache, "sync", None)) is not None:
         cache.sync = lambda file: file.flush() if isinstance(file.name, int) else sync(file)
+    futures: Any = sys.modules.get("ZEO.asyncio.futures")
+    if hasattr(futures, "switch_thread"):
+        futures.switch_thread = lambda: None
 
 
 def stamp(path: str) -> tuple[int, int, int] | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import ZEO.asyncio.client
+import ZEO.asyncio.futures
 from ZEO.ClientStorage import ClientStorage
 from ZEO.Exceptions import ClientDisconnected
 from ZODB.POSException import POSKeyError
@@ -34,6 +35,7 @@ relies_on(
     Need(_RUNNER, "call", ("self", "method")),
     Need(_RUNNER, "client", set_by="setup_delegation"),
     Need(_RUNNER, "io_call", set_by="setup_delegation"),
+    Need("ZEO.asyncio.futures", "switch_thread", ()),
     Need(_IO, "cache", set_by="__init__"),
     Need(_IO, "protocol"),
     Need("ZEO.asyncio.base:ZEOBaseProtocol", "sm_protocol", set_by="connection_made"),
@@ -55,6 +57,10 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
 
     def __init__(self, address: str | tuple[str, int], reconnect_s: float, **options: Any) -> None:
         zeo_messages.install()
+        # With each answer, ZEO's thread sleeps for a moment, to let the waiting thread go on. That
+        # one goes on anyway, when ZEO's thread waits for the next message: without the sleep, a
+        # call takes two thirds of the CPU time, and less time.
+        ZEO.asyncio.futures.switch_thread = lambda: None
         client = functools.partial(ZEO.asyncio.client.ClientThread, disconnect_poll=reconnect_s)
         super().__init__(address, _client_factory=client, **options)
         self._call = self.call_server
