@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from motoko.batch import registry
 from motoko.config import StudyConfig
@@ -59,6 +59,11 @@ class Executors:
     def runs(self) -> list[int]:
         """The runs that the executors have, and those that are prepared."""
         return [number for executor in self for number in (*executor, *executor.ahead.runs)]
+
+    @property
+    def present(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Those runs, and those whose final state other processes will set."""
+        return self.runs, self.local.handed_over
 
     def adopt(self, situation: Situation) -> None:
         """Hand a run that an earlier launcher has started to the executor that it was started by.

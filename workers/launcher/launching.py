@@ -146,7 +146,8 @@ class Launcher:
             while not self._stopping:
                 await self._step()
                 news = await waiter.wait(self._pause())
-                if self._executors.runs and (heeded := self._present()) != self._heeded:
+                heeded = self._tid(), self._base.tid, self._executors.present
+                if self._executors.runs and heeded != self._heeded:
                     await atomically(self._base, self._heed, self._tid())
                     self._heeded = heeded
                 for change in news:
@@ -278,11 +279,6 @@ class Launcher:
         """The newest transaction that the bus has announced."""
         assert self._dispatcher is not None
         return self._dispatcher.tid(self.study.name)
-
-    def _present(self) -> object:
-        """What changes whenever its runs, or what the database says of them, may have changed."""
-        runs, handed_over = self._executors.runs, self._executors.local.handed_over
-        return self._tid(), self._base.tid, runs, handed_over
 
     def _heed(self) -> None:
         """End runs that were cancelled, which no state may tell; look at those handed over."""

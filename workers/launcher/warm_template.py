@@ -71,10 +71,9 @@ def main() -> dict[str, Any]:
         attempt = json.loads(data)
         answer: dict[str, Any] = {}
         own: list[int] = []
-        is_late = time.monotonic() > checked_at + CHECK_S
-        looked_at = files if is_late else files.keys() - installed
-        if is_late:
-            checked_at = time.monotonic()
+        looked_at = files.keys() - installed
+        if time.monotonic() > checked_at + CHECK_S:
+            checked_at, looked_at = time.monotonic(), set(files)
         if changed := [path for path in looked_at if stamp(path) != files[path]]:
             answer = {"changed": changed[0]}
         else:
@@ -159,12 +158,11 @@ def installed_places() -> tuple[str, ...]:
 
 
 def spare_detours() -> None:
-    """Have BlackDynamite connect to its server without looking at all processes of the machine.
+    """Have BlackDynamite and ZEO leave out what only takes time.
 
-    Before it connects, it asks psutil for all sockets of all processes, to see whether one of them
-    listens at its server's. That one is asked here instead, as BlackDynamite has done already, and
-    asked once. ZEO has the disk confirm the first bytes of each temporary file that it makes, and
-    its thread sleeps for a moment with each answer: see motoko/store/internals/zeo_clients.py.
+    BlackDynamite asks psutil for all sockets of all processes, to see whether its server listens,
+    which it knows already. ZEO has the disk confirm the first bytes of each temporary file, and its
+    thread sleeps for a moment with each answer: see motoko/store/internals/zeo_clients.py.
     """
     opened: set[str] = set()
 
@@ -344,21 +342,17 @@ def leave(code: int, loaded: frozenset[str]) -> None:
     """End this process as Python does, but leave what the template has loaded as it is.
 
     Python's own way is to take all modules apart, which copies most of the template's memory, and
-    takes longer than many a run. Returns if Python itself has to do it after all.
-
-    Args:
-        code: the exit code.
-        loaded: the names of the modules that the template has loaded.
+    takes longer than many a run. ``loaded`` names the modules that the template has loaded. Returns
+    if Python itself has to do it after all.
     """
     for place, name in (threading, "_shutdown"), (atexit, "_run_exitfuncs"):  # as Python does
         getattr(place, name)()
-    own: list[Any] = [sys.modules.pop(name) for name in {*sys.modules} - loaded]
-    left = [weakref.ref(module) for module in own if isinstance(module, types.ModuleType)]
+    own = {name: sys.modules.pop(name) for name in {*sys.modules} - loaded}
+    left = [weakref.ref(module) for module in own.values() if type(module) is types.ModuleType]
     own.clear()
     gc.collect()  # not the objects that were there before the fork
-    for module in (reference() for reference in left):
-        if module is not None:
-            module.__dict__.clear()
+    for module in filter(None, (reference() for reference in left)):
+        module.__dict__.clear()
     gc.collect()
     try:
         close_files()
