@@ -139,9 +139,7 @@ class Launcher:
             self._end_what_is_left()
             self._executors.watch()
             self._ready = True
-            log.info(
-                "ready: %d slots, %d runs waiting", self._slots.count, len(self._agenda.waiting)
-            )
+            log.info("ready: %d slots, %d waiting", self._slots.count, len(self._agenda.waiting))
             self._report()
             while not self._stopping:
                 await self._step()
