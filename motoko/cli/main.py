@@ -51,6 +51,7 @@ COMMANDS = {
     "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
     "orchestrator": ("motoko.cli.orchestrator_commands", "Start, stop or show orchestrators."),
     "run": ("motoko.cli.run", "Supervise and orchestrate with one command, then stop all."),
+    "view": ("motoko.cli.view", "Make a tree of links in which people find runs."),
     "lineage": ("motoko.cli.lineage", "Say what a run came from, and what came of it."),
     "diff": ("motoko.cli.diff", "Say what differs between two runs."),
     "explain": ("motoko.cli.explain", "Say where a run stands, and why it is not running."),
