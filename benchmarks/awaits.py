@@ -83,6 +83,7 @@ import psutil
 from motoko import Workflow
 
 counts, samples, seconds = json.loads(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+form = sys.argv[4]
 
 
 def constraints(number, job):
@@ -92,8 +93,18 @@ def constraints(number, job):
         f"state = FORWARDED and y = {job['y']}, load = {job['load']}, mesh = {job['mesh']}",
         [f"runs.id = {number}", "state = FORWARDED", "run_name ~ ^sw"],
         f"state = FORWARDED, energy = {job['energy']}, jobs.id = {job['id']}",
+        f"x > {job['x'] - 0.5} and x < {job['x'] + 0.5} and state = FORWARDED",
     ]
     return kinds[number % len(kinds)]
+
+
+def waited_for(study, number, job):
+    '''A selection; in --form all and and, a condition made of it.'''
+    selection = study.select(constraints(number, job))
+    if form == "all":
+        chosen = [f"runs.id = {number}", f"x = {job['x']}", "state != FAILED"]
+        return study.select(chosen).all("state = FORWARDED")
+    return selection & study.select(f"jobs.id = {job['id']}") if form == "and" else selection
 
 
 async def written(heard, numbers, state):
@@ -118,12 +129,12 @@ async def measured(workflow, count):
         run = base.runs.entries[number]
         job = base.jobs.entries[run.entries["job_id"]]
         found.append({**job.entries, "energy": run.entries.get("energy")})
-    wanted = [constraints(*each) for each in enumerate(found, 1)]
+    wanted = [waited_for(study, *each) for each in enumerate(found, 1)]
     process = psutil.Process()
     memory, cpu = process.memory_info().rss, time.process_time()
 
     async def one(what):
-        return await study.select(what)
+        return await what
 
     tasks = [asyncio.create_task(one(what)) for what in wanted]
     before = time.perf_counter()
@@ -149,8 +160,7 @@ async def measured(workflow, count):
     for number, task in enumerate(tasks, 1):
         assert task.done() == (number in awaited), wanted[number - 1]
         if task.done():
-            ((run, _),) = task.result()
-            assert run["id"] == number
+            assert {run["id"] for run, _ in task.result()} == {number}
     await written(heard, [*awaited, *others], "FINISHED")
     cpu = time.process_time()
     for task in tasks:
@@ -243,6 +253,7 @@ def of_selections(options: argparse.Namespace) -> list[Row]:
             (study.directory / name).write_text(text)
         study.serve()
         arguments = [json.dumps(options.awaits), str(options.samples), str(options.seconds)]
+        arguments.append(options.form)
         said = study.run(
             Path(sys.executable), "-P", "selections.py", *arguments, timeout=options.patience
         )
@@ -273,6 +284,7 @@ def main() -> None:
     default = Path("~/.cache/motoko-benchmarks").expanduser()
     parser.add_argument("--cache", type=Path, default=default, metavar="DIR")
     parser.add_argument("--only-selections", action="store_true")
+    parser.add_argument("--form", choices=["selection", "all", "and"], default="selection")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.runs < 20_000 or max(options.awaits) > 19_000 or not 10 <= options.samples <= 400:

@@ -33,16 +33,20 @@ class Lookout:
         self._work = contextlib.ExitStack()
 
     @contextlib.contextmanager
-    def waiting(self, constraints: list[str], tell: Callable[[], None]) -> Iterator[Standing]:
+    def waiting(
+        self, constraints: list[str], tell: Callable[[], None], *, states_only: bool | None = None
+    ) -> Iterator[Standing]:
         """Wait for runs that meet constraints, while the block runs.
 
-        ``tell`` is called when ``found()`` of the returned object may find something.
+        ``tell`` is called when ``found()`` of the returned object may find something, or a run that
+        it was told to ``keep()`` has changed. ``states_only``: whether commits that change no state
+        do not count; by default, as the constraints are.
         """
         if self._standing.is_empty:
             waiter = self._work.enter_context(self.dispatcher.waiting(self._interest))
             self._work.callback(self.dispatcher.start(self._look_out(waiter)).cancel)
         try:
-            with self._standing.waiting(constraints, tell) as standing:
+            with self._standing.waiting(constraints, tell, states_only=states_only) as standing:
                 self._interest.states_only = self._standing.states_only
                 yield standing
         finally:

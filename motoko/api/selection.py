@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from motoko.api.failures import notice_failures
@@ -81,9 +83,13 @@ class TaskSelectionEval:
     bases: tuple[StudyBase, ...] = ()
     # Whether it may read something else as well: then it is also evaluated at every tick.
     ticks: bool = True
+    # If it reads nothing but selections, what it reads of their runs: it is evaluated again when a
+    # run has changed that was selected, or is now.
+    reads: tuple[_Read, ...] = ()
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return _until_true(self.func, self.bases, ticks=self.ticks).__await__()
+        reads = () if self.ticks else self.reads
+        return _until_true(self.func, self.bases, reads, ticks=self.ticks).__await__()
 
 
 class TaskSelection:
@@ -276,7 +282,10 @@ class TaskSelection:
             self._raise_failures(selected, alternatives)
             return False
 
-        return _reading(every, self)
+        states_only = self.reads_states_only and all(one.reads_states_only for one in alternatives)
+        condition = _reading(every, self)
+        condition.reads = (_Read(self, states_only),)
+        return condition
 
     def _raise_failures(self, selected: list[Pair], alternatives: list[Predicate]) -> None:
         for run, job in selected:
@@ -286,6 +295,14 @@ class TaskSelection:
                 raise failure(run)
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What a condition reads of a selection's runs: only their states, or other entries, too."""
+
+    selection: TaskSelection
+    states_only: bool
+
+
 def _reading(func: Callable[[], Any], *conditions: Any) -> TaskSelectionEval:
     """A condition that reads what the given conditions read."""
     result = TaskSelectionEval(func)
@@ -293,8 +310,10 @@ def _reading(func: Callable[[], Any], *conditions: Any) -> TaskSelectionEval:
     for condition in conditions:
         if isinstance(condition, TaskSelection):
             result.bases += (condition.base,)
+            result.reads += (_Read(condition, condition.reads_states_only),)
         elif isinstance(condition, TaskSelectionEval):
             result.bases += condition.bases
+            result.reads += condition.reads
             result.ticks = result.ticks or condition.ticks
         else:
             result.ticks = True
@@ -302,9 +321,16 @@ def _reading(func: Callable[[], Any], *conditions: Any) -> TaskSelectionEval:
 
 
 async def _until_true(
-    condition: Callable[[], Any], bases: tuple[StudyBase, ...], *, ticks: bool = False
+    condition: Callable[[], Any],
+    bases: tuple[StudyBase, ...],
+    reads: tuple[_Read, ...],
+    *,
+    ticks: bool,
 ) -> Any:
-    """Evaluate it at each event in the studies (with ``ticks`` also at every tick) until true."""
+    """Evaluate it until it is true: again when something has changed that it ``reads``.
+
+    If that is not known: at each event in the studies, and with ``ticks`` also at every tick.
+    """
     import asyncio
 
     from motoko.store.session import session
@@ -320,7 +346,17 @@ async def _until_true(
     by_study = {base.study.name: base for base in bases}
     dispatcher = await owner.attached()
     what = f"a condition on {', '.join(by_study)}"
-    with dispatcher.waiting(Interest(studies=by_study), what=what) as waiter:
+    interest = Interest(studies=by_study, relayed=bool(reads))
+    with contextlib.ExitStack() as work:
+        waiter = work.enter_context(dispatcher.waiting(interest, what=what))
+        standing = [
+            work.enter_context(
+                owner.lookout(read.selection.base, dispatcher).waiting(
+                    read.selection.constraints, waiter.event.set, states_only=read.states_only
+                )
+            )
+            for read in reads
+        ]
         for base in bases:
             session().refresh(base)
         while True:
@@ -329,15 +365,20 @@ async def _until_true(
             except RunFailed:
                 # Error handlers act first; a failure that they have not mended raises.
                 await owner.handle_failure()
+                session().commit()
                 result = condition()
             if result:
                 notice_failures(result)
                 note_awaited(result)
                 return result
+            for one, read in zip(standing, reads, strict=True):
+                one.keep(read.selection.current)
             news = await waiter.wait(TICK_S if ticks else None)
             waiter.check_stopped("waiting for a selection")
             waiter.read_again = False
             session().commit()
+            if reads:  # the lookouts have refreshed the connections
+                continue
             for study, base in by_study.items():
                 tids = [change.tid for change in news if change.study == study]
                 session().refresh(

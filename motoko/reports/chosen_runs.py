@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from motoko.config import StudyConfig, WorkflowConfig
-from motoko.errors import ConstraintError
+from motoko.errors import ConfigError, ConstraintError
 from motoko.mirror.constraint_sql import where
 from motoko.mirror.current_mirror import Moment, current
 from motoko.mirror.earlier_state import earlier
@@ -61,9 +61,22 @@ class ChosenRuns:
         self.moment = moment
         self.columns = ResultColumns(study, moment.tables)
         self._study, self._wanted, self._predicate = study, wanted, predicate
+        self._check_names()
         self._read = [self.columns.field(*name.split(".")) for name in sorted(predicate.reads)]
         key = self.columns.named(wanted.sort) if wanted.sort is not None else None
         self._order = (key.table, key.names, wanted.is_reverse) if key is not None else None
+
+    def _check_names(self) -> None:
+        """Raise ``ConstraintError`` if nothing is selected, since no run has an entry of a name."""
+        predicate, has_runs = self._predicate, self.moment.tables.count()
+        for test in predicate.tests:
+            _, name = test.where
+            if has_runs and name in predicate.undeclared and not test({}, {}):
+                try:
+                    self.columns.named(name)
+                except ConfigError as error:
+                    text = f"{error}, in {predicate.text!r}"
+                    raise ConstraintError(text, hint=error.hint) from None
 
     def named(self) -> list[ResultColumn]:
         """The columns that are wanted by name; ``ConfigError`` for a column that does not exist."""

@@ -109,6 +109,11 @@ def arranged(
     Raises ``ConfigError`` if there is nothing to draw, and for too many series.
     """
     drawn = [row for row in rows if _is_there(row[0]) and _can_be_drawn(row[1])]
+    if not rows:
+        raise ConfigError(
+            f"study {study.name}: there is nothing to plot: no run is chosen",
+            hint=f"`motoko info --bd_study {study.name}` shows which runs there are",
+        )
     if not drawn:
         raise ConfigError(
             f"study {study.name}: there is nothing to plot: none of {counted(len(rows), 'run')} "

@@ -48,15 +48,45 @@ class Standing:
     """
 
     def __init__(
-        self, among: StandingPredicates, constraints: list[str], tell: Callable[[], None]
+        self,
+        among: StandingPredicates,
+        constraints: list[str],
+        tell: Callable[[], None],
+        states_only: bool | None = None,
     ) -> None:
         self._among = among
+        self._states_only = states_only
         self.constraints = constraints
         self.tell = tell
         self.predicate = among.base.predicate(constraints)
         self.declared = among.declared  # the declarations that it was compiled with
         self.numbers: set[int] = set()
         self.anew = False
+        self.kept: frozenset[int] = frozenset()
+
+    @property
+    def reads_states_only(self) -> bool:
+        """Whether commits that change no run's state do not concern the waiter."""
+        if self._states_only is None:
+            return self.predicate.reads_states_only
+        return self._states_only
+
+    def keep(self, search: Callable[[], list[Any]]) -> None:
+        """Have the waiter told of all changes of the runs that meet the constraints now.
+
+        Use either this or :meth:`found`.
+
+        Args:
+            search: searches all runs.
+        """
+        self._among.look()
+        if self.declared is not self._among.declared:
+            self._among.refile(self, self._among.base.predicate(self.constraints))
+        pairs = []
+        with contextlib.suppress(ConstraintError):  # whoever waits gets it in another way
+            pairs = search()
+        self._among.keep(self, frozenset(run.entries["id"] for run, _ in pairs))
+        self._among.mark()
 
     def found(self, search: Callable[[], list[Any]]) -> list[Any]:
         """The pairs that meet the constraints in the connection's present view.
@@ -90,6 +120,7 @@ class StandingPredicates:
         self._standing: dict[Predicate, dict[Standing, None]] = {}
         self._questions: dict[tuple[FieldTest, ...], dict[Predicate, None]] = {}
         self._searching: dict[tuple[FieldTest, ...], dict[Standing, None]] = {}  # that must search
+        self._keeping: dict[int, dict[Standing, None]] = {}  # runs all whose changes count
         self._reading_more = 0  # how many must also see commits that change no state
         self._mark = NEVER
         self.declared = self._declarations()
@@ -113,19 +144,23 @@ class StandingPredicates:
         Args:
             known: what a transition tells of the run: those entries of ``TOLD`` that have a value.
         """
-        if len(self._questions) > QUESTIONS_MAX:
-            return True  # looking at the run is cheaper
+        if known.get("id") in self._keeping or len(self._questions) > QUESTIONS_MAX:
+            return True  # in the latter case, looking at the run is cheaper
         return any(next(iter(those)).admits(known) for those in self._questions.values())
 
     @contextlib.contextmanager
-    def waiting(self, constraints: list[str], tell: Callable[[], None]) -> Iterator[Standing]:
+    def waiting(
+        self, constraints: list[str], tell: Callable[[], None], *, states_only: bool | None = None
+    ) -> Iterator[Standing]:
         """Constraints that are waited for while the block runs.
 
         Args:
             constraints: all of them must hold.
-            tell: called when :meth:`Standing.found` may find something.
+            tell: called when :meth:`Standing.found` may find something, or a kept run has changed.
+            states_only: whether commits that change no state do not count; by default, as the
+                constraints are.
         """
-        standing = Standing(self, constraints, tell)
+        standing = Standing(self, constraints, tell, states_only)
         self._add(standing)
         try:
             yield standing
@@ -202,6 +237,19 @@ class StandingPredicates:
         question = standing.predicate.asks_of(TOLD)
         self._searching.setdefault(question, {})[standing] = None
 
+    def keep(self, standing: Standing, numbers: frozenset[int]) -> None:
+        """Note the runs of a waiter that has searched: see :meth:`Standing.keep`."""
+        for number in standing.kept - numbers:
+            keeping = self._keeping[number]
+            del keeping[standing]
+            if not keeping:
+                del self._keeping[number]
+        for number in numbers - standing.kept:
+            self._keeping.setdefault(number, {})[standing] = None
+        standing.kept = numbers
+        standing.numbers.clear()
+        self.searched(standing)
+
     def mark(self) -> None:
         """Note that a search in the same view has changed nothing since the last look."""
         _, self._mark = self.base.matches.changed_since(self._mark)
@@ -214,6 +262,8 @@ class StandingPredicates:
 
     def _judge(self, number: int) -> None:
         pair = self.base.matches.pair(number)
+        for standing in self._keeping.get(number, ()):
+            standing.tell()
         met: set[Predicate] = set()
         if pair is not None:
             run, job = pair
@@ -243,12 +293,12 @@ class StandingPredicates:
         self._standing.setdefault(predicate, {})[standing] = None
         self._search(standing)
         self._questions.setdefault(predicate.asks_of(TOLD), {})[predicate] = None
-        self._reading_more += not predicate.reads_states_only
+        self._reading_more += not standing.reads_states_only
 
     def _remove(self, standing: Standing) -> None:
         predicate = standing.predicate
-        self.searched(standing)
-        self._reading_more -= not predicate.reads_states_only
+        self.keep(standing, frozenset())
+        self._reading_more -= not standing.reads_states_only
         del self._standing[predicate][standing]
         if not self._standing[predicate]:
             del self._standing[predicate]

@@ -96,6 +96,8 @@ def test_choosing(shared):
     assert "energi" in table(shared, "--columns", "energi", code=2).stderr
     assert "energy" in table(shared, "--columns", "energi", code=2).stderr
     assert "too large" in table(shared, "--constraints", "long ~ x", code=2).stderr
+    assert "did you mean 'energy'" in table(shared, "--constraints", "energi > 1", code=2).stderr
+    assert len(as_json(shared, "--constraints", "energi != 1")) == 3
     assert table(shared, "--constraints", "x <", code=2).stdout == ""
 
 

@@ -156,6 +156,11 @@ class TestAwait:
             found = await waiting
             assert [run.id for run, _ in found] == [first, second]
             assert not wf.mult.select("x > 1000").all("state = SEEN")()
+            left = wf.mult.select("state = SEEN, x < 85").all("x > 83")
+            waiting = asyncio.ensure_future(left)  # until the other one is not SEEN any more
+            await asyncio.sleep(0.1)
+            await puppet.later("mult", first, "DONE")
+            assert [run.id for run, _ in await waiting] == [second]
 
         script(wf, main)
 

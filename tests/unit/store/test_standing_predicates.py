@@ -88,3 +88,75 @@ def test_a_look_that_failed_is_made_up_for(base, monkeypatch):
         standing.look()
         assert told
         assert len(each.found(lambda: base.matches.find(each.predicate))) == 1
+
+
+def set_entries(run, **values):
+    run.entries.update(values)
+    transaction.commit()
+
+
+class TestKept:
+    """Runs that meet constraints: their waiters are told of whatever happens to them."""
+
+    @pytest.fixture
+    def waiter(self, base):
+        """Waits for more of ``y = 1``: looks, and returns whether it was told."""
+        (self.one, _), (self.other, _), (self.third, _) = create(base, [0, 1, 2])
+        self.one.entries["y"] = 1
+        transaction.commit()
+        self.standing, told = StandingPredicates(base), []
+        with self.standing.waiting(["y = 1"], lambda: told.append(1)) as standing:
+
+            def look():
+                self.standing.look()
+                answer = bool(told)
+                told.clear()
+                standing.keep(lambda: base.matches.find(standing.predicate))
+                return answer
+
+            look()
+            yield look
+
+    def test_one_that_comes_and_one_that_goes(self, waiter):
+        assert not waiter()
+        set_entries(self.other, y=1)
+        assert waiter()
+        set_entries(self.one, y=2)
+        assert waiter()
+        set_entries(self.one, y=3)
+        assert not waiter()
+
+    def test_one_that_changes_in_another_way(self, waiter):
+        set_entries(self.one, z=1)
+        assert waiter()
+        set_entries(self.other, z=1)
+        assert not waiter()
+
+    def test_one_that_is_deleted(self, base, waiter):
+        del base.runs.entries[self.one.entries["id"]]
+        transaction.commit()
+        assert waiter()
+        set_entries(self.other, z=1)
+        assert not waiter()
+
+    def test_transitions_that_concern_them(self, base, waiter):
+        """Only what a transition tells is known of the run."""
+        standing = StandingPredicates(base)
+        with standing.waiting(["state = CREATED"], lambda: None) as created:
+            created.keep(lambda: [(self.one, None)])
+            assert standing.admit({"id": self.one.entries["id"], "state": "FINISHED"})
+            assert not standing.admit({"id": self.other.entries["id"], "state": "FINISHED"})
+
+    def test_changes_of_no_state(self, base):
+        """By default, whether they count is told by the constraints."""
+        standing = StandingPredicates(base)
+        with standing.waiting(["state = CREATED"], lambda: None, states_only=False):
+            assert not standing.states_only
+        with standing.waiting(["state = CREATED"], lambda: None):
+            assert standing.states_only
+
+    def test_others_are_told_when_a_waiter_has_gone(self, base, waiter):
+        with self.standing.waiting(["y = 7"], lambda: None) as gone:
+            gone.keep(list)
+            set_entries(self.other, y=1)
+        assert waiter()
