@@ -102,7 +102,7 @@ def waited_for(study, number, job):
     '''A selection; in --form all and and, a condition made of it.'''
     selection = study.select(constraints(number, job))
     if form == "all":
-        chosen = [f"runs.id = {number}", f"x = {job['x']}", "state != FAILED"]
+        chosen = [f"x = {job['x']}", f"y = {job['y']}", "state != FAILED"]
         return study.select(chosen).all("state = FORWARDED")
     return selection & study.select(f"jobs.id = {job['id']}") if form == "and" else selection
 

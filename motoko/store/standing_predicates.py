@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from motoko.errors import ConstraintError
 from motoko.runs.entries import DocumentedEntries
@@ -22,6 +22,8 @@ TOLD = ("id", "state", "run_name")
 QUESTIONS_MAX = 20
 SEARCHES_MAX = 8  # up to this many search separately; more search together
 AT_ONCE = 500  # runs that are loaded together
+
+K, V = TypeVar("K"), TypeVar("V")
 
 
 class Declaring(Searched, Protocol):
@@ -119,6 +121,7 @@ class StandingPredicates:
         self._index = PredicateIndex()
         self._standing: dict[Predicate, dict[Standing, None]] = {}
         self._questions: dict[tuple[FieldTest, ...], dict[Predicate, None]] = {}
+        self._of_run: dict[int, dict[Predicate, None]] = {}  # those that name the runs they want
         self._searching: dict[tuple[FieldTest, ...], dict[Standing, None]] = {}  # that must search
         self._keeping: dict[int, dict[Standing, None]] = {}  # runs all whose changes count
         self._reading_more = 0  # how many must also see commits that change no state
@@ -144,9 +147,13 @@ class StandingPredicates:
         Args:
             known: what a transition tells of the run: those entries of ``TOLD`` that have a value.
         """
-        if known.get("id") in self._keeping or len(self._questions) > QUESTIONS_MAX:
+        number = known["id"]
+        if number in self._keeping or len(self._questions) > QUESTIONS_MAX:
             return True  # in the latter case, looking at the run is cheaper
-        return any(next(iter(those)).admits(known) for those in self._questions.values())
+        those = (next(iter(asking)) for asking in self._questions.values())
+        return any(
+            one.admits(known) for one in itertools.chain(those, self._of_run.get(number, ()))
+        )
 
     @contextlib.contextmanager
     def waiting(
@@ -228,9 +235,7 @@ class StandingPredicates:
         if standing.anew:
             standing.anew = False
             question = standing.predicate.asks_of(TOLD)
-            del self._searching[question][standing]
-            if not self._searching[question]:
-                del self._searching[question]
+            _take_out(self._searching, question, standing)
 
     def _search(self, standing: Standing) -> None:
         standing.anew = True
@@ -240,10 +245,7 @@ class StandingPredicates:
     def keep(self, standing: Standing, numbers: frozenset[int]) -> None:
         """Note the runs of a waiter that has searched: see :meth:`Standing.keep`."""
         for number in standing.kept - numbers:
-            keeping = self._keeping[number]
-            del keeping[standing]
-            if not keeping:
-                del self._keeping[number]
+            _take_out(self._keeping, number, standing)
         for number in numbers - standing.kept:
             self._keeping.setdefault(number, {})[standing] = None
         standing.kept = numbers
@@ -292,7 +294,10 @@ class StandingPredicates:
         self._index.add(predicate)
         self._standing.setdefault(predicate, {})[standing] = None
         self._search(standing)
-        self._questions.setdefault(predicate.asks_of(TOLD), {})[predicate] = None
+        if predicate.run_ids is None:
+            self._questions.setdefault(predicate.asks_of(TOLD), {})[predicate] = None
+        for number in predicate.run_ids or ():
+            self._of_run.setdefault(number, {})[predicate] = None
         self._reading_more += not standing.reads_states_only
 
     def _remove(self, standing: Standing) -> None:
@@ -303,7 +308,13 @@ class StandingPredicates:
         if not self._standing[predicate]:
             del self._standing[predicate]
             self._index.discard(predicate)
-            asking = self._questions[question := predicate.asks_of(TOLD)]
-            del asking[predicate]
-            if not asking:
-                del self._questions[question]
+            if predicate.run_ids is None:
+                _take_out(self._questions, predicate.asks_of(TOLD), predicate)
+            for number in predicate.run_ids or ():
+                _take_out(self._of_run, number, predicate)
+
+
+def _take_out(index: dict[K, dict[V, None]], key: K, value: V) -> None:
+    del index[key][value]
+    if not index[key]:
+        del index[key]

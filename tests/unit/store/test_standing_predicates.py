@@ -90,6 +90,19 @@ def test_a_look_that_failed_is_made_up_for(base, monkeypatch):
         assert len(each.found(lambda: base.matches.find(each.predicate))) == 1
 
 
+def test_transitions_of_runs_that_many_wait_for(base):
+    """Each waits for a run of its own: of others a transition is enough to know."""
+    standing = StandingPredicates(base)
+    wanted = [f"runs.id = {number}, state = FINISHED" for number in range(100, 200)]
+    with waiting(base, standing, wanted):
+        assert standing.admit({"id": 150, "state": "FINISHED"})
+        assert not standing.admit({"id": 150, "state": "FAILED"})
+        assert not standing.admit({"id": 300, "state": "FINISHED"})
+        with standing.waiting(["run_name ~ x"], lambda: None):
+            assert standing.admit({"id": 300, "state": "FINISHED", "run_name": "x"})
+    assert not standing.admit({"id": 150, "state": "FINISHED"})
+
+
 def set_entries(run, **values):
     run.entries.update(values)
     transaction.commit()
