@@ -23,7 +23,8 @@ QUESTIONS_MAX = 20
 SEARCHES_MAX = 8  # up to this many search separately; more search together
 AT_ONCE = 500  # runs that are loaded together
 
-K, V = TypeVar("K"), TypeVar("V")
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Declaring(Searched, Protocol):
