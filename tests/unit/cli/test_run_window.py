@@ -61,3 +61,11 @@ def test_no_runs():
     window = RunWindow("mult", RunQuery())
     window.read(0, page(0, 0))
     assert window.needed(0, 20) is None
+
+
+def test_what_cannot_be_read_is_not_tried_for_ever():
+    window = RunWindow("mult", RunQuery())
+    window.problem = "not created"
+    assert window.needed(0, 20) is None
+    window.outdate()
+    assert window.needed(0, 20) == 0 and not window.problem

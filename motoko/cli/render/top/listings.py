@@ -85,7 +85,7 @@ def _study(study: StudyView, now: float, width: int) -> list[Cell]:
     counts = study.columns
     pieces = [(text, COLOURS[name]) for name, text in bar(counts, width)]
     if study.read_at is None:
-        return [study.name, study.problem or "is being read", *([""] * 6)]
+        return [study.name, "not known" if study.problem else "reading", *([""] * 6)]
     numbers: list[Cell] = [
         [(str(counts[name]), COLOURS[name] if counts[name] else "dim")] for name in COLUMNS
     ]

@@ -76,7 +76,7 @@ class RunBrowser:
     def draw(self, table: LazyTable) -> None:
         """Show the runs in a table, and read those that are in sight and not known."""
         window = self.window
-        table.empty = "no run" if window.total == 0 else "reading"
+        table.empty = window.problem or ("no run" if window.total == 0 else "reading")
         table.show(listings.run_columns(window.names), window.total or 0, window.row)
         self.read(table)
 
@@ -122,11 +122,11 @@ class RunBrowser:
                 lambda: run_page(config, study, window.query, number * PAGE, PAGE)
             )
         except MotokoError as error:
-            if window is self.window:
+            window.problem = str(error)
+            if window is self.window and window.query != RunQuery():
                 self._refused(error)
-                if window.query != RunQuery():
-                    self.window = RunWindow(window.study, RunQuery())
-                    self._changed()
+                self.window = RunWindow(window.study, RunQuery())
+            self._changed()
             return
         window.read(number, page)
         self._changed()

@@ -22,6 +22,8 @@ class RunWindow:
         total: how many these are; ``None``: not known yet.
         names: the names of their parameters and results.
         tid: the transaction that was read last.
+        problem: why they cannot be read; empty if they can. They are not read again until
+            :meth:`outdate`.
     """
 
     def __init__(self, study: str, query: RunQuery) -> None:
@@ -30,6 +32,7 @@ class RunWindow:
         self.total: int | None = None
         self.names: tuple[str, ...] = ()
         self.tid = ""
+        self.problem = ""
         self._pages: dict[int, Sequence[PagedRun]] = {}
         self._states: dict[int, tuple[str, str]] = {}  # newer than the pages: (tid, state)
         self._stale: set[int] = set()
@@ -60,10 +63,13 @@ class RunWindow:
 
     def outdate(self) -> None:
         """All pages have to be read again."""
+        self.problem = ""
         self._stale.update(self._pages)
 
     def needed(self, first: int, count: int) -> int | None:
         """The next page to be read, so that these rows are up to date; ``None``: they are."""
+        if self.problem:
+            return None
         last = max(first + count - 1, first)
         if self.total is not None:
             last = min(last, max(self.total - 1, 0))
