@@ -20,7 +20,7 @@ SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", 
 
 
 class Unavailable(Exception):
-    """There can be no Slurm here; says why."""
+    """The programs cannot be had here; says why."""
 
 
 def install(programs: Sequence[str], packages: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ def _install(programs: Sequence[str], packages: Sequence[str]) -> None:
     missing = [name for name in programs if shutil.which(name, path=SYSTEM_PATH) is None]
     if not missing:
         return
-    what = f"Slurm is not all installed ({', '.join(missing)} missing)"
+    what = f"not all is installed ({', '.join(missing)} missing)"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise Unavailable(f"{what}, and only root can install it, on Debian")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -47,6 +47,7 @@ COMMANDS = {
     "usage": ("motoko.cli.usage", "Show what runs have asked for, and what they have used."),
     "graph": ("motoko.cli.graph", "Draw how runs have led to runs."),
     "top": ("motoko.cli.top", "Look at the workflow on a terminal, as it changes."),
+    "web": ("motoko.cli.web", "Look at the workflow in a browser, as it changes."),
     "events": ("motoko.cli.events", "Follow what happens to the runs, as it happens."),
     "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
     "orchestrator": ("motoko.cli.orchestrator_commands", "Start, stop or show orchestrators."),
