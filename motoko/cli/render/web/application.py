@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from motoko.cli.render.top import run_actions
-from motoko.cli.render.web import told
+from motoko.cli.render.web import page_data
 from motoko.cli.render.web.guard import Guard, refusal
 from motoko.config import WorkflowConfig
 from motoko.errors import MotokoError
@@ -84,7 +84,7 @@ class Site:
                 Route("/api/run/{run}", self._private(self._run), methods=get),
                 Route("/api/{action}/{run}", self._private(self._act), methods=post),
             ],
-            exception_handlers={MotokoError: _told_error},
+            exception_handlers={MotokoError: _wrong_question},
         )
 
     def _private(self, answer: Answer) -> Answer:
@@ -123,7 +123,7 @@ class Site:
                 news.clear()
                 now = time.time()
                 title = self._config.directory.name
-                data = told.workflow(self.feed.view, title, now, has_control=self._has_control)
+                data = page_data.workflow(self.feed.view, title, now, has_control=self._has_control)
                 yield f"data: {json.dumps(data, default=str)}\n\n"
                 await asyncio.sleep(PAUSE_S)
                 with contextlib.suppress(TimeoutError):  # then only the time is new
@@ -147,14 +147,14 @@ class Site:
         page = await self.feed.of_mirrors(
             lambda: run_page(self._config, study, query, first, min(count or 100, PAGE_MAX))
         )
-        return _json(told.runs(page))
+        return _json(page_data.runs(page))
 
     async def _run(self, request: Request) -> Response:
         run = self._named(request)
         if run is None:
             return _error(404, f"there is no run {request.path_params['run']!r}")
         return _json(
-            await self.feed.of_bases(lambda: told.run(self._config, run.study, run.run_id))
+            await self.feed.of_bases(lambda: page_data.run(self._config, run.study, run.run_id))
         )
 
     async def _act(self, request: Request) -> Response:
@@ -182,7 +182,7 @@ def _checked(answer: Answer) -> Answer:
     return checked
 
 
-async def _told_error(request: Request, error: Exception) -> Response:
+async def _wrong_question(request: Request, error: Exception) -> Response:
     """What a user has asked wrongly is an answer like any other: browsers log failed requests."""
     hint = getattr(error, "hint", None)
     response = _error(200, f"{error}" + (f"; {hint}" if hint else ""))
