@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,24 @@ _OPTIONS = (
 )
 
 
-@contextlib.contextmanager
-def chromium(profile: Path) -> Iterator[Any]:
-    """A browser without a window, driven by Selenium; the test is skipped if there is none."""
-    webdriver = pytest.importorskip("selenium.webdriver")
+def why_none() -> str:
+    """Why there is no browser here; empty if there is one, which may just have been installed."""
+    if importlib.util.find_spec("selenium") is None:
+        return "selenium is not installed"
     try:
         install(["chromium", "chromedriver"], ["chromium", "chromium-driver", "fonts-dejavu-core"])
     except Unavailable as error:
-        pytest.skip(f"there is no Chromium: {error}")
+        return f"there is no Chromium: {error}"
+    return ""
+
+
+@contextlib.contextmanager
+def chromium(profile: Path) -> Iterator[Any]:
+    """A browser without a window, driven by Selenium; the test is skipped if there is none."""
+    if why := why_none():
+        pytest.skip(why)
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for option in (*_OPTIONS, f"--user-data-dir={profile}"):
@@ -66,3 +77,16 @@ def overflowing(driver: Any) -> list[str]:
     )
     assert isinstance(found, list)
     return found
+
+
+def check_layout(driver: Any, picture: Callable[[int, int], Path | None]) -> None:
+    """Nothing of the page is cut off, on a screen and on a phone.
+
+    ``picture`` names the file in which the page of a size is kept.
+    """
+    for width, height in SIZES:
+        emulate(driver, width, height)
+        assert overflowing(driver) == [], (width, height)
+        if (path := picture(width, height)) is not None:
+            driver.execute_script("window.scrollTo(0, 0)")
+            driver.save_screenshot(str(path))

@@ -7,13 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from browsers import check_layout, chromium, why_none
 from support import Flow, processes_in, run_motoko, sockets_in, wait_until
+from web_servers import addresses, serving
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+PICTURES = EXAMPLES.parent / "docs" / "pictures"
 LEFT_BEHIND = (".wf", ".bd", "BD-*", "__pycache__", "result.json", "report.*")
 
 
@@ -96,6 +100,29 @@ class TestMinimal:
         assert not list(processes_in(tmp_path))
 
 
+def check_views(place, tmp_path):
+    """The example's report and web page, on a screen and on a phone."""
+    if why := why_none():
+        warnings.warn(f"its report and page are not looked at: {why}", stacklevel=2)
+        return
+
+    def picture(name):
+        keeps = os.environ.get("WRITE_SCREENS")
+        return lambda w, h: PICTURES / f"{name}-{w}x{h}.png" if keeps else None
+
+    page = tmp_path / "page.html"
+    assert run_motoko("report", str(place), "-o", str(page)).returncode == 0
+    with chromium(tmp_path / "profile") as driver, serving(place, "--port", "0") as out:
+        driver.get(page.as_uri())
+        check_layout(driver, picture("report"))
+        ((port, token),) = addresses(out)
+        driver.get(f"http://127.0.0.1:{port}/#{token}")
+        runs = driver.find_element("id", "runs")
+        wait_until(lambda: "FINISHED" in runs.text and "Al" in runs.text, "its runs")
+        check_layout(driver, picture("web"))
+        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
 class TestEos:
     def test_agrees_with_the_direct_calculation(self, tmp_path):
         pytest.importorskip("ase")
@@ -126,6 +153,7 @@ class TestEos:
         table = (place / "report.txt").read_text()
         assert table in done.stdout and all(metal in table for metal in metals)
         assert (place / "report.png").read_bytes().startswith(b"\x89PNG\r\n")
+        check_views(place, tmp_path)
         assert not list(processes_in(tmp_path))
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -14,39 +13,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from browsers import SIZES, chromium, emulate, overflowing
+from browsers import check_layout, chromium
 from runs import ended, make_runs, run_directory
 from support import Flow, kill9, wait_until
 from watching import Other
+from web_servers import addresses, serving
 
 EVIL = "<img src=x onerror=document.title='evil'>"
-PICTURES = os.environ.get("MOTOKO_PICTURES")
-
-
-@contextlib.contextmanager
-def serving(flow, *options):
-    """The lines that a server prints, as they come."""
-    out = flow.directory / "web.out"
-    with out.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "motoko", "web", *options],
-            cwd=flow.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-    try:
-        wait_until(lambda: "/#" in out.read_text(), "an address")
-        yield out
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-        assert "Traceback" not in out.read_text(), out.read_text()
-
-
-def addresses(out):
-    return re.findall(r"http://127\.0\.0\.1:(\d+)/#(\S+)", out.read_text())
 
 
 class OverSocket(http.client.HTTPConnection):
@@ -70,7 +43,7 @@ def ask(connection, method, path, body=None, **headers):
 def test_who_is_answered(workflow, tmp_path):
     flow = workflow(studies=("mult",))
     make_runs(flow, ended(flow, 1, "FAILED", failure_reason="no licence"))
-    with serving(flow) as out:
+    with serving(flow.directory) as out:
         ((port, token),) = addresses(out)
         path = re.search(r"ssh -N -L 8000:(\S+) \S+@", out.read_text())[1]
         assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
@@ -161,7 +134,7 @@ def test_in_a_browser(shown, tmp_path):
     with (
         contextlib.closing(Other(flow)) as other,
         chromium(profile) as driver,
-        serving(flow, "--port", "0", "--control") as out,
+        serving(flow.directory, "--port", "0", "--control") as out,
     ):
         ((port, token),) = addresses(out)
         driver.get(f"http://127.0.0.1:{port}/#{token}")
@@ -205,11 +178,7 @@ def test_in_a_browser(shown, tmp_path):
         wait_until(lambda: text("runs").count("FINISHED") == 2, "still told")
         flow.supervise("--no-launchers")
         wait_until(lambda: "died" not in text("notes"), "it is back")
-        for width, height in SIZES:
-            emulate(driver, width, height)
-            assert overflowing(driver) == []
-            if PICTURES:
-                driver.save_screenshot(f"{PICTURES}/web-{width}x{height}.png")
+        check_layout(driver, lambda width, height: None)
         # Markup in values stays text, and the console has no errors.
         assert driver.title == flow.directory.name
         assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
