@@ -41,6 +41,6 @@ def command(port: int | None, control: bool, directory: Path | None) -> None:
     for module in ("starlette", "uvicorn"):
         extra(module, "web", "`motoko web`")
     config = load(directory)
-    from motoko.cli.render.web.serving import serve
+    from motoko.cli.render.web.web_server import serve
 
     serve(config, port, partial(click.echo), has_control=control)

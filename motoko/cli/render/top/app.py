@@ -14,7 +14,8 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer, Static
 from textual.worker import Worker
 
-from motoko.cli.render.top import listings, run_actions
+from motoko.cli.render import run_actions
+from motoko.cli.render.top import listings
 from motoko.cli.render.top.cells import printable
 from motoko.cli.render.top.dialogs import Entry, Question
 from motoko.cli.render.top.lazy_table import LazyTable

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from motoko.cli.render.top import run_actions
+from motoko.cli.render import run_actions
 from motoko.cli.render.web import page_data
 from motoko.cli.render.web.guard import Guard, refusal
 from motoko.config import WorkflowConfig
@@ -122,8 +122,9 @@ class Site:
             while not self._closing:
                 news.clear()
                 now = time.time()
-                title = self._config.directory.name
-                data = page_data.workflow(self.feed.view, title, now, has_control=self._has_control)
+                data = page_data.workflow(
+                    self.feed.view, self._config, now, has_control=self._has_control
+                )
                 yield f"data: {json.dumps(data, default=str)}\n\n"
                 await asyncio.sleep(PAUSE_S)
                 with contextlib.suppress(TimeoutError):  # then only the time is new

@@ -20,12 +20,14 @@ from motoko.views.workflow_view import WorkflowView
 EVENTS = 50  # the last ones
 
 
-def workflow(view: WorkflowView, title: str, now: float, *, has_control: bool) -> dict[str, Any]:
+def workflow(
+    view: WorkflowView, config: WorkflowConfig, now: float, *, has_control: bool
+) -> dict[str, Any]:
     """All but the runs."""
     status = view.status
     return {
-        "title": title,
-        "workflow": view.workflow,
+        "title": config.directory.name,
+        "workflow": str(config.path),
         "now": moment(now),
         "notes": list(view.unknown()),
         "control": has_control,

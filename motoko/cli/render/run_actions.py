@@ -1,4 +1,4 @@
-"""What `motoko top` does to a run, and what it says then. Blocks: called in a thread."""
+"""What views do to a run, and what they say then. Blocks: called in a thread."""
 
 from __future__ import annotations
 
