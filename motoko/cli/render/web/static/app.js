@@ -5,6 +5,7 @@ const COUNT = 100; // runs in sight
 const AGAIN_MS = 1000; // between two tries to reach the server
 const KEPT = "motoko-key";
 const KINDS = ["created", "running", "finished", "failed"];
+const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2} /;
 const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
@@ -32,9 +33,10 @@ function link(text, action, attributes = {}) {
 }
 
 function fill(table, heads, rows, numbers = []) {
-  const kind = (place) => (numbers.includes(place) ? { class: "number" } : {});
+  const kind = (place, cell) =>
+    numbers.includes(place) ? { class: "number" } : TIME.test(cell) ? { class: "time" } : {};
   const head = element("tr", heads.map((one, place) => element("th", one, { scope: "col", ...kind(place) })));
-  const body = rows.map((row) => element("tr", row.map((cell, place) => element("td", cell, kind(place)))));
+  const body = rows.map((row) => element("tr", row.map((cell, place) => element("td", cell, kind(place, cell)))));
   table.replaceChildren(element("thead", head), element("tbody", body));
 }
 
