@@ -1,8 +1,10 @@
-"""What an open `motoko top` costs: a workflow's speed, memory, and CPU time while nothing happens.
+"""What an open view costs: a workflow's speed, memory, and CPU time while nothing happens.
 
 Many independent plain runs (see plain.py) are executed in turns, without and with `motoko top` in a
 terminal of 80x24; the terminal is a pseudo terminal that this script reads. Each table is shown in
-turn: the studies, the runs, the events. Afterwards nothing happens for some time.
+turn: the studies, the runs, the events. Afterwards nothing happens for some time. With ``--web``
+the view is `motoko web`, and a client that asks what its page does: what has changed, and then the
+runs that are in sight.
 """
 
 from __future__ import annotations
@@ -10,8 +12,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import http.client
+import json
 import os
 import pty
+import re
 import statistics
 import struct
 import subprocess
@@ -72,10 +77,60 @@ class View:
         os.close(self._mine)
 
 
+class Page:
+    """`motoko web`, and what its page asks."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self.started = subprocess.Popen(
+            [scratch._motoko, "web", "--port", "0"],
+            cwd=scratch.directory,
+            env={**scratch._environment, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.started.stdout is not None
+        line = self.started.stdout.readline()
+        self._host, self._token = re.findall(r"http://(.*)/#(.*)", line)[0]
+        self.process = psutil.Process(self.started.pid)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def press(self, key: str) -> None:
+        """A page shows all tables at once."""
+
+    def _read(self) -> None:
+        connection, other = (http.client.HTTPConnection(self._host) for _ in range(2))
+        headers = {"Origin": f"http://{self._host}"}
+        connection.request("POST", "/api/session", self._token, headers)
+        headers["Authorization"] = f"Bearer {json.load(connection.getresponse())['key']}"
+        connection.request("GET", "/api/stream", headers=headers)
+        stream = connection.getresponse()
+        changes = -1
+        with contextlib.suppress(OSError, http.client.HTTPException):  # the server has ended
+            while line := stream.readline():
+                if not line.startswith(b"data: "):
+                    continue
+                study = json.loads(line[6:])["studies"][0]
+                if study["changes"] != changes:
+                    changes = study["changes"]
+                    query = f"/api/runs?study={study['name']}&count=100"
+                    other.request("GET", query, headers=headers)
+                    other.getresponse().read()
+
+    @property
+    def megabytes(self) -> float:
+        """Its resident memory."""
+        return round(float(self.process.memory_info().rss) / 1e6, 1)
+
+    def close(self) -> None:
+        """End it."""
+        self.started.terminate()
+        self.started.wait(20)
+
+
 @contextlib.contextmanager
-def viewed(scratch: Scratch) -> Iterator[View]:
+def viewed(scratch: Scratch, kind: type[View | Page]) -> Iterator[View | Page]:
     """An open view."""
-    view = View(scratch)
+    view = kind(scratch)
     try:
         time.sleep(SETTLE_S / 2)
         yield view
@@ -110,6 +165,7 @@ class Found:
 
 def measure(options: argparse.Namespace) -> Found:
     """Turns without and with the view, then nothing."""
+    kind = Page if options.web else View
     without, viewing, memory, cpu = [], [], 0.0, 0.0
     with Scratch(FILES) as scratch:
         scratch.motoko("create", "--validated", "./")
@@ -117,13 +173,13 @@ def measure(options: argparse.Namespace) -> Found:
         orchestrate(scratch, "first", runs=WARM_UP)
         for turn in range(options.turns):
             without.append(orchestrate(scratch, f"without-{turn}", runs=options.runs))
-            with viewed(scratch) as view:
+            with viewed(scratch, kind) as view:
                 view.press(TABLES[turn % len(TABLES)])
                 started = cpu_s(view.process)
                 viewing.append(orchestrate(scratch, f"with-{turn}", runs=options.runs))
                 cpu += cpu_s(view.process) - started
                 memory = max(memory, view.megabytes)
-        with viewed(scratch) as view:
+        with viewed(scratch, kind) as view:
             time.sleep(SETTLE_S)
             started = cpu_s(view.process)
             time.sleep(options.idle_seconds)
@@ -143,6 +199,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000, help="in a turn (default: 10000)")
     parser.add_argument("--turns", type=int, default=3, help="with and without (default: 3)")
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="(default: 60)")
+    parser.add_argument("--web", action="store_true", help="motoko web instead of motoko top")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     if min(options.runs, options.turns) < 1 or options.idle_seconds <= 0:
