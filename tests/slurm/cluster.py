@@ -251,7 +251,7 @@ class Cluster:
         self._start(name, "slurmd", "-D", "-N", name, *options)
 
     def kill_node(self, name: str, *, started: bool = True) -> None:
-        """kill -9 of a node's slurmd and of its jobs' processes; ``started``: if all have some."""
+        """kill -9 of a node's slurmd and its jobs' processes; ``started``: once all have some."""
         jobs = [job["id"] for job in self.jobs("RUNNING") if job["node"] == name]
         for job in jobs if started else ():
             wait_until(lambda job=job: self.processes(job), f"job {job} has been started")

@@ -211,6 +211,8 @@ class BatchExecutor:
         self._note()
 
     def _note(self) -> None:
+        if not self._room.is_limited:
+            return  # to count the jobs takes a while
         self._room.note(self._count + self._leaving + self._promised, waiting=self.is_short)
 
     @property
