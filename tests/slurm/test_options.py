@@ -49,8 +49,17 @@ class TestSlurmOptions:
         done = flow.motoko("validate")
         assert done.returncode == 2 and "mult/launch.sh: error: sbatch would refuse" in done.stdout
         assert "invalid partition" in done.stdout and "1 error" in done.stdout
-        flow.path.write_text(flow.path.read_text().replace("partition=nope", "time=10"))
+        text = flow.path.read_text().replace("partition=nope", "time=10")
+        flow.path.write_text(text)
         assert flow.motoko("validate").returncode == 0
+        flow.path.write_text(f"{text}pack: 20\ntimeout: 60s\n")
+        done = flow.motoko("validate")
+        assert done.returncode == 0 and "may take longer than the 600 s" in done.stdout, done.stdout
+        flow.path.write_text(text.replace("generator: slurm", "generator: bash"))
+        assert "pack" not in flow.motoko("validate").stdout
+        flow.path.write_text(flow.path.read_text().replace("  mult:\n", "  mult: {pack: 20}\n"))
+        done = flow.motoko("validate")
+        assert done.returncode == 0 and "pack: is for batch jobs" in done.stdout, done.stdout
 
     def test_directives_in_launch_sh(self, batch, cluster):
         """#SBATCH lines above the first command are honoured; slurm_options override them."""

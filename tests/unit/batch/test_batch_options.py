@@ -174,3 +174,15 @@ def test_names_in_arrays(tmp_path):
 )  # fmt: skip
 def test_who_is_in_no_array(options, is_alone):
     assert job_options("", read([" ".join(options)]), 1).is_alone is is_alone
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["time=30"], 1800), (["-t", "1:30"], 90), (["time=2:00:00"], 7200), (["time=1-12"], 129600),
+        (["time=UNLIMITED"], None), (["time=0"], None), ([], None),
+    ],
+)  # fmt: skip
+def test_the_time_that_a_job_may_take(options, expected):
+    script = f"#SBATCH {' '.join(f'--{option}' if '=' in option else option for option in options)}"
+    assert job_options(f"#!/bin/sh\n{script}\n", {}, 1).limit == expected
