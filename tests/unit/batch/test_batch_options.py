@@ -179,8 +179,8 @@ def test_who_is_in_no_array(options, is_alone):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["time=30"], 1800), (["-t", "1:30"], 90), (["time=2:00:00"], 7200), (["time=1-12"], 129600),
-        (["time=UNLIMITED"], None), (["time=0"], None), ([], None),
+        (["time=30"], 1800), (["-t", "1:30"], 90), (["time=2:00:00"], 7200),
+        (["time=1-12"], 129600), (["time=UNLIMITED"], None), (["time=0"], None), ([], None),
     ],
 )  # fmt: skip
 def test_the_time_that_a_job_may_take(options, expected):
