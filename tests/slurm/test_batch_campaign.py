@@ -168,6 +168,7 @@ def test_with_a_scheduler_that_forgets(batch, cluster):
     counted(disturbed(batch, cluster, ["kill", "freeze"], FORGOTTEN, yaml))
 
 
+@pytest.mark.skipif(RUNS < 60, reason="a short campaign has too few runs to be packed")
 def test_packs_on_nodes_that_fail(batch, cluster):
     """Nodes are killed, too: what they were executing has another attempt, and nothing else."""
     yaml = f"retries: 9\npack: {{runs: 10, at_once: 2}}\n{ALONE}"
