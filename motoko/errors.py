@@ -125,8 +125,6 @@ class OrchestratorFailed(MotokoError):
 class EarlierRuns(MotokoError):
     """A run_name that should be new has runs already."""
 
-    exit_code = 2
-
 
 class NoSuchRun(MotokoError):
     """A study has no run with the given number."""
