@@ -31,7 +31,7 @@ from motoko.views.feed import Feed
 
 TABS = ("studies", "runs", "daemons", "slots", "orchestrators", "events")
 TOGETHER_S = 0.02  # changes that come within this time are drawn together
-DRAW_S = 0.08  # at least, between two times that changes are drawn
+DRAW_S = 0.09  # at least, between two times that changes are drawn
 SLOTS_S = 1.0  # between two looks at who holds the slots
 TICK_S = 4.0  # as the watcher's beats
 NOTES_MAX = 3

@@ -19,7 +19,7 @@ from motoko.reports.run_pages import RunQuery, run_page
 from motoko.runs.references import Reference
 from motoko.views.feed import Feed
 
-READ_S = 0.5  # between two readings of the same runs
+READ_S = 1.0  # between two readings of the same runs; their states are shown before
 
 
 class RunBrowser:
