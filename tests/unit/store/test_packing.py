@@ -58,7 +58,7 @@ def test_no_room(files, monkeypatch):
         (5.0, LONG_AGO, True, True),
         (100.0, LONG_AGO, True, False),  # not that much larger
         (0.0, LONG_AGO, True, False),  # never
-        (5.0, time.time(), True, False),  # not quiet
+        (5.0, time.time() + 3600, True, False),  # not quiet, however late the test is run
         (5.0, LONG_AGO, False, False),
     ],
     ids=["due", "small change", "never", "not quiet", "small file"],
