@@ -147,6 +147,9 @@ SHELLS_OWN = re.compile(
 )
 
 
+USED = ("cpu_s", "cpu_ticks", "max_rss_bytes")  # what runs have used differs from run to run
+
+
 def outcome(flow, session, run):
     """All that is left of a run; what names it is replaced."""
     session.refresh()
@@ -174,9 +177,11 @@ def outcome(flow, session, run):
             "job_id",
             "who",
             "attempt_ended",
+            *USED,
         )
     }
     record = json.loads((directory / ".motoko" / "exit-1.json").read_text())
+    record = {name: value for name, value in record.items() if name not in USED}
     said = {k: str(v).replace(f"run-{run.id}", "N") for k, v in entries.items()}
     said["failure_reason"] = SHELLS_OWN.sub("", said["failure_reason"])
     return texts, said, record
