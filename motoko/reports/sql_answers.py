@@ -144,7 +144,8 @@ def _quoted(name: str) -> str:
 
 def _rows(config: WorkflowConfig, cursor: sqlite3.Cursor) -> Iterator[Sequence[Any]]:
     try:
-        yield from cursor
+        for row in cursor:  # `yield from` would close the cursor, when the database is closed
+            yield row  # noqa: UP028
     except sqlite3.Error as error:
         raise _error(config, error) from error
 
