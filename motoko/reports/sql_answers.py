@@ -144,8 +144,8 @@ def _quoted(name: str) -> str:
 
 def _rows(config: WorkflowConfig, cursor: sqlite3.Cursor) -> Iterator[Sequence[Any]]:
     try:
-        for row in cursor:  # `yield from` would close the cursor, when the database is closed
-            yield row  # noqa: UP028
+        # Of the cursor itself, `yield from` would close it, when the database is closed already.
+        yield from iter(cursor.fetchone, None)
     except sqlite3.Error as error:
         raise _error(config, error) from error
 
