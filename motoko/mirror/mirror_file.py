@@ -62,6 +62,7 @@ class Mirror:
         self._checkpoint: threading.Thread | None = None
         self._checked_at = connection.total_changes
         self._written: list[int] | None = None  # the file's time and size at the last checkpoint
+        self._digest_to_complete: Mapping[str, Any] | None = None  # it lacks the log's salt
 
     @classmethod
     def in_memory(cls, *, with_values: bool = True) -> Mirror:
@@ -90,7 +91,8 @@ class Mirror:
         try:
             check_meta(mirror.tables.meta(), witness, newest)
             if is_whole:
-                mirror.note_digest(read_json(_digest(path)) or {})  # with this host's boot id
+                # With this host's boot id; SQLite begins a missing log with another salt.
+                mirror.note_digest({**(read_json(_digest(path)) or {}), "salt": _salt(path)})
             else:
                 mirror.checkpoint()
         except BaseException:
@@ -169,6 +171,8 @@ class Mirror:
         self.tables.flush()
         self._connection.execute("COMMIT")
         if self.path is not None:
+            if self._digest_to_complete is not None:
+                self.note_digest({**self._digest_to_complete, "salt": _salt(self.path)})
             rows = self._connection.total_changes - self._checked_at
             if rows > max(ROWS_MIN, os.fstat(self._file).st_size // 4 // ROW_BYTES):
                 self._checked_at = self._connection.total_changes
@@ -203,15 +207,19 @@ class Mirror:
             return
         if self._written not in (None, _written(os.fstat(self._file))):
             return  # another process wrote into it: no digest may call that right
-        self._written = None
+        self._written = self._digest_to_complete = None
         _note_digest(self.path)
         with contextlib.closing(_connected(self.path, syncs=True)) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self.note_digest({"crc": _crc(self._file), "salt": _salt(self.path)})
 
     def note_digest(self, digest: Mapping[str, Any]) -> None:
-        """Note the digest of the file, and when the file was written."""
+        """Note the digest of the file, and when the file was written.
+
+        A log that does not exist yet has no salt: the next commit completes the digest.
+        """
         assert self.path is not None
+        self._digest_to_complete = digest if digest.get("salt") is None else None
         self._written = _written(os.fstat(self._file))
         _note_digest(self.path, **{**digest, "written": self._written})
 

@@ -1,5 +1,6 @@
 """A mirror's file that somebody else writes into, while it is in use."""
 
+import shutil
 import sqlite3
 
 import pytest
@@ -69,3 +70,25 @@ def test_after_another_checkpoint_it_is_read(mirror, path):
     mirror.checkpoint()
     check_readable(path, is_watched=True)
     mirror.check_untouched()
+
+
+def test_a_log_that_was_begun_anew_is_its_own(mirror, path, tmp_path):
+    """A closed mirror has no log; that of the next watcher begins with another salt."""
+    mirror.close()
+    again = Mirror.existing(path, b"\x02", b"\x01")
+    check_readable(path, is_watched=False)
+    again.begin()
+    again.tables.add(Owner(RUNS, 1000), 1000)
+    again.commit()
+    # As if its watcher was killed now: SQLite removes the log when it is closed.
+    killed = tmp_path / "killed"
+    shutil.copytree(path.parent, killed)
+    check_readable(killed / path.name, is_watched=False)
+    again.leave()
+    # Another one's log, from further on in its life, is still noticed.
+    other = killed / f"{path.name}-wal"
+    header = bytearray(other.read_bytes())
+    header[16:20] = (int.from_bytes(header[16:20], "big") + 7).to_bytes(8, "big")[-4:]
+    other.write_bytes(header)
+    with pytest.raises(NotUsable, match="log is that of another"):
+        check_readable(killed / path.name, is_watched=False)
