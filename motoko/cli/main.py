@@ -25,52 +25,79 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_BROKEN_PIPE = 1  # the same as click's when click notices the broken pipe first
 _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
-# name -> (module, one line of help)
-COMMANDS = {
-    "init": ("motoko.cli.init", "Write a small workflow that runs as it is."),
-    "add": ("motoko.cli.add", "Add a study for a program that knows nothing of Motoko."),
-    "validate": ("motoko.cli.validate", "Check the workflow's files; start and change nothing."),
-    "create": ("motoko.cli.create", "Initialise the studies' databases."),
-    "create-runs": ("motoko.cli.create_runs", "Create runs at the points of a file."),
-    "supervise": ("motoko.cli.supervise", "Start the workflow's daemons and look after them."),
-    "ps": ("motoko.cli.ps", "Show the workflow's processes and their health."),
-    "kill": ("motoko.cli.kill", "Stop the workflow: daemons, launchers and local runs."),
-    "logs": ("motoko.cli.logs", "Show what the daemons have logged, or a run's output."),
-    "start": ("motoko.cli.daemon_commands", "Start single daemons again."),
-    "stop": ("motoko.cli.daemon_commands", "Stop single daemons."),
-    "restart": ("motoko.cli.daemon_commands", "Replace single daemons by new ones."),
-    "info": ("motoko.cli.info", "Show the workflow's studies and the state of their runs."),
-    "table": ("motoko.cli.result_table", "Print parameters and results of a study's runs."),
-    "sql": ("motoko.cli.sql", "Ask the results of all studies by SQL."),
-    "plot": ("motoko.cli.plot", "Plot results of a study's runs."),
-    "report": ("motoko.cli.report", "Write a page about the workflow and its results."),
-    "usage": ("motoko.cli.usage", "Show what runs have asked for, and what they have used."),
-    "graph": ("motoko.cli.graph", "Draw how runs have led to runs."),
-    "top": ("motoko.cli.top", "Look at the workflow on a terminal, as it changes."),
-    "web": ("motoko.cli.web", "Look at the workflow in a browser, as it changes."),
-    "events": ("motoko.cli.events", "Follow what happens to the runs, as it happens."),
-    "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
-    "orchestrator": ("motoko.cli.orchestrator_commands", "Start, stop or show orchestrators."),
-    "run": ("motoko.cli.run", "Supervise and orchestrate with one command, then stop all."),
-    "view": ("motoko.cli.view", "Make a tree of links in which people find runs."),
-    "lineage": ("motoko.cli.lineage", "Say what a run came from, and what came of it."),
-    "diff": ("motoko.cli.diff", "Say what differs between two runs."),
-    "explain": ("motoko.cli.explain", "Say where a run stands, and why it is not running."),
-    "cancel": ("motoko.cli.cancel", "Cancel runs: those that wait, and those that run."),
-    "clean": ("motoko.cli.clean", "Reset or delete runs, or remove their directories."),
-    "retry": ("motoko.cli.retry", "Have failed runs executed again."),
-    "du": ("motoko.cli.du", "Show where the workflow's space on the disk is."),
-    "pack": ("motoko.cli.pack", "Make databases smaller: drop old history."),
-    "backup": ("motoko.cli.backup", "Back up databases, vars and files, while all goes on."),
-    "restore": ("motoko.cli.restore", "Make a workflow of a backup, as of any time."),
-    "keys": ("motoko.cli.keys_command", "Show or renew the key that other hosts come in with."),
-    "upgrade": ("motoko.cli.upgrade", "Have running daemons execute the installed version."),
-    "upgrade-study": ("motoko.cli.upgrade_study", "Have jobs and runs follow a changed bd.yaml."),
-    "notify": ("motoko.cli.notify", "Try to send a message as `notify:` says."),
-    "doctor": ("motoko.cli.doctor", "Say whether this is a good place to run."),
-    "bug-report": ("motoko.cli.bug_report", "Pack what somebody needs to help, without secrets."),
-    "completion": ("motoko.cli.completion", "Print the script that completes commands in a shell."),
+# By section of the help: name -> (module, one line of help)
+SECTIONS = {
+    "To begin": {
+        "init": ("motoko.cli.init", "Write a small workflow that runs as it is."),
+        "add": ("motoko.cli.add", "Add a study for a program that knows nothing of Motoko."),
+        "validate": (
+            "motoko.cli.validate",
+            "Check the workflow's files; start and change nothing.",
+        ),
+        "doctor": ("motoko.cli.doctor", "Say whether this is a good place to run."),
+        "create": ("motoko.cli.create", "Initialise the studies' databases."),
+        "create-runs": ("motoko.cli.create_runs", "Create runs at the points of a file."),
+    },
+    "To run": {
+        "run": ("motoko.cli.run", "Supervise and orchestrate with one command, then stop all."),
+        "supervise": ("motoko.cli.supervise", "Start the workflow's daemons and look after them."),
+        "launcher": ("motoko.cli.launcher", "Start the launchers, which start created runs."),
+        "orchestrator": ("motoko.cli.orchestrator_commands", "Start, stop or show orchestrators."),
+        "start": ("motoko.cli.daemon_commands", "Start single daemons again."),
+        "stop": ("motoko.cli.daemon_commands", "Stop single daemons."),
+        "restart": ("motoko.cli.daemon_commands", "Replace single daemons by new ones."),
+        "kill": ("motoko.cli.kill", "Stop the workflow: daemons, launchers and local runs."),
+    },
+    "To look": {
+        "info": ("motoko.cli.info", "Show the workflow's studies and the state of their runs."),
+        "ps": ("motoko.cli.ps", "Show the workflow's processes and their health."),
+        "top": ("motoko.cli.top", "Look at the workflow on a terminal, as it changes."),
+        "web": ("motoko.cli.web", "Look at the workflow in a browser, as it changes."),
+        "logs": ("motoko.cli.logs", "Show what the daemons have logged, or a run's output."),
+        "events": ("motoko.cli.events", "Follow what happens to the runs, as it happens."),
+        "explain": ("motoko.cli.explain", "Say where a run stands, and why it is not running."),
+    },
+    "To change runs": {
+        "cancel": ("motoko.cli.cancel", "Cancel runs: those that wait, and those that run."),
+        "retry": ("motoko.cli.retry", "Have failed runs executed again."),
+        "clean": ("motoko.cli.clean", "Reset or delete runs, or remove their directories."),
+    },
+    "Results": {
+        "table": ("motoko.cli.result_table", "Print parameters and results of a study's runs."),
+        "sql": ("motoko.cli.sql", "Ask the results of all studies by SQL."),
+        "plot": ("motoko.cli.plot", "Plot results of a study's runs."),
+        "report": ("motoko.cli.report", "Write a page about the workflow and its results."),
+        "usage": ("motoko.cli.usage", "Show what runs have asked for, and what they have used."),
+        "graph": ("motoko.cli.graph", "Draw how runs have led to runs."),
+        "lineage": ("motoko.cli.lineage", "Say what a run came from, and what came of it."),
+        "diff": ("motoko.cli.diff", "Say what differs between two runs."),
+        "view": ("motoko.cli.view", "Make a tree of links in which people find runs."),
+    },
+    "To keep": {
+        "du": ("motoko.cli.du", "Show where the workflow's space on the disk is."),
+        "pack": ("motoko.cli.pack", "Make databases smaller: drop old history."),
+        "backup": ("motoko.cli.backup", "Back up databases, vars and files, while all goes on."),
+        "restore": ("motoko.cli.restore", "Make a workflow of a backup, as of any time."),
+        "upgrade": ("motoko.cli.upgrade", "Have running daemons execute the installed version."),
+        "upgrade-study": (
+            "motoko.cli.upgrade_study",
+            "Have jobs and runs follow a changed bd.yaml.",
+        ),
+    },
+    "Further": {
+        "notify": ("motoko.cli.notify", "Try to send a message as `notify:` says."),
+        "keys": ("motoko.cli.keys_command", "Show or renew the key that other hosts come in with."),
+        "bug-report": (
+            "motoko.cli.bug_report",
+            "Pack what somebody needs to help, without secrets.",
+        ),
+        "completion": (
+            "motoko.cli.completion",
+            "Print the script that completes commands in a shell.",
+        ),
+    },
 }
+COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 
 
 @dataclass
@@ -117,8 +144,11 @@ class LazyGroup(click.Group):
         ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                rows = [(f"{name:{width}}", text) for name, (_, text) in commands.items()]
+                formatter.write_dl(rows)
 
 
 def _go_to(context: click.Context, parameter: click.Parameter, value: str | None) -> None:

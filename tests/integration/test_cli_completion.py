@@ -97,7 +97,7 @@ def test_commands(wf):
     assert found == list(COMMANDS)
     # No command is imported for its name, or for its help.
     assert not modules.intersection(module for module, _ in COMMANDS.values())
-    assert completed(["re"], wf.directory)[0] == ["restart", "retry"]
+    assert completed(["ret"], wf.directory)[0] == ["retry"]
 
 
 @pytest.mark.parametrize(
