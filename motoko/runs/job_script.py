@@ -16,7 +16,7 @@ from pathlib import Path
 from motoko.batch import job_names
 from motoko.batch.batch_system import BatchSystem
 from motoko.host.files import write_atomically
-from motoko.runs import job_relay, pack_script
+from motoko.runs import job_relay, pack_script, packed_warm
 from motoko.runs.claims import BATCH, UnreadableRecord, claim_text, read_record
 from motoko.runs.fences import FENCED
 from motoko.runs.launch_script import BECOME
@@ -160,7 +160,7 @@ def write(directory: Path, channel: Path, system: BatchSystem) -> Path:
         pack=pack_script.lines(variables),
         relay=job_relay.begin(channel, variables),
         relay_end=job_relay.END,
-        used=SHELL,
+        used=SHELL + packed_warm.USED,
         ticks=TICKS,
         unrelayed=job_relay.UNRELAYED,
     )

@@ -8,6 +8,7 @@ signals, and ends single runs.
 from __future__ import annotations
 
 from motoko.batch.batch_system import ShellVariables
+from motoko.runs import packed_warm
 from motoko.runs.packs import END, FOLDER
 from motoko.runs.paths import CLAIM, CLOSED, EXIT
 
@@ -32,11 +33,15 @@ _SCRIPT = r"""if [ -n "${{10-}}" ]; then
     _prefix=$1 _attempt=$2 _out=$3 _err=$4 _spool=$5 _own=$8 _at_once=${{10}}
     _name=$7$(($6 + {element}))$9 _job={job} _restarts={restarts}
     _packs=${{_prefix%/*}}/{folder}
-    _left=() _next=0 _told= _each= _rest= _at= _folder= _ticker= _record=
+    _left=() _next=0 _told= _each= _rest= _at= _folder= _ticker= _record= _modules=
     declare -A _begun=() _asked=() _unwanted=()
     # If the file is gone, nothing is left to be done for any run.
     {{ while read -r _each _rest; do
-        [ "$_each" = {end} ] && _unwanted[$_rest]=yes || _left+=("$_each")
+        case $_each in
+            {end}) _unwanted[$_rest]=yes ;;
+            {warm}) _modules=$_rest ;;
+            *) _left+=("$_each") ;;
+        esac
     done; }} < "$_packs/$_name" || exit 121
     _pass_on() {{
         _told=$1
@@ -114,7 +119,7 @@ _SCRIPT = r"""if [ -n "${{10-}}" ]; then
             || printf '%s\n' "$_record" 1<> "$_folder/{claim}$_at"
         true > "$_spool/$_each.$_at.ended"
     }} 2> /dev/null
-    while :; do
+{begin_warm}    while :; do
         while [ -z "$_told" ] && [ "${{#_begun[@]}}" -lt "$_at_once" ] && _start; do :; done
         [ "${{#_begun[@]}}" -gt 0 ] || break
         if ! kill -0 "$_ticker" 2> /dev/null; then
@@ -150,6 +155,8 @@ def lines(variables: ShellVariables) -> str:
         directory=directory,
         grace=GRACE_S,
         look=LOOK_S,
+        warm=packed_warm.WARM,
+        begin_warm=packed_warm.BEGIN,
         # The scheduler's own messages stay; mostly there are none.
         output=f'[ -s "$_packs/{output}" ] || rm -f "$_packs/{output}"\n    ' if output else "",
     )

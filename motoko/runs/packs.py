@@ -39,11 +39,14 @@ def folder(runs: Path) -> Path:
     return runs / FOLDER
 
 
-def write(runs: Path, name: str, members: Mapping[int, str]) -> Pack:
-    """Write the file of a pack that is about to be submitted. Raises ``OSError``."""
+def write(runs: Path, name: str, members: Mapping[int, str], *, warm: str = "") -> Pack:
+    """Write the file of a pack that is about to be submitted. Raises ``OSError``.
+
+    ``warm``: the line of :func:`motoko.runs.packed_warm.line`, if its runs are warm.
+    """
     folder(runs).mkdir(exist_ok=True)
     lines = [f"{number} {member}\n" for number, member in members.items()]
-    write_durably(folder(runs) / name, "".join(lines))
+    write_durably(folder(runs) / name, "".join([warm, *lines]))
     return Pack(name, dict(members))
 
 
@@ -69,7 +72,7 @@ def all_of(runs: Path) -> Iterator[Pack]:
     """All packs of runs whose directories are in ``runs``. Raises ``OSError``."""
     with contextlib.suppress(FileNotFoundError):
         for path in sorted(folder(runs).iterdir()):
-            if path.name.startswith(("slurm-", ".")):
+            if path.name.startswith(("slurm-", ".")) or path.suffix == ".py":
                 continue
             pack = read(runs, path.name)
             if pack is not None and pack.members:

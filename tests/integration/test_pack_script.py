@@ -1,6 +1,8 @@
 """What the job of a pack executes, executed here by the shell that a node has."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -9,10 +11,11 @@ import pytest
 from support import wait_until
 
 from motoko.batch import registry
-from motoko.runs import job_script, packs
+from motoko.runs import job_script, packed_warm, packs
 from motoko.runs.claims import read_record
 from motoko.runs.earlier_layout import make_own_folder
 from motoko.runs.job_script import Evidence
+from motoko.workers.launcher import warm_template
 
 NAME = "mult.{}.1-0123456789abcdef0123"
 NUMBERS = (9, 12, 13, 20)
@@ -172,3 +175,103 @@ def test_one_is_ended(pack, tmp_path):
         return not path.exists() or path.read_text().split()[2] == "Z"
 
     wait_until(is_over, "what has left its session is killed as well")
+
+
+class TestWarm:
+    """Runs of a pack that a template forks."""
+
+    DO_IT = """\
+import json, os, sys, time
+told = {"pid": os.getpid(), "parent": os.getppid(), "argv": sys.argv, "cwd": os.getcwd()}
+told["modules"] = "fractions" in sys.modules
+told["run"] = os.environ["BLACKDYNAMITE_RUN_ID"]
+told["left"] = [name for name in os.environ if "WARM" in name or name.startswith("BASH_FUNC")]
+with open("told.json", "w") as file:
+    json.dump(told, file)
+print("from doIt.py")
+"""
+
+    @pytest.fixture
+    def warm(self, pack, tmp_path):
+        """Makes a pack of warm runs with these lines at the end of doIt.py."""
+
+        def make(*ends, last="python doIt.py 1 'a b'"):
+            calls = ["python doIt.py 1 'a b'"] * (len(ends) - 1) + [last]
+            command = pack(*[f"echo from launch.sh\n{call}" for call in calls])
+            for number, end in zip(NUMBERS, ends, strict=False):
+                (tmp_path / f"run-{number}" / "doIt.py").write_text(self.DO_IT + end)
+            source = Path(warm_template.__file__).parent
+            for name in (packed_warm.TEMPLATE, packed_warm.PARTS):
+                shutil.copy(source / name, tmp_path / packs.FOLDER)
+            names = {number: NAME.format(number) for number in NUMBERS[: len(ends)]}
+            line = packed_warm.line(["fractions"], ["json"])
+            packs.write(tmp_path, NAME.format(9), names, warm=line)
+            return command
+
+        return make
+
+    def told(self, tmp_path, number):
+        return json.loads((tmp_path / f"run-{number}" / "told.json").read_text())
+
+    # The first run, which starts the template, waits until that is ready.
+    WAIT = """
+from pathlib import Path
+while not (Path(os.environ["MOTOKO_WARM"]) / "ready").exists():
+    time.sleep(0.01)
+"""
+
+    def test_as_cold_ones(self, warm, tmp_path):
+        private = tmp_path / "tmp"
+        private.mkdir()
+        command = warm(
+            self.WAIT, "sys.exit(3)", "raise ValueError('oh')", "os.kill(os.getpid(), 9)"
+        )
+        assert execute(command, TMPDIR=str(private)) == 0
+        assert [evidence.code for evidence in seen(tmp_path)] == [0, 3, 1, 137]
+        first, *others = [self.told(tmp_path, number) for number in NUMBERS]
+        assert not first["modules"]
+        assert len({told["parent"] for told in others}) == 1
+        for number, told in zip(NUMBERS[1:], others, strict=True):
+            assert told["modules"] and told["left"] == [] and told["run"] == str(number)
+            assert told["argv"] == ["doIt.py", "1", "a b"]
+            assert told["cwd"] == str(tmp_path / f"run-{number}")
+            output = (tmp_path / f"run-{number}" / f"r.o{number}").read_text()
+            assert output.startswith("from launch.sh\nfrom doIt.py\n")
+        record = read_record(tmp_path / "run-12", 1)
+        assert record["cpu_ticks"] >= 0
+        assert list(private.iterdir()) == []
+
+    def test_its_template_is_killed(self, warm, tmp_path):
+        """The run that it has begun dies with it; the next one is cold."""
+        kill = "import signal\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)"
+        assert execute(warm(self.WAIT, kill, "")) == 0
+        assert [evidence.code for evidence in seen(tmp_path)][:3] == [0, 137, 0]
+        assert not self.told(tmp_path, 13)["modules"]
+
+    def test_one_is_ended(self, warm, tmp_path):
+        """Cancelled, with its shell: the others go on."""
+        command = warm(self.WAIT, "open('met', 'w').close()\ntime.sleep(60)", "")
+        process = start(command)
+        wait_until((tmp_path / "run-12" / "met").exists, "it runs")
+        packs.end(tmp_path, NAME.format(9), 12)
+        assert process.wait(30) == 0
+        codes = [evidence.code for evidence in seen(tmp_path)][:3]
+        assert codes[0] == codes[2] == 0 and codes[1] in (143, 137)
+        pid = self.told(tmp_path, 12)["pid"]
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "its process is gone")
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "python -u doIt.py",
+            "export LC_ALL=C\npython doIt.py",
+            "command python doIt.py",
+            "exec python doIt.py",
+            "python ../run-12/doIt.py",
+        ],
+        ids=["an option", "a variable", "no function", "exec", "another file"],
+    )
+    def test_what_does_not_fit_is_cold(self, warm, tmp_path, call):
+        assert execute(warm(self.WAIT, "", last=call)) == 0
+        assert [evidence.code for evidence in seen(tmp_path)][:2] == [0, 0]
+        assert not self.told(tmp_path, 12)["modules"]

@@ -159,3 +159,38 @@ def test_without_a_launcher(batch, cluster):
     flow.supervise()
     flow.motoko("kill", "--cancel-jobs")
     wait_until(lambda: cluster.job(job)["state"] == "CANCELLED", "its job is cancelled")
+
+
+WARM_OR_NOT = """\
+import os
+import sys
+import time
+
+import BlackDynamite as BD
+
+run, job = BD.getRunFromScript()
+run.start()
+place = os.environ.get("MOTOKO_WARM")
+while place and not os.path.exists(f"{place}/ready"):
+    time.sleep(0.01)
+run["is_warm"] = "fractions" in sys.modules
+run["y"] = 2.0
+run.finish()
+"""
+
+
+def test_warm(batch, calls):
+    """One template for a job: its first run is cold, and the others are forked."""
+
+    def edit(flow):
+        (flow.directory / "mult" / "doIt.py").write_text(WARM_OR_NOT)
+
+    flow, session = batch(yaml="pack: 10\npreload: [fractions]\n", edit=edit)
+    runs = fan(session, 6, "python doIt.py", python="warm")
+    finished(session, *runs)
+    assert len(calls.all("sbatch")) == 1
+    seen = [DocumentedEntries(run.entries) for run in runs]
+    assert [entries["is_warm"] for entries in seen] == [False] + [True] * 5
+    assert [entries["y"] for entries in seen] == [2.0] * 6
+    assert all(entries["cpu_s"] >= 0 for entries in seen)
+    assert len({job for run in runs for job in executions(place(flow, run))}) == 1

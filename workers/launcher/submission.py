@@ -70,8 +70,9 @@ def build(
     pack = policy.pack
     if pack is None or pack.runs == 1:
         return Built(alone, [*shared, *alone.options])
-    # A pack has a name of its own: those of its runs need not be alike.
-    return Built(alone, [pack, *shared[:-1], *alone.options], pack)
+    # A pack has a name of its own: those of its runs need not be alike. It has one template.
+    template = [policy.is_warm, *policy.preload]
+    return Built(alone, [pack, *template, *shared[:-1], *alone.options], pack)
 
 
 def array(runs: Mapping[int, Built]) -> Submission:

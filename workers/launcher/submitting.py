@@ -21,9 +21,11 @@ from motoko.batch.batch_system import (
     SchedulerSilent,
     WrongOption,
 )
+from motoko.host.files import write_atomically
 from motoko.host.machine_troubles import passes
-from motoko.runs import job_script, packs
+from motoko.runs import job_script, packed_warm, packs
 from motoko.runs.ends import End
+from motoko.runs.warm_start import imports_of
 from motoko.workers.launcher import submission
 from motoko.workers.launcher.batch_run import BatchRun
 from motoko.workers.launcher.submission import Built
@@ -191,12 +193,25 @@ class Submitter:
         if first.built is None or first.built.pack is None:
             return []
         name = self._new_name(first.run_id, first.followed.attempt)
-        names = []
+        names, warm = [], self._warm_line(first)
         for job in jobs:
             names.append(job_names.of_element(name, job[0].run_id - first.run_id))
             members = {run.run_id: run.followed.name for run in job}
-            packs.write(first.directory.parent, names[-1], members)
+            packs.write(first.directory.parent, names[-1], members, warm=warm)
         return names
+
+    @staticmethod
+    def _warm_line(run: BatchRun) -> str:
+        """What the file of a pack says of warm runs, for which its job needs these programs."""
+        if not run.policy.is_warm:
+            return ""
+        folder = packs.folder(run.directory.parent)
+        folder.mkdir(exist_ok=True)
+        for name in (packed_warm.TEMPLATE, packed_warm.PARTS):
+            text = (Path(__file__).parent / name).read_text()
+            if not (folder / name).exists() or (folder / name).read_text() != text:
+                write_atomically(folder / name, text)
+        return packed_warm.line(*imports_of(run.directory, run.policy.preload))
 
     async def _submit(
         self, jobs: Sequence[Job], names: Sequence[str]

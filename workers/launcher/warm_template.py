@@ -381,9 +381,8 @@ def close_files() -> None:
             file.flush()
 
 
-def run() -> None:
+def run(attempt: dict[str, Any]) -> None:
     """Execute a run, and end this process; returns or raises where Python itself has to end it."""
-    attempt = main()
     loaded = frozenset(sys.modules) - {"__main__"}
     code = 0
     try:
@@ -397,4 +396,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    run()
+    run(main())
