@@ -155,8 +155,8 @@ def begun(request: Request) -> dict[str, Any]:
             outputs.append(os.open(path, flags))
         except OSError:  # a socket, or closed
             outputs.append(os.open(os.devnull, flags))
-    for number, descriptor in enumerate([os.open(os.devnull, os.O_RDONLY), *outputs]):
-        os.dup2(descriptor, number)
+    for place, descriptor in enumerate([os.open(os.devnull, os.O_RDONLY), *outputs]):
+        os.dup2(descriptor, place)
     os.closerange(3, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)
     os.chdir(request.directory)
     environment = {
