@@ -83,8 +83,7 @@ def supervise(
             note_boot(config.directory, new=True)
             write_atomically(runtime.record(SUPERVISOR), record_text(runtime, name=SUPERVISOR))
             _keep_snapshot(config, runtime)
-            for study in config.local_studies:
-                note_format(config.studies[study].database.directory)
+            _note_formats(config)
             remote_access.prepare(config, runtime, on=remote)
         except (MotokoError, OSError) as error:
             if not living_daemons(runtime):  # daemons of a killed supervisor still use the sockets
@@ -135,6 +134,19 @@ def supervise(
 def _say(listener: Listener, line: str) -> None:
     logging.info("%s", line)
     listener.line(line)
+
+
+def _note_formats(config: WorkflowConfig) -> None:
+    """Note this version's format in the studies; a study that cannot be written does not matter.
+
+    Its server is given up, and says why; the other studies are served.
+    """
+    for name in config.local_studies:
+        place = config.studies[name].database.directory
+        try:
+            note_format(place)
+        except OSError as error:
+            logging.warning("cannot write into %s: %s", place, error.strerror)
 
 
 def _keep_snapshot(config: WorkflowConfig, runtime: Runtime) -> None:
