@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -199,7 +200,8 @@ class LocalRun:
         elif process is not None and process.returncode is None:
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-            self.used = Used.of_child(usage)
+            own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            self.used = Used.of_child(usage, own)
 
     def collect(self) -> tuple[int | None, str]:
         """After the end: launch.sh's exit code, if known, and a reason if the code does not say it.

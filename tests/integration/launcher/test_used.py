@@ -64,7 +64,12 @@ def test_figures_of_runs(supervised):
     (place(flow, adopted) / "go").touch()
     cold = session.create(METERED, BURN)
     again = session.create(f"{FAILS_FIRST}{METERED}", BURN, retries=1)
-    assert session.ends(adopted, cold, again) == [None] * 3
+    small = session.create(CALL)
+    assert session.ends(adopted, cold, again, small) == [None] * 4
+    session.until(small, ended_state="FINISHED")
+    assert small.cpu_s > 0
+    memory = small.entries.get("motoko.max_rss_bytes")
+    assert memory is None, "no figure, rather than the launcher's"
     agree(flow, session, cold)
     agree(flow, session, again)
     agree(flow, session, adopted, memory=False)  # the kernel tells this to the parent alone
