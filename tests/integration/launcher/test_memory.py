@@ -19,7 +19,7 @@ from motoko.layout import locate
 from motoko.workers.daemon import Daemon
 from motoko.workers.launcher import launching
 
-FEW, RUNS = 15, 40
+FEW, RUNS = 50, 120  # more than a pass prepares
 CACHE = 100  # objects; a run consists of eight
 OURS = ("BTrees", "BlackDynamite", "motoko", "persistent")
 OF_CLIENT = ("LLBTree", "LLBucket")  # of the client's cache, which has a size of its own
