@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from motoko.api.user_modules import spec_of
 from motoko.config import WorkflowConfig
 from motoko.errors import ConfigError
 
@@ -45,8 +46,8 @@ def _loaded(config: WorkflowConfig) -> ModuleType:
     loaded = sys.modules.get(MODULE_NAME)
     if loaded is not None and getattr(loaded, _VERSION, None) == version:
         return loaded
-    spec = importlib.util.spec_from_file_location(MODULE_NAME, path)
-    assert spec is not None and spec.loader is not None
+    spec = spec_of(MODULE_NAME, path)
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     setattr(module, _VERSION, version)
     sys.modules[MODULE_NAME] = module

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from motoko.api.engine import Engine
+from motoko.api.user_modules import spec_of
 from motoko.api.workflow import Workflow
 from motoko.bus.dispatcher import Counters
 from motoko.bus.messages import Message, Transition
@@ -230,8 +231,8 @@ def _stub(directory: Path) -> Callable[[Any, Any], Mapping[str, Any]] | None:
     path = directory / STUB
     if not path.exists():
         return None
-    spec = importlib.util.spec_from_file_location(f"stub_of_{directory.name}", path)
-    assert spec is not None and spec.loader is not None
+    spec = spec_of(f"stub_of_{directory.name}", path)
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     results = getattr(module, "results", None)
