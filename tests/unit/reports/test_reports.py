@@ -8,7 +8,7 @@ from support import write_workflow
 
 from motoko.bus.messages import Transition
 from motoko.cli.events import tid
-from motoko.cli.main import COMMANDS, main
+from motoko.cli.main import COMMANDS, SECTIONS, main
 from motoko.cli.render import event_lines, log_sections
 from motoko.reports.overview import COLUMNS, Overview, column, progress_column
 
@@ -16,7 +16,9 @@ from motoko.reports.overview import COLUMNS, Overview, column, progress_column
 @pytest.fixture
 def fictitious(monkeypatch, tmp_path):
     """The output of a command line that has the fictitious report, in a workflow."""
-    monkeypatch.setitem(COMMANDS, "fictitious", ("fictitious_report", "Where studies are served."))
+    command = ("fictitious_report", "Where studies are served.")
+    for commands in (COMMANDS, SECTIONS["Further"]):
+        monkeypatch.setitem(commands, "fictitious", command)
     write_workflow(tmp_path / "flow")
     monkeypatch.chdir(tmp_path / "flow")
 
