@@ -17,7 +17,8 @@ from motoko.runs.earlier_layout import make_own_folder
 from motoko.runs.job_script import Evidence
 from motoko.workers.launcher import warm_template
 
-NAME = "mult.{}.1-0123456789abcdef0123"
+# No other test process has such names: a job ends runs by them, wherever they are on the machine.
+NAME = f"mult.{{}}.1-{os.getpid():020x}"
 NUMBERS = (9, 12, 13, 20)
 # The time at which each begins and ends, in the order in which that happens.
 NOTE = 'printf "%s " $BLACKDYNAMITE_RUN_ID >> ../order\n'
