@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import gc
 import logging
@@ -60,6 +61,14 @@ def arguments(description: str, *, study: bool = False) -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=None)
     parser.add_argument("--generator", default=None)
     return parser.parse_args()
+
+
+def told_to_end() -> asyncio.Event:
+    """An event of the running loop, which is set when the daemon is told to end."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 # A daemon that cannot start this many threads at the outset would fail later, at any place.

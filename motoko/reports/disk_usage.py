@@ -13,7 +13,7 @@ from motoko.layout import mirror_path
 from motoko.runs.paths import runs_directory
 
 
-class StudyUsage(msgspec.Struct, frozen=True):
+class StudySpace(msgspec.Struct, frozen=True):
     """What a study takes, in bytes.
 
     Attributes:
@@ -41,7 +41,7 @@ class DiskUsage(msgspec.Struct, frozen=True):
     """What a workflow takes, in bytes. ``logs``: of the daemons."""
 
     workflow: str
-    studies: list[StudyUsage]
+    studies: list[StudySpace]
     logs: int
 
     @property
@@ -56,12 +56,12 @@ def collect(config: WorkflowConfig) -> DiskUsage:
     return DiskUsage(str(config.path), studies, used(config.directory / ".wf" / "log"))
 
 
-def _of(config: WorkflowConfig, study: StudyConfig) -> StudyUsage:
+def _of(config: WorkflowConfig, study: StudyConfig) -> StudySpace:
     files = study.database
     runs = runs_directory(study)
     mirror = mirror_path(config.directory, study.name)
     of_database = [*files.directory.glob(f"{files.transactions.name}*"), files.blobs]
-    return StudyUsage(
+    return StudySpace(
         study.name,
         database=used(*of_database),
         files=used(files.contents),

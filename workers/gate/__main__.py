@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 import ssl
 from collections.abc import Coroutine
@@ -33,7 +32,7 @@ from motoko.host.clock import HEARTBEAT_S, until_next
 from motoko.host.proc_files import boot_id
 from motoko.operations.remote_access import gate_address
 from motoko.runs.fences import reason_of
-from motoko.workers.daemon import Daemon, arguments, running
+from motoko.workers.daemon import Daemon, arguments, running, told_to_end
 from motoko.workers.gate.doorway import Doorway
 from motoko.workers.gate.handover import Handover
 from motoko.workers.gate.passing_on import splice
@@ -83,11 +82,8 @@ class Gate:
 
     async def run(self) -> None:
         """Listen until told to end."""
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        loop.set_exception_handler(_complain)
+        stop = told_to_end()
+        asyncio.get_running_loop().set_exception_handler(_complain)
         sockets = self._listen()
         place = sockets[0].getsockname()
         where = listening.shown(place[0], place[1])

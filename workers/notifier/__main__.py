@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -28,7 +27,7 @@ from motoko.bus.subscriber import Subscriber
 from motoko.config.daemon_kinds import NOTIFIER
 from motoko.host.clock import HEARTBEAT_S
 from motoko.host.locks import is_locked
-from motoko.workers.daemon import Daemon, arguments, running
+from motoko.workers.daemon import Daemon, arguments, running, told_to_end
 from motoko.workers.notifier import observing, saved
 from motoko.workers.notifier.occurrences import Seen, StudySeen, first_known, occurrences
 
@@ -65,10 +64,7 @@ class Notifier:
 
     async def run(self) -> None:
         """Watch until told to end."""
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        stop = told_to_end()
         subscriber = Subscriber(self._runtime.bus_subscribe, self._heard, self._sign.set)
         subscriber.subscribe(b"beat.", SUPERVISOR.encode(), ORCHESTRATOR.encode())
         stopped = asyncio.ensure_future(stop.wait())
