@@ -17,6 +17,7 @@ import msgspec
 
 from motoko.errors import BadBackup
 from motoko.host.files import contents
+from motoko.host.inner_paths import first_wrong
 from motoko.operations.file_trees import FileFacts
 
 FORMAT = 1
@@ -105,8 +106,11 @@ class BackupDirectory:
 
     def all(self) -> list[Snapshot]:
         """The backups, the oldest first. Raises ``BadBackup``."""
-        read = (self._read(path, Snapshot) for path in self.snapshots.glob("*.json"))
-        snapshots = [snapshot for snapshot in read if snapshot is not None]
+        snapshots = []
+        for path in self.snapshots.glob("*.json"):
+            if (snapshot := self._read(path, Snapshot)) is not None:
+                _check_names(path, snapshot)
+                snapshots.append(snapshot)
         return sorted(snapshots, key=lambda snapshot: snapshot.taken)
 
     def complete(self) -> list[Snapshot]:
@@ -133,6 +137,16 @@ class BackupDirectory:
             f"{path} was written by a later version of Motoko (format {version})",
             hint="install that version",
         )
+
+
+def _check_names(path: Path, snapshot: Snapshot) -> None:
+    """Raise ``BadBackup`` for a name that would lead out of the restored workflow."""
+    links = {name for name, facts in snapshot.files.items() if facts.target}
+    wrong = first_wrong(snapshot.files, links) or first_wrong(snapshot.databases)
+    if wrong is None:
+        wrong = next((f"{name!r} is no study" for name in snapshot.databases if "/" in name), None)
+    if wrong is not None:
+        raise BadBackup(f"{path} is damaged: {wrong}", hint="it is not what Motoko has written")
 
 
 class _Versioned(msgspec.Struct):

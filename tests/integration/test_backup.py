@@ -1,5 +1,6 @@
 """Backups: made while others write and are killed, restored as of any transaction."""
 
+import json
 import os
 import random
 import shutil
@@ -150,3 +151,25 @@ def test_packing_restoring_and_what_is_refused(workflow, place, tmp_path):
     # An unfinished backup, whose process was killed, is no obstacle.
     (copy.parent / "2026-01-01-00-00-00.deltafs").write_bytes(b"half")
     backed_up(flow, place, "--full")
+
+
+@pytest.mark.parametrize("wrong", ["../out", "link/out", "study"])
+def test_names_that_lead_out_of_the_workflow(workflow, place, tmp_path, wrong):
+    flow = workflow()
+    (flow.directory / "link").symlink_to(tmp_path)
+    backed_up(flow, place)
+    (path,) = place.glob("snapshots/*.json")
+    snapshot = json.loads(path.read_text())
+    content = next(iter(place.glob("snapshots/*/motoko.yaml")))
+    if wrong == "study":
+        snapshot["databases"]["../mult"] = snapshot["databases"].pop("mult")
+    else:
+        target = content.parent / wrong
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(content, target)
+        snapshot["files"][wrong] = snapshot["files"]["motoko.yaml"]
+    path.write_text(json.dumps(snapshot))
+    (tmp_path / "out").unlink(missing_ok=True)
+    done = flow.motoko("restore", str(place), str(tmp_path / "again"))
+    assert done.returncode == 1 and "is damaged" in done.stderr, done.stdout + done.stderr
+    assert not (tmp_path / "out").exists() and not (tmp_path / "again").exists()
