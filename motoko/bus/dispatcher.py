@@ -15,7 +15,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -33,6 +33,7 @@ from motoko.bus.messages import (
     replay_topic,
 )
 from motoko.bus.publisher import Publisher
+from motoko.bus.safety_net import NET_S, SafetyNet
 from motoko.bus.stream import News, Stream
 from motoko.bus.subscriber import Subscriber
 from motoko.bus.waiters import Interest, Waiter, Waiters
@@ -44,8 +45,6 @@ from motoko.layout import Runtime
 
 log = logging.getLogger(__name__)
 
-BEATS_SILENT_S = 6.0  # three beats
-NET_S = 2.0  # how long the process's own connection may be ahead of the bus
 LIVE_DEADLINE_S = 30.0  # a bus that died has been restarted long before
 ASK_S, ASK_MAX_S = 0.25, 2.0  # between requests for a replay, repeated until the answer comes
 
@@ -65,15 +64,6 @@ class Counters:
     resyncs: int = 0
     holes: int = 0
     listener_errors: int = 0
-
-
-@dataclass
-class _Net:
-    """What the safety net knows of one study."""
-
-    heard: float = field(default_factory=time.monotonic)
-    ahead_since: float | None = None
-    silent: bool = False
 
 
 class Dispatcher:
@@ -123,7 +113,7 @@ class Dispatcher:
         self._on_other = on_other
         to = secrets.token_hex(8)
         self._streams = {study: Stream(study, to, (after or {}).get(study)) for study in studies}
-        self._nets = {study: _Net() for study in self._streams}
+        self._nets = {study: SafetyNet(time.monotonic()) for study in self._streams}
         self._asking: asyncio.Task[None] | None = None
         self._was_live = False
         self._error: Exception | None = None
@@ -205,8 +195,7 @@ class Dispatcher:
         match message:
             case Transition(study=study) | Beat(study=study) | Resync(study=study):
                 if study in self._streams:
-                    net = self._nets[study]
-                    net.heard, net.silent = time.monotonic(), False
+                    self._nets[study].hears(time.monotonic())
                     self._on_news(message)
             case Replay(study=study) if study in self._streams:
                 self._take(study, self._streams[study].replay(message))
@@ -330,25 +319,16 @@ class Dispatcher:
     async def _safety_net(self) -> None:
         while True:
             await asyncio.sleep(until_next(NET_S))
-            now = time.monotonic()
             for study, stream in self._streams.items():
-                self._watch_over(study, stream, self._nets[study], now)
+                self._watch_over(study, stream, self._nets[study])
 
-    def _watch_over(self, study: str, stream: Stream, net: _Net, now: float) -> None:
+    def _watch_over(self, study: str, stream: Stream, net: SafetyNet) -> None:
         own = self._own_tid(study)
-        if own is None:
-            return
-        if own.hex() <= stream.tid:
-            net.ahead_since = None
-            return
-        silent = now - net.heard > BEATS_SILENT_S
-        if silent and not net.silent:
-            net.silent = True
-            log.warning("%s: the watcher is silent, reading the database itself", study)
-        if net.ahead_since is None and not silent:
-            net.ahead_since = now
-        elif silent or now - (net.ahead_since or now) >= NET_S - 0.1:
-            stream.tid, net.ahead_since = own.hex(), None
+        was_silent = net.is_silent
+        if own is not None and net.has_caught(own.hex(), stream.tid, time.monotonic()):
+            if net.is_silent and not was_silent:
+                log.warning("%s: the watcher is silent, reading the database itself", study)
+            stream.tid = own.hex()
             self.counters.wakeups_by_safety_read += 1
             stream.interrupted()
             self._take(study, News(lost=True))
