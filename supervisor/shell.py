@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from typing import Any
 
 import msgspec
@@ -198,6 +199,7 @@ class Supervisor:
             ),
             daemons=self._crew.status(),
             orchestrators=self._orchestrators.status(now),
+            at=time.time(),
         )
 
     def _signalled(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from functools import partial
 
 from motoko.channel.relaying import send_away
@@ -21,7 +20,7 @@ from motoko.control.heartbeat import Heartbeat
 from motoko.control.runtime_directories import keep_for, prepare, unwritable
 from motoko.control.supervisor_lock import supervisor_lock
 from motoko.errors import MotokoError
-from motoko.host.clock import uptime_s
+from motoko.host.clock import started_at
 from motoko.host.files import write_atomically
 from motoko.host.identity import Identity
 from motoko.host.log_files import LogFile, log_to
@@ -37,8 +36,9 @@ from motoko.supervisor.other_host import forget_other_host
 from motoko.supervisor.place import Lost, Place
 from motoko.supervisor.shell import Supervisor
 
-# How uncertain the start time of a process is, generously.
-CLOCK_GRAIN_S = 0.5
+# How uncertain the start time of a process is, generously. The daemons of a killed supervisor may
+# be hardly older than the next one.
+CLOCK_GRAIN_S = 0.1
 THREADS = 8  # the supervisor has to be able to start this many
 
 
@@ -155,7 +155,7 @@ def _keep_snapshot(config: WorkflowConfig, runtime: Runtime) -> None:
     If there are earlier ones, an earlier supervisor was killed: its daemons still use those.
     """
     before = snapshot.read(runtime.snapshot, config.path)
-    since = time.time() - uptime_s(Identity.mine()) - CLOCK_GRAIN_S
+    since = started_at(Identity.mine()) - CLOCK_GRAIN_S
     snapshot.write(runtime.snapshot, snapshot.extended(before, config, since))
 
 

@@ -8,11 +8,13 @@ default: both ends ignore fields that they do not know.
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, Generic, TypeVar, get_args
 
 import msgspec
 
 from motoko.config.daemon_kinds import subject_of
+from motoko.control.daemon_records import SUPERVISOR
 from motoko.errors import MotokoError
 from motoko.host.directories import DirectoryIdentity
 
@@ -104,12 +106,25 @@ class OrchestratorInfo(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What a supervisor says of itself and of its daemons."""
+    """What a supervisor says of itself and of its daemons.
+
+    Attributes:
+        at: when that was so (seconds since 1970); ``None``: of an earlier version.
+    """
 
     workflow: str
     supervisor: SupervisorInfo
     daemons: list[DaemonInfo]
     orchestrators: list[OrchestratorInfo] = []
+    at: float | None = None
+
+    @property
+    def started(self) -> dict[str, float]:
+        """When the supervisor and each living daemon was started (seconds since 1970), by name."""
+        uptimes = {SUPERVISOR: self.supervisor.uptime_s}
+        uptimes |= {daemon.name: daemon.uptime_s for daemon in self.daemons}
+        now = time.time() if self.at is None else self.at
+        return {name: now - uptime for name, uptime in uptimes.items() if uptime is not None}
 
     def daemon(self, name: str) -> DaemonInfo | None:
         """The daemon of that name, if there is one."""

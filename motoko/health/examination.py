@@ -244,14 +244,14 @@ def daemons(place: Place) -> Iterator[Finding]:
     """Daemons: the running ones are of the installed version."""
     from motoko.control.daemon_records import living_daemons, records, supervisor_identity
     from motoko.control.outdated_daemons import outdated
-    from motoko.host.clock import uptime_s
+    from motoko.host.clock import started_at
 
     if place.config is None:
         return
     running = [(d.name, d.identity) for d in living_daemons(records(place.config))]
     if (supervisor := supervisor_identity(place.config)) is not None:
         running.insert(0, ("supervisor", supervisor))
-    old = outdated({name: uptime_s(who) for name, who in running})
+    old = outdated({name: started_at(who) for name, who in running})
     yield from map(judgements.age, old)
     if not old:
         are = "is" if len(running) == 1 else "are"

@@ -19,6 +19,11 @@ def until_next(period: float) -> float:
     return period - time.monotonic() % period
 
 
+def started_at(identity: Identity) -> float:
+    """When a process of this host was started (seconds since 1970), to a hundredth."""
+    return time.time() - uptime_s(identity)
+
+
 def uptime_s(identity: Identity) -> float:
     """How long a process of this host has been running, in seconds, to a hundredth."""
     started = identity.start_ticks / os.sysconf("SC_CLK_TCK")

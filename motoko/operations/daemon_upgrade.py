@@ -85,9 +85,9 @@ def _silent(config: WorkflowConfig) -> MotokoError:
 
 
 def _older(status: Status, *, everything: bool) -> list[str]:
-    uptimes = {SUPERVISOR: status.supervisor.uptime_s}
-    uptimes |= {daemon.name: daemon.uptime_s for daemon in status.daemons}
-    return list(uptimes) if everything else outdated(uptimes)
+    if everything:
+        return [SUPERVISOR, *(daemon.name for daemon in status.daemons)]
+    return outdated(status.started)
 
 
 def _replace_supervisor(

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from motoko.config import WorkflowConfig, snapshot
-from motoko.config.config_changes import RESTART_WORKFLOW, SUPERVISOR, Change, changes, pending
+from motoko.config.config_changes import RESTART_WORKFLOW, Change, changes, pending
 from motoko.control import client, daemon_records
 from motoko.control.runtime_directories import unwritable
 
@@ -61,9 +61,5 @@ def take_over(config: WorkflowConfig) -> TakenOver:
 def _started(config: WorkflowConfig) -> dict[str, float]:
     """When the supervisor and each running daemon began to read files, at the earliest; by name."""
     status = client.supervisor_status(config)
-    if status is None:
-        return {}
-    uptimes = {daemon.name: daemon.uptime_s for daemon in status.daemons}
-    uptimes[SUPERVISOR] = status.supervisor.uptime_s
-    now = time.time() + snapshot.LOADING_S
-    return {name: now - uptime for name, uptime in uptimes.items() if uptime is not None}
+    started = {} if status is None else status.started
+    return {name: moment + snapshot.LOADING_S for name, moment in started.items()}

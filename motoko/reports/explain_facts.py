@@ -25,7 +25,7 @@ from motoko.reports.run_facts import (
     Facts,
     Slots,
 )
-from motoko.reports.status import Daemon, Orchestrator, collect
+from motoko.reports.status import Daemon, Orchestrator, WorkflowStatus, collect
 from motoko.runs.entries import OwnEntries
 from motoko.runs.outputs import outputs_of, stderr_path, tail
 from motoko.runs.run_policy import policy_of
@@ -48,7 +48,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
         run, entries = run_in(base, study, number)
         changed = changed_at(run)
         daemons = {daemon.name: daemon for daemon in processes.daemons}
-        followed, not_taken = _followed(config, study, daemons.get(daemon_of(LAUNCHER, study.name)))
+        followed, not_taken = _followed(config, study, processes)
         policy, problem = None, ""
         try:
             policy = policy_of(followed, entries)
@@ -91,14 +91,15 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
 
 
 def _followed(
-    config: WorkflowConfig, study: StudyConfig, launcher: Daemon | None
+    config: WorkflowConfig, study: StudyConfig, processes: WorkflowStatus
 ) -> tuple[StudyConfig, tuple[str, ...]]:
     """The study as its launcher has read it, and the keys that have since changed in the files."""
+    launcher = daemon_of(LAUNCHER, study.name)
     taken = snapshot.read(records(config).snapshot, config.path)
-    if taken is None or launcher is None or launcher.uptime_s is None:
+    if taken is None or launcher not in processes.started:
         return study, ()
-    before = taken.config_at(time.time() + snapshot.LOADING_S - launcher.uptime_s)
-    keys = [change.key for change in changes(before, config) if launcher.name in change.daemons]
+    before = taken.config_at(processes.started[launcher] + snapshot.LOADING_S)
+    keys = [change.key for change in changes(before, config) if launcher in change.daemons]
     return before.studies.get(study.name, study), tuple(keys)
 
 

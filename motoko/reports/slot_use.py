@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from motoko.config import WorkflowConfig
@@ -20,6 +19,7 @@ from motoko.host import clock
 from motoko.host.identity import Identity
 from motoko.reports.run_facts import Holder
 from motoko.runs.paths import run_of
+from motoko.runs.references import reference
 
 
 def slot_directory(config: WorkflowConfig) -> Path:
@@ -28,7 +28,7 @@ def slot_directory(config: WorkflowConfig) -> Path:
 
 
 def holders(config: WorkflowConfig) -> list[Holder]:
-    """The holders of slots: runs, named STUDY.ID, and other processes."""
+    """The holders of slots, runs, named STUDY.ID, and other processes, in the order of starts."""
     slots: defaultdict[int, set[str]] = defaultdict(set)  # by session
     members: defaultdict[int, list[int]] = defaultdict(list)
     root = os.path.realpath(slot_directory(config)) + os.sep
@@ -47,15 +47,32 @@ def holders(config: WorkflowConfig) -> list[Holder]:
         daemon.identity.pid
         for daemon in daemon_records.living_daemons(daemon_records.records(config))
     }
-    holding = []
+    holding: list[tuple[int, Holder]] = []
     for session, held in slots.items():
         if session in launchers:
             continue  # the launcher is about to hand its slots on
         started = [who for pid in members[session] if (who := Identity.of(pid)) is not None]
-        since = min((time.time() - clock.uptime_s(who) for who in started), default=None)
+        first = min(started, key=lambda who: who.start_ticks, default=None)
+        since = None if first is None else clock.started_at(first)
         name = _run_in(config, members[session]) or f"pid {members[session][0]}"
-        holding.append(Holder(name, len(held), since))
-    return sorted(holding, key=lambda holder: holder.since or 0.0)
+        ticks = 0 if first is None else first.start_ticks
+        holding.append((ticks, Holder(name, len(held), since)))
+    return in_order(holding)
+
+
+def in_order(holding: Iterable[tuple[int, Holder]]) -> list[Holder]:
+    """Holders by the ticks at which they were started, and those of the same tick by run.
+
+    The clock's time of a start is not exact enough: it would put runs that were started together
+    in another order each time.
+    """
+
+    def key(held: tuple[int, Holder]) -> tuple[int, str, int]:
+        ticks, holder = held
+        study, number = reference(holder.name) or (holder.name, 0)
+        return ticks, study, number
+
+    return [holder for _, holder in sorted(holding, key=key)]
 
 
 def queue(config: WorkflowConfig) -> list[str]:

@@ -9,7 +9,6 @@ import msgspec
 
 from motoko.config import WorkflowConfig
 from motoko.control import client, daemon_records, supervisor_lock
-from motoko.control.daemon_records import SUPERVISOR
 from motoko.control.outdated_daemons import outdated
 from motoko.control.protocol import DaemonInfo, OrchestratorInfo, Status, SupervisorInfo
 from motoko.errors import MotokoError
@@ -68,6 +67,7 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
     Attributes:
         note: what cannot be seen from this host, and why.
         warnings: dangers to the workflow, one line each.
+        started: when the supervisor and each living daemon was started (seconds since 1970).
     """
 
     workflow: str
@@ -77,6 +77,7 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
     supervisor_use: ResourceUse = ResourceUse()
     note: str = ""
     warnings: list[str] = []
+    started: dict[str, float] = {}
 
 
 def collect(config: WorkflowConfig) -> WorkflowStatus:
@@ -97,6 +98,7 @@ def described(config: WorkflowConfig, answer: Status | None) -> WorkflowStatus:
         supervisor_use=use(status.supervisor.pid),
         note="" if is_here or answer else _why_unseen(config),
         warnings=[*tcp_warnings(config), *_outdated(status)],
+        started=status.started,
     )
 
 
@@ -112,9 +114,7 @@ def tcp_warnings(config: WorkflowConfig) -> list[str]:
 
 def _outdated(status: Status) -> list[str]:
     """A warning if any process is older than the installed version of Motoko."""
-    uptimes = {SUPERVISOR: status.supervisor.uptime_s}
-    uptimes |= {daemon.name: daemon.uptime_s for daemon in status.daemons}
-    if not (names := outdated(uptimes)):
+    if not (names := outdated(status.started)):
         return []
     return [f"older than the installed Motoko: {', '.join(names)} (`motoko upgrade`)"]
 

@@ -30,7 +30,7 @@ _COLOURS = {
 def show_json(status: WorkflowStatus) -> None:
     """Print one JSON object."""
     values: dict[str, Any] = msgspec.to_builtins(status)
-    del values["supervisor_use"]
+    del values["supervisor_use"], values["started"]
     if not status.note:
         del values["note"]
     for orchestrator in values["orchestrators"]:

@@ -1,17 +1,21 @@
 """What can be asked on the control socket, and what is wrong with a request."""
 
 import json
+import time
 
 import pytest
+from msgspec.structs import replace
 
 from motoko.control.protocol import (
     COMMANDS,
     AddLaunchersRequest,
+    DaemonInfo,
     RequestRefused,
     RestartDaemonsRequest,
     Status,
     StatusRequest,
     StopDaemonsRequest,
+    SupervisorInfo,
     decoded_answer,
     decoded_request,
     encoded,
@@ -62,3 +66,15 @@ def test_a_refusal_is_raised():
 def test_commands_are_those_of_the_version_before_and_more():
     old = "status stop add_launchers retry_failed start_daemons stop_daemons restart_daemons"
     assert {*old.split(), "start_orchestrator"} < set(COMMANDS)
+
+
+def test_when_daemons_were_started_does_not_depend_on_when_that_is_asked():
+    daemons = [
+        DaemonInfo("bus", "bus", 7, "ready", 5.0, 0, None, ""),
+        DaemonInfo("watcher", "watcher", None, "backoff", None, 0, None, ""),
+    ]
+    status = Status("w", SupervisorInfo(1, "h", "ready", 6.0), daemons, at=1000.0)
+    assert status.started == {"supervisor": 994.0, "bus": 995.0}
+    # Earlier versions do not say when.
+    earlier = replace(status, at=None)
+    assert abs(earlier.started["bus"] - (time.time() - 5.0)) < 60
