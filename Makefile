@@ -78,8 +78,8 @@ test-hosts: $(VENV)/.test
 	    $(BIN)/pytest -n $(JOBS) --dist worksteal $(HOSTS) $(PYTEST_ARGS)
 
 # Part of `make test`, where studies are small. Here one of PACKED runs is packed, and a database that
-# WRITERS write while its server is killed is restored as of TIDS transactions. Below RUNS runs an
-# earlier version is replaced by this one.
+# WRITERS write while its server is killed is restored as of TIDS transactions. Below RUNS runs the
+# version before the change is replaced by this one, and so is the last release.
 PACKED ?= 20000
 TIDS ?= 100
 WRITERS ?= 4
@@ -87,7 +87,8 @@ test-keeping: $(VENV)/.test
 	MOTOKO_UPGRADED_RUNS=$(RUNS) MOTOKO_PACKED_RUNS=$(PACKED) MOTOKO_TIDS=$(TIDS) \
 	    MOTOKO_WRITERS=$(WRITERS) MOTOKO_SERVER_KILLS=10 \
 	    MOTOKO_CAMPAIGN_SEED=$(SEED) $(BIN)/pytest tests/integration/test_backup.py \
-	    tests/integration/watcher/test_packing.py tests/integration/test_upgrade.py $(PYTEST_ARGS)
+	    tests/integration/watcher/test_packing.py tests/integration/test_upgrade.py \
+	    tests/integration/test_upgrade_under_runs.py $(PYTEST_ARGS)
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test

@@ -3,7 +3,7 @@
 The supervisor is first: it is killed, which loses nothing, and its successor adopts the daemons.
 These are replaced one after the other, in the order in which they need each other. Launchers leave
 their runs to their successors. The server of a study, which its runs talk to, is replaced when none
-of its runs is being executed on this host; its launcher is paused for that.
+of its runs is being executed on this host, or can be; its launcher is paused for that.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from motoko.batch.registry import LOCAL
-from motoko.config import WorkflowConfig, daemon_kinds
-from motoko.config.daemon_kinds import LAUNCHER, ORCHESTRATOR, RELAY, ZEO
+from motoko.config import StudyConfig, WorkflowConfig, daemon_kinds
+from motoko.config.daemon_kinds import GATE, LAUNCHER, ORCHESTRATOR, RELAY, ZEO
 from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.daemon_records import SUPERVISOR
 from motoko.control.outdated_daemons import outdated
@@ -27,6 +26,7 @@ from motoko.host.identity import gone
 from motoko.host.living_processes import processes_with
 from motoko.operations import daemon_switches, starting
 from motoko.operations.draining import LauncherPause
+from motoko.runs.direct_clients import talking
 
 Announce = Callable[[str], None]
 KILLED_S = 5.0
@@ -134,28 +134,43 @@ def _replace(
         return
     study = config.studies.get(daemon.subject)
     talks = daemon.kind == RELAY or (daemon.kind == ZEO and study is not None and not study.is_kept)
-    if not talks or study is None or study.generator != LOCAL:
+    if not talks or study is None:
         _restart(config, daemon, result, announce)
         return
     pause = LauncherPause(config, study.name)
     try:
-        if _are_over(config, study.name, pause, time.monotonic() + wait):
+        if (at_work := _at_work(config, study, pause, time.monotonic() + wait)) is None:
             _restart(config, daemon, result, announce)
         else:
-            result.left[daemon.name] = f"runs of {study.name} are being executed"
+            result.left[daemon.name] = at_work
     finally:
         pause.release()
 
 
-def _are_over(config: WorkflowConfig, study: str, pause: LauncherPause, deadline: float) -> bool:
-    """Whether no run of a study is being executed any more, before a deadline."""
+def _at_work(
+    config: WorkflowConfig, study: StudyConfig, pause: LauncherPause, deadline: float
+) -> str | None:
+    """What still talks, or may begin to talk, to a study's server at a deadline; ``None``: nobody.
+
+    Jobs on other hosts come through the gate, and keep their connections. A job on this host talks
+    to the server itself, as local runs do, and the scheduler starts it when it likes: so without a
+    gate all jobs must have ended.
+    """
+    reason = f"the launcher of {study.name} does not answer"
     for status in client.statuses(config, deadline):
         if status is None:
             continue
-        launchers = status.of_kind(LAUNCHER, study)
-        if pause.hold(status) and not sum(one.counts.get("running", 0) for one in launchers):
-            return True
-    return False
+        launchers = [one.counts for one in status.of_kind(LAUNCHER, study.name)]
+        gate = status.daemon(GATE)
+        if not pause.hold(status):
+            continue
+        if any(counts.get("running") for counts in launchers) or talking(study.directory):
+            reason = f"runs of {study.name} are being executed"
+        elif gate is None and any(counts.get("jobs") for counts in launchers):
+            reason = f"jobs of {study.name}, which this host executes, have not ended"
+        else:
+            return None
+    return reason
 
 
 def _restart(

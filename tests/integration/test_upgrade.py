@@ -7,24 +7,17 @@ all of this is skipped.
 import json
 import os
 import re
-import shutil
 import signal
-import subprocess
-import sys
-import tarfile
 import time
-from functools import partial
-from pathlib import Path
 
 import pytest
+from former_versions import PINNED, Both, NoVersion, sources
 from launching import BD_YAML, DO_IT
 from runs import WAITING, release, runs_of, started, states
 from support import processes_in, wait_until
 
 from motoko.host.identity import Identity
 
-BEFORE = "1540cc76789a55f10cde25f6c41a343301882e2c"
-ROOT = Path(__file__).parents[2]
 FAR_S = 3600.0
 
 FINISHED, FAILED, RETRIED, PAUSED, FORWARDED, RUNNING, QUEUED, CANCELLED = range(1, 9)
@@ -90,51 +83,10 @@ async def main(workflow, **params):
 @pytest.fixture(scope="module")
 def before(tmp_path_factory):
     """The version before, as a directory for PYTHONPATH."""
-    git = partial(subprocess.run, cwd=ROOT, capture_output=True, check=False)
-    place = tmp_path_factory.mktemp("before")
-    if not shutil.which("git"):
-        pytest.skip("there is no git")
-    done = git(
-        ["git", "archive", "-o", place / "all.tar", BEFORE, "motoko", "supervisor", "workers"]
-    )
-    if done.returncode:
-        pytest.skip(f"the history does not have {BEFORE}: {done.stderr.decode().strip()}")
-    with tarfile.open(place / "all.tar") as archive:
-        archive.extractall(place, filter="data")
-    for name in ("supervisor", "workers"):
-        (place / name).rename(place / "motoko" / name)
-    return place
-
-
-class Both:
-    """A workflow, with the commands of the version before and of this one."""
-
-    def __init__(self, flow, place):
-        self.flow = flow
-        self.environment = {"PYTHONPATH": str(place)}
-
-    def old(self, *arguments):
-        return self._checked(self.flow.motoko(*arguments, **self.environment))
-
-    def new(self, *arguments):
-        return self._checked(self.flow.motoko(*arguments))
-
-    def old_python(self, code):
-        """Execute Python with the version before."""
-        command = [sys.executable, "-P", "-c", code]
-        environment = {**os.environ, **self.environment}
-        options = {"capture_output": True, "text": True, "timeout": 60, "check": False}
-        done = subprocess.run(command, cwd=self.flow.directory, env=environment, **options)
-        return self._checked(done)
-
-    def orchestrate(self, version, text):
-        (self.flow.directory / "orchestrator.py").write_text(text)
-        return version("orchestrator", "start", "--run_name", "before")
-
-    def _checked(self, done):
-        assert "Traceback" not in done.stderr, done.stderr
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+    try:
+        return sources(PINNED, tmp_path_factory.mktemp("before"))
+    except NoVersion as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -146,17 +98,20 @@ def both(workflow, before):
     (study / "launch.sh").write_text("__BLACKDYNAMITE__script__\n")
     (study / "doIt.py").write_text(DO_IT)
     both = Both(flow, before)
-    where = both.old_python("import motoko.supervisor; print(motoko.__file__)")
-    assert str(before) in where, "it is not the version before"
     both.old("create", ".")
     return both
+
+
+def orchestrate(both, version, text):
+    both.write_orchestrator(text)
+    return version("orchestrator", "start", "--run_name", "before")
 
 
 @pytest.fixture
 def made(both):
     """Runs of all kinds, made and supervised by the version before; one runs, the others wait."""
     both.old("supervise", "--detach", "--slots", "1")
-    both.orchestrate(both.old, MAKING)
+    orchestrate(both, both.old, MAKING)
     wait_until(lambda: started(both.flow) == [RUNNING], "it runs")
     return both
 
@@ -233,7 +188,7 @@ def test_what_was_made_before(made, how):
     assert runs_of(flow)[PAUSED]["state"] == "CREATED"
     assert runs_of(flow)[PAUSED]["retry_at"] > time.time() + FAR_S / 2
 
-    output = made.orchestrate(made.new, ASKING)
+    output = orchestrate(made, made.new, ASKING)
     answers = json.loads(re.search("ANSWERS (.*)", output)[1])
     assert RETRIED in answers["attempt = 2"]
     assert answers["exit_code = 3"] == [FAILED]
@@ -313,49 +268,3 @@ def test_stopping_what_runs(made, wait):
         made.new("kill", "--now")
     assert not list(processes_in(made.flow.directory))
     assert started(made.flow) == [RUNNING]
-
-
-UPGRADED = int(os.environ.get("MOTOKO_UPGRADED_RUNS", "8"))
-# Many that talk to the server and say that they were started, and the ones before.
-MANY = f"""
-async def main(workflow, **params):
-    for number in range({UPGRADED}):
-        script = "echo $BLACKDYNAMITE_RUN_ID >> ../../started; python doIt.py # " + str(number)
-        workflow.mult.createTask({{}}, script=script, code="run.start(); run.finish()")
-    workflow.finished = True
-"""
-
-
-def test_upgrading_under_runs(both):
-    """Supervisor and daemons are replaced one by one; each run is executed once, and succeeds."""
-    flow = both.flow
-    both.old("supervise", "--detach", "--slots", "2")
-    supervisor, pids = flow.ps()["supervisor"]["pid"], flow.pids()
-    both.orchestrate(both.old, MANY)
-    wait_until(lambda: started(flow), "they are being executed")
-    output = both.new("upgrade", "--all", "--wait", "5m")
-    assert flow.ps()["supervisor"]["pid"] != supervisor, output
-    assert not set(flow.pids().values()) & set(pids.values()), output
-    wait_until(lambda: set(states(flow).values()) == {"FINISHED"}, "all have finished", 300)
-    assert sorted(started(flow)) == list(range(1, UPGRADED + 1))
-    assert {entries["attempt"] for entries in runs_of(flow).values()} == {1}
-    command = Path(f"/proc/{flow.pids()['launcher:mult']}/cmdline").read_bytes()
-    assert b"--slots\x002" in command, "its options are lost"
-    assert both.new("upgrade") == "everything is of the installed version\n"
-
-    # A run that takes longer keeps its server.
-    both.orchestrate(both.new, MAKING)
-    wait_until(lambda: started(flow)[-1] > UPGRADED, "one of them waits")
-    server = flow.pids()["zeo:mult"]
-    output = both.new("upgrade", "--all", "--wait", "1s")
-    assert "zeo:mult is as it was: runs of mult are being executed\n" in output
-    assert flow.pids()["zeo:mult"] == server
-    both.new("kill", "--now")
-
-    # And what a later version has made is not touched.
-    for place in (".wf", "mult/.bd"):
-        (flow.directory / place / "format").write_text("2\n")
-        for command in ("ps", "supervise", "kill", "info"):
-            refused = flow.motoko(command)
-            assert refused.returncode == 2 and "[newer-workflow]" in refused.stderr, command
-        (flow.directory / place / "format").write_text("1\n")
