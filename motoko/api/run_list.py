@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from motoko.api.announced_ends import AnnouncedEnds
 from motoko.api.precursors import note_awaited
 from motoko.bus.waiters import Interest
 from motoko.errors import RunFailed
@@ -133,34 +134,54 @@ class RunList:
         dispatcher = await self._engine.attached()
         pending = {_key(run): run for run, _ in self.runs}
         with dispatcher.waiting(Interest(runs=pending), what=repr(self)) as waiter:
+            announced = AnnouncedEnds(waiter, dispatcher.loop, pending)
             for base in bases.values():
                 session().refresh(base)
             await self._settle(pending, waiter, list(pending), set())
-            while pending:
-                news = await waiter.wait()
-                waiter.check_stopped("waiting for runs")
-                concerned = list(pending) if waiter.read_again else []
-                waiter.read_again = False
-                # A run that has only been started ends no wait, and need not be looked at.
-                telling = [change for change in news if change.new not in UNENDED_STATES]
-                for study in {change.study for change in telling}:
-                    tid = max(change.tid for change in telling if change.study == study)
-                    session().refresh(bases[study], bytes.fromhex(tid))
-                if concerned and not telling:
-                    for base in bases.values():
-                        session().refresh(base)
-                concerned += [(change.study, change.run_id) for change in telling]
-                passed = {(c.study, c.run_id) for c in telling if c.new == FINISHED}
-                for study, base in bases.items():
-                    runs = [pending.get(key) for key in concerned if key[0] == study]
-                    base.load([run for run in runs if run is not None])
-                await self._settle(pending, waiter, concerned, passed)
-                for study in bases:
-                    error = self._engine.launcher_given_up(study)
-                    if error is not None and _waits(pending, study):
-                        raise error
+            with announced.listening():
+                await self._wait_for(pending, waiter, announced, bases)
         note_awaited(self.runs)
         return self.runs
+
+    async def _wait_for(
+        self,
+        pending: dict[RunKey, RunZEO],
+        waiter: Waiter,
+        announced: AnnouncedEnds,
+        bases: Mapping[str, StudyBase],
+    ) -> None:
+        from motoko.store.session import session
+
+        while pending:
+            news = await waiter.wait()
+            waiter.check_stopped("waiting for runs")
+            changed = announced.take()
+            concerned = list(pending) if waiter.read_again else []
+            waiter.read_again = False
+            # A run that has only been started ends no wait, and need not be looked at.
+            telling = [change for change in news if change.new not in UNENDED_STATES]
+            tids = [(change.study, bytes.fromhex(change.tid)) for change in telling]
+            tids += [(study, tid) for (study, _), tid in changed.items()]
+            for study, tid in dict(sorted(tids)).items():  # the newest of each study
+                session().refresh(bases[study], tid)
+            if concerned and not telling:
+                for base in bases.values():
+                    session().refresh(base)
+            concerned += [(change.study, change.run_id) for change in telling]
+            passed = {(c.study, c.run_id) for c in telling if c.new == FINISHED}
+            for study, base in bases.items():
+                runs = [pending.get(key) for key in (*concerned, *changed) if key[0] == study]
+                base.load([run for run in runs if run is not None])
+            for key in changed:
+                if key in pending and outcome(pending[key].entries) is Outcome.FINISHED:
+                    del pending[key]
+                    waiter.forget(key)
+            announced.expect(changed)
+            await self._settle(pending, waiter, concerned, passed)
+            for study in bases:
+                error = self._engine.launcher_given_up(study)
+                if error is not None and _waits(pending, study):
+                    raise error
 
     async def _settle(
         self,

@@ -20,6 +20,7 @@ from motoko.host.accounts import own_name
 from motoko.host.locks import check_locks
 from motoko.layout import Runtime
 from motoko.runs.entries import DocumentedEntries
+from motoko.store.announced_records import Announcements
 from motoko.store.constraints import compile_constraints
 from motoko.store.found_runs import Found, Pairs
 from motoko.store.internals import self_check, singleton
@@ -29,7 +30,7 @@ from motoko.store.predicates import Predicate
 from motoko.store.run_finders import RunFinder
 from motoko.store.schemas import schema_among
 from motoko.store.server_address import address
-from motoko.store.storage import CACHE_OBJECTS, open_database, open_storage
+from motoko.store.storage import CACHE_OBJECTS, PatientStorage, open_database, open_storage
 from motoko.store.trees import is_tree
 
 AT_ONCE = 500  # runs that are loaded together
@@ -58,6 +59,9 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.root_dir = str(study.directory)
         self.setConfPaths()
         self.db = db
+        self.announcements = Announcements()
+        if isinstance(db.storage, PatientStorage):
+            db.storage.announce = self.announcements.announce
         self.connection = db.open()
         self.root = self.connection.root
         self.finder: RunFinder | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +32,14 @@ PREFETCHED_MAX = 5_000  # records that were prefetched and not used yet
 
 
 class PatientStorage(ServerClient):
-    """A ``ClientStorage`` whose reads wait for a server that is being restarted."""
+    """A ``ClientStorage`` whose reads wait for a server that is being restarted.
+
+    Attributes:
+        announce: called, on the thread that receives the server's messages, with each transaction
+            that others have committed, and the records that it has written.
+    """
+
+    announce: Callable[[bytes, Sequence[bytes]], None] | None = None
 
     def __init__(self, address: str | tuple[str, int], **options: Any) -> None:
         self._prefetched: dict[tuple[bytes, bytes], Any] = {}  # connecting clears it
@@ -64,6 +71,11 @@ class PatientStorage(ServerClient):
         if self._prefetched and (record := self._prefetched.pop((oid, tid), None)) is not None:
             return record
         return patiently(lambda: super(PatientStorage, self).loadBefore(oid, tid))
+
+    def invalidateTransaction(self, tid: bytes, oids: Sequence[bytes]) -> None:
+        super().invalidateTransaction(tid, oids)
+        if self.announce is not None:
+            self.announce(tid, oids)
 
     def notify_connected(self, connection: Any, info: Any) -> None:
         # A server that was killed gives other clients the oids that it had promised this one.

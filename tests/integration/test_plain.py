@@ -1,6 +1,8 @@
 """``finish: on-exit``: programs that know nothing of BlackDynamite."""
 
 import asyncio
+import os
+import signal
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -124,6 +126,36 @@ class TestEnds:
 
 
 class TestWorkflows:
+    def test_the_server_itself_tells_of_a_new_run_and_of_its_end(self, plain):
+        """Neither start nor end wait for the bus: the watcher is stopped meanwhile."""
+        flow, session = plain("--slots", "2")
+        workflow, reads = session.workflow, []
+
+        def safety_reads():
+            return workflow.motoko_engine.dispatcher.counters.wakeups_by_safety_read
+
+        async def main(workflow, **params):
+            step = workflow.mult
+            await step.createTask(script="true\n")  # everything is ready
+            watcher = flow.pids()["watcher"]
+            os.kill(watcher, signal.SIGSTOP)
+            try:
+                before = safety_reads()
+                ((run, _),) = await step.createTask(script="true\n# again\n")
+                reads.append(safety_reads() - before)
+            finally:
+                os.kill(watcher, signal.SIGCONT)
+            assert run.state == "FINISHED"
+            # Then the bus tells of that one, too, and all goes on as usual.
+            ((run, _),) = await step.createTask(script="true\n# at last\n")
+            assert run.state == "FINISHED"
+            workflow.finished = True
+
+        workflow.orchestrator_function = main
+        workflow.execute()
+        assert reads == [0]
+        assert {run.attempt for run, _ in workflow.mult.select()} == {1}
+
     def test_awaits_chains_and_actions(self, plain):
         """As for any other run: a chain of awaits, an action, and a failure in the middle."""
         _, session = plain("--slots", "2")

@@ -12,17 +12,15 @@ import asyncio
 import itertools
 import logging
 import math
-import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from motoko.batch.registry import UnknownSystem
 from motoko.bus.dispatcher import Counters, Dispatcher
-from motoko.bus.messages import DaemonStatus, Message, SlotsFreed
+from motoko.bus.messages import Message, SlotsFreed
 from motoko.bus.publisher import Publisher
 from motoko.bus.waiters import Interest, Waiter
 from motoko.control.launcher_pauses import is_paused
@@ -57,7 +55,9 @@ from motoko.workers.launcher.executor import Changed, Claimed, Ended, Event, Uns
 from motoko.workers.launcher.executors import Executors
 from motoko.workers.launcher.hindrances import Rivals
 from motoko.workers.launcher.local_executor import KILL_GRACE_S
+from motoko.workers.launcher.new_runs import NewRuns
 from motoko.workers.launcher.overseeing import overseen
+from motoko.workers.launcher.own_status import own_status
 from motoko.workers.launcher.passes import Passes
 from motoko.workers.launcher.recovery import Situation, examine
 from motoko.workers.launcher.slots import Slots
@@ -107,6 +107,7 @@ class Launcher:
         self._unknown: dict[int, str] = {}
         self._look_again_at = math.inf
         self._changes = RunChanges(self._base)
+        self._new_runs = NewRuns(self._base, self._wake)
         self._heeded: object = None  # the present when changes of its runs were looked for
         self._stopping = False
         self._ready = False  # all runs have been looked at once
@@ -135,6 +136,7 @@ class Launcher:
         with dispatcher.waiting(Interest(studies=[self.study.name])) as waiter:
             self._waiter = waiter
             await dispatcher.live()
+            await atomically(self._base, self._new_runs.begin)
             await self._look_at_everything()
             self._end_what_is_left()
             self._executors.watch()
@@ -148,7 +150,12 @@ class Launcher:
                 if self._executors.runs and heeded != self._heeded:
                     await atomically(self._base, self._heed, self._tid())
                     self._heeded = heeded
+                if (tid := self._new_runs.due) is not None:
+                    for number in await atomically(self._base, self._new_runs.take, tid):
+                        self._agenda.waiting.add(number)
                 for change in news:
+                    if self._new_runs.has(change):
+                        continue
                     if change.new == CREATED:
                         self._agenda.waiting.add(change.run_id)
                         self._passes.hints.update(bytes.fromhex(oid) for oid in change.oids)
@@ -161,6 +168,7 @@ class Launcher:
                         self._agenda.finished.add(change.run_id)
                 if waiter.read_again:
                     waiter.read_again = False
+                    self._new_runs.forget()
                     await self._look_at_everything()
                 if self._look_again_at <= time.monotonic():
                     await self._look_again()
@@ -375,25 +383,13 @@ class Launcher:
 
     def _report(self) -> None:
         self._reported_at = time.monotonic()
-        local = self._executors.local
-        running, queued = len(local), len(self._agenda.waiting) + len(local.ahead.runs)
-        hindrance, trouble = self._passes.hindrance.reason, self._executors.chosen.trouble
         self._publisher.send(
-            DaemonStatus(
+            own_status(
                 self.name,
-                os.getpid(),
-                "ready" if self._ready else "starting",
-                detail=f"{running} running, {queued} queued{', paused' * self._passes.paused}"
-                + self._executors.detail
-                + (f"; starts nothing now: {hindrance}" if hindrance else ""),
-                trouble=hindrance or trouble,
-                counts={
-                    "running": running,
-                    "queued": queued,
-                    "slots": self._slots.count,
-                    "paused": int(self._passes.paused),
-                    **self._executors.counts,
-                    **asdict(self._woken),
-                },
+                is_ready=self._ready,
+                slots=self._slots.count,
+                passes=self._passes,
+                executors=self._executors,
+                woken=self._woken,
             )
         )
