@@ -26,6 +26,7 @@ from ZODB.utils import z64
 
 from motoko.config import StudyConfig, WorkflowConfig, load
 from motoko.host.digests import digest
+from motoko.host.locks import locked
 from motoko.layout import mirror_path
 from motoko.mirror.mirror_file import Mirror
 from motoko.mirror.run_index import RunIndex
@@ -127,10 +128,12 @@ def cached(cache: Path, runs: int) -> Path:
     Do not change it: :func:`copied` gives one to write into.
     """
     directory = cache / f"{STUDY}-{runs}-{digest(Path(__file__).read_text())}"
-    if not (directory / "complete").exists():
-        shutil.rmtree(directory, ignore_errors=True)
-        build(directory, runs)
-        (directory / "complete").touch()
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(directory.with_suffix(".lock")):  # another benchmark may want the same one
+        if not (directory / "complete").exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            build(directory, runs)
+            (directory / "complete").touch()
     return directory
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from motoko.cli.selecting import chosen, created, study_option
+from motoko.cli.selecting import study_option, with_databases
 from motoko.cli.texts import TEXT, WORKFLOW_PATH
 from motoko.config import load
 from motoko.errors import CannotWrite, ConfigError
@@ -57,7 +57,7 @@ def command(
     from motoko.reports import graph_texts, layered_drawing, run_graph
 
     config = load(directory)
-    studies = created(chosen(config, bd_study))
+    studies = with_databases(config, bd_study)
     rows = run_graph.rows_of(config, studies, run_name)
     title = config.directory.name + (f", run name {run_name}" if run_name is not None else "")
     graph = (

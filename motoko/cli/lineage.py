@@ -32,6 +32,7 @@ def command(run: str, as_json: bool) -> None:
 
     config = load()
     study, number = named_run(config, run)
+    study.check_created()
     rows = rows_of(config, created(config.studies.values()))
     line = lineage(Reference(study.name, number), rows)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from motoko.cli.selecting import created, study_arguments, study_named
+from motoko.cli.selecting import study_arguments, study_named
 from motoko.config import load
 from motoko.config.packing_settings import DAYS
 
@@ -39,8 +39,13 @@ def command(studies: tuple[str, ...], days: float) -> None:
 
     config = load()
     chosen = [study_named(config, name) for name in studies]
-    if not chosen:
-        chosen = [study for study in created(config.studies.values()) if study.is_local]
+    for study in [] if chosen else config.studies.values():
+        if not study.is_local:
+            click.echo(f"{study.name}: its database is elsewhere: {study.host}")
+        elif not study.created:
+            click.echo(f"{study.name}: not created")
+        else:
+            chosen.append(study)
     for study, packed in pack_studies(config, chosen, days):
         kept = f"history since {moment(packed.until)} is kept"
         if packed.freed:

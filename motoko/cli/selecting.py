@@ -80,6 +80,18 @@ def created(studies: Iterable[StudyConfig]) -> list[StudyConfig]:
     return [study for study in studies if not study.is_local or study.created]
 
 
+def with_databases(config: WorkflowConfig, bd_study: str) -> list[StudyConfig]:
+    """The studies that a name means, or of all of them those that have a database.
+
+    Raises ``NotCreated`` for a study that is named and has none.
+    """
+    studies = chosen(config, bd_study)
+    if bd_study == ALL:
+        return created(studies)
+    studies[0].check_created()
+    return studies
+
+
 @dataclass(frozen=True)
 class Concern:
     """Which runs a command changes when all are meant, and what it does to them.

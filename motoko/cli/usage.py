@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from motoko.cli.selecting import ALL, chosen, created
+from motoko.cli.selecting import ALL, with_databases
 from motoko.cli.texts import TEXT
 from motoko.config import load
 
@@ -32,5 +32,5 @@ def command(bd_study: str, as_json: bool) -> None:
     from motoko.reports.used_resources import usage_of
 
     config = load()
-    usages = [usage_of(config, study) for study in created(chosen(config, bd_study))]
+    usages = [usage_of(config, study) for study in with_databases(config, bd_study)]
     (usage_tables.show_json if as_json else usage_tables.show)(config, usages)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from motoko.cli.selecting import chosen, created, study_option
+from motoko.cli.selecting import study_option, with_databases
 from motoko.config import load
 from motoko.host.durations import counted
 
@@ -19,7 +19,8 @@ def command(target: Path, bd_study: str) -> None:
 
     The links are STUDY/RUN_NAME/x=1/y=2/run-3: a directory for each parameter of the jobs that has
     more than one value. DIR must be empty, or made by this command. Called again, the command makes
-    what is missing and removes links to runs that are gone. Files of yours in DIR stay.
+    what is missing and removes links to runs and directories that are gone. Files of yours in DIR
+    stay.
 
     \b
     Examples:
@@ -31,7 +32,7 @@ def command(target: Path, bd_study: str) -> None:
     config = load()
     wanted = {
         path: directory
-        for study in created(chosen(config, bd_study))
+        for study in with_databases(config, bd_study)
         for path, directory in places(config, study).items()
     }
     changes = keep(target.absolute(), wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from motoko.operations.backup_directory import (
     Marker,
     Snapshot,
 )
+from motoko.operations.backup_removal import keep_last
 from motoko.operations.file_trees import copy_tree, wrong_files
 from motoko.runs.paths import runs_directory
 
@@ -43,16 +44,22 @@ class StudyBackup:
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup that was made: ``linked`` of its files are those of the one before."""
+    """A backup that was made, and how many earlier ones were removed."""
 
     snapshot: Snapshot
     studies: list[StudyBackup]
     new_files: int
     new_bytes: int
+    removed: int = 0
 
 
 def back_up(
-    config: WorkflowConfig, place: Path, *, whole: bool = False, with_runs: bool = False
+    config: WorkflowConfig,
+    place: Path,
+    *,
+    whole: bool = False,
+    with_runs: bool = False,
+    keep: int | None = None,
 ) -> Backup:
     """Add a backup to a directory, which is made if it is missing.
 
@@ -61,6 +68,7 @@ def back_up(
         place: the directory of backups, outside of the workflow's.
         whole: copy the whole databases, not only what was added since the last backup.
         with_runs: back up the run directories, too.
+        keep: how many backups are left there; older ones are removed. By default all stay.
 
     Raises ``ConfigError`` for a directory of something else, ``BadBackup`` for one that cannot be
     read, ``MotokoError`` if another process is making a backup there, ``CannotWrite``.
@@ -75,7 +83,10 @@ def back_up(
             if not target.marker.exists():
                 marker = Marker(FORMAT, str(config.directory.resolve()))
                 write_durably(target.marker, msgspec.json.encode(marker).decode() + "\n")
-            return _added(config, target, whole=whole, with_runs=with_runs)
+            made = _added(config, target, whole=whole, with_runs=with_runs)
+            if keep is None:
+                return made
+            return replace(made, removed=keep_last(target, keep))
     except OSError as error:
         where = error.filename or target.path
         raise CannotWrite(
@@ -125,9 +136,7 @@ def _added(
             facts = copy_tree(wf_db.parent, place / ".wf", lambda path: path != wf_db, {}, None)
         files |= {f".wf/{name}": fact for name, fact in facts.items()}
     snapshot = msgspec.structs.replace(snapshot, files=files)
-    write_durably(
-        target.snapshots / f"{snapshot.name}.json", msgspec.json.encode(snapshot).decode() + "\n"
-    )
+    write_durably(target.description(snapshot), msgspec.json.encode(snapshot).decode() + "\n")
     new = [fact for name, fact in files.items() if known.get(name) != fact]
     return Backup(snapshot, studies, len(new), sum(fact.size for fact in new))
 

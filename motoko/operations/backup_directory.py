@@ -86,7 +86,12 @@ class BackupDirectory:
 
     def copies(self, study: str) -> Path:
         """The directory of the copies of a study's database."""
-        return self.path / "databases" / study
+        return self.databases / study
+
+    @property
+    def databases(self) -> Path:
+        """The directory of all studies' copies."""
+        return self.path / "databases"
 
     @property
     def snapshots(self) -> Path:
@@ -96,6 +101,10 @@ class BackupDirectory:
     def files(self, snapshot: Snapshot) -> Path:
         """The directory of the workflow's files in a backup."""
         return self.snapshots / snapshot.name
+
+    def description(self, snapshot: Snapshot) -> Path:
+        """The file that describes a backup."""
+        return self.snapshots / f"{snapshot.name}.json"
 
     def read_marker(self) -> Marker | None:
         """Which workflow's backups these are; ``None`` if the directory is no such one.

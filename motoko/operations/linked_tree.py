@@ -37,8 +37,13 @@ def keep(directory: Path, wanted: Mapping[PurePosixPath, Path]) -> LinkChanges:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _claim(directory)
+        # A link is followed from where the directory really is.
+        directory = directory.resolve()
+        places = {parent: parent.resolve() for parent in {path.parent for path in wanted.values()}}
         targets = {
-            directory / path: os.path.relpath(target, (directory / path).parent)
+            directory / path: os.path.relpath(
+                places[target.parent] / target.name, (directory / path).parent
+            )
             for path, target in wanted.items()
         }
         for link in [*_links(directory)]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from motoko.config.database_files import DatabaseFiles
 from motoko.control.daemon_records import SUPERVISOR
-from motoko.errors import BadBackup, ConfigError
+from motoko.errors import BadBackup, CannotWrite, ConfigError
 from motoko.host.durations import moment
 from motoko.host.locks import is_locked
 from motoko.layout import lock_path, mirror_path, snapshot_path
@@ -42,7 +42,8 @@ def restore(source: Path, directory: Path, *, at: str = "", overwrite: bool = Fa
         overwrite: write into a directory that is not empty; other files in it stay.
 
     Raises ``BadBackup`` if the backup is damaged or does not reach that time; ``ConfigError`` if
-    the directory is not empty, or its workflow is running. Then nothing in it was changed.
+    the directory is not empty, or its workflow is running. Then nothing in it was changed. Raises
+    ``CannotWrite`` if that fails later.
     """
     from motoko.mirror.earlier_state import earlier_tid
 
@@ -51,6 +52,19 @@ def restore(source: Path, directory: Path, *, at: str = "", overwrite: bool = Fa
     wanted = earlier_tid(at) if at else ""
     chosen, files = _chosen(all_of_them, wanted)
     _check(directory, overwrite=overwrite)
+    try:
+        return _written(backups, chosen, files, directory, wanted)
+    except OSError as error:
+        raise CannotWrite(
+            f"{directory} is not completely restored: {error.filename or directory}: "
+            f"{error.strerror or error}",
+            hint="mend that, and restore it again with --overwrite",
+        ) from error
+
+
+def _written(
+    backups: BackupDirectory, chosen: Snapshot, files: Snapshot, directory: Path, wanted: str
+) -> Restored:
     directory.mkdir(parents=True, exist_ok=True)
     restored = Restored(files)
     prepared: dict[str, Path | None] = {}

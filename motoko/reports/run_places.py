@@ -31,7 +31,8 @@ def places(config: WorkflowConfig, study: StudyConfig) -> dict[PurePosixPath, Pa
         for part in runs.parts(read):
             for number, run_name, _, path, *values in zip(*part, strict=True):
                 entries = {"id": number, "run_path": path}
-                if path is not None and (at := present_directory(study, entries)) is not None:
+                at = None if path is None else present_directory(study, entries)
+                if at is not None and at.is_dir():
                     directories[number] = at
                 rows.append((number, str(run_name), values))
     named = paths(study.name, list(study.jobs), rows)

@@ -7,8 +7,10 @@ begins a new chain.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +26,7 @@ from motoko.store.log_end import NoEnd, written_before
 _NAME = "%04d-%02d-%02d-%02d-%02d-%02d"  # repozo's, in UTC
 _WHOLE, _ADDED = ".fs", ".deltafs"
 _SHORT_S = 1.0  # repozo's names have whole seconds
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,18 @@ def copy(
 
 
 def recover(place: Path, name: str, target: Path) -> None:
-    """Write the database of a copy into a file, and check it. Raises ``BadBackup``."""
+    """Write the database of a copy into a file, and check it.
+
+    Raises ``BadBackup``; ``OSError`` if there is no room for it.
+    """
     try:
         options = _options(date=name, output=str(target.absolute()), withverify=True)
         with contextlib.chdir(place):
             repozo.do_recover(options)
     except (repozo.RepozoError, OSError, KeyError, ValueError) as error:
         target.with_name(f"{target.name}.part").unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         hint = "`motoko backup DEST --verify` says more"
         raise BadBackup(f"{place}: {error}", hint=hint) from error
     target.with_name(f"{target.name}.index").unlink(missing_ok=True)
@@ -100,6 +108,20 @@ def verify(place: Path, name: str) -> None:
             repozo.do_verify(_options(date=name))
     except (repozo.RepozoError, OSError, ValueError) as error:
         raise BadBackup(f"{place}: {error}") from error
+
+
+def remove_others(place: Path, names: Collection[str]) -> None:
+    """Remove the chains that none of some copies belongs to; an empty directory is removed, too."""
+    for chain in [*place.glob("*.dat")]:
+        parts = {_named(line) for line in chain.read_text().splitlines()}
+        if parts.isdisjoint(names):
+            chain.unlink()  # first: what no list has is known as unfinished
+            for path in [*place.iterdir()]:
+                if path.stem in parts:
+                    path.unlink()
+    _remove_unfinished(place)
+    if not any(place.iterdir()):
+        place.rmdir()
 
 
 def cut(log: Path, tid: bytes) -> bytes | None:

@@ -123,6 +123,20 @@ def test_not_supervised(flow):
 def test_json(workflow):
     flow = workflow(studies=STUDIES, created=False)
     assert flow.motoko("info").stdout == "add: not created\nmult: not created\n"
+    # All of them may lack databases, but one that is named must have one.
+    assert flow.motoko("pack").stdout == "add: not created\nmult: not created\n"
+    for words in (
+        ("info", "--bd_study", "mult"),
+        ("table", "mult"),
+        ("usage", "mult"),
+        ("graph", "--bd_study", "mult"),
+        ("view", "runs", "--bd_study", "mult"),
+        ("lineage", "mult.1"),
+        ("pack", "mult"),
+    ):
+        done = flow.motoko(*words)
+        assert done.returncode == 2 and "[not-created]" in done.stderr, words
+    assert not (flow.directory / "runs").exists()
     done = flow.motoko("info", "--bd_study", "mult")
     assert done.returncode == 2 and "no database yet" in done.stderr
     flow.create()

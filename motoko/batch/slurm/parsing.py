@@ -44,7 +44,9 @@ _NO_ANSWER = re.compile(
     "Unable to contact slurm controller|timed out|Zero Bytes|connect failure|Connection refused"
     "|Connection reset|Transport endpoint|Unexpected message|backup controller|standby"
     "|temporarily un|Slurm is busy|Protocol authentication|Unspecified error|Munge|MUNGE"
-    "|Communication|Insane message|Resource temporarily",
+    "|Communication|Insane message|Resource temporarily"
+    # Slurm's configuration, or the controller's name, cannot be read on this host now.
+    "|configuration source|Unable to process configuration file|control machine address",
     re.IGNORECASE,
 )
 # Messages that mean that the queue, or this user's share of it, is full.

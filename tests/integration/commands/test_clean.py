@@ -82,9 +82,11 @@ class TestClean:
         # What a process has left that was killed meanwhile.
         directories[3].rename(directories[3].with_name(".removing-run-3"))
 
+        assert flow.motoko("view", "by-name").stdout.startswith("by-name: 4 links made")
         done = flow.motoko("clean", "--directories", "--older", "30d")
         assert done.stdout.startswith("mult: removed 2 run directories ("), done.stdout
         assert not directories[1].exists()
+        assert "1 link made, 1 removed, 3 left" in flow.motoko("view", "by-name").stdout
         assert [path.name for path in directories[2].iterdir()] == ["q.csv"]
         assert (directories[3] / "large.bin").exists() and (directories[4] / "large.bin").exists()
         done = flow.motoko("clean", "--directories", "--bd_study", "mult")

@@ -185,10 +185,16 @@ def test_a_studys_trouble_is_not_anothers(flow, other, listener):
     other.play("old", [old], "START", "FINISHED")
     listener.up_to(other, "old")
     assert flow.motoko("kill", "--bd_study", "away").returncode == 0
-    kill9(flow.pids()["watcher"])
+    log, pid = flow.log("watcher"), flow.pids()["watcher"]
+    kill9(pid)
+    # Until then it has not all of its threads.
+    wait_until(
+        lambda: (now := flow.daemons()["watcher"])["state"] == "ready" and now["pid"] != pid,
+        "the next one watches",
+    )
 
     slowest, epochs, threads, next_kill = 0.0, 0, [], 0.0
-    log, began = flow.log("watcher"), time.monotonic()
+    began = time.monotonic()
     while time.monotonic() < began + ATTEMPTS * ATTEMPT_S:
         count, before = len(listener.told["mult"]), time.monotonic()
         other.play("mult", numbers, *ROUND)

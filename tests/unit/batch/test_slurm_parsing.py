@@ -154,6 +154,13 @@ def test_submitted(text, expected):
         ("sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: "
          "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
          True, True),
+        ("sbatch: error: _establish_config_source: failed to fetch config\nsbatch: fatal: Could "
+         "not establish a configuration source", False, False),
+        ("sbatch: error: ClusterName needs to be specified\nsbatch: fatal: Unable to process "
+         "configuration file", False, False),
+        ('sbatch: error: slurm_set_addr: Unable to resolve "head"\nsbatch: error: Unable to '
+         "establish control machine address\nsbatch: error: Batch job submission failed: No error",
+         False, False),
         ("", False, False),
     ],
 )  # fmt: skip

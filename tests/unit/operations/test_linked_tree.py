@@ -30,6 +30,21 @@ def test_links_come_and_go(tmp_path):
     assert (tmp_path / "b" / "view" / "x=0" / "run-0").resolve() == runs[2]
 
 
+def test_a_directory_that_is_elsewhere(tmp_path):
+    run = tmp_path / "flow" / "run-1"
+    run.mkdir(parents=True)
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "near").symlink_to("far/away")
+    (tmp_path / "same").symlink_to("flow")
+    wanted = {PurePosixPath("x=1/run-1"): tmp_path / "same" / "run-1"}
+    for view in (tmp_path / "near" / "view", tmp_path / "same" / "view"):
+        assert keep(view, wanted) == LinkChanges(made=1)
+        assert (view / "x=1" / "run-1").resolve() == run
+        assert keep(view, wanted) == LinkChanges(kept=1)
+    (tmp_path / "flow").rename(tmp_path / "moved")
+    assert (tmp_path / "moved" / "view" / "x=1" / "run-1").is_dir()
+
+
 def test_a_directory_of_others(tmp_path):
     (tmp_path / "data").write_text("precious")
     with pytest.raises(ConfigError):
