@@ -9,6 +9,7 @@ from typing import Any
 
 from motoko.api.parameters import check, expand
 from motoko.errors import ParameterError
+from motoko.host.printable import shortened
 from motoko.store.values import check_parameters, plain
 
 HOW = "give a list of dicts, points=[{'x': 1.0}, {'x': 2.5}], or a pandas DataFrame"
@@ -129,6 +130,4 @@ def _rows(study: str, given: Iterable[Any]) -> Iterator[Any]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    text = text if len(text) <= 80 else f"{text[:77]}..."
-    return f"{text} ({type(value).__name__})"
+    return f"{shortened(repr(value), 80)} ({type(value).__name__})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from motoko.host.printable import printable
 from motoko.reports.run_graph import DONE, FAILED_ONES, RUNNING, WAITING, Graph
 
 # By status, the colours of the fill and of the outline. Black text is readable on all of them.
@@ -64,6 +65,5 @@ def dot(graph: Graph) -> str:
 
 
 def _in_dot(text: str) -> str:
-    shown = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-    escaped = shown.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    escaped = printable(text, "\n").replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
+from motoko.host.printable import printable
 from motoko.reports.graph_texts import COLOURS
 from motoko.reports.run_graph import Graph, Node
 
@@ -43,8 +44,8 @@ def svg(graph: Graph) -> str:
             f'viewBox="0 0 {width + loops:.0f} {height:.0f}" '
             f'width="{width + loops:.0f}" height="{height:.0f}" '
             f'font-family="system-ui, sans-serif">',
-            f"<title>{escape(graph.title)}</title>",
-            f"<desc>{escape(described)}</desc>",
+            f"<title>{_text(graph.title)}</title>",
+            f"<desc>{_text(described)}</desc>",
             '<defs><marker id="motoko-arrow" viewBox="0 0 8 8" refX="8" refY="4" '
             'markerWidth="8" markerHeight="8" orient="auto-start-reverse">'
             '<path d="M0 0L8 4L0 8z" fill="#555555"/></marker></defs>',
@@ -149,7 +150,7 @@ def _edge(boxes: dict[str, _Box], source: str, target: str, text: str) -> str:
         return drawn
     return (
         f'{drawn}<text x="{at_x:.1f}" y="{at_y + 4:.1f}" text-anchor="middle" fill="#222222" '
-        f'stroke="#ffffff" stroke-width="4" paint-order="stroke">{escape(text)}</text>'
+        f'stroke="#ffffff" stroke-width="4" paint-order="stroke">{_text(text)}</text>'
     )
 
 
@@ -167,10 +168,10 @@ def _node(node: Node, box: _Box) -> str:
         weight = ' font-weight="600"' if number == 0 else ""
         parts.append(
             f'<text x="{box.x:.1f}" y="{y:.1f}" text-anchor="middle" fill="#000000"{weight}>'
-            f"{escape(_printable(line))}</text>"
+            f"{_text(line)}</text>"
         )
     return f"<g>{''.join(parts)}</g>"
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+def _text(text: str) -> str:
+    return escape(printable(text))

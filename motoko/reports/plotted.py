@@ -11,12 +11,14 @@ from typing import Any
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import ConfigError
 from motoko.host.durations import counted
+from motoko.host.printable import shortened
 from motoko.reports.chosen_runs import Wanted
 from motoko.reports.result_texts import as_text
 from motoko.reports.results import results
 
 SERIES_MAX = 40
 NOTHING = "no value"
+LONG = 60  # longer names of series and places are cut
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,4 @@ def _order(value: Any) -> tuple[int, Any]:
 
 
 def _text(value: Any) -> str:
-    text = NOTHING if value is None else str(as_text(value))
-    text = text if len(text) <= 60 else f"{text[:57]}..."
-    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+    return NOTHING if value is None else shortened(str(as_text(value)), LONG)

@@ -10,6 +10,7 @@ from typing import Any
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.reserved_names import OF_BLACKDYNAMITE
 from motoko.host.durations import duration
+from motoko.host.printable import shortened
 from motoko.reports.base_reading import reading_base, run_in
 from motoko.reports.result_texts import as_text
 from motoko.runs.entries import OwnEntries
@@ -155,10 +156,7 @@ def _are_equal(one: Any, other: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return NONE
-    text = " ".join(str(as_text(value)).split())
-    return text if len(text) <= LONG else f"{text[: LONG - 3]}..."
+    return NONE if value is None else shortened(str(as_text(value)), LONG)
 
 
 def _text(content: bytes) -> str | None:

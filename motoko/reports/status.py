@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -82,14 +83,41 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
 
 def collect(config: WorkflowConfig) -> WorkflowStatus:
     """The workflow's processes, as the supervisor or, if it is silent, their records tell."""
-    return described(config, client.supervisor_status(config, ANSWER_S))
+    status = described(config, client.supervisor_status(config, ANSWER_S))
+    warnings = [*tcp_warnings(config), *_outdated(status)]
+    return msgspec.structs.replace(status, warnings=warnings)
 
 
-def described(config: WorkflowConfig, answer: Status | None) -> WorkflowStatus:
-    """The workflow's processes by a supervisor's answer; ``None``: it is silent."""
+def resource_use(pid: int | None) -> ResourceUse:
+    """What a process itself has used; empty if it has just ended."""
+    import psutil
+
+    if pid is None or Identity.of(pid) is None:
+        return ResourceUse()
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return ResourceUse(round(times.user + times.system, 2), process.memory_info().rss)
+    except psutil.Error:
+        return ResourceUse()
+
+
+def described(
+    config: WorkflowConfig,
+    answer: Status | None,
+    use_of: Callable[[int | None], ResourceUse] = resource_use,
+) -> WorkflowStatus:
+    """The workflow's processes by a supervisor's answer, without ``warnings``.
+
+    Args:
+        config: the workflow.
+        answer: what the supervisor has answered; ``None``: it is silent.
+        use_of: what a process of this host has used.
+    """
     status = answer or _from_records(config)
     is_here = daemon_records.supervisor_elsewhere(config) is None
-    use = resource_use if is_here else _unseen
+    use = use_of if is_here else _unseen
     return WorkflowStatus(
         workflow=status.workflow,
         supervisor=status.supervisor,
@@ -97,7 +125,6 @@ def described(config: WorkflowConfig, answer: Status | None) -> WorkflowStatus:
         orchestrators=_orchestrators(config, status.orchestrators),
         supervisor_use=use(status.supervisor.pid),
         note="" if is_here or answer else _why_unseen(config),
-        warnings=[*tcp_warnings(config), *_outdated(status)],
         started=status.started,
     )
 
@@ -112,7 +139,7 @@ def tcp_warnings(config: WorkflowConfig) -> list[str]:
     ]
 
 
-def _outdated(status: Status) -> list[str]:
+def _outdated(status: WorkflowStatus) -> list[str]:
     """A warning if any process is older than the installed version of Motoko."""
     if not (names := outdated(status.started)):
         return []
@@ -196,18 +223,3 @@ def _from_records(config: WorkflowConfig) -> Status:
             for daemon in daemon_records.living_daemons(runtime)
         ],
     )
-
-
-def resource_use(pid: int | None) -> ResourceUse:
-    """What a process itself has used; empty if it has just ended."""
-    import psutil
-
-    if pid is None or Identity.of(pid) is None:
-        return ResourceUse()
-    try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            times = process.cpu_times()
-            return ResourceUse(round(times.user + times.system, 2), process.memory_info().rss)
-    except psutil.Error:
-        return ResourceUse()

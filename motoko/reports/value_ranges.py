@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from motoko.host.printable import shortened
 from motoko.mirror.scalars import LeftOut
 from motoko.reports.result_texts import as_text
 
@@ -82,4 +83,4 @@ def _text(value: Any) -> str:
     if isinstance(value, LeftOut):
         return f"<{value.what}>"
     text = f"{value:.6g}" if isinstance(value, float) else str(as_text(value))
-    return text if len(text) <= LONG else f"{text[: LONG - 3]}..."
+    return shortened(text, LONG)

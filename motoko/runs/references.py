@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from motoko.host.printable import shortened
+
 SHOWN = 10  # how many runs are named in a message
 # The most characters of one parameter next to a run's name, and of all together.
 _VALUE_MAX = 30
@@ -48,5 +50,4 @@ def in_words(parameters: Mapping[str, Any]) -> str:
 
 def _shortened(value: object) -> str:
     text = str(value) if isinstance(value, str) and value.isprintable() else repr(value)
-    text = " ".join(text.split())
-    return text if len(text) <= _VALUE_MAX else f"{text[: _VALUE_MAX - 3]}..."
+    return shortened(text, _VALUE_MAX)

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from motoko.errors import ConstraintError
+from motoko.host.printable import printable, shortened
 from motoko.store.literals import BAD_TEXT, example, literal_or_none, quote, read_literal
 from motoko.store.predicates import (
     COMPARISONS,
@@ -251,13 +252,13 @@ class _Reader:
 
     def _error(self, problem: str, at: int, hint: str) -> ConstraintError:
         start = max(0, at - 50)
-        line = "".join(c if c.isprintable() else " " for c in self.text[start : start + 80])
+        line = printable(self.text[start : start + 80])
         message = f"{_where(self.study)}{problem}\n    {line}\n    {' ' * (at - start)}^"
         return ConstraintError(message, hint=hint)
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    return repr(shortened(text, 40))
 
 
 def _where(study: str) -> str:

@@ -26,6 +26,7 @@ from motoko.layout import Runtime
 from motoko.reports import slot_use
 from motoko.reports.state_counts import StateCounts, state_counts
 from motoko.reports.status import WorkflowStatus, described
+from motoko.views.status_news import Figures, StatusNews
 from motoko.views.workflow_view import LOOK_S, SILENT_S, SlotsView, WorkflowView
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ T = TypeVar("T")
 
 AGAIN_S = 1.0  # between two tries to find a supervisor, or the bus
 RECORDS_S = 5.0  # between two looks at the daemons' records, if no supervisor answers
-FIGURES_S = 5.0  # between two looks at what processes use, if these are shown
 
 
 class Feed:
@@ -53,6 +53,7 @@ class Feed:
         self.view = WorkflowView.of(config.studies)
         self.shows_processes = False
         self._on_change = on_change
+        self._figures = Figures()
         self._files: dict[str, tuple[tuple[int, int], ...]] = {}
         self._reading: dict[str, bool] = {}  # by study: whether to read it once more
         self._group: asyncio.TaskGroup | None = None
@@ -107,30 +108,29 @@ class Feed:
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tell the loop of the processes now and at each change. Runs in a thread of its own."""
-        last: object = None
         due = 0.0
         while not self._closed.is_set():
             answers = False
             try:
+                news = StatusNews()
                 for answer in client.watch(daemon_records.records(self.config)):
                     answers = True
                     if self._closed.is_set():
                         return
-                    is_new, last = _gist(answer) != last, _gist(answer)
-                    if is_new or (self.shows_processes and time.monotonic() > due):
-                        due = time.monotonic() + FIGURES_S
-                        self._tell(loop, described(self.config, answer))
+                    if news.are_in(answer, time.monotonic(), figures=self.shows_processes):
+                        self._tell(loop, answer)
             except RequestRefused:  # a supervisor of an earlier version
                 asked = client.ask(daemon_records.records(self.config), StatusRequest())
                 answers = asked is not None
-                self._tell(loop, described(self.config, asked))
+                self._tell(loop, asked)
                 due = time.monotonic() + RECORDS_S
             if answers or time.monotonic() > due:
-                last, due = None, time.monotonic() + RECORDS_S
-                self._tell(loop, described(self.config, None))
+                due = time.monotonic() + RECORDS_S
+                self._tell(loop, None)
             self._closed.wait(AGAIN_S)
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, status: WorkflowStatus) -> None:
+    def _tell(self, loop: asyncio.AbstractEventLoop, answer: Status | None) -> None:
+        status = described(self.config, answer, self._figures.of)
         with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(self._see, status)
 
@@ -279,22 +279,6 @@ async def _result_of(future: asyncio.Future[None]) -> None:
 
 def _counts(config: WorkflowConfig, study: StudyConfig) -> Callable[[], StateCounts]:
     return lambda: state_counts(config, study)
-
-
-def _gist(status: Status) -> object:
-    """What of a status is news: not that time has passed."""
-    daemons = [
-        # The bus tells how long ago its last message came.
-        (daemon.name, daemon.pid, daemon.state, daemon.restarts, daemon.trouble)
-        + (() if daemon.kind == BUS else (daemon.detail,))
-        for daemon in status.daemons
-    ]
-    who = status.supervisor
-    waiting = [
-        (orchestrator.run_name, orchestrator.pid, orchestrator.waiting, orchestrator.since)
-        for orchestrator in status.orchestrators
-    ]
-    return who.pid, who.state, daemons, waiting
 
 
 def _marks(config: WorkflowConfig, study: StudyConfig) -> tuple[tuple[int, int], ...]:

@@ -6,6 +6,8 @@ import base64
 from collections.abc import Iterable, Sequence
 from xml.etree.ElementTree import Element, tostring
 
+from motoko.host.printable import printable
+
 Content = Element | str | None
 
 # Readable on paper and on a phone: one column, wide things scroll inside of their own frame.
@@ -58,20 +60,10 @@ def extend(parent: Element, content: Iterable[Content]) -> Element:
         if isinstance(part, Element):
             parent.append(part)
         elif len(parent):
-            parent[-1].tail = (parent[-1].tail or "") + printable(part)
+            parent[-1].tail = (parent[-1].tail or "") + printable(part, "\n\t")
         else:
-            parent.text = (parent.text or "") + printable(part)
+            parent.text = (parent.text or "") + printable(part, "\n\t")
     return parent
-
-
-def printable(text: str) -> str:
-    """The text, with what HTML cannot hold replaced: control characters and lone surrogates."""
-    if text.isprintable():
-        return text
-    kept = "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-    return kept
 
 
 def table(

@@ -18,14 +18,13 @@ import click
 from motoko.cli.render import parquet_files
 from motoko.cli.render.tables import show_table
 from motoko.errors import ConfigError
+from motoko.host.printable import printable
 from motoko.reports.result_texts import as_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 Rows = Iterable[Sequence[Any]]
 # Parts of the rows, each with a sequence of values for each column.
 Parts = Iterable[Sequence[Sequence[Any]]]
-# Characters that would move the cursor become blanks.
-_UNPRINTABLE = {code: " " for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 Write = Callable[[Sequence[str], Parts, TextIO], None]
 PART = 10_000  # rows
 _AS_THEY_ARE = frozenset({type(None), int, float, bool, str})  # types that CSV writes as they are
@@ -147,7 +146,10 @@ def _write_table(columns: Sequence[str], parts: Parts, file: TextIO) -> None:
             for place, column in enumerate(columns)
             if all(isinstance(row[place], (int, float, type(None))) for row in part)
         ]
-        cells = [["-" if value is None else _one_line(value) for value in row] for row in part]
+        cells = [
+            ["-" if value is None else printable(str(as_text(value))) for value in row]
+            for row in part
+        ]
         with contextlib.redirect_stdout(file):
             show_table(columns, cells, right=right)
 
@@ -193,11 +195,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(part) for key, part in value.items()}
     return value if value is None or isinstance(value, (bool, int, str)) else as_text(value)
-
-
-def _one_line(value: Any) -> str:
-    text = str(as_text(value))
-    return text if text.isprintable() else text.translate(_UNPRINTABLE)
 
 
 PARQUET = "parquet"

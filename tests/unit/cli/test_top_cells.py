@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from motoko.cli.render.top.cells import Column, fitted, line, printable
+from motoko.cli.render.top.cells import Column, fitted, line
 from motoko.cli.top import command
 from motoko.errors import ConfigError
 
@@ -49,10 +49,6 @@ def test_long_cells_end_in_dots():
 )
 def test_each_line_is_as_wide_as_the_terminal(cells, width):
     assert cell_len(text(cells, width)) == width
-
-
-def test_nothing_controls_the_terminal():
-    assert printable("a\x1b[31m\nb\t\x9bc") == "a [31m b  c"
 
 
 def test_columns_without_rank_stay():

@@ -16,7 +16,6 @@ from textual.worker import Worker
 
 from motoko.cli.render import run_actions
 from motoko.cli.render.top import listings
-from motoko.cli.render.top.cells import printable
 from motoko.cli.render.top.dialogs import Entry, Question
 from motoko.cli.render.top.lazy_table import LazyTable
 from motoko.cli.render.top.log_screen import LogScreen
@@ -25,6 +24,7 @@ from motoko.cli.render.top.run_screen import RunScreen
 from motoko.config import WorkflowConfig
 from motoko.control import daemon_records
 from motoko.errors import MotokoError
+from motoko.host.printable import printable
 from motoko.reports.run_pages import RunQuery
 from motoko.runs.references import Reference, reference
 from motoko.views.feed import Feed
@@ -32,6 +32,7 @@ from motoko.views.feed import Feed
 TABS = ("studies", "runs", "daemons", "slots", "orchestrators", "events")
 TOGETHER_S = 0.02  # changes that come within this time are drawn together
 DRAW_S = 0.09  # at least, between two times that changes are drawn
+FLOOD_S = 0.25  # between two screens that are full of new events
 SLOTS_S = 1.0  # between two looks at who holds the slots
 TICK_S = 4.0  # as the watcher's beats
 NOTES_MAX = 3
@@ -80,15 +81,17 @@ class Top(App[None]):
         self.failure: BaseException | None = None
         self.tab = TABS[0]
         self.browser = RunBrowser(self.feed, self._runs_changed, self._refuse, self.run_worker)
+        self._head = Static(id="head")
         self._feeding: asyncio.Task[None] | None = None
         self._drawing: asyncio.TimerHandle | None = None
         self._drawn_at = 0.0
         self._looking: Worker[None] | None = None
         self._slots_of = -1
+        self._events_drawn, self._events_at = 0, 0.0
         self._drawn: dict[str, object] = {}
 
     def compose(self) -> ComposeResult:
-        yield Static(id="head")
+        yield self._head
         yield Static(id="notes")
         yield Static(id="tabs")
         with ContentSwitcher(initial=TABS[0]):
@@ -139,7 +142,7 @@ class Top(App[None]):
         if self._drawing is not None:
             self._drawing.cancel()
             self._drawing = None
-        if not self.is_running or not self.screen_stack or not self.screen_stack[0].query("#head"):
+        if not self.is_running or not self.screen_stack or not self._head.is_attached:
             return  # it is ending
         self._drawn_at = asyncio.get_running_loop().time()
         if isinstance(self.screen, RunScreen):
@@ -162,7 +165,8 @@ class Top(App[None]):
     def _update(self, screen: Screen[object], name: str, content: Content) -> None:
         if self._drawn.get(f"#{name}") != content:
             self._drawn[f"#{name}"] = content
-            screen.query_one(f"#{name}", Static).update(content)
+            # Only the notes change their height.
+            screen.query_one(f"#{name}", Static).update(content, layout=name == "notes")
 
     def _draw_table(self, width: int) -> None:
         tab, table, now = self.tab, self._table(self.tab), listings.now()
@@ -176,11 +180,7 @@ class Top(App[None]):
                 self.browser.draw(table)
                 return
             case "events":
-                table.empty = "no event since this view was opened"
-                events = list(reversed(self.view.events))
-                table.show(
-                    listings.EVENTS, len(events), lambda row: listings.events_row(events[row])
-                )
+                self._draw_events(table)
                 return
             case "studies":
                 listing = listings.studies(self.view, now, table.row_width)
@@ -196,6 +196,18 @@ class Top(App[None]):
                 listing = listings.orchestrators(self.view, now)
         rows = listing.rows
         table.show(listing.columns, len(rows), lambda row: rows[row])
+
+    def _draw_events(self, table: LazyTable) -> None:
+        new, loop = self.view.event_count - self._events_drawn, asyncio.get_running_loop()
+        if new > table.rows_seen and loop.time() < self._events_at + FLOOD_S:
+            # All rows would be drawn, and nobody could read them.
+            self._drawn.pop("events")
+            self.changed()
+            return
+        self._events_drawn, self._events_at = self.view.event_count, loop.time()
+        table.empty = "no event since this view was opened"
+        events = list(reversed(self.view.events))
+        table.show(listings.EVENTS, len(events), lambda row: listings.events_row(events[row]))
 
     def _line(self) -> str:
         match self.tab:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
+from motoko.host.printable import printable
+
 # Pieces of text with the names of their styles.
 Pieces = Sequence[tuple[str, str]]
 Cell = str | Pieces
@@ -30,11 +32,6 @@ class Column:
     right: bool = False
     weight: int = 0
     rank: int = 0
-
-
-def printable(text: object) -> str:
-    """A text on one line, without characters that would control the terminal."""
-    return "".join(character if character.isprintable() else " " for character in str(text))
 
 
 def fitted(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:

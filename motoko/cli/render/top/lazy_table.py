@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -54,6 +56,7 @@ class LazyTable(ScrollView, can_focus=True):
         self._drawn: dict[int, Sequence[Cell] | None] = {}  # the rows, as they were drawn last
         self._count = 0
         self._row: Row = lambda place: None
+        self._style = Style()
 
     @property
     def control(self) -> LazyTable:
@@ -139,6 +142,10 @@ class LazyTable(ScrollView, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
         self.post_message(self.Moved())
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._style = self.rich_style  # which takes longer than a row
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y == 0:
@@ -146,7 +153,7 @@ class LazyTable(ScrollView, can_focus=True):
         row = self.first_seen + y - 1
         if row >= self._count:
             text = f" {self.empty}" if y == 2 and not self._count else ""
-            return Strip([Segment(text[:width].ljust(width), self.rich_style)], width)
+            return Strip([Segment(text[:width].ljust(width), self._style)], width)
         if len(self._drawn) > DRAWN_MAX:
             self._drawn.clear()
         self._drawn[row] = self._row(row)
@@ -154,13 +161,13 @@ class LazyTable(ScrollView, can_focus=True):
         return self._strip(cells, CURSOR if row == self.cursor and self.has_focus else None, width)
 
     def _strip(self, cells: Sequence[Cell], style: Style | None, width: int) -> Strip:
-        base = self.rich_style if style is None else self.rich_style + style
-        segments = [
-            Segment(text, base + Style.parse(name) if name else base)
-            for text, name in line(self._columns, cells, self.row_width)
-            if text
+        base = self._style if style is None else self._style + style
+        pieces = [(" ", ""), *line(self._columns, cells, self.row_width), (" ", "")]
+        segments = [  # as few as possible: each takes some time to draw
+            Segment("".join(text for text, _ in same), base + Style.parse(name) if name else base)
+            for name, same in groupby((piece for piece in pieces if piece[0]), itemgetter(1))
         ]
-        return Strip([Segment(" ", base), *segments, Segment(" ", base)], width)
+        return Strip(segments, width)
 
     def on_focus(self) -> None:
         self.refresh()

@@ -9,9 +9,10 @@ from datetime import datetime
 
 from motoko.bus.messages import Transition
 from motoko.cli.render import process_table
-from motoko.cli.render.top.cells import GAP, Cell, Column, fitted, printable
+from motoko.cli.render.top.cells import GAP, Cell, Column, fitted
 from motoko.config.daemon_kinds import ORCHESTRATOR
 from motoko.host.durations import counted, duration, uptime
+from motoko.host.printable import printable
 from motoko.reports.bars import COLOURS, bar
 from motoko.reports.overview import COLUMNS, column, progress_column
 from motoko.reports.pace import left_text, rate_text

@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from motoko.cli.render.top.cells import printable
 from motoko.host.log_reading import Log
+from motoko.host.printable import printable
 
 LOOK_S = 0.5
 LINES = 500

@@ -18,10 +18,10 @@ from textual.worker import Worker
 
 from motoko.cli.render import explained
 from motoko.cli.render.top import listings
-from motoko.cli.render.top.cells import printable
 from motoko.config import WorkflowConfig
 from motoko.errors import MotokoError
 from motoko.host.durations import moment
+from motoko.host.printable import printable
 from motoko.reports.run_facts import ENDED
 from motoko.reports.run_pages import RunQuery, run_page
 from motoko.runs.outputs import tail

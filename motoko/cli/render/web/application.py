@@ -24,7 +24,7 @@ from motoko.reports.run_pages import RunQuery, run_page
 from motoko.runs.references import Reference, reference
 from motoko.views.feed import Feed
 
-PAUSE_S = 0.2  # between two messages to a page
+PAUSE_S = 0.4  # between two messages to a page: a change has to be there within 1 s
 BEAT_S = 5.0  # between two messages while nothing changes
 PAGE_MAX = 500  # runs
 _STATIC = {"app.js": "text/javascript", "style.css": "text/css"}
