@@ -17,12 +17,6 @@ from motoko.host.proc_files import boot_id, variable
 from motoko.host.process_limits import stamp, stamp_of
 
 VARIABLE = "MOTOKO_RUN"
-# For the wrapper's shell script; `_boot` and `_stat` must hold the values that are in the claim.
-SCRIPT = """\
-_ticks() {{ shift 19; _start=$1; }}
-_ticks ${{_stat##*) }}
-export MOTOKO_RUN="$_boot $$ $_start $PWD/{claim}"
-"""
 _PID_BITS = 22  # enough for all pids of Linux; the other bits are enough for centuries of ticks
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,20 +33,6 @@ class Used:
 
     cpu_s: float | None = None
     max_rss_bytes: int | None = None
-
-    @classmethod
-    def of_child(cls, usage: resource.struct_rusage, own_rss: int) -> Used:
-        """What the kernel tells of a child that has ended, and of its children.
-
-        Before a child becomes another program it is a copy of its parent. So a peak that is not
-        above the parent's own says nothing of the child.
-
-        Args:
-            usage: as ``os.wait4`` gives it.
-            own_rss: the peak of the parent's own memory, as ``ru_maxrss`` has it.
-        """
-        memory = usage.ru_maxrss * 1024 if usage.ru_maxrss > own_rss else None
-        return cls(round(usage.ru_utime + usage.ru_stime, 4), memory)
 
     @classmethod
     def recorded(cls, record: Mapping[str, object] | None) -> Used:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import spawning
 from launching import deadline, place, process_in, supervising
 from support import wait_until
 
@@ -14,7 +15,7 @@ from motoko.batch import registry
 from motoko.config.policy import Policy
 from motoko.runs import job_script, launch_script
 from motoko.runs.run_directory import RunFile, write
-from motoko.workers.launcher import wrapper
+from motoko.workers.launcher.spawner import environment
 
 SHEBANGS = {
     "bash": ("", "shopt -q expand_aliases; echo $0 ${BASH_VERSION:+bash}", "./launch.sh bash"),
@@ -50,14 +51,11 @@ def execute(directory, script, how, finish="self", **variables):
         )
         spool = directory.parent / "spool"
         arguments = job_script.arguments(directory, 1, ("r.o7", "r.e7"), spool, 7, "name")
-        command = [str(path), *arguments]
         path.chmod(0o700)
-    else:
-        shell = wrapper.shell_for({**os.environ, **variables})
-        command = [*shell, *wrapper.arguments(directory, 1, "r.o7", "r.e7")]
-    environment = {**os.environ, **variables}
-    done = subprocess.run(command, input=b"\n", env=environment, timeout=20, check=False)
-    return done.returncode
+        held = {**os.environ, **variables}
+        return subprocess.run([path, *arguments], env=held, timeout=20, check=False).returncode
+    with spawning.spawner({**environment(), **variables}) as spawner:
+        return spawning.execute(spawner, directory).record["code"]
 
 
 @pytest.mark.parametrize("how", ["wrapper", "job"])

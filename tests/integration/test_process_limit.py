@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from motoko.host.process_limits import NO_ROOM, NoMoreProcesses
-from motoko.workers.launcher import wrapper
+from motoko.workers.launcher import spawner, wrapper
 
 LIMITED = ("bash", "-c", 'ulimit -u 1; exec "$@"', "limited")
 ACCOUNT = 40000 + os.getpid() % 20000  # nobody else's: the limit is of all processes of one
@@ -66,12 +66,26 @@ def test_a_supervisor(limited, workflow):
     assert said.returncode == NoMoreProcesses.exit_code
 
 
+ATTEMPT = """
+import runpy, socket, sys
+parts = runpy.run_path(sys.argv[1])
+attempt = dict(zip(parts["FIELDS"], sys.argv[2:]))
+ours, theirs = socket.socketpair()
+ours.send(b"\\n")
+try:
+    parts["started"](attempt, *parts["begun"](attempt, theirs.fileno()), [])
+except parts["Unstarted"] as error:
+    sys.exit(error.code)
+"""
+
+
 def test_an_attempt(limited, tmp_path):
     """The wrapper runs and cannot start a process: launch.sh was not executed."""
     if os.getuid() == 0:
         os.chown(tmp_path, ACCOUNT, ACCOUNT)
     (tmp_path / "launch.sh").write_text("#!/bin/sh\ntrue > was-here\n")
-    done = limited("/bin/sh", *wrapper.arguments(tmp_path, 1, "out", "err"), input="\n")
+    known = [*spawner.facts(tmp_path, 1, "out", "err").values(), "launch.sh", "start.sh"]
+    done = limited(sys.executable, "-c", ATTEMPT, wrapper.__file__, *known)
     assert done.returncode == wrapper.UNFORKED, done
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("attempt-1", "err", "launch.sh", "out")

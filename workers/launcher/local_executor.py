@@ -26,6 +26,7 @@ from motoko.workers.launcher.local_run import LocalRun
 from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.recovery import Situation
 from motoko.workers.launcher.slots import Slots, release
+from motoko.workers.launcher.spawner import Spawner
 from motoko.workers.launcher.warm_pythons import WarmPythons
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class LocalExecutor:
         self._runs: dict[int, LocalRun] = {}
         self._handed_over: dict[int, LocalRun] = {}
         self._leftovers = Leftovers(slots)
+        self._spawner = Spawner()
         self._pythons = WarmPythons()
 
     def __len__(self) -> int:
@@ -152,7 +154,7 @@ class LocalExecutor:
                 return
             prepared = self.ahead.first
             try:
-                run = LocalRun.start(prepared, slots, self._pythons)
+                run = LocalRun.start(prepared, slots, self._spawner, self._pythons)
             finally:
                 release(slots)
             run.go()
@@ -160,7 +162,8 @@ class LocalExecutor:
             self.ahead.drop(prepared.run_id)
 
     def start(self, prepared: Prepared, place: Place) -> LocalStart:
-        return LocalStart(self, LocalRun.start(prepared, place, self._pythons))
+        run = LocalRun.start(prepared, place, self._spawner, self._pythons)
+        return LocalStart(self, run)
 
     def adopt(self, situation: Situation) -> None:
         """Watch a run whose process lives, or end the processes that it has left."""

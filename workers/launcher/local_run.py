@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import re
-import resource
 import signal
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,10 +24,12 @@ from motoko.workers.launcher import wrapper as wrappers
 from motoko.workers.launcher.hindrances import Hindered
 from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.recovery import Situation
-from motoko.workers.launcher.warm_process import WarmProcess
+from motoko.workers.launcher.spawner import Spawner
 from motoko.workers.launcher.warm_pythons import WarmPythons
+from motoko.workers.launcher.wrapper_process import WrapperProcess
 
 KILLED_CODE = 128 + signal.SIGKILL
+UNWRITABLE = "the attempt could not be claimed: the run directory cannot be written"
 
 
 def oom_kills() -> int | None:
@@ -83,16 +82,18 @@ class LocalRun:
     may_hand_over: bool = False
     used: Used = UNKNOWN
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
-    _process: subprocess.Popen[bytes] | WarmProcess | None = None
+    _process: WrapperProcess | None = None
     _oom_kills: int | None = None  # the machine's count when the run was started
 
     @classmethod
-    def start(cls, prepared: Prepared, slots: list[int], pythons: WarmPythons) -> LocalRun:
+    def start(
+        cls, prepared: Prepared, slots: list[int], spawner: Spawner, pythons: WarmPythons
+    ) -> LocalRun:
         """Start a prepared run's wrapper, which waits for :meth:`go`.
 
         Raises ``Hindered`` if that is impossible now.
         """
-        process: subprocess.Popen[bytes] | WarmProcess | None = None
+        process: WrapperProcess | None = None
         stem = output_stem(prepared.run_name)
         number = prepared.run_id
         stdout, stderr = stdout_name(stem, number), stderr_name(stem, number)
@@ -101,22 +102,11 @@ class LocalRun:
             if prepared.warm is not None:
                 process = pythons.start(prepared, prepared.warm, stdout, stderr, slots)
             if process is None:
-                process = wrappers.start(directory, attempt, stdout, stderr, slots)
+                process = spawner.start(directory, attempt, stdout, stderr, slots)
         except OSError as error:
             why = NO_ROOM if error.errno == errno.EAGAIN else described(error)
             raise Hindered(f"no process can be started: {why}") from error
         restore_for(process.pid)
-        try:
-            if isinstance(process, WarmProcess):
-                pidfd = process.pidfd
-            else:
-                pidfd = os.pidfd_open(process.pid)
-        except OSError as error:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait()
-            raise Hindered(f"no process can be watched: {described(error)}") from error
-        # The pid is not given to another process as long as we do not reap this one.
         wrapper = Identity.of(process.pid)
         if wrapper is None:
             wrapper = Identity(process.pid, 0, boot_id(), "", pid_namespace())
@@ -127,7 +117,7 @@ class LocalRun:
             prepared.attempt,
             stderr,
             wrapper,
-            pidfd,
+            process.pidfd,
             time.monotonic(),
             prepared.policy.timeout,
             may_hand_over=prepared.policy.finish == LATER,
@@ -136,20 +126,15 @@ class LocalRun:
 
     def go(self) -> None:
         """Let it begin: its state ``launched`` is committed now."""
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
         self.started = time.monotonic()
         self._oom_kills = oom_kills()
-        # If the wrapper was killed, that is noticed at its end.
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(b"\n")
-            self._process.stdin.close()
+        self._process.go()
 
     def abandon(self) -> None:
         """Do not let it begin: its wrapper ends without having done anything."""
-        assert self._process is not None and self._process.stdin is not None
-        assert self.pidfd is not None
-        self._process.stdin.close()
-        self._process.wait()
+        assert self._process is not None and self.pidfd is not None
+        self._process.abandon()
         os.close(self.pidfd)
         self.pidfd = None
 
@@ -183,25 +168,17 @@ class LocalRun:
             self.pidfd = None
         if self.is_given_up:
             return False
-        self._reap()
-        if claims.read_exit(self.directory, self.attempt) is not None or self._code is not None:
+        if self._process is not None:
+            self._process.listen()
+            if self._process.has_told:
+                return False
+        if claims.read_exit(self.directory, self.attempt) is not None:
             return False
         for member in in_session(self.wrapper):
             self.pidfd = member.open_pidfd()
             if self.pidfd is not None:
                 return True
         return False
-
-    def _reap(self) -> None:
-        """Take note of the end of the wrapper, if it is our own child, and of what it has used."""
-        process = self._process
-        if isinstance(process, WarmProcess):
-            process.wait()
-        elif process is not None and process.returncode is None:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            self.used = Used.of_child(usage, own)
 
     def collect(self) -> tuple[int | None, str]:
         """After the end: launch.sh's exit code, if known, and a reason if the code does not say it.
@@ -211,22 +188,25 @@ class LocalRun:
         if group_lives(self.wrapper.pid):
             for member in survivors(self.wrapper):
                 member.signal(signal.SIGKILL)
-        record = claims.read_record(self.directory, self.attempt)
-        if self.used == UNKNOWN:  # it is no child of this process
-            self.used = Used.recorded(record)
+        process = self._process
+        why = None if process is None else process.unstarted
+        record = None if process is None else process.record
+        if record is None:  # adopted, or the wrapper was killed
+            record = claims.read_record(self.directory, self.attempt)
+        self.used = Used.recorded(record)
         code = claims.code_of(record)
-        self.is_claimed = self._code == wrappers.CLAIMED and code is None
-        if code is None:
-            if self._code == wrappers.UNCLAIMED and not self._claim_is_there():
-                self.unstarted = wrappers.UNWRITABLE
-                return None, wrappers.UNWRITABLE
-            if self._code == wrappers.UNOPENED and not self._claim_is_there():
+        self.is_claimed = why == wrappers.CLAIMED and code is None
+        if why is not None and code is None:
+            if why == wrappers.UNCLAIMED and not self._claim_is_there():
+                self.unstarted = UNWRITABLE
+                return None, UNWRITABLE
+            if why == wrappers.UNOPENED and not self._claim_is_there():
                 return None, self._unopened()
-            if self._code == wrappers.UNFORKED:
+            if why == wrappers.UNFORKED:
                 claims.withdraw(self.directory, self.attempt)
                 self.unstarted = f"no process can be started: {NO_ROOM}"
                 return None, f"launch.sh was not started: {NO_ROOM}"
-            code = self._code  # the exit record could not be written: a full disk, say
+            code = why
         if self.reason:
             return code, self.reason
         out_of_memory = self._oom_kills is not None and (oom_kills() or 0) > self._oom_kills
@@ -251,9 +231,3 @@ class LocalRun:
 
     def _claim_is_there(self) -> bool:
         return claims.read_claim(self.directory, self.attempt) is not None
-
-    @property
-    def _code(self) -> int | None:
-        """The exit code that the wrapper, our own child, has passed on."""
-        code = self._process.returncode if self._process is not None else None
-        return code if code is not None and code >= 0 else None

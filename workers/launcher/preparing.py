@@ -35,8 +35,8 @@ from motoko.store.base import StudyBase
 from motoko.store.jobs_of_runs import job_of, own_job
 from motoko.store.placeholder_values import placeholder_values
 from motoko.store.present_files import LAUNCH_MODE, StudyFiles
-from motoko.workers.launcher import wrapper
 from motoko.workers.launcher.hindrances import hindered
+from motoko.workers.launcher.spawner import environment
 
 _BYTES = "surrogateescape"  # scripts are bytes: those that are not text are kept
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class Preparer:
             launch_script.users_part(launch),
             directory=directory,
             attempt=attempt,
-            inherited=wrapper.environment(),
+            inherited=environment(),
             policies=policy.environment,
             client=self._client(number),
         )

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import os
-import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from motoko.host.identity import pid_namespace
 from motoko.host.process_limits import restore_for
-from motoko.runs.paths import CLAIM, EXIT, own_folder
 from motoko.runs.warm_start import WarmStart, imports_of, is_read_at_start
 from motoko.workers.launcher.preparing import Prepared
-from motoko.workers.launcher.warm_process import WarmProcess
-from motoko.workers.launcher.warm_template import MESSAGE_MAX, SLOTS_MAX
+from motoko.workers.launcher.spawner import ANSWER_S, Forker, Unusable, facts
+from motoko.workers.launcher.wrapper import DESCRIPTORS_MAX, MESSAGE_MAX
+from motoko.workers.launcher.wrapper_process import WrapperProcess
 
 log = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).parent / "warm_template.py"
 TEMPLATES_MAX = 4
-ANSWER_S = 5.0  # forking takes milliseconds
 _ENVIRONMENT_MAX = 100_000  # characters of all variables; the size of a message is limited
-
-
-class _Unusable(Exception):
-    """A template has ended, does not answer, or has loaded a file that has changed since then."""
 
 
 class WarmPythons:
@@ -44,15 +33,15 @@ class WarmPythons:
 
     def start(
         self, prepared: Prepared, warm: WarmStart, stdout: str, stderr: str, slots: Sequence[int]
-    ) -> WarmProcess | None:
-        """Start a prepared run's wrapper, as ``wrapper.start`` does; ``None``: start it cold.
+    ) -> WrapperProcess | None:
+        """Start a prepared run's wrapper, as ``Spawner.start`` does; ``None``: start it cold.
 
         Raises ``OSError`` if no process can be started now.
         """
         self._gone = [template for template in self._gone if not template.has_ended]
         interpreter = warm.interpreter
         size = sum(map(len, [*warm.environment, *warm.environment.values()]))
-        if interpreter is None or len(slots) > SLOTS_MAX or size > _ENVIRONMENT_MAX:
+        if interpreter is None or len(slots) >= DESCRIPTORS_MAX or size > _ENVIRONMENT_MAX:
             return None
         preload, imports = imports_of(prepared.directory, prepared.policy.preload)
         modules = json.dumps({"preload": preload, "imports": imports})
@@ -61,15 +50,8 @@ class WarmPythons:
             self._say(f"runs start cold, without a template: {template.problem}")
         if not template.is_ready:
             return None
-        own = os.path.relpath(own_folder(prepared.directory), prepared.directory)
         attempt = {
-            "directory": str(prepared.directory),
-            "attempt": prepared.attempt,
-            "claim": f"{own}/{CLAIM}{prepared.attempt}",
-            "exit": f"{own}/{EXIT}{prepared.attempt}.json",
-            "stdout": stdout,
-            "stderr": stderr,
-            "namespace": pid_namespace(),
+            **facts(prepared.directory, prepared.attempt, stdout, stderr),
             "environment": dict(warm.environment),
             "python": warm.python,
             "options": warm.options,
@@ -77,8 +59,8 @@ class WarmPythons:
             "arguments": warm.arguments,
         }
         try:
-            return template.fork(attempt, slots)
-        except _Unusable as error:
+            return template.fork(json.dumps(attempt).encode(), slots, ANSWER_S)
+        except Unusable as error:
             log.info("the template of warm runs is replaced: %s", error)
             self._drop(template)
             return None
@@ -115,7 +97,7 @@ class WarmPythons:
         self._gone.append(template)
 
 
-class _Template:
+class _Template(Forker):
     """One template.
 
     Attributes:
@@ -129,25 +111,15 @@ class _Template:
         self.environment = environment
         self.is_ready = self.has_gone = False
         self.problem = ""
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [interpreter, str(PROGRAM), str(theirs.fileno()), modules],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                cwd="/",
-                start_new_session=True,
-            )
-        restore_for(self._process.pid)
-        self._socket.setblocking(False)
-        asyncio.get_running_loop().add_reader(self._socket, self._heard)
+        super().__init__([interpreter, str(PROGRAM)], [modules], environment)
+        restore_for(self.pid)
+        self.socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(self.socket, self._heard)
 
     def _heard(self) -> None:
         """Read the template's message that it has loaded all modules, or notice its end."""
         try:
-            data = self._socket.recv(MESSAGE_MAX)
+            data = self.socket.recv(MESSAGE_MAX)
         except BlockingIOError:
             return
         except OSError:
@@ -163,41 +135,9 @@ class _Template:
             self.problem = self.problem or f"{self.key[0]} has ended while it loaded modules"
         self.close()
 
-    def fork(self, attempt: dict[str, Any], slots: Sequence[int]) -> WarmProcess:
-        """Have the template fork a wrapper. Raises ``_Unusable`` or ``OSError``."""
-        with contextlib.ExitStack() as stack:
-            word, go = os.pipe()
-            stack.callback(os.close, word)
-            mine = stack.enter_context(contextlib.ExitStack())
-            mine.callback(os.close, go)
-            exit_pipe, exit_end = os.pipe()
-            stack.callback(os.close, exit_end)
-            mine.callback(os.close, exit_pipe)
-            try:
-                self._socket.settimeout(ANSWER_S)
-                data = json.dumps(attempt).encode()
-                socket.send_fds(self._socket, [data], [word, exit_end, *slots])
-                answer, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_MAX, 1)
-                self._socket.setblocking(False)
-            except OSError as error:  # the timeout is one
-                self._process.kill()  # a stopped process does not see that its socket is closed
-                raise _Unusable(f"it does not answer: {error}") from error
-            reply = json.loads(answer or b"{}")
-            if "error" in reply:
-                raise OSError(reply["error"], os.strerror(reply["error"]))
-            if "pid" not in reply:
-                raise _Unusable(f"{reply['changed']} has changed" if reply else "it has ended")
-            mine.pop_all()
-            return WarmProcess(reply["pid"], descriptors[0], go, exit_pipe)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether its process has ended."""
-        return self._process.poll() is not None
-
     def close(self) -> None:
         """Close its socket, which ends it."""
         self.is_ready = False
-        if self._socket.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
+        if self.socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self.socket)
+            super().close()

@@ -3,12 +3,13 @@
 This file stands alone: it is executed by the Python that launch.sh names, which may not have Motoko
 installed. Its arguments are the descriptor of a socket, and the modules to load, as JSON.
 
-Each message on the socket asks for one attempt, and brings descriptors: one at which to wait for
-the line that lets it go, a pipe for the exit code, and those that hold the run's slots. The answer
-is the pid of the attempt's wrapper, with a pidfd. This process ends when the socket is closed.
+Each message on the socket asks for one attempt, and brings descriptors: the channel of the
+attempt's wrapper, and those that hold the run's slots. The answer is the wrapper's pid, with a
+pidfd. This process ends when the socket is closed.
 
-The wrapper does what the shell's wrapper does (see ``wrapper.py``): it begins a session, claims the
-attempt, and records its exit. It forks the run itself: an interpreter as if just started.
+The wrapper does what those of other runs do (see ``wrapper.py``, beside this file): it begins a
+session, claims the attempt, and records its exit. It forks the run itself: an interpreter as if
+just started.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import io
 import json
 import os
 import random
-import resource
+import runpy
 import signal
 import socket
 import sys
@@ -36,16 +37,15 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-MESSAGE_MAX = 1 << 20
 CHECK_S = 0.25  # how often to look whether files of installed modules have changed
-SLOTS_MAX = 200
-NOT_FORKED, NO_GO, NO_DIRECTORY, CLAIMED, UNCLAIMED, UNOPENED = 125, 122, 120, 121, 123, 124
 
 
 def main() -> dict[str, Any]:
     connection = socket.socket(fileno=int(sys.argv[1]))
     wanted = json.loads(sys.argv[2])
-    del sys.path[0]  # this file's directory
+    directory = sys.path.pop(0)  # this file's
+    parts = runpy.run_path(os.path.join(directory, "wrapper.py"))
+    message_max, descriptors_max = parts["MESSAGE_MAX"], parts["DESCRIPTORS_MAX"]
     problem = ""
     try:
         load(wanted)
@@ -63,7 +63,7 @@ def main() -> dict[str, Any]:
     gc.freeze()
     while True:
         try:
-            data, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_MAX, SLOTS_MAX + 2)
+            data, descriptors, _, _ = socket.recv_fds(connection, message_max, descriptors_max)
         except ConnectionError:
             os._exit(0)
         if not data:
@@ -83,7 +83,7 @@ def main() -> dict[str, Any]:
                 pid = os.fork()
                 if pid == 0:
                     connection.close()
-                    return wrapper(attempt, descriptors)
+                    return wrapper(parts, attempt, descriptors)
                 own = [os.pidfd_open(pid)]
                 answer = {"pid": pid}
             except OSError as error:
@@ -195,99 +195,40 @@ def stamp(path: str) -> tuple[int, int, int] | None:
 # The wrapper
 
 
-def wrapper(attempt: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+def wrapper(
+    parts: dict[str, Any], attempt: dict[str, Any], descriptors: Sequence[int]
+) -> dict[str, Any]:
     """In a forked child: what an attempt's wrapper does. Returns only in the run itself."""
     for number in (signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     os.setsid()
-    go, exit_pipe, *slots = descriptors
-    code: int | None = NOT_FORKED
-    run: dict[str, Any] | None = None
+    channel, *slots = descriptors
+    text = b""
+    pid = -1
     try:
-        code, run = begun(attempt, go)
+        outputs, mark = parts["begun"](attempt, channel)
+        try:
+            pid = os.fork()
+        except OSError:
+            raise parts["Unstarted"](parts["UNFORKED"]) from None
+        if pid:
+            for descriptor in outputs:
+                os.close(descriptor)
+            text = parts["ended"](attempt, pid, own_rss=0)  # what the template has is the run's
+    except parts["Unstarted"] as error:
+        text = b"%d" % error.code
     finally:
-        if run is None:  # whatever has happened, the wrapper must not return
-            with contextlib.suppress(OSError):
-                os.write(exit_pipe, str(code).encode())
-            os._exit(code or 0)
-    os.close(exit_pipe)
+        if pid:  # whatever has happened, the wrapper must not return
+            parts["tell"](channel, text)
+            os._exit(0)
+    os.close(channel)
+    for place, descriptor in enumerate([os.open(os.devnull, os.O_RDONLY), *outputs]):
+        os.dup2(descriptor, place)
+        os.close(descriptor)
     for slot in slots:
         os.set_inheritable(slot, True)  # the slot is held as long as any process of the run lives
-    return run
-
-
-def begun(attempt: dict[str, Any], go: int) -> tuple[int | None, dict[str, Any] | None]:
-    """In the wrapper: its exit code and ``None``; in the run: ``None`` and the attempt."""
-    if os.read(go, 1) != b"\n":
-        return NO_GO, None
-    os.close(go)
-    try:
-        os.chdir(attempt["directory"])
-    except OSError:
-        return NO_DIRECTORY, None
-    claim = attempt["claim"]
-    boot, line = text_of("/proc/sys/kernel/random/boot_id"), text_of(f"/proc/{os.getpid()}/stat")
-    host = text_of("/proc/sys/kernel/hostname")
-    try:
-        file = os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        return CLAIMED, None
-    except OSError:
-        return (CLAIMED if os.path.exists(claim) else UNCLAIMED), None
-    outputs = []
-    try:
-        os.write(file, "".join(f"{x}\n" for x in (boot, line, host, attempt["namespace"])).encode())
-        os.close(file)
-    except OSError:
-        os.unlink(claim)
-        return UNCLAIMED, None
-    try:
-        for name in (attempt["stdout"], attempt["stderr"]):
-            outputs.append(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
-    except OSError:
-        os.unlink(claim)
-        return UNOPENED, None
-    ticks = line.rpartition(")")[2].split()[19]
-    environment = attempt["environment"]
-    environment["MOTOKO_RUN"] = f"{boot} {os.getpid()} {ticks} {os.getcwd()}/{claim}"
-    try:
-        pid = os.fork()
-    except OSError:
-        return NOT_FORKED, None
-    if pid == 0:
-        for number, descriptor in enumerate([os.open(os.devnull, os.O_RDONLY), *outputs]):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        return None, attempt
-    for descriptor in outputs:
-        os.close(descriptor)
-    _, status, usage = os.wait4(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    code = 128 - code if code < 0 else code
-    record(attempt, code, usage)
-    return code, None
-
-
-def text_of(path: str) -> str:
-    with open(path) as file:
-        return file.read().rstrip("\n")
-
-
-def record(attempt: dict[str, Any], code: int, usage: resource.struct_rusage) -> None:
-    """Record how it has ended: over the claim if the disk has no room for another file."""
-    used = {
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 4),
-        "max_rss_bytes": usage.ru_maxrss * 1024,
-    }
-    text = json.dumps({"attempt": attempt["attempt"], "code": code, **used}).encode() + b"\n"
-    for path, flags in ((attempt["exit"], os.O_CREAT | os.O_TRUNC), (attempt["claim"], 0)):
-        with contextlib.suppress(OSError):
-            file = os.open(path, os.O_WRONLY | flags, 0o666)
-            try:
-                os.write(file, text)
-            finally:
-                os.close(file)
-            return
+    attempt["environment"]["MOTOKO_RUN"] = mark
+    return attempt
 
 
 # The run

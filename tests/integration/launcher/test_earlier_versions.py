@@ -9,8 +9,42 @@ from support import wait_until
 
 from motoko.host.identity import pid_namespace
 from motoko.runs.paths import EARLIER_ENVIRONMENT
-from motoko.workers.launcher.wrapper import SCRIPT
 
+# The shell script that was the wrapper of local runs.
+WRAPPER = """\
+read -r _go || exit 122
+cd "$1" || exit 120
+read -r _boot < /proc/sys/kernel/random/boot_id
+read -r _stat < "/proc/$$/stat"
+read -r _host < /proc/sys/kernel/hostname
+set -C
+true > "$6/attempt-$2" || { [ -e "$6/attempt-$2" ] && exit 121; exit 123; }
+set +C
+printf '%s\\n' "$_boot" "$_stat" "$_host" "$5" > "$6/attempt-$2" \\
+    || { rm -f "$6/attempt-$2"; exit 123; }
+true > "$3" && true > "$4" || { rm -f "$6/attempt-$2"; exit 124; }
+export MOTOKO_ATTEMPT="$2"
+_ticks() { shift 19; _start=$1; }
+_ticks ${_stat##*) }
+export MOTOKO_RUN="$_boot $$ $_start $PWD/$6/attempt-$2"
+trap 'exit 125' EXIT
+(
+if [ -e .motoko/start.sh ]; then exec /bin/bash .motoko/start.sh; fi
+if [ -e .motoko/environment.sh ]; then exec /bin/bash .motoko/environment.sh; fi
+_interpreter= _argument=
+read -r _interpreter _argument < launch.sh
+[ -n "$_interpreter" ] || exit 127
+exec "${_interpreter#??}" ${_argument:+"$_argument"} ./launch.sh
+) > "$3" 2> "$4" < /dev/null
+_code=$?
+trap - EXIT
+_note_used() { _ticks=$((${16} + ${17})); }
+read -r _stat < "/proc/$$/stat" && _note_used $_stat
+_record='{"attempt": '$2', "code": '$_code', "cpu_ticks": '${_ticks:-null}'}'
+printf '%s\\n' "$_record" > "$6/exit-$2.json" \\
+    || printf '%s\\n' "$_record" 1<> "$6/attempt-$2"
+exit "$_code"
+"""
 COUNT = "echo $MOTOKO_ATTEMPT >> executions\n"
 
 
@@ -34,7 +68,7 @@ def started(directory, run):
     """The wrapper by which such a version has started a run; its launcher has gone."""
     words = (directory, "1", f"r.o{run.id}", f"r.e{run.id}", pid_namespace(), ".")
     process = subprocess.Popen(
-        ["/bin/sh", "-c", SCRIPT, "motoko-run", *words],
+        ["/bin/sh", "-c", WRAPPER, "motoko-run", *words],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )

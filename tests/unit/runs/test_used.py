@@ -1,7 +1,6 @@
 """What attempts have used, as wrappers record it, and as it is written on runs."""
 
 import os
-import resource
 
 import pytest
 
@@ -47,10 +46,3 @@ def test_a_users_results_of_these_names_are_the_users():
     assert own_key(run, "cpu_s") is None and seen["max_rss_bytes"] == 4096
     own.clear()
     assert run["cpu_s"] == "mine" and "motoko.cpu_s" not in run
-
-
-def test_a_peak_that_is_not_above_the_parents_says_nothing():
-    """Each child was a copy of its parent: the kernel counts that."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    assert Used.of_child(usage, usage.ru_maxrss).max_rss_bytes is None
-    assert Used.of_child(usage, usage.ru_maxrss - 1).max_rss_bytes == usage.ru_maxrss * 1024
