@@ -43,7 +43,7 @@ demo: $(VENV)/.examples
 	@$(BIN)/motoko run examples/eos > /dev/null # what it prints is in the report, too
 	@echo && cat examples/eos/report.txt && echo && echo "plot: $(CURDIR)/examples/eos/report.png"
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.validator
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit tests/integration tests/beside $(PYTEST_ARGS)
 
 # kill -9, SIGSTOP, lost messages. The campaigns last as long as these say; CI has short ones.
@@ -163,6 +163,14 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "installing Motoko and what the tests need into $(VENV) (about a minute)"
 	@$(PIP) install --editable '.[examples,test]'
 	@touch $@ $(VENV)/.examples
+
+# The validator of archives wants an older rich than ours, so it has an environment of its own.
+$(VENV)/.validator: | $(BIN)/python
+	@echo "installing what checks archives into $(VENV)/validator"
+	@$(BIN)/python -m venv $(VENV)/validator
+	@$(VENV)/validator/bin/python -m pip --disable-pip-version-check -qq --no-input \
+	    install "roc-validator>=0.13,<1" "rocrate>=0.14"
+	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	@echo "installing Motoko and what makes its documentation into $(VENV) (about a minute)"

@@ -178,6 +178,16 @@ class BadBackup(MotokoError):
     """A backup is damaged, incomplete, or none; or it does not have what is asked for."""
 
 
+class BadArchive(MotokoError):
+    """A file is no archive of a workflow, is damaged, or was written by a later version."""
+
+
+class SecretInArchive(MotokoError):
+    """A file that would get into an archive holds a secret; nothing was written."""
+
+    exit_code = 2
+
+
 class CannotRemove(MotokoError):
     """A directory cannot be removed."""
 

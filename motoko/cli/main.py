@@ -78,6 +78,8 @@ SECTIONS = {
         "pack": ("motoko.cli.pack", "Make databases smaller: drop old history."),
         "backup": ("motoko.cli.backup", "Back up databases, vars and files, while all goes on."),
         "restore": ("motoko.cli.restore", "Make a workflow of a backup, as of any time."),
+        "archive": ("motoko.cli.archive", "Write all that was computed, and how, into one file."),
+        "unarchive": ("motoko.cli.unarchive", "Make a workflow of an archive again."),
         "upgrade": ("motoko.cli.upgrade", "Have running daemons execute the installed version."),
         "upgrade-study": (
             "motoko.cli.upgrade_study",

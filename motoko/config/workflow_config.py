@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, field
 from motoko.batch import registry
 from motoko.config import daemon_kinds
 from motoko.config import policy as policies
+from motoko.config.archive_settings import NO_SETTINGS, ArchiveSettings
 from motoko.config.batch_settings import BatchSettings
 from motoko.config.daemon_kinds import DaemonKind
 from motoko.config.decoding import Hint, Written, nearest
@@ -83,6 +84,9 @@ class WorkflowFile(Struct, frozen=True):
     report: Annotated[
         ReportSettings, Hint("write `title:` and a list `plots:` indented below it")
     ] = ReportSettings()
+    archive: Annotated[
+        ArchiveSettings, Hint("write `licence:`, `authors:`, `title:` ... indented below it")
+    ] = NO_SETTINGS
 
 
 def known_keys() -> frozenset[str]:
@@ -118,6 +122,7 @@ class WorkflowConfig:
     warnings: tuple[str, ...]  # what is suspicious but no error, one line each
     packing: PackingSettings = NO_PACKING  # snapshots of earlier versions have none
     notices: Notices = NOBODY
+    archive: ArchiveSettings = NO_SETTINGS
 
     @property
     def may_have_gate(self) -> bool:
@@ -226,6 +231,7 @@ def load(
         warnings=tuple(file.warnings),
         packing=content.packing,
         notices=_notices(file, content.notify),
+        archive=content.archive,
     )
 
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import tarfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from motoko.config.environment import as_text
 from motoko.config.run_files import LAUNCH
 from motoko.errors import CannotWrite
 from motoko.health.examination import examine
-from motoko.health.hidden_secrets import LEAST, hidden, values_of
+from motoko.health.hidden_secrets import hidden
 from motoko.health.installation import machine, versions
+from motoko.health.known_secrets import known_secrets
 from motoko.health.looked_at import Place
-from motoko.layout import channel_directory
 
 LOG_BYTES = 500_000  # the end of each log that is packed
 
@@ -37,7 +35,7 @@ def write(place: Place, output: Path | None = None) -> Path:
     Raises ``CannotWrite`` if the archive cannot be written, or exists already.
     """
     path = output or Path(f"motoko-bug-report-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
-    secrets = known_secrets(place, os.environ)
+    secrets = known_secrets(place.directory, place.config, os.environ)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
@@ -95,35 +93,3 @@ def _text(file: Path) -> str | None:
             return opened.read().decode(errors="replace")
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-
-
-def known_secrets(place: Place, environment: Mapping[str, str]) -> set[str]:
-    """The texts that must not be in the archive.
-
-    They are the values of variables with secret names, of this process and of orchestrators that
-    were started in the background; all values of ``environment:`` in motoko.yaml; and all lines of
-    the channel's files.
-    """
-    secrets = values_of(environment)
-    for file in (place.directory / ".wf" / "detached").glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            secrets |= values_of(json.loads(file.read_text()).get("environment", {}))
-    for file in channel_directory(place.directory).glob("*.pem"):
-        with contextlib.suppress(OSError):
-            secrets.update(file.read_text(errors="replace").split("\n"))
-    if place.config is not None:
-        secrets |= set(_environments(place.config.raw))
-        for study in place.config.studies.values():
-            secrets |= set(_environments(dict(study.settings)))
-            secrets |= set(_environments({"environment": study.run_params.get("environment")}))
-    return {secret.strip() for secret in secrets if len(secret.strip()) >= LEAST}
-
-
-def _environments(value: Any) -> Iterator[str]:
-    """The values of all mappings named ``environment``, at whatever depth."""
-    if isinstance(value, Mapping):
-        for key, below in value.items():
-            if key == "environment" and isinstance(below, Mapping):
-                yield from (as_text(text) for text in below.values())
-            else:
-                yield from _environments(below)

@@ -62,9 +62,9 @@ def is_secret_name(name: str) -> bool:
     return name not in _NO_SECRETS and _SECRET_NAME.search(name) is not None
 
 
-def values_of(environment: Mapping[str, str]) -> set[str]:
-    """The values of an environment that must be hidden because of their variables' names."""
-    return {value for name, value in environment.items() if is_secret_name(name)}
+def values_of(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The variables of an environment, with values, that must be hidden because of their names."""
+    return [(name, value) for name, value in environment.items() if is_secret_name(name)]
 
 
 def hidden(text: str, known: Iterable[str] = ()) -> str:

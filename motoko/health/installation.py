@@ -21,6 +21,16 @@ def versions() -> dict[str, str | None]:
     return {name: _version(name) for name in names}
 
 
+def homepage(name: str) -> str | None:
+    """The address of an installed package's own pages, if its metadata has one."""
+    try:
+        about = metadata.metadata(name)
+    except metadata.PackageNotFoundError:
+        return None
+    addresses = [text.partition(",")[2].strip() for text in about.get_all("Project-URL") or ()]
+    return next((text for text in (about["Home-page"], *addresses) if text), None)
+
+
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)

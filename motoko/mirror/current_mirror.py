@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from motoko.config import StudyConfig, WorkflowConfig
@@ -20,7 +21,7 @@ from motoko.errors import StudyUnavailable
 from motoko.host.locks import is_locked
 from motoko.host.pauses import Pauses
 from motoko.layout import Runtime, locate, lock_path, mirror_path, owns_wf
-from motoko.mirror.mirror_file import MIRROR_ERRORS, Mirror, NotUsable, check_readable
+from motoko.mirror.mirror_file import MIRROR_ERRORS, Mirror, NotUsable, check_readable, remove
 from motoko.mirror.mirror_reading import reading
 from motoko.mirror.mirror_tables import MirrorTables
 from motoko.mirror.run_index import HistoryGone, RunIndex
@@ -106,6 +107,27 @@ def current(config: WorkflowConfig, of: StudyConfig) -> Iterator[Moment]:
                 f"study {of.name} is being packed, or replaced: {error}", hint="try again"
             ) from error
         yield moment
+
+
+def begin_mirror(config: WorkflowConfig, study: StudyConfig, path: Path) -> None:
+    """Copy the mirror of a study, if it can be used, for a copy of its database made later."""
+    of = _Study(config, study)
+    try:
+        of.check_readable()
+        with reading(of.mirror) as tables:
+            Mirror.file_of(tables, path).close()
+    except (*MIRROR_ERRORS, NotUsable):
+        remove(path)
+
+
+def make_mirror(config: WorkflowConfig, study: StudyConfig) -> None:
+    """Have a mirror of a study that nobody serves: then questions need not read its database.
+
+    Raises as :func:`current`, and of ``MIRROR_ERRORS``.
+    """
+    with current(config, study) as moment:
+        if moment.without is not None:
+            Mirror.file_of(moment.tables, mirror_path(config.directory, study.name)).close()
 
 
 @contextlib.contextmanager

@@ -130,10 +130,15 @@ class Mirror:
 
     def saved(self, path: Path) -> Mirror:
         """A copy in a file, in place of any file there; raises of ``MIRROR_ERRORS``."""
+        return Mirror.file_of(self.tables, path)
+
+    @classmethod
+    def file_of(cls, tables: MirrorTables, path: Path) -> Mirror:
+        """A file with what is in some tables, in place of any file there; raises as `saved`."""
         mirror = Mirror.new(path)
         try:
-            self.tables.flush()
-            self._connection.backup(mirror.tables.connection)
+            tables.flush()
+            tables.connection.backup(mirror.tables.connection)
             mirror.tables.forget()
             mirror.checkpoint()
         except BaseException:

@@ -142,6 +142,19 @@ def first_types(
     return [_first_type(tables, *column) for column in wanted]
 
 
+def have_values(tables: MirrorTables, wanted: Sequence[tuple[int, Sequence[Name]]]) -> list[bool]:
+    """Whether some columns, as :func:`parts` has them, may have values: not those that had some."""
+    return [
+        tables.has_more
+        or any(
+            name in (fields := tables.fields(table))
+            and any(_first_stored(tables, table, one.column) is not None for one in fields[name])
+            for name in names_of
+        )
+        for table, names_of in wanted
+    ]
+
+
 def _first_type(tables: MirrorTables, table: int, names_of: Sequence[Name]) -> type | None:
     types = set()
     for name in names_of:

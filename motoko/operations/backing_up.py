@@ -174,10 +174,15 @@ def _leaving_out(config: WorkflowConfig, *, with_runs: bool) -> Callable[[Path],
 
     def leaves_out(path: Path) -> bool:
         if path.parent in databases:
-            return path.suffix == ".lock" or path.name.startswith(_OF_SERVERS)
+            return is_of_servers(path)
         return path.name in _LEFT_OUT or path in runs or (path / _ENVIRONMENT).exists()
 
     return leaves_out
+
+
+def is_of_servers(path: Path) -> bool:
+    """Whether a file in .bd is a server's own, or the database, which is copied by itself."""
+    return path.suffix == ".lock" or path.name.startswith(_OF_SERVERS)
 
 
 def verify(place: Path) -> list[Snapshot]:

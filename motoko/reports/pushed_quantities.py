@@ -81,13 +81,25 @@ def pushed_quantity(
         )
 
 
+def pushed_files(config: WorkflowConfig, study: StudyConfig) -> Iterator[Path]:
+    """The present paths of the files of all quantities that a study's runs have pushed.
+
+    Raises what :func:`motoko.reports.chosen_runs.chosen_runs` raises.
+    """
+    with (
+        chosen_runs(config, study, Wanted()) as runs,
+        study_records(study, locate(config)) as records,
+    ):
+        yield from _Reading(study, None, runs, records, ()).files()
+
+
 class _Reading:
     """Reads a quantity, run by run."""
 
     def __init__(
         self,
         study: StudyConfig,
-        name: str,
+        name: str | None,
         runs: ChosenRuns,
         records: StudyRecords,
         extra: Sequence[ResultColumn],
@@ -102,7 +114,7 @@ class _Reading:
         """Raise ``ConfigError`` if the runs have quantities, but none of this name."""
         if self._others and self._name not in self._others:
             known = sorted(self._others)
-            near = difflib.get_close_matches(self._name, known, 1)
+            near = difflib.get_close_matches(str(self._name), known, 1)
             raise ConfigError(
                 f"study {self._study.name}: no run has pushed a quantity {self._name!r}",
                 hint=f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}",
@@ -114,22 +126,32 @@ class _Reading:
         while some := list(itertools.islice(rows, ROWS)):
             yield list(zip(*some, strict=True))
 
+    def files(self) -> Iterator[Path]:
+        """The files of all quantities."""
+        for (number, run_path, *_), quantities in self._pushed():
+            for file in quantities.values():
+                yield self._present(number, run_path, file)
+
     def _rows(self) -> Iterator[tuple[Any, ...]]:
+        for (number, run_path, _, *extra), quantities in self._pushed():
+            self._others.update(quantities)
+            if (file := quantities.get(str(self._name))) is not None:
+                for values in self._values(number, self._present(number, run_path, file)):
+                    yield (number, *values, *extra)
+
+    def _pushed(self) -> Iterator[tuple[Sequence[Any], dict[str, str]]]:
+        """Number, run_path, last_step and extra columns of runs with quantities, and these."""
         columns = self._runs.columns
         noted = [columns.field("runs", name) for name in ("run_path", "last_step")]
-        shown = [*noted, *self._extra]
-        for part in self._runs.parts(shown):
+        for part in self._runs.parts([*noted, *self._extra]):
             # A run that has pushed a value has noted a step.
             pushed = (row for row in zip(*part, strict=True) if row[2] is not None)
             while some := list(itertools.islice(pushed, RUNS_AT_ONCE)):
                 files = self._files([row[0] for row in some])
-                for number, run_path, _, *extra in some:
-                    if (file := files.get(number)) is not None:
-                        for values in self._values(number, self._present(number, run_path, file)):
-                            yield (number, *values, *extra)
+                yield from ((row, files[row[0]]) for row in some if row[0] in files)
 
-    def _files(self, numbers: Sequence[int]) -> dict[int, str]:
-        """The files of the quantity, by run, for those of the given runs that have it."""
+    def _files(self, numbers: Sequence[int]) -> dict[int, dict[str, str]]:
+        """The files of all quantities by name, for those of the given runs that have any."""
         tables = self._runs.moment.tables
         oids = [(tables.record(Owner(RUNS, number)) or 0).to_bytes(8, "big") for number in numbers]
         trees: dict[int, bytes] = {}
@@ -138,13 +160,14 @@ class _Reading:
             tree = state.get("quantities") if isinstance(state, dict) else None
             if isinstance(tree, Ref):
                 trees[number] = tree.oid
-        files = {}
-        for number, data in zip(trees, self._at([*trees.values()]), strict=True):
-            quantities = dict(self._items(data))
-            self._others.update(name for name in quantities if isinstance(name, str))
-            if isinstance(file := quantities.get(self._name), str):
-                files[number] = file
-        return files
+        return {
+            number: {
+                name: file
+                for name, file in self._items(data)
+                if isinstance(name, str) and isinstance(file, str)
+            }
+            for number, data in zip(trees, self._at([*trees.values()]), strict=True)
+        }
 
     def _items(self, data: bytes) -> Iterator[tuple[Any, Any]]:
         record = node(data)

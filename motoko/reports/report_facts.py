@@ -123,9 +123,14 @@ class WorkflowFacts:
 
 
 def collect(
-    config: WorkflowConfig, chosen: Sequence[StudyConfig], run_name: str | None
+    config: WorkflowConfig,
+    chosen: Sequence[StudyConfig],
+    run_name: str | None,
+    now: float | None = None,
 ) -> WorkflowFacts:
     """What is told of some studies' runs (of a run_name, or all). Changes nothing.
+
+    ``now`` is the moment as of which it is told (seconds since 1970), by default the present one.
 
     Raises ``ConfigError`` if ``report:`` in motoko.yaml plots a study that does not exist. A study
     that cannot be read is among the ``unread``.
@@ -137,7 +142,7 @@ def collect(
                 f"{config.path}: report.plots: there is no study {plot.study!r}",
                 hint=f"studies: {', '.join(config.studies)}",
             )
-    now = time.time()
+    now = time.time() if now is None else now
     studies, unread = [], {}
     rows: list[Row] = []
     for study in chosen:

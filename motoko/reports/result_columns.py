@@ -46,17 +46,18 @@ class ResultColumns:
         self._stored = {table: names(tables, table) for table in (JOBS, RUNS)}
 
     def shown(self) -> list[ResultColumn]:
-        """Id, state and run_name, the parameters in the order of bd.yaml, then the results."""
+        """Id, state and run_name, the parameters in the order of bd.yaml, then the results by name.
+
+        The mirror's own order depends on what was committed while somebody watched.
+        """
         keys = [(RUNS, name) for name in FIRST]
         keys += [(JOBS, name) for name in self._study.jobs]
         keys += [(RUNS, name) for name in self._study.runs if name not in FIRST]
         hidden = OF_BLACKDYNAMITE | {"attempt"}
-        results = dict.fromkeys(
-            name.name
-            for name in self._stored[RUNS]
-            if name.name not in self._study.runs
-            and not (name.name in hidden or name.name.startswith(PREFIX))
+        results = sorted(
+            {name.name for name in self._stored[RUNS]} - self._study.runs.keys() - hidden
         )
+        results = [name for name in results if not name.startswith(PREFIX)]
         keys += [(RUNS, name) for name in results]
         in_both = {name for table, name in keys if (1 - table, name) in keys}
         return [

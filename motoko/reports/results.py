@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from motoko.config import StudyConfig, WorkflowConfig
-from motoko.mirror.mirrored_rows import first_types
-from motoko.reports.chosen_runs import Wanted, chosen_runs
+from motoko.mirror.mirrored_rows import first_types, have_values
+from motoko.reports.chosen_runs import ChosenRuns, Wanted, chosen_runs
+from motoko.reports.result_columns import FIRST, ResultColumn
 
 Part = Sequence[Sequence[Any]]
 
@@ -47,8 +48,8 @@ def results(config: WorkflowConfig, study: StudyConfig, wanted: Wanted) -> Itera
     the same.
     """
     with chosen_runs(config, study, wanted) as runs:
-        shown = runs.named() or runs.columns.shown()
         moment = runs.moment
+        shown = runs.named() or _with_values(runs, study)
         yield Results(
             [column.label for column in shown],
             first_rows((part[1:] for part in runs.parts(shown)), wanted.limit),
@@ -56,6 +57,19 @@ def results(config: WorkflowConfig, study: StudyConfig, wanted: Wanted) -> Itera
             moment.tid,
             moment.without,
         )
+
+
+def _with_values(runs: ChosenRuns, study: StudyConfig) -> list[ResultColumn]:
+    """All columns but those of results that no run has any more."""
+    shown = runs.columns.shown()
+    places = [(column.table, column.names) for column in shown]
+    have = have_values(runs.moment.tables, places)
+    declared = {*FIRST, *study.jobs, *study.runs}
+    return [
+        column
+        for column, has_values in zip(shown, have, strict=True)
+        if has_values or column.names[-1].name in declared
+    ]
 
 
 def first_rows(parts_of: Iterator[Part], limit: int | None) -> Iterator[Part]:

@@ -1,7 +1,7 @@
-"""Copies of a database's file, made while it is written; ZODB's repozo does the copying.
+"""Copies of a database's file, made while it is written.
 
-A copy is a chain of files in a directory: the whole database, and what was added later. Packing
-begins a new chain.
+For backups ZODB's repozo does the copying: a copy is a chain of files in a directory, the whole
+database, and what was added later. Packing begins a new chain.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ZODB.FileStorage import FileStorage
+from ZODB.FileStorage.FileStorage import FileStorageError
 from ZODB.scripts import repozo
 
 from motoko.config.database_files import DatabaseFiles
-from motoko.errors import BadBackup
+from motoko.errors import BadBackup, StudyUnavailable
 from motoko.host.locks import locked
-from motoko.store.log_end import NoEnd, written_before
+from motoko.store.log_end import NoEnd, complete_end, written_before
 
 _NAME = "%04d-%02d-%02d-%02d-%02d-%02d"  # repozo's, in UTC
 _WHOLE, _ADDED = ".fs", ".deltafs"
 _SHORT_S = 1.0  # repozo's names have whole seconds
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_PART = 1 << 20
+_TRIES = 50  # to read the end of a log that is being written
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,50 @@ def copy(
             added = 0
         newest = next(written_before(log, end))
     return Copied(name, newest.tid.hex(), end, added, added > 0 and start == 0, inode)
+
+
+def copy_now(files: DatabaseFiles, target: Path) -> str:
+    """Write a database as it is now into a new file; returns its last transaction (hexadecimal).
+
+    Raises ``StudyUnavailable`` if the database's file is no database.
+    """
+    log = files.transactions
+    with locked(files.packing_lock, shared=True):
+        tid, size = _complete(log)
+        with open(log, "rb") as source, open(target, "xb") as copied:
+            while size and (part := source.read(min(size, _PART))):
+                copied.write(part)
+                size -= len(part)
+    return tid.hex()
+
+
+def _complete(log: Path) -> tuple[bytes, int]:
+    """The last transaction of a database that may be written now, and where it ends."""
+    for _ in range(_TRIES):
+        try:
+            return complete_end(log)
+        except NoEnd:
+            time.sleep(_SHORT_S / 50)
+    # The process that wrote it was killed: ZODB knows where the last whole transaction ends.
+    try:
+        storage = FileStorage(str(log), read_only=True)
+    except (FileStorageError, ValueError) as error:
+        raise StudyUnavailable(f"{log} cannot be read: {error}") from error
+    with contextlib.closing(storage):
+        return storage.lastTransaction(), storage.getSize()
+
+
+def copy_served(storage: Any, target: Path) -> str:
+    """As :func:`copy_now`, of a database that another host has, through its server."""
+    copied = FileStorage(str(target), create=True)
+    try:
+        copied.copyTransactionsFrom(storage)
+        tid: bytes = copied.lastTransaction()
+    finally:
+        copied.close()
+        for suffix in (".index", ".lock", ".tmp"):
+            target.with_name(f"{target.name}{suffix}").unlink(missing_ok=True)
+    return tid.hex()
 
 
 def recover(place: Path, name: str, target: Path) -> None:

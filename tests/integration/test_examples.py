@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import crate_validator
 import pytest
 from browsers import check_layout, chromium, why_none
 from support import Flow, processes_in, run_motoko, sockets_in, wait_until
@@ -126,6 +128,35 @@ def check_views(place, tmp_path):
         assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+def check_archive(place, tmp_path):
+    """The example's archive is a valid RO-Crate, and shows the same table without the original."""
+    studies = ("energy", "fit", "report")
+    before = [run_motoko("table", study, cwd=place).stdout for study in studies]
+    file = tmp_path / "eos.zip"
+    done = run_motoko("archive", "--all", "-o", str(file), cwd=place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    place.rename(place.with_name("away"))
+    done = run_motoko("unarchive", str(file), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = [run_motoko("table", study, cwd=tmp_path / "eos").stdout for study in studies]
+    assert after == before and "Al" in after[0]
+    if why := crate_validator.why_none():
+        warnings.warn(f"its archive is not validated: {why}", stacklevel=2)
+        return
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(tmp_path / "crate")
+    (tmp_path / "validated").mkdir()
+    assert crate_validator.problems(tmp_path / "crate", tmp_path / "validated") == []
+    # The validator finds what is missing.
+    metadata = tmp_path / "crate" / "ro-crate-metadata.json"
+    content = json.loads(metadata.read_text())
+    for entity in content["@graph"]:
+        entity.pop("license", None)
+    metadata.write_text(json.dumps(content))
+    (tmp_path / "again").mkdir()
+    assert "license" in str(crate_validator.problems(tmp_path / "crate", tmp_path / "again"))
+
+
 class TestEos:
     def test_agrees_with_the_direct_calculation(self, tmp_path):
         pytest.importorskip("ase")
@@ -157,6 +188,7 @@ class TestEos:
         assert table in done.stdout and all(metal in table for metal in metals)
         assert (place / "report.png").read_bytes().startswith(b"\x89PNG\r\n")
         check_views(place, tmp_path)
+        check_archive(place, tmp_path)
         assert not list(processes_in(tmp_path))
 
 

@@ -82,7 +82,7 @@ def test_formats(shared):
     assert read[0]["list"] == "" and read[1]["list"] == "[1, 2]"
     shown = table(shared).stdout
     assert shown.splitlines()[0].split()[:3] == ["id", "state", "run_name"]
-    assert "a, 'b' \"c\" " in shown
+    assert "a, 'b' \"c\"" in shown
 
 
 def test_choosing(shared):
