@@ -25,7 +25,7 @@ from motoko.reports.run_facts import (
     Facts,
     Slots,
 )
-from motoko.reports.status import Daemon, Orchestrator, WorkflowStatus, collect
+from motoko.reports.status import Daemon, Orchestrator, WorkflowStatus, living_processes
 from motoko.runs.entries import OwnEntries
 from motoko.runs.outputs import outputs_of, stderr_path, tail
 from motoko.runs.run_policy import policy_of
@@ -43,7 +43,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
     from motoko.store.history import changed_at
     from motoko.store.jobs_of_runs import parameters_of
 
-    processes = collect(config)
+    processes = living_processes(config)
     with reading_base(config, study) as (base, answers):
         run, entries = run_in(base, study, number)
         changed = changed_at(run)

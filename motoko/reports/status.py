@@ -88,6 +88,11 @@ def collect(config: WorkflowConfig) -> WorkflowStatus:
     return msgspec.structs.replace(status, warnings=warnings)
 
 
+def living_processes(config: WorkflowConfig) -> WorkflowStatus:
+    """The same without ``warnings`` and without what the processes have used: that takes longer."""
+    return described(config, client.supervisor_status(config, ANSWER_S), _unseen)
+
+
 def resource_use(pid: int | None) -> ResourceUse:
     """What a process itself has used; empty if it has just ended."""
     import psutil
@@ -147,7 +152,7 @@ def _outdated(status: WorkflowStatus) -> list[str]:
 
 
 def _unseen(pid: int | None) -> ResourceUse:
-    """The use of a process on another host, which cannot be seen."""
+    """The use of a process that is not looked at, or cannot be seen on its host."""
     return ResourceUse()
 
 

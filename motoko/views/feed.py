@@ -78,6 +78,7 @@ class Feed:
                 self._group.create_task(_result_of(failed))
                 self._group.create_task(self._follow_bus())
                 self._group.create_task(self._look_at_files())
+                self._group.create_task(self.of_bases(_prepare))
         finally:
             self.close()
 
@@ -275,6 +276,11 @@ class Feed:
 
 async def _result_of(future: asyncio.Future[None]) -> None:
     await future
+
+
+def _prepare() -> None:
+    """Import what opening a database needs, so that the first run that is opened is shown soon."""
+    import motoko.store.jobs_of_runs  # noqa: F401
 
 
 def _counts(config: WorkflowConfig, study: StudyConfig) -> Callable[[], StateCounts]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,6 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
-from textual.worker import Worker
 
 from motoko.cli.render import explained
 from motoko.cli.render.top import listings
@@ -30,7 +30,7 @@ from motoko.views.feed import Feed
 
 LOOK_S = 0.5
 LINES = 500
-AGAIN_S = 1.0  # between two looks at a run that changes
+AGAIN_S = 0.1  # between two readings of a run that changes
 
 
 class RunScreen(Screen[None]):
@@ -57,8 +57,8 @@ class RunScreen(Screen[None]):
         self._outputs: tuple[Path, ...] = ()
         self._sizes: tuple[tuple[str, int], ...] | None = None
         self._has_ended = False
-        self._seen = 0
-        self._reading: Worker[None] | None = None
+        self._changes, self._events = -1, 0
+        self._news = asyncio.Event()
 
     def compose(self) -> ComposeResult:
         yield Static(id="run-head")
@@ -72,16 +72,15 @@ class RunScreen(Screen[None]):
     def on_mount(self) -> None:
         self.query_one("#output" if self._at_output else "#run-facts").focus()
         self.set_interval(LOOK_S, self.look)
+        self._events = self._feed.view.event_count
         self.look()
+        self.run_worker(self._follow())
 
     def look(self) -> None:
         """Read the run if it has changed, and its output if that has grown."""
         view = self._feed.view
-        changes = self._feed.view.studies[self.run.study].changes
-        is_due = self._reading is None or (self._reading.is_finished and self._is_news(changes))
-        if is_due:
-            self._seen = changes
-            self._reading = self.run_worker(self._read())
+        if self._is_news():
+            self._news.set()
         if not self._has_ended or self._sizes is None:
             self._show_output()
         at = listings.clock(view.stands_at(view.studies[self.run.study]))
@@ -89,14 +88,22 @@ class RunScreen(Screen[None]):
             Content.assemble((f" {self.run.study}.{self.run.run_id}", "bold"), f"   as of {at}")
         )
 
-    def _is_news(self, changes: int) -> bool:
-        if changes == self._seen:
-            return False
-        names = (self.run.study, self.run.run_id)
-        events = self._feed.view.events
-        is_its = any((event.study, event.run_id) == names for event in events)
-        self._seen = changes
-        return is_its or not self._feed.view.is_told
+    def _is_news(self) -> bool:
+        """Whether the run has changed, or may have, since the last call."""
+        view, names = self._feed.view, (self.run.study, self.run.run_id)
+        changes = view.studies[self.run.study].changes
+        new, is_other = view.event_count - self._events, changes != self._changes
+        self._events, self._changes = view.event_count, changes
+        events = islice(reversed(view.events), new)
+        is_lost = new > len(view.events) or not view.is_told
+        return any((one.study, one.run_id) == names for one in events) or (is_lost and is_other)
+
+    async def _follow(self) -> None:
+        while True:
+            self._news.clear()
+            await self._read()
+            await asyncio.sleep(AGAIN_S)
+            await self._news.wait()
 
     async def _read(self) -> None:
         config, run = self._feed.config, self.run
@@ -112,7 +119,6 @@ class RunScreen(Screen[None]):
         if self.is_mounted:
             self.query_one("#run-text", Static).update(Content(text))
             self._show_output()
-        await asyncio.sleep(AGAIN_S)
 
     def _show_output(self) -> None:
         sizes = tuple((path.name, _size(path)) for path in self._outputs)
