@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from motoko.cli.render import written_tables
 from motoko.cli.selecting import study_option, with_databases
 from motoko.cli.texts import TEXT, WORKFLOW_PATH
 from motoko.config import load
-from motoko.errors import CannotWrite, ConfigError
+from motoko.errors import ConfigError
 
 FORMATS = ("mermaid", "svg", "dot")
 
@@ -73,10 +74,8 @@ def command(
     if output is None:
         click.echo(text, nl=False)
         return
-    try:
-        output.write_text(text)
-    except OSError as error:
-        raise CannotWrite(f"{output} cannot be written: {error.strerror}") from error
+    with written_tables.replaced(output) as path:
+        path.write_text(text)
 
 
 def _form(form: str | None, output: Path | None) -> str:

@@ -20,6 +20,7 @@ COLUMNS = ("name", "state", "pid", "uptime", "restarts", "cpu", "rss", "detail")
 NUMBERS = ("pid", "uptime", "restarts", "cpu", "rss")
 _COLOURS = {
     "ready": "green",
+    "running": "green",
     "ended": "green",
     "starting": "yellow",
     "stopping": "yellow",

@@ -17,7 +17,7 @@ import click
 
 from motoko.cli.render import parquet_files
 from motoko.cli.render.tables import show_table
-from motoko.errors import ConfigError
+from motoko.errors import CannotWrite, ConfigError
 from motoko.host.printable import printable
 from motoko.reports.result_texts import as_text
 
@@ -126,13 +126,19 @@ def _rows(parts: Parts) -> Iterator[Sequence[Any]]:
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A temporary file that replaces a file once the block has ended without an error."""
+    """A temporary file that replaces a file once the block has ended without an error.
+
+    Raises ``CannotWrite`` if it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # it could not be made
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            raise CannotWrite(f"{path} cannot be written: {error.strerror or error}") from error
         raise
 
 

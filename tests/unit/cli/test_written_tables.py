@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from motoko.cli.render import written_tables
-from motoko.errors import ConfigError
+from motoko.errors import CannotWrite, ConfigError
 from motoko.mirror.scalars import LeftOut
 
 COLUMNS = ["n", "x", "text", "is_done", "at", "mixed", "list", "nothing", "large"]
@@ -102,3 +102,18 @@ def test_nothing_is_left_of_what_fails(tmp_path):
     with pytest.raises(ValueError, match="broken"):
         written("csv", path, rows())
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    path = tmp_path / "none" / "results.csv"
+    with pytest.raises(CannotWrite, match=f"{path} cannot be written: No such file"):
+        written_tables.write(["x"], [[[1]]], "csv", path, {})
+    kept = tmp_path / "kept"
+    kept.write_text("before")
+    with (
+        pytest.raises(FileNotFoundError, match="other"),
+        written_tables.replaced(kept) as temporary,
+    ):
+        temporary.write_text("half")
+        (tmp_path / "other").read_text()
+    assert kept.read_text() == "before" and [*tmp_path.iterdir()] == [kept]
