@@ -186,6 +186,11 @@ class Mirror:
                 )
                 self._checkpoint.start()
 
+    def settle(self) -> None:
+        """Commit, even if a checkpoint is being made. Raises of ``MIRROR_ERRORS``."""
+        self._wait()
+        self.commit()
+
     def check_untouched(self) -> None:
         """Raise ``sqlite3.DatabaseError`` if another process has written into the file."""
         if self._written is None or (self._checkpoint is not None and self._checkpoint.is_alive()):
@@ -201,8 +206,7 @@ class Mirror:
 
     def checkpoint(self) -> None:
         """Commit, and make a checkpoint now. Raises of ``MIRROR_ERRORS``."""
-        self._wait()
-        self.commit()
+        self.settle()
         self._wait()  # the commit may have begun a checkpoint
         self._make_checkpoint()
 

@@ -5,6 +5,7 @@ Problems with a mirror's file are logged, and stop nothing.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import time
@@ -156,6 +157,12 @@ class MirrorKeeping:
             self._trouble = ""
             log.info("%s: its mirror is in a file again", self._study)
         return self._mirror
+
+    def settle(self) -> None:
+        """Commit what is pending: nothing will be written any more."""
+        if self._mirror is not None:
+            with contextlib.suppress(*MIRROR_ERRORS):  # the next watcher reads it again
+                self._mirror.settle()
 
     def drop(self) -> None:
         """Close the mirror and use it no more."""

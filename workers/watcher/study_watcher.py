@@ -55,6 +55,7 @@ DISCONNECTED_MAX_S = 10.0
 # epoch makes every subscriber ask for it).
 BUS_DEADLINE_S = 5.0
 SILENT_S = 5.0  # the longest silence between heartbeats, also at the start
+ENDING_S = 2.0  # how long the threads may take to write what they know, at the end
 REPLACED = "the database was replaced by another"
 OIDS_MAX = 24  # enough for a transaction that makes one run, or a few
 REPLAYS_MAX = 2  # at a time, from a study's log; clients that get none ask again
@@ -66,6 +67,7 @@ class StudyWatcher(threading.Thread):
     Attributes:
         watching: set while the study's runs are known and its server is connected.
         tried: set once the study was watched, or its server was found to be away.
+        settled: set once the mirror has all that will be written into it.
         seen: transitions published by this process; replays: answers given.
         reconnects: how often the server came back.
         slowest: the most seconds from a push to the publication of its transitions since this was
@@ -77,9 +79,10 @@ class StudyWatcher(threading.Thread):
         super().__init__(name=f"watch-{study.name}", daemon=True)
         self.watching = threading.Event()
         self.tried = threading.Event()
+        self.settled = threading.Event()
         self.seen = self.replays = self.reconnects = 0
         self.slowest = 0.0
-        self.events: queue.SimpleQueue[Event | ReplayRequest | Answer] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[Event | ReplayRequest | Answer | None] = queue.SimpleQueue()
         self._study = study
         self._runtime = runtime
         self._kept = MirrorKeeping(study.name, runtime.mirror(study.name))
@@ -92,11 +95,17 @@ class StudyWatcher(threading.Thread):
         self._trouble = ""
         self._pauses = Pauses(REOPEN_S, BEAT_S)
         self._watching_since: float | None = None
+        self._ending = threading.Event()
+
+    def end(self) -> None:
+        """Have the thread write what it knows into the mirror's file, and then nothing more."""
+        self._ending.set()
+        self.events.put(None)  # it may be waiting for an event
 
     def run(self) -> None:
         self._publisher = Publisher(self._runtime.bus_publish)
         self._publisher.connected(BUS_DEADLINE_S)
-        while True:
+        while not self._ending.is_set():
             try:
                 self._watch()
             except sqlite3.Error as error:
@@ -105,10 +114,16 @@ class StudyWatcher(threading.Thread):
                 self._say(f"{type(error).__name__} {error}")
             except Exception as error:  # noqa: BLE001 (not to take the other studies along)
                 self._say(f"watching failed, starting again: {error!r}", traceback=True)
+            else:
+                break
             self._kept.rollback()
             self._not_watched()
             self.tried.set()
-            time.sleep(self._pauses.next())
+            self._ending.wait(self._pauses.next())
+        self._kept.settle()
+        self.settled.set()
+        # The mirror stays open: SQLite would write its log into the file, without a digest.
+        threading.Event().wait()
 
     def _not_watched(self) -> None:
         """Publish that the study is not watched: at once, and then as often as other beats."""
@@ -131,6 +146,7 @@ class StudyWatcher(threading.Thread):
             log.warning("%s: not watched: %s", self._study.name, trouble, exc_info=traceback)
 
     def _watch(self) -> None:
+        """Watch until the thread is to end; raises whatever keeps it from that."""
         self.events = queue.SimpleQueue()
         storage = WatchStorage(address(self._study, self._runtime), self.events)
         try:
@@ -141,7 +157,8 @@ class StudyWatcher(threading.Thread):
             log.info("%s: watching %d runs", self._study.name, index.tables.count())
             connected_at: float | None = time.monotonic()
             self._watching_since, self._next_beat = connected_at, 0.0
-            while True:
+            # In the end, what has been told by then is still written.
+            while not (self._ending.is_set() and self.events.empty()):
                 match self._next_event(storage):
                     case Pushed() as pushed if connected_at:
                         self._follow(index, pushed)
@@ -340,9 +357,22 @@ def watch(daemon: Daemon) -> None:
             while not watcher.tried.wait(SILENT_S):
                 publisher.send(_status(watchers, state="starting"))
         log.info("ready")
-        while True:
-            publisher.send(_status(watchers))
-            time.sleep(until_next(HEARTBEAT_S))
+        try:
+            while True:
+                publisher.send(_status(watchers))
+                time.sleep(until_next(HEARTBEAT_S))
+        finally:
+            _end(watchers)
+
+
+def _end(watchers: Sequence[StudyWatcher]) -> None:
+    """Have the next watcher, and readers without one, find complete mirrors."""
+    deadline = time.monotonic() + ENDING_S
+    for watcher in watchers:
+        watcher.end()
+    for watcher in watchers:
+        # A server that hangs holds its thread up.
+        watcher.settled.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _status(watchers: Sequence[StudyWatcher], state: str = "ready") -> DaemonStatus:

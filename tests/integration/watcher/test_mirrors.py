@@ -13,6 +13,7 @@ from watched_studies import true
 from watching import ROUND
 
 from motoko.bus.messages import Beat, Resync
+from motoko.host.identity import Identity
 from motoko.mirror import mirror_file
 
 VALUES = [
@@ -212,3 +213,22 @@ def test_it_is_the_checkpoint(flow, other, listener, writer):
     assert listener.up_to(other, writer) == true(flow)
     assert len(listener.of_type(Resync, writer)) == resyncs
     check(flow)
+
+
+def test_a_watcher_that_is_told_to_end(flow, other):
+    """What was committed until then is in the mirror."""
+    numbers = other.create("mult", [float(x) for x in range(20)])
+    check(flow)
+    watcher = Identity.of(flow.pids()["watcher"])
+    supervisor = flow.ps()["supervisor"]["pid"]
+    os.kill(supervisor, signal.SIGSTOP)  # so that there is no other watcher meanwhile
+    try:
+        other.play("mult", numbers, *ROUND)
+        watcher.signal(signal.SIGTERM)
+        wait_until(lambda: not watcher.alive, "it has ended")
+        assert mirrored(flow)[0] == other.tid("mult")
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    other.play("mult", numbers, "START")
+    check(flow)
+    assert "read anew" not in flow.log("watcher").rpartition("stopped by")[2]
