@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from motoko.config import WorkflowConfig
 from motoko.host.accounts import name_of
@@ -22,6 +24,7 @@ from motoko.host.directories import DirectoryIdentity
 from motoko.host.files import contents, read_json
 from motoko.host.private_places import is_private
 
+T = TypeVar("T")
 # Linux allows 107 bytes in a Unix socket's path.
 SOCKET_PATH_MAX = 107
 
@@ -143,9 +146,27 @@ def _daemon_file_name(name: str) -> str:
     return f"{kind}-{file_name(rest)}" if colon else kind
 
 
+def seen(read: Callable[[Path], T | None], path: Path) -> T | None:
+    """What a file in ``.wf`` says; ``None`` if another account keeps it from this one."""
+    try:
+        return read(path)
+    except PermissionError:
+        if _owner(path.parents[1]) == os.getuid() or _owner(path.parent) == os.getuid():
+            raise
+        return None
+
+
+def are_closed(directory: Path) -> bool:
+    """Whether another account keeps the records of its workflow's processes from this one."""
+    places = (directory / ".wf", directory / ".wf" / "daemons")
+    return any(
+        _owner(place) is not None and not os.access(place, os.R_OK | os.X_OK) for place in places
+    )
+
+
 def recorded_directory(directory: Path) -> DirectoryIdentity | None:
     """The directory that a workflow's ``.wf`` says it belongs to; ``None`` if it does not say."""
-    return DirectoryIdentity.from_dict(read_json(directory / ".wf" / "directory.json"))
+    return DirectoryIdentity.from_dict(seen(read_json, directory / ".wf" / "directory.json"))
 
 
 def owns_wf(directory: Path) -> bool:
@@ -164,7 +185,7 @@ def owns_wf(directory: Path) -> bool:
 
 def recorded_sockets(directory: Path) -> Path | None:
     """The path in ``.wf/runtime``; ``None`` if the file is missing or incomplete."""
-    data = contents(directory / ".wf" / "runtime") or b""
+    data = seen(contents, directory / ".wf" / "runtime") or b""
     text = os.fsdecode(data.rstrip(b"\n"))
     return Path(text) if text.startswith("/") and "\0" not in text else None
 
@@ -189,14 +210,29 @@ def locate(config: WorkflowConfig) -> Runtime | None:
 
 
 def other_account(directory: Path) -> str | None:
-    """The other account that supervises, or has supervised, a workflow; ``None`` if it is ours."""
+    """The other account whose workflow this is; ``None`` if it is ours.
+
+    It is the one that supervises, or has supervised it. If there is none that is known, it is the
+    owner of files that this account cannot write.
+    """
+    wf = directory / ".wf"
+    owner = _owner(wf / "runtime")
+    if owner is None and not is_writable(directory):
+        owner = _owner(wf) or _owner(directory)
+    return None if owner in (None, os.getuid()) else name_of(owner)
+
+
+def _owner(path: Path) -> int | None:
     try:
-        uid = (directory / ".wf" / "runtime").stat().st_uid
+        return path.stat().st_uid
     except OSError:
         return None
-    if uid == os.getuid():
-        return None
-    return name_of(uid)
+
+
+def is_writable(directory: Path) -> bool:
+    """Whether this account can write into a workflow's directory, and change its records."""
+    wf = directory / ".wf"
+    return os.access(directory, os.W_OK) and (os.access(wf, os.W_OK) or not os.path.lexists(wf))
 
 
 def is_owned(runtime: Runtime) -> bool | None:

@@ -26,6 +26,7 @@ def command(directory: Path | None, validated: bool, missing: bool) -> None:
     lost; without a terminal the command refuses to reset them. With --yes (in motoko 0.1.4:
     --validated) it asks nothing and resets them, with --missing it asks nothing and keeps them.
     """
+    from motoko.control.daemon_records import refuse_guests
     from motoko.operations.creation import create_workflow, describe, existing
     from motoko.operations.file_warnings import file_warnings
 
@@ -34,6 +35,7 @@ def command(directory: Path | None, validated: bool, missing: bool) -> None:
     config = load(directory)
     for warning in (*config.warnings, *file_warnings(config)):
         click.echo(f"motoko: warning: {warning}", err=True)
+    refuse_guests(config)
     lost = existing(config)
     made = [name for name, study in config.studies.items() if study.is_local and name not in lost]
     reset = create_workflow(config, validated=validated, keep=missing)

@@ -7,6 +7,7 @@ import json
 
 import click
 
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import named_run
 from motoko.config import load
 
@@ -32,6 +33,7 @@ def command(first: str, second: str, as_json: bool) -> None:
     from motoko.runs.references import Reference
 
     config = load()
+    tell_standing(config)
     runs = [
         gathered(config, study, Reference(study.name, number))
         for study, number in (named_run(config, name) for name in (first, second))

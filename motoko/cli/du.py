@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.taken_config import load_or_taken
 from motoko.cli.texts import WORKFLOW_PATH
 
@@ -22,5 +23,7 @@ def command(directory: Path | None, as_json: bool) -> None:
     from motoko.cli.render.space_table import show, show_json
     from motoko.reports.disk_usage import collect
 
-    usage = collect(load_or_taken(directory))
+    config = load_or_taken(directory)
+    tell_standing(config)
+    usage = collect(config)
     (show_json if as_json else show)(usage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import named_run
 from motoko.config import load
 
@@ -31,6 +32,7 @@ def command(run: str, as_json: bool) -> None:
 
     config = load()
     study, number = named_run(config, run)
+    tell_standing(config, [study])
     facts = gather(config, study, number)
     show = explained.show_json if as_json else explained.show
     show(facts, explain(facts))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from motoko.cli.render import written_tables
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import study_option, with_databases
 from motoko.cli.texts import TEXT, WORKFLOW_PATH
 from motoko.config import load
@@ -59,6 +60,7 @@ def command(
 
     config = load(directory)
     studies = with_databases(config, bd_study)
+    tell_standing(config, studies)
     rows = run_graph.rows_of(config, studies, run_name)
     title = config.directory.name + (f", run name {run_name}" if run_name is not None else "")
     graph = (

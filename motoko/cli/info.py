@@ -7,6 +7,7 @@ from functools import partial
 import click
 
 from motoko.cli.render import study_overviews
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import ALL, chosen, study_option
 from motoko.cli.texts import TEXT
 from motoko.config import load
@@ -75,6 +76,7 @@ def command(
                 f"motoko info - {' '.join(arguments)}"
             )
         context.exit(dig(config, studies, arguments[1:], partial(click.echo, err=True)))
+    tell_standing(config, studies)
     failures_max = ALL_FAILURES if as_json else study_overviews.FAILURES_SHOWN
     overview = collect(config, studies, run_name, keep=verbose, failures_max=failures_max)
     show = study_overviews.show_json if as_json else study_overviews.show

@@ -7,6 +7,7 @@ import json
 
 import click
 
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import created, named_run
 from motoko.config import load
 from motoko.host.durations import counted
@@ -31,6 +32,7 @@ def command(run: str, as_json: bool) -> None:
     from motoko.runs.references import Reference
 
     config = load()
+    tell_standing(config)
     study, number = named_run(config, run)
     study.check_created()
     rows = rows_of(config, created(config.studies.values()))

@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from motoko.cli.render import log_sections
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import named_run
 from motoko.cli.taken_config import load_or_taken
 from motoko.config import WorkflowConfig, load
@@ -59,6 +60,7 @@ def command(names: tuple[str, ...], follow: bool, count: int) -> None:
       motoko logs mult.3 -f
     """
     config = load_or_taken()
+    tell_standing(config)
     if any(reference(name) for name in names if ":" not in name):
         log_sections.show(_outputs(config, names), count, follow=follow)
         return

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +20,7 @@ from click.shell_completion import CompletionItem
 
 from motoko.cli.render.errors_shown import tell
 from motoko.errors import CannotWrite, MotokoError, NotPermitted, expected_errors
-from motoko.host.accounts import name_of
+from motoko.host.closed_places import remedy
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_BROKEN_PIPE = 1  # the same as click's when click notices the broken pipe first
@@ -270,7 +271,7 @@ def _run(arguments: list[str] | None, options: Options) -> int:
         what = error.filename or "a process of another account"
         failure: MotokoError = NotPermitted(
             f"{what}: {(error.strerror or 'permission denied').lower()}",
-            hint=f"this account ({name_of(os.getuid())}) may not do that here",
+            hint=remedy(Path(os.fsdecode(error.filename))) if error.filename else None,
         )
         return tell([failure], error, options.verbose)
     except OSError as error:

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from motoko.cli.earlier_runs import refuse_earlier, retry_failed
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.texts import TEXT
 from motoko.config import load
 from motoko.control import daemon_records
@@ -161,6 +162,7 @@ def status(logs: bool, follow: bool, as_json: bool) -> None:
     from motoko.reports.orchestrator_states import collect
 
     config = load()
+    tell_standing(config)
     show = orchestrators.show_json if as_json else orchestrators.show
     show(collect(config))
     logged = daemon_records.records(config).wf / "log"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from motoko.cli.render import figures, written_tables
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import constraints_option, study_argument, study_named
 from motoko.cli.texts import TEXT
 from motoko.config import load
@@ -51,6 +52,7 @@ def command(
 
     config = load()
     study = study_named(config, bd_study)
+    tell_standing(config, [study])
     figures.check(output)
     plot = plotted(config, study, Axes(x, y, by), constraints, run_name)
     written_tables.tell_of(study.name, plot.without)

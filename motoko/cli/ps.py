@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from motoko.cli.render import process_table
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.taken_config import load_or_taken
 from motoko.cli.texts import WORKFLOW_PATH
-from motoko.reports.status import collect
+from motoko.reports.status import OF_OTHERS, collect
 
 EXIT_NOT_READY = 1
 EXIT_NO_SUPERVISOR = 3
@@ -24,10 +25,12 @@ def command(context: click.Context, directory: Path | None, as_json: bool) -> No
 
     Exits with 0 if everything is ready, 1 if something is not, 3 if there is no supervisor.
     """
-    status = collect(load_or_taken(directory))
+    config = load_or_taken(directory)
+    tell_standing(config)
+    status = collect(config)
     show = process_table.show_json if as_json else process_table.show
     show(status)
-    if status.supervisor.pid is None:
+    if status.supervisor.pid is None and status.supervisor.state != OF_OTHERS:
         context.exit(EXIT_NO_SUPERVISOR)
     if status.supervisor.state != "ready":
         context.exit(EXIT_NOT_READY)

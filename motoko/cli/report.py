@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import chosen, study_option
 from motoko.cli.texts import TEXT, WORKFLOW_PATH
 from motoko.config import load
@@ -45,6 +46,7 @@ def command(output: Path, run_name: str | None, bd_study: str, directory: Path |
     from motoko.reports.report_facts import collect
 
     config = load(directory)
+    tell_standing(config)
     facts = collect(config, chosen(config, bd_study), run_name)
     text = report_page.rendered(facts, surroundings(config.directory))
     with written_tables.replaced(output) as path:

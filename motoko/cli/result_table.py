@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from motoko.cli.render import written_tables
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import constraints_option, study_argument, study_named
 from motoko.cli.texts import TEXT
 from motoko.config import load
@@ -75,6 +76,7 @@ def command(
 
     config = load()
     study = study_named(config, bd_study)
+    tell_standing(config, [study])
     form = written_tables.form_of(form, output)
     if quantity is not None and at is not None:
         raise ConfigError(

@@ -66,6 +66,7 @@ def command(context: click.Context) -> None:
     values, parameters = parse(config, arguments, parser)
     if values.motoko_dry_run:
         context.exit(_rehearse(config, values.run_name, parameters, context.obj.verbose))
+    daemon_records.refuse_guests(config)
     refuse_held(daemon_records.records(config), values.run_name)
     for warning in config.warnings:
         click.echo(f"motoko: warning: {warning}", err=True)

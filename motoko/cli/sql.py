@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from motoko.cli.render import written_tables
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.texts import TEXT
 from motoko.config import load
 
@@ -31,6 +32,7 @@ def command(query: str, form: str | None, output: Path | None) -> None:
     from motoko.reports.sql_answers import answer
 
     config = load()
+    tell_standing(config)
     form = written_tables.form_of(form, output)
     with answer(config, query) as given:
         for study, moment in given.moments.items():

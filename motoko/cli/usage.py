@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import ALL, with_databases
 from motoko.cli.texts import TEXT
 from motoko.config import load
@@ -32,5 +33,6 @@ def command(bd_study: str, as_json: bool) -> None:
     from motoko.reports.used_resources import usage_of
 
     config = load()
+    tell_standing(config)
     usages = [usage_of(config, study) for study in with_databases(config, bd_study)]
     (usage_tables.show_json if as_json else usage_tables.show)(config, usages)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from motoko.cli.render.standing_line import tell_standing
 from motoko.cli.selecting import study_option, with_databases
 from motoko.config import load
 from motoko.host.durations import counted
@@ -30,6 +31,7 @@ def command(target: Path, bd_study: str) -> None:
     from motoko.reports.run_places import places
 
     config = load()
+    tell_standing(config)
     wanted = {
         path: directory
         for study in with_databases(config, bd_study)

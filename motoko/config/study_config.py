@@ -26,8 +26,9 @@ from motoko.config.result_rules import refuse_clashes
 from motoko.config.run_files import DO_IT, LAUNCH, listed_files, name_in_run
 from motoko.config.yaml_document import YamlDocument
 from motoko.config.yaml_file import YamlFile, mode_of
-from motoko.errors import NotCreated
+from motoko.errors import NotCreated, StudyUnavailable
 from motoko.host.addresses import is_this_host
+from motoko.host.closed_places import remedy
 
 # Attributes of Workflow, which would hide a study of that name.
 RESERVED_NAMES = frozenset(
@@ -151,8 +152,19 @@ class StudyConfig:
 
     @property
     def created(self) -> bool:
-        """Whether the study has a database here. Looked up at each use."""
-        return self.database.transactions.exists()
+        """Whether the study has a database here. Looked up at each use.
+
+        Raises ``StudyUnavailable`` if this account may not know.
+        """
+        try:
+            return self.database.transactions.exists()
+        except PermissionError as error:
+            raise self.unreadable(error) from error
+
+    def unreadable(self, error: PermissionError) -> StudyUnavailable:
+        """The error that this account may not read the study's database."""
+        path = self.database.transactions
+        return StudyUnavailable(f"{path} cannot be read: {error.strerror}", hint=remedy(path))
 
 
 def warn_of_giving_way(file: YamlFile, key: str, name: str) -> None:

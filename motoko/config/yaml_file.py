@@ -12,6 +12,7 @@ import msgspec
 
 from motoko.config.decoding import WrongValue, decoded, unknown_keys
 from motoko.errors import ConfigError, Place
+from motoko.host.closed_places import remedy
 
 T = TypeVar("T")
 
@@ -99,4 +100,5 @@ def unreadable(path: Path, error: OSError) -> ConfigError:
     """The error that a file cannot be read."""
     problem = f"cannot be read: {error.strerror}"
     place = Place(path, problem)
-    return ConfigError(f"{path}: {problem}", hint="check its permissions", place=place)
+    hint = remedy(path) if isinstance(error, PermissionError) else "check its permissions"
+    return ConfigError(f"{path}: {problem}", hint=hint, place=place)

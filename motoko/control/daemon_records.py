@@ -19,7 +19,7 @@ from motoko.host.files import read_json
 from motoko.host.identity import Identity
 from motoko.host.living_processes import processes_with
 from motoko.host.locks import is_locked
-from motoko.layout import Runtime, locate, other_account, owns_wf
+from motoko.layout import Runtime, is_writable, locate, other_account, owns_wf, seen
 from motoko.store.zeo_conf import read_address
 
 EXIT_LOCKED = 75  # EX_TEMPFAIL: a daemon ends so if another process holds its lock
@@ -36,7 +36,7 @@ def read_record(runtime: Runtime, path: Path) -> dict[str, Any] | None:
 
     Records of early versions do not name their workflow: they belong to the one of their ``.wf``.
     """
-    data = read_json(path)
+    data = seen(read_json, path)
     if data is None:
         return None
     directory = DirectoryIdentity.from_dict(data.get("workflow"))
@@ -128,15 +128,35 @@ def _supervisor(runtime: Runtime) -> Identity | None:
     return recorded_identity(runtime, runtime.record(SUPERVISOR))
 
 
-def refuse_guests(config: WorkflowConfig) -> None:
-    """Raise ``MotokoError`` if another account supervises the workflow: daemons obey only it."""
+def other_owner(config: WorkflowConfig) -> str | None:
+    """The account whose workflow this one may only look at; ``None`` if it may change it, too.
+
+    It is another account's, whose daemons obey only it, or whose files this one cannot write.
+    """
     account = other_account(config.directory)
-    if account is not None and (supervisor_identity(config) or living_daemons(records(config))):
-        raise AnotherAccount(
-            f"{config.directory} is supervised by {account}, and this account "
-            f"({name_of(os.getuid())}) may only look at it: ps, info, explain, logs",
-            hint=f"ask {account}, or work in a copy of the directory",
-        )
+    if account is None or not is_writable(config.directory):
+        return account
+    is_alive = supervisor_identity(config) or living_daemons(records(config))
+    return account if is_alive else None
+
+
+def last_supervisor(config: WorkflowConfig) -> Identity | None:
+    """The living supervisor on this host, or the one on another host, which may be dead."""
+    return supervisor_identity(config) or supervisor_elsewhere(config)
+
+
+def refuse_guests(config: WorkflowConfig) -> None:
+    """Raise ``AnotherAccount`` if this account may only look at the workflow."""
+    account = other_owner(config)
+    if account is None:
+        return
+    supervisor = last_supervisor(config)
+    where = "" if supervisor is None else f", who supervises it on {supervisor.host}"
+    raise AnotherAccount(
+        f"{config.directory} belongs to {account}{where}: this account "
+        f"({name_of(os.getuid())}) may only look at it",
+        hint=f"ask {account}, or work in a copy of the directory",
+    )
 
 
 def living_daemons(runtime: Runtime) -> list[LivingDaemon]:

@@ -41,7 +41,7 @@ class Heartbeat:
         self._count += 1
         # The text has a fixed length and is written at once, so nobody reads a part of it. The
         # file is opened anew so that other hosts see the change.
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             os.pwrite(descriptor, f"{os.getpid():10d} {self._count:20d}\n".encode(), 0)
         finally:

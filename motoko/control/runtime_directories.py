@@ -16,6 +16,7 @@ from pathlib import Path
 from motoko.channel.relay.shared_sockets import FOLDER
 from motoko.config import WorkflowConfig
 from motoko.config.workflow_format import note_format
+from motoko.control.daemon_records import refuse_guests
 from motoko.errors import CannotWrite, MotokoError, NoPlaceForSockets
 from motoko.host.digests import digest
 from motoko.host.directories import DirectoryIdentity
@@ -50,6 +51,7 @@ def prepare(config: WorkflowConfig, say: Callable[[str], None] = _ignore) -> Run
         config: the workflow.
         say: gets a line if the directory was copied, or moved.
     """
+    refuse_guests(config)
     wanted = config.runtime_dir
     wf = config.directory / ".wf"
     try:

@@ -32,9 +32,11 @@ def open_base(config: WorkflowConfig, study: StudyConfig, *, read_only: bool = F
     process has the file.
     """
     study.check_created()
+    if read_only and study.is_local and locate(config) is None and other_account(config.directory):
+        return open_file(study, read_only=True)  # its server, if it has one, refuses this account
+    if not read_only:
+        daemon_records.refuse_guests(config)
     if study.is_local and is_served(config, study):
-        if read_only and locate(config) is None and other_account(config.directory):
-            return open_file(study, read_only=True)  # its server refuses this account
         daemon_records.refuse_guests(config)
         return connect(study, reached(config), read_only=read_only)
     if not study.is_local:

@@ -43,7 +43,15 @@ def examine(place: Place, also: Iterable[Check] = ()) -> list[Finding]:
         place: the place to examine.
         also: further checks, after those that are always made.
     """
-    return [finding for check in (*CHECKS, *also) for finding in guarded(check, place)]
+    checks = (*CHECKS, *also) if _owner(place) is None else _FOR_GUESTS
+    return [finding for check in checks for finding in guarded(check, place)]
+
+
+def _owner(place: Place) -> str | None:
+    """The account whose workflow is examined, if this one may only look at it."""
+    from motoko.control.daemon_records import other_owner
+
+    return None if place.config is None else other_owner(place.config)
 
 
 def guarded(check: Check, place: Place) -> Iterator[Finding]:
@@ -77,6 +85,12 @@ def workflow(place: Place) -> Iterator[Finding]:
         if not lines:
             studies = counted(len(place.config.studies), "study")
             yield ok("workflow", f"{place.config.path}: {studies}")
+
+
+def owner(place: Place) -> Iterator[Finding]:
+    """Owner: the workflow is another account's."""
+    text = f"the workflow is {_owner(place)}'s, and what needs its account is not examined"
+    yield warning("owner", text, f"{_owner(place)} can call `motoko doctor`")
 
 
 def software(place: Place) -> Iterator[Finding]:
@@ -291,3 +305,5 @@ CHECKS: tuple[Check, ...] = (
     *(workflow, software, account, locks, sockets, privacy, limits, capacity, disk, clocks),
     *(scheduler, daemons, databases, network),
 )
+# These need nothing but files that can be read.
+_FOR_GUESTS: tuple[Check, ...] = (workflow, owner, software, daemons, databases, network)

@@ -115,14 +115,19 @@ def try_lock(path: Path, *, create: bool = True, mode: int = 0o666) -> int | Non
 def is_locked(path: Path) -> bool:
     """Whether a process holds a lock, on whichever host; also true if that cannot be known."""
     try:
-        descriptor = try_lock(path, create=False)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError:
+        return True
+    try:
+        # A shared lock: those who ask do not take each other for its holder. To read the file is
+        # enough for it.
+        _flock(path, descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except (OSError, NoLocks):
         return True
-    if descriptor is None:
-        return True
-    os.close(descriptor)
+    finally:
+        os.close(descriptor)
     return False
 
 
@@ -145,6 +150,8 @@ def lock_in_time(path: Path, timeout: float) -> FileLock | None:
 def check_locks(directory: Path) -> None:
     """Raise ``NoLocks`` if the file system of a directory has no locks. Leaves nothing behind."""
     # If no file can be made there, another check will say so.
+    if not os.access(directory, os.W_OK):
+        return
     with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=directory) as file:
         _flock(directory, file.fileno(), fcntl.LOCK_EX)
 

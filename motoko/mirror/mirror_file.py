@@ -73,9 +73,9 @@ class Mirror:
     @classmethod
     def new(cls, path: Path) -> Mirror:
         """An empty mirror, in place of any file there; raises of ``MIRROR_ERRORS``."""
-        path.parent.mkdir(mode=0o700, exist_ok=True)  # no parents: the workflow may have been moved
+        path.parent.mkdir(exist_ok=True)  # no parents: the workflow may have been moved
         remove(path)
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
         return cls._opened(path, file, is_new=True)
 
     @classmethod

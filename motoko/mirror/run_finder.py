@@ -13,7 +13,6 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.host.locks import is_locked
@@ -21,6 +20,7 @@ from motoko.host.pauses import Pauses
 from motoko.layout import lock_path, mirror_path, owns_wf
 from motoko.mirror.constraint_sql import OF_OBJECTS, where
 from motoko.mirror.mirror_file import NotUsable, check_readable
+from motoko.mirror.mirror_reading import uri_of
 from motoko.mirror.mirror_tables import RUNS, TABLES, MirrorTables
 from motoko.runs.entry_table import PREFIX
 from motoko.store.internals.connections import view_of
@@ -222,7 +222,9 @@ class _Opened:
     """A mirror's file, open for reading."""
 
     def __init__(self, path: Path) -> None:
-        uri = f"file:{quote(str(path))}?mode=ro"
+        uri = uri_of(path)
+        if uri is None:
+            raise NotUsable("its watcher has not opened it")
         self._pid = os.getpid()
         self._file = path.stat()
         self._connection = sqlite3.connect(

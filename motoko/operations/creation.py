@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.control import supervisor_lock
+from motoko.control.daemon_records import refuse_guests
 from motoko.host.accounts import own_name
 from motoko.host.durations import counted
 from motoko.host.locks import check_locks
@@ -70,6 +71,7 @@ def create_one(config: WorkflowConfig, study: StudyConfig) -> None:
 
 def _check_place(config: WorkflowConfig, *directories: Path) -> None:
     """Raise, before anything is deleted, whatever would prevent making databases here."""
+    refuse_guests(config)
     supervisor_lock.refuse_elsewhere(config)
     own_name()
     for directory in directories:

@@ -100,6 +100,7 @@ def _begun(config: WorkflowConfig, name: str) -> DaemonInfo | None:
 
 def stop(config: WorkflowConfig, only: str | None) -> list[str]:
     """Stop the orchestrators of this host, or one of them; returns a line for each. Runs go on."""
+    daemon_records.refuse_guests(config)
     runtime = daemon_records.records(config)
     living = dict(living_orchestrators(runtime))
     status = client.supervisor_status(config)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.daemon_kinds import ZEO, daemon_of
 from motoko.control import client
+from motoko.control.daemon_records import refuse_guests
 from motoko.errors import NoSupervisor
 from motoko.host.programs import program
 
@@ -47,6 +48,7 @@ def _require_server(config: WorkflowConfig, study: StudyConfig) -> None:
     # canYouDigIt would start a server of its own if it found none.
     if not study.is_local:
         return
+    refuse_guests(config)
     if daemon_of(ZEO, study.name) not in client.daemons_at_work(config):
         raise NoSupervisor(
             f"study {study.name} is not served, and canYouDigIt needs its server",

@@ -13,7 +13,7 @@ from motoko.batch.registry import LOCAL
 from motoko.config import StudyConfig, WorkflowConfig, snapshot
 from motoko.config.config_changes import changes
 from motoko.config.daemon_kinds import LAUNCHER, daemon_of
-from motoko.control.daemon_records import records
+from motoko.control.daemon_records import other_owner, records
 from motoko.host.durations import since
 from motoko.reports import slot_use
 from motoko.reports.base_reading import reading_base, run_in
@@ -67,6 +67,7 @@ def gather(config: WorkflowConfig, study: StudyConfig, number: int) -> Facts:
             not_taken=not_taken,
             supervisor=processes.supervisor,
             unseen=processes.note,
+            owner=other_owner(config),
             daemons=daemons,
             server_answers=answers,
             execution=_execution(study, entries),

@@ -113,6 +113,7 @@ class Facts:
         outputs: the output files of all attempts.
         awaited_by: the processes that await it.
         job: its batch job, if it has or had one; ``becomes_job``: whether it will become one.
+        owner: the account whose workflow this one may only look at; ``None`` if it may change it.
         submitted, max_submitted: how many jobs the workflow has in the queue, and may have.
     """
 
@@ -139,6 +140,7 @@ class Facts:
     awaited_by: tuple[str, ...] = ()
     job: JobFacts | None = None
     becomes_job: bool = False
+    owner: str | None = None
     submitted: int = 0
     max_submitted: int | None = None
 

@@ -8,12 +8,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import MotokoError
 from motoko.layout import mirror_path
 from motoko.mirror.current_mirror import Moment, current
+from motoko.mirror.mirror_reading import uri_of
 from motoko.mirror.mirror_tables import TABLES, MirrorTables
 from motoko.mirror.scalars import IN_SQL
 from motoko.reports.result_columns import ResultColumn, ResultColumns
@@ -96,9 +96,9 @@ def _attach(
     study: StudyConfig,
     moment: Moment,
 ) -> None:
-    if moment.without is None:
-        path = mirror_path(config.directory, study.name)
-        connection.execute(f"ATTACH ? AS {schema}", (f"file:{quote(str(path))}?mode=ro",))
+    uri = uri_of(mirror_path(config.directory, study.name))
+    if moment.without is None and uri is not None:
+        connection.execute(f"ATTACH ? AS {schema}", (uri,))
         return
     data = bytearray(moment.tables.connection.serialize())
     data[_LOG_VERSIONS] = b"\1\1"  # this copy has no write-ahead log

@@ -14,9 +14,10 @@ from motoko.control.outdated_daemons import outdated
 from motoko.control.protocol import DaemonInfo, OrchestratorInfo, Status, SupervisorInfo
 from motoko.errors import MotokoError
 from motoko.host import clock
+from motoko.host.closed_places import remedy
 from motoko.host.identity import Identity
 from motoko.host.log_reading import last_lines
-from motoko.layout import other_account
+from motoko.layout import are_closed, other_account
 
 ANSWER_S = 2.0
 ELSEWHERE = "on another host"
@@ -84,7 +85,9 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
 def collect(config: WorkflowConfig) -> WorkflowStatus:
     """The workflow's processes, as the supervisor or, if it is silent, their records tell."""
     status = described(config, client.supervisor_status(config, ANSWER_S))
-    warnings = [*tcp_warnings(config), *_outdated(status)]
+    warnings = tcp_warnings(config)
+    if daemon_records.other_owner(config) is None:  # another one may have another version
+        warnings += _outdated(status)
     return msgspec.structs.replace(status, warnings=warnings)
 
 
@@ -129,7 +132,7 @@ def described(
         daemons=[_daemon(info, use(info.pid)) for info in status.daemons],
         orchestrators=_orchestrators(config, status.orchestrators),
         supervisor_use=use(status.supervisor.pid),
-        note="" if is_here or answer else _why_unseen(config),
+        note="" if answer else _why_unseen(config),
         started=status.started,
     )
 
@@ -157,7 +160,12 @@ def _unseen(pid: int | None) -> ResourceUse:
 
 
 def _why_unseen(config: WorkflowConfig) -> str:
-    """Why the workflow cannot be seen on its supervisor's host."""
+    """Why the workflow cannot be seen on its supervisor's host; empty if it can."""
+    if are_closed(config.directory):
+        record = daemon_records.records(config).record(daemon_records.SUPERVISOR)
+        return f"which processes it has is not known: {remedy(record)}"
+    if daemon_records.supervisor_elsewhere(config) is None or daemon_records.other_owner(config):
+        return ""  # whose files are shown is said anyway
     try:
         supervisor_lock.refuse_elsewhere(config)
     except MotokoError as error:
@@ -204,7 +212,7 @@ def _from_records(config: WorkflowConfig) -> Status:
     supervisor = daemon_records.supervisor_identity(config)
     who = supervisor or daemon_records.supervisor_elsewhere(config)
     state = ELSEWHERE if who else NOT_RUNNING
-    if supervisor:
+    if supervisor or are_closed(config.directory):
         state = OF_OTHERS if other_account(config.directory) else NOT_ANSWERING
     return Status(
         workflow=str(config.path),

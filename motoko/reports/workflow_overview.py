@@ -42,6 +42,7 @@ class WorkflowOverview:
         batch_states: the schedulers' last answers: a job's state with the reason, by job id.
         batch_silence: why the last query had no answer; empty if it had one.
         daemons: the daemons by name; empty if they were not asked for.
+        owner: the account whose workflow this one may only look at; ``None`` if it may change it.
     """
 
     workflow: str
@@ -52,6 +53,7 @@ class WorkflowOverview:
     batch_states: Mapping[str, str] = field(default_factory=dict)
     batch_silence: str = ""
     daemons: Mapping[str, DaemonInfo | UnsupervisedDaemon] = field(default_factory=dict)
+    owner: str | None = None
 
 
 def collect(
@@ -72,10 +74,10 @@ def collect(
 
     studies, not_created, errors = [], [], []
     for study in chosen:
-        if study.is_local and not study.created:
-            not_created.append(study.name)
-            continue
         try:
+            if study.is_local and not study.created:
+                not_created.append(study.name)
+                continue
             studies.append(
                 overview_of(config, study, run_name, keep=keep, failures_max=failures_max)
             )
@@ -91,6 +93,7 @@ def collect(
         batch_states={job: state for job, (state, _) in answers.items()},
         batch_silence=silence,
         daemons=_daemons(config) if keep else {},
+        owner=daemon_records.other_owner(config),
     )
 
 

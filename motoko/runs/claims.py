@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from motoko.errors import MotokoError
+from motoko.host.closed_places import remedy
 from motoko.host.file_clock import age
 from motoko.host.files import contents, write_atomically
 from motoko.host.identity import Identity
@@ -235,5 +236,7 @@ def unreadable(path: Path, error: OSError) -> UnreadableRecord:
     """The error that says why a file cannot be read now."""
     return UnreadableRecord(
         f"{path} cannot be read now: {error.strerror or error}",
-        hint="a file system that is shared may answer in a moment",
+        hint=remedy(path)
+        if isinstance(error, PermissionError)
+        else "a file system that is shared may answer in a moment",
     )

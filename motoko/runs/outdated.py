@@ -20,14 +20,19 @@ class Outdated:
     runs: int
 
     def __str__(self) -> str:
+        them = "it" if self.runs == 1 else "them"
+        return (
+            f"{self.fact}: `motoko retry --changed -bd {self.study}` has {them} executed again,"
+            " another run name makes new runs"
+        )
+
+    @property
+    def fact(self) -> str:
+        """What is so, without what can be done about it."""
         have = "has" if len(self.names) == 1 else "have"
         if self.runs == 1:
-            runs, stand, them = "1 finished run was made", "Its result stands", "it"
+            runs, stand = "1 finished run was made", "Its result stands"
         else:
             runs, stand = f"{self.runs} finished runs were made", "Their results stand"
-            them = "them"
-        return (
-            f"study {self.study}: {', '.join(self.names)} {have} changed since {runs}. {stand}:"
-            f" `motoko retry --changed -bd {self.study}` has {them} executed again, another run"
-            " name makes new runs"
-        )
+        names = ", ".join(self.names)
+        return f"study {self.study}: {names} {have} changed since {runs}. {stand}"

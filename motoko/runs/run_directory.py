@@ -20,11 +20,14 @@ class RunFile:
         name: its path there.
         content: what it contains, or another file that contains it.
         mode: its permissions.
+        is_masked: whether the umask takes some of them away, as of files that Motoko makes. The
+            others are copies, and have those of what they are copies of.
     """
 
     name: str
     content: bytes | Path
     mode: int
+    is_masked: bool = False
 
 
 def write(
@@ -46,12 +49,14 @@ def write(
             path.parent.mkdir(parents=True, exist_ok=True)
         if not is_new:
             path.unlink(missing_ok=True)  # an earlier attempt's, which may still run and use it
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        mode = file.mode if file.is_masked else 0o600
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(descriptor, "wb") as target:
             for part in _parts(file.content):
                 target.write(part)
                 between()
-            os.fchmod(descriptor, file.mode)
+            if not file.is_masked:
+                os.fchmod(descriptor, file.mode)
 
 
 def _parts(content: bytes | Path) -> Iterator[bytes]:

@@ -296,6 +296,8 @@ def open_file(
             blob_dir=None if read_only else str(files.blobs),
             read_only=read_only,
         )
+    except PermissionError as error:
+        raise study.unreadable(error) from error
     except zc.lockfile.LockError as error:
         check_locks(files.directory)
         raise StudyUnavailable(

@@ -59,6 +59,7 @@ def keep(path: Path, directory: Path, *, locked: bool) -> Content:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(path, "rb") as source, open(descriptor, "wb") as target:
             content = _read(source, target)  # it may have changed meanwhile
+            os.fchmod(target.fileno(), 0o600 | os.fstat(source.fileno()).st_mode & 0o444)
             target.flush()
             os.fsync(target.fileno())  # the database will refer to it
         os.utime(temporary, (0, 0) if locked else None)

@@ -5,8 +5,10 @@ This needs no server.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +20,7 @@ _POINTER = 8  # bytes in place of a record's data, if it has none
 _UNFINISHED = b"c"
 _PACKED = b"p"
 _MAGIC = 4  # bytes at the beginning of the file
+_TRIES, _PAUSE_S = 20, 0.005  # to read the end of a file that is being written
 
 
 class NoEnd(Exception):
@@ -31,6 +34,35 @@ def last_tids(log: Path) -> Iterator[bytes]:
     """
     for tid, _ in last_transactions(log):
         yield tid
+
+
+def newest_change(log: Path) -> float | None:
+    """When the last transaction was committed (seconds since 1970); ``None`` if it is not known.
+
+    Never raises because of the file: it may be missing, unreadable, or be written just now.
+    """
+    for _ in range(_TRIES):
+        try:
+            return next((seconds_of(tid) for tid in last_tids(log)), None)
+        except NoEnd:
+            time.sleep(_PAUSE_S)
+        except OSError:
+            break
+    return None
+
+
+def seconds_of(tid: bytes) -> float:
+    """When a transaction was committed, in seconds since 1970, by its id.
+
+    Four bytes count minutes, as if all months had 31 days; four are a fraction of a minute.
+    """
+    minutes, part = divmod(int.from_bytes(tid, "big"), 1 << 32)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    months, day = divmod(days, 31)
+    year, month = divmod(months, 12)
+    whole = datetime(year + 1900, month + 1, day + 1, hour, minute, tzinfo=UTC)
+    return whole.timestamp() + part * 60 / (1 << 32)
 
 
 def last_transactions(log: Path) -> Iterator[tuple[bytes, Callable[[], list[bytes]]]]:

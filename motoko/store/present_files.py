@@ -17,7 +17,7 @@ from motoko.errors import ConfigError
 from motoko.runs.placeholders import PREFIX, is_binary
 from motoko.store.large_contents import LARGE, Content, keep, looked_at, use
 
-LAUNCH_MODE = 0o700
+LAUNCH_MODE = 0o700  # of the study's launch.sh, in its id: whatever its permissions are
 # A file that was changed less than this many seconds ago may change again with the same time.
 _RACY_S = 2.0
 

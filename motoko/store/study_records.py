@@ -93,6 +93,8 @@ def study_records(study: StudyConfig, runtime: Runtime | None) -> Iterator[Study
                     f"the ZEO server at {server} does not answer",
                     hint="`motoko ps` shows the state of the workflow's servers",
                 ) from error
+    except PermissionError as error:
+        raise study.unreadable(error) from error
     except (*CONNECTION_ERRORS, OSError, POSError, TimeoutError) as error:
         raise StudyUnavailable(
             f"the database of study {study.name} cannot be read: {error!r}",

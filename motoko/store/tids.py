@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from persistent.TimeStamp import TimeStamp
 from ZODB.utils import p64, u64
 
+from motoko.store.log_end import seconds_of
+
 LENGTH = 8  # bytes
 
 
@@ -26,4 +28,4 @@ def at(moment: datetime) -> str:
 
 def committed_at(tid: str) -> datetime:
     """When a transaction (hexadecimal) was committed, in local time, with its zone."""
-    return datetime.fromtimestamp(TimeStamp(bytes.fromhex(tid)).timeTime(), UTC).astimezone()
+    return datetime.fromtimestamp(seconds_of(bytes.fromhex(tid)), UTC).astimezone()

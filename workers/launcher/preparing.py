@@ -34,7 +34,7 @@ from motoko.store import config_files
 from motoko.store.base import StudyBase
 from motoko.store.jobs_of_runs import job_of, own_job
 from motoko.store.placeholder_values import placeholder_values
-from motoko.store.present_files import LAUNCH_MODE, StudyFiles
+from motoko.store.present_files import StudyFiles
 from motoko.workers.launcher.hindrances import hindered
 from motoko.workers.launcher.spawner import environment
 
@@ -250,7 +250,9 @@ class Preparer:
         script = fill(launch.read(), values, LAUNCH).decode(errors=_BYTES)
         scripts = launch_script.files(script, self._client(number), policy)
         files = [
-            RunFile(name, text.encode(errors=_BYTES), LAUNCH_MODE if name == LAUNCH else 0o600)
+            RunFile(
+                name, text.encode(errors=_BYTES), 0o777 if name == LAUNCH else 0o666, is_masked=True
+            )
             for name, text in scripts.items()
         ]
         for file in others:

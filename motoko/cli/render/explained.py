@@ -32,12 +32,13 @@ def show(facts: Facts, explanation: Explanation) -> None:
 def lines(facts: Facts, explanation: Explanation) -> Iterator[str]:
     """The explanation for people, line by line."""
     yield explanation.summary
+    to_do = "to do" if facts.owner is None else f"for {facts.owner} to do"
     for cause in explanation.causes:
         yield f"- {cause.text}"
         for line in cause.more:
             yield f"    {line}"
         if cause.do:
-            yield f"    to do: {cause.do}"
+            yield f"    {to_do}: {cause.do}"
     width = max(len(label) for label, _ in explanation.details)
     yield ""
     before = ""

@@ -47,7 +47,8 @@ def show(overview: WorkflowOverview, *, verbose: bool) -> None:
             click.echo(f"{study.study}: in the batch system: {jobs}")
     for study in overview.studies:
         if study.outdated is not None:
-            click.echo(str(study.outdated))
+            is_ours = overview.owner is None
+            click.echo(str(study.outdated) if is_ours else study.outdated.fact)
     if not verbose:
         for study in overview.studies:
             if study.failures:

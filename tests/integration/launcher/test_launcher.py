@@ -88,7 +88,9 @@ class TestRunDirectory:
         assert {"doIt.py", "input.in", "launch.sh", out, err, "seen.json"} <= names
         assert (directory / out).read_text() == "out\n"
         assert (directory / err).read_text().startswith("err\n")
-        assert (directory / "launch.sh").stat().st_mode & 0o777 == 0o700
+        mask = os.umask(0)
+        os.umask(mask)
+        assert (directory / "launch.sh").stat().st_mode & 0o777 == 0o777 & ~mask
         launch = (directory / "launch.sh").read_text()
         assert launch.startswith("#!/bin/bash\n")
         assert launch.endswith((study / "launch.sh").read_text())

@@ -39,12 +39,15 @@ def test_values(flow, other):
     check(flow)
 
 
-def test_it_is_private(flow, other):
+def test_the_umask_says_who_reads_it(flow, other):
     other.create("mult", [1.0])
     check(flow)
     path = path_of(flow)
-    assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert {each.stat().st_mode & 0o177 for each in path.parent.glob("*.sqlite*")} == {0}
+    mask = os.umask(0)
+    os.umask(mask)
+    assert path.parent.stat().st_mode & 0o777 == 0o777 & ~mask
+    modes = {each.stat().st_mode & 0o777 for each in path.parent.glob("*.sqlite*")}
+    assert modes == {0o666 & ~mask}
 
 
 class TestDamage:

@@ -21,7 +21,7 @@ from motoko.control.supervisor_lock import (
 )
 from motoko.errors import MotokoError, OrchestratorRunning
 from motoko.host.identity import Identity
-from motoko.host.locks import lock_in_time, locked, locked_if_free, try_lock
+from motoko.host.locks import is_locked, lock_in_time, locked, locked_if_free, try_lock
 from motoko.layout import Runtime
 from motoko.store.workflow_vars import WorkflowVars
 
@@ -87,6 +87,20 @@ def test_shared(like_nfs, tmp_path):
     with locked(path, shared=True), locked(path, shared=True):
         assert try_lock(path) is None
     os.close(try_lock(path))
+
+
+def test_asking(like_nfs, tmp_path):
+    """Whoever asks needs to read the file only, and does not keep others who ask from knowing."""
+    path = tmp_path / "lock"
+    assert not is_locked(path) and not path.exists()
+    os.close(try_lock(path))
+    path.chmod(0o400)
+    assert not is_locked(path)
+    with locked(path, shared=True):  # as somebody holds it who asks at the same time
+        assert not is_locked(path)
+    descriptor = try_lock(path)
+    assert is_locked(path)
+    os.close(descriptor)
 
 
 def test_file_is_made_only_if_wanted(tmp_path):

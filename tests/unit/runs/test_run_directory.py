@@ -1,5 +1,7 @@
 """The files of a run directory."""
 
+import os
+
 import pytest
 
 from motoko.runs.run_directory import RunFile, keep_output, write
@@ -25,6 +27,20 @@ class TestWrite:
             wanted = file.content if isinstance(file.content, bytes) else large.read_bytes()
             assert path.read_bytes() == wanted
         assert len(parts) >= 6
+
+    def test_masked(self, tmp_path):
+        """The umask concerns what Motoko makes, not copies of a user's files."""
+        files = [
+            RunFile("launch.sh", b"", 0o777, is_masked=True),
+            RunFile("doIt.py", b"", 0o664),
+        ]
+        before = os.umask(0o027)
+        try:
+            write(tmp_path, files)
+        finally:
+            os.umask(before)
+        modes = [(tmp_path / file.name).stat().st_mode & 0o777 for file in files]
+        assert modes == [0o750, 0o664]
 
     @pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/../../x"])
     def test_never_elsewhere(self, tmp_path, name):

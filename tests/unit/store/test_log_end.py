@@ -1,17 +1,22 @@
 """The last transactions in a database's file, while it is written and after it was cut."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 import transaction
 import ZODB
+from hypothesis import given
+from hypothesis import strategies as st
+from persistent.TimeStamp import TimeStamp
 from ZODB.Connection import TransactionMetaData
 from ZODB.FileStorage import FileStorage
 from ZODB.utils import z64
 
 from motoko.store.internals import zeo_invalidations
 from motoko.store.internals.zeo_invalidations import limit_invalidations
-from motoko.store.log_end import NoEnd, last_fitting, last_tids
+from motoko.store.log_end import NoEnd, last_fitting, last_tids, newest_change, seconds_of
+from motoko.store.tids import at, committed_at
 
 
 @pytest.fixture
@@ -30,6 +35,27 @@ def commit(database, value):
 
 def true(path):
     return [record.tid for record in FileStorage(path, read_only=True).iterator()][::-1]
+
+
+@given(st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(UTC)))
+def test_when(moment):
+    """Of any transaction id, what ZODB's own class tells."""
+    tid = at(moment)
+    seconds = seconds_of(bytes.fromhex(tid))
+    assert abs(seconds - TimeStamp(bytes.fromhex(tid)).timeTime()) < 1e-6
+    assert abs(seconds - moment.timestamp()) < 1e-6
+    assert abs((committed_at(tid) - moment).total_seconds()) < 1e-5
+
+
+def test_newest_change(database, tmp_path):
+    """Whatever is wrong with the file, that is no error."""
+    path = tmp_path / "bd.zeo"
+    commit(database, 1)
+    assert newest_change(path) == seconds_of(database.lastTransaction())
+    (tmp_path / "empty").touch()
+    (tmp_path / "damaged").write_bytes(b"FS30" + bytes(100))
+    for name in ("empty", "damaged", "missing"):
+        assert newest_change(tmp_path / name) is None
 
 
 def test_from_the_last_one_back(database, tmp_path):
