@@ -73,18 +73,23 @@ def written(directory):
     return flow
 
 
-def all_recorded(flow):
-    """Whether the launcher has recorded how each run has ended: nothing is written any more."""
-    done = flow.motoko("table", "mult", "--columns", "exit_code", "--format", "jsonl")
-    codes = [json.loads(line)["exit_code"] for line in done.stdout.splitlines()]
-    return sorted(codes) == [0, 1] if None not in codes else codes
+def all_are_recorded(flow):
+    """Wait until the launcher has recorded how each run has ended: nothing is written any more."""
+
+    def recorded():
+        done = flow.motoko("table", "mult", "--columns", "exit_code", "--format", "jsonl")
+        codes = [json.loads(line)["exit_code"] for line in done.stdout.splitlines()]
+        assert sorted(codes, key=str) == [0, 1], codes
+        return True
+
+    wait_until(recorded, "all is recorded")
 
 
 @pytest.fixture(scope="module")
 def flow(place):
     for flow in supervised(place / "wf", written(place / "wf")):
         assert flow.motoko("orchestrator", "start", "--run_name", "first").returncode == 1
-        wait_until(lambda: all_recorded(flow) is True, "all is recorded")
+        all_are_recorded(flow)
         yield flow
 
 
@@ -218,20 +223,16 @@ def test_umask(place):
 
     def owner(*arguments):
         environment = {**os.environ, "TMPDIR": str(private)}
-        done = subprocess.run(
-            motoko_command(*arguments),
-            umask=0o027,
-            cwd=flow.directory,
-            env=environment,
-            check=False,
-        )
-        return done.returncode
+        command = motoko_command(*arguments)
+        return subprocess.run(
+            command, umask=0o027, cwd=flow.directory, env=environment, check=False
+        ).returncode
 
     made = set(flow.directory.rglob("*"))
     try:
         assert owner("create") == owner("supervise", "--detach") == 0
         assert owner("orchestrator", "start", "--run_name", "first") == 1
-        wait_until(lambda: all_recorded(flow) is True, "all is recorded")
+        all_are_recorded(flow)
         for path in set(flow.directory.rglob("*")) - made:
             is_program = path.is_dir() or path.name == "launch.sh"
             # Slots are locks, which nobody else may take. doIt.py is a copy, with its own rights.
