@@ -259,6 +259,7 @@ def connect(
     *,
     cache_objects: int = CACHE_OBJECTS,
     read_only: bool = False,
+    threadless: bool = False,
 ) -> StudyBase:
     """A connection to a study's running ZEO server.
 
@@ -267,11 +268,18 @@ def connect(
         runtime: where its server is.
         cache_objects: how many objects are kept in memory from one transaction to the next.
         read_only: whether changes are refused when they are saved.
+        threadless: whether the calling thread does all of the networking: within calls, and between
+            them in the event loop that ``db.storage.join`` is called with.
 
     Raises ``StudyUnavailable`` if the server does not answer, ``NotCreated`` if the database does
     not hold the study.
     """
-    storage = open_storage(address(study, runtime), study.database.blobs, read_only=read_only)
+    storage = open_storage(
+        address(study, runtime),
+        study.database.blobs,
+        read_only=read_only,
+        threadless=threadless,
+    )
     return StudyBase(study, open_database(storage, cache_objects))
 
 

@@ -110,9 +110,17 @@ def patiently(call: Callable[[], T], patience: float = PATIENCE_S) -> T:
 
 
 def open_storage(
-    address: str | tuple[str, int], blob_dir: Path, *, read_only: bool = False, wait: float = 10.0
+    address: str | tuple[str, int],
+    blob_dir: Path,
+    *,
+    read_only: bool = False,
+    wait: float = 10.0,
+    threadless: bool = False,
 ) -> PatientStorage:
-    """Connect to a ZEO server; ``StudyUnavailable`` if it does not answer within ``wait`` s."""
+    """Connect to a ZEO server; ``StudyUnavailable`` if it does not answer within ``wait`` s.
+
+    ``threadless``: the calling thread does all of the networking; see ``ServerClient``.
+    """
     self_check.check()
     try:
         storage = PatientStorage(
@@ -121,6 +129,7 @@ def open_storage(
             blob_dir=str(blob_dir),
             shared_blob_dir=True,
             wait_timeout=wait,
+            threadless=threadless,
         )
     except ClientDisconnected as error:
         raise StudyUnavailable(

@@ -89,7 +89,9 @@ class Launcher:
         self.name = daemon.name
         self._runtime = daemon.runtime
         self._publisher = publisher
-        self._base: StudyBase = connect(self.study, daemon.runtime, cache_objects=CACHE_OBJECTS)
+        self._base: StudyBase = connect(
+            self.study, daemon.runtime, cache_objects=CACHE_OBJECTS, threadless=True
+        )
         relocate(self._base)
         self._slots = Slots(
             daemon.runtime.wf / "locks" / "slots", slots or daemon.config.slots or usable_cpus()
@@ -118,6 +120,7 @@ class Launcher:
     async def run(self) -> None:
         """Launch until told to stop. Signals that came earlier take effect now."""
         loop = asyncio.get_running_loop()
+        self._base.db.storage.join(loop)
         loop.add_signal_handler(signal.SIGUSR1, self._stop)
         loop.add_signal_handler(signal.SIGUSR2, self._look_at_pauses)
         self._passes.paused = is_paused(self._runtime, self.study.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import socket
@@ -18,6 +19,7 @@ from motoko.channel.tls import keep_alive
 from motoko.errors import StudyUnavailable
 from motoko.store.internals import zeo_messages
 from motoko.store.internals.self_check import Need, relies_on
+from motoko.store.internals.threadless_client import ThreadlessClient
 
 _STORAGE = "ZEO.ClientStorage:ClientStorage"
 _RUNNER = "ZEO.asyncio.client:ClientRunner"
@@ -52,16 +54,26 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     Args:
         address: a socket's path, or a TCP host and port.
         reconnect_s: how often to try to connect, in seconds.
+        threadless: whether the calling thread does the networking itself, and is the only one that
+            uses this; see :meth:`join`.
         options: further options of ``ClientStorage``.
     """
 
-    def __init__(self, address: str | tuple[str, int], reconnect_s: float, **options: Any) -> None:
+    def __init__(
+        self,
+        address: str | tuple[str, int],
+        reconnect_s: float,
+        *,
+        threadless: bool = False,
+        **options: Any,
+    ) -> None:
         zeo_messages.install()
         # With each answer, ZEO's thread sleeps for a moment, to let the waiting thread go on. That
         # one goes on anyway, when ZEO's thread waits for the next message: without the sleep, a
         # call takes two thirds of the CPU time, and less time.
         ZEO.asyncio.futures.switch_thread = lambda: None
-        client = functools.partial(ZEO.asyncio.client.ClientThread, disconnect_poll=reconnect_s)
+        kind = ThreadlessClient if threadless else ZEO.asyncio.client.ClientThread
+        client = functools.partial(kind, disconnect_poll=reconnect_s)
         super().__init__(address, _client_factory=client, **options)
         self._call = self.call_server
         self._owner = os.getpid()
@@ -80,6 +92,10 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             return io_call(call, wait)
 
         return called
+
+    def join(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Receive the server's messages between calls: in the loop of this thread, from now on."""
+        self._server.join(loop)
 
     @property
     def _is_copy(self) -> bool:

@@ -1,0 +1,179 @@
+"""Into ZEO's client: its networking done by the thread that uses it, without a thread of its own.
+
+A call to another thread costs two switches of threads, with the interpreter's lock each time. That
+is a third of a call's CPU time, and several times its duration on a busy machine. A process that
+only waits in one event loop needs no such thread: here ZEO's own loop runs within each call, until
+the answer has come, and between calls whenever its socket has something to read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import ZEO.asyncio.client
+from ZEO.asyncio.futures import AsyncTask
+
+from motoko.store.internals.self_check import Need, relies_on
+
+_RUNNER = "ZEO.asyncio.client:ClientRunner"
+_IO = "ZEO.asyncio.client:ClientIO"
+relies_on(
+    "ZEO",
+    Need(_RUNNER, "set_options", ("self", "addrs", "wrapper", "cache", "storage_key", "read_only")),
+    Need(_RUNNER, "setup_delegation", ("self", "loop")),
+    Need(_RUNNER, "async_", ("self", "method")),
+    Need(_RUNNER, "async_iter", ("self", "it")),
+    Need(_IO, "call_async", ("self", "method", "args")),
+    Need(_IO, "call_async_iter", ("self", "it")),
+    Need(_IO, "close_co", ("self",)),
+    Need(_IO, "operational"),
+    Need("ZEO.asyncio.futures:AsyncTask", "__init__", ("self", "coro")),
+)
+
+CALM_S = 20.0  # between turns that only look after timers: ZEO sends a heartbeat each minute
+CONNECTING_S = 0.05  # the same while there is no connection
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that knows whether it has something to do at once, when it is stopped."""
+
+    has_work = False
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        self.has_work = True
+        return super().call_soon(callback, *args, context=context)
+
+
+class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  # ZEO has no types
+    """Takes the place of ``ClientThread``, with the same arguments. Only one thread may use it."""
+
+    def __init__(
+        self,
+        addresses: Any,
+        storage: Any,
+        cache: Any,
+        storage_key: str = "1",
+        read_only: bool = False,
+        timeout: float = 30,
+        **options: Any,
+    ) -> None:
+        self.set_options(addresses, storage, cache, storage_key, read_only, timeout, **options)
+        self._selector = selectors.EpollSelector()
+        self.loop = _Loop(self._selector)
+        self._outer: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self.setup_delegation(self.loop)
+        self.io_call: Callable[..., Any] = self._called
+
+    def join(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Receive what the server sends between calls, too: in the event loop of the thread."""
+        self._outer = loop
+        loop.add_reader(self._selector.fileno(), self._turn)
+        self._tend()
+
+    def async_(self, method: str, *args: Any) -> None:
+        """Send a message that has no answer."""
+        self._check_connected()
+        with self._as_running():
+            self.client.call_async(method, args)
+        self._look_ahead()
+
+    def async_iter(self, it: Iterator[tuple[str, tuple[Any, ...]]]) -> None:
+        """Send messages that have no answers."""
+        self._check_connected()
+        with self._as_running():
+            self.client.call_async_iter(it)
+        self._look_ahead()
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._outer is not None and not self._outer.is_closed():
+            self._outer.remove_reader(self._selector.fileno())
+        try:
+            self._called(self.client.close_co())
+        finally:
+            self.io_call = self._io_call_after_closure
+            self.loop.close()
+
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._is_closed
+
+    def _check_connected(self) -> None:
+        if not self.client.operational:
+            raise ZEO.asyncio.client.ClientDisconnected
+
+    def _called(self, call: Coroutine[Any, Any, Any], wait: bool = True) -> Any:
+        """Begin a call and, with ``wait``, go on until it has been answered."""
+        with self._as_running():
+            task = AsyncTask(call, self.loop)
+        if wait and not task.done():
+            with self._as_only_loop():
+                self.loop.run_until_complete(task)
+        self._look_ahead()
+        return task.result() if wait else task
+
+    def _turn(self) -> None:
+        """Handle what has come, and what follows from it, without waiting for more."""
+        with self._as_only_loop():
+            self.loop.has_work = True
+            while self.loop.has_work:
+                self.loop.call_soon(self.loop.stop)
+                self.loop.has_work = False
+                self.loop.run_forever()
+        self._look_ahead()
+
+    def _tend(self) -> None:
+        self._timer = None
+        self._turn()
+
+    def _look_ahead(self) -> None:
+        """See to it that there is a turn when there is something to do, or a timer is over."""
+        if self._outer is None or self._is_closed:
+            return
+        pause = CALM_S if self.client.operational else CONNECTING_S
+        if self.loop.has_work:
+            pause = 0.0
+        if self._timer is not None and self._timer.when() > self._outer.time() + pause:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._outer.call_later(pause, self._tend)
+
+    @contextlib.contextmanager
+    def _as_running(self) -> Iterator[None]:
+        """Have ZEO's code believe that its loop runs."""
+        outer = asyncio._get_running_loop()
+        asyncio._set_running_loop(self.loop)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(outer)
+
+    @contextlib.contextmanager
+    def _as_only_loop(self) -> Iterator[None]:
+        """Have ZEO's loop believe that it is the thread's only one, while a task of another runs.
+
+        These functions are there for implementers of loops.
+        """
+        outer = asyncio._get_running_loop()
+        task = None if outer is None else asyncio.current_task(outer)
+        if outer is not None and task is not None:
+            asyncio._leave_task(outer, task)
+        asyncio._set_running_loop(None)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(outer)
+            if outer is not None and task is not None:
+                asyncio._enter_task(outer, task)
