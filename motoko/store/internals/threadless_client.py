@@ -43,7 +43,9 @@ class _Loop(asyncio.SelectorEventLoop):
 
     has_work = False
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]  # the same, said shorter
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.Handle:
         self.has_work = True
         return super().call_soon(callback, *args, context=context)
 

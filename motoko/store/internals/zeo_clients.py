@@ -41,7 +41,8 @@ relies_on(
     Need(_IO, "cache", set_by="__init__"),
     Need(_IO, "protocol"),
     Need("ZEO.asyncio.base:ZEOBaseProtocol", "sm_protocol", set_by="connection_made"),
-    Need(_IO, "prefetch_co", ("self", "oids", "tid")),
+    Need(_IO, "operational"),
+    Need("ZEO.cache:ClientCache", "loadBefore", ("self", "oid", "before_tid")),
     Need("ZEO.asyncio.client:Protocol", "server_call", ("self", "method")),
 )
 
@@ -136,13 +137,7 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             if protocol is None:
                 raise ClientDisconnected("no connection to the server")
             answers = [_quiet(protocol.server_call(method, *arguments)) for arguments in batch]
-            results: list[Any] = []
-            for answer in answers:
-                try:
-                    results.append(await answer)
-                except POSKeyError:
-                    results.append(None)
-            return results
+            return [await _loaded(answer) for answer in answers]
 
         results: list[Any] = []
         for first in range(0, len(arguments), AT_ONCE):
@@ -154,13 +149,24 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     def load_together(self, oids: Iterable[bytes], tid: bytes) -> list[Any]:
         """The answers of ``loadBefore``, loaded in one round trip; ``None`` if one was not loaded.
 
-        Raises ``ClientDisconnected`` if there is no connection.
+        They are not put into ZEO's cache, which is a file: it takes longer than the loading. Raises
+        ``ClientDisconnected`` if there is no connection.
         """
         wanted, client = tuple(oids), self._server.client
 
         async def load() -> list[Any]:
-            await client.prefetch_co(wanted, tid)
-            return [client.cache.loadBefore(oid, tid) for oid in wanted]
+            if not client.operational:
+                raise ClientDisconnected("no connection to the server")
+            call = client.protocol.server_call
+            kept = [client.cache.loadBefore(oid, tid) for oid in wanted]
+            answers = [
+                None if record is not None else _quiet(call("loadBefore", oid, tid))
+                for oid, record in zip(wanted, kept, strict=True)
+            ]
+            return [
+                record if answer is None else await _loaded(answer)
+                for record, answer in zip(kept, answers, strict=True)
+            ]
 
         loaded: list[Any] = self._server.io_call(load())
         return loaded
@@ -174,6 +180,14 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         """Whether the thread that receives the server's messages is alive."""
         alive: bool = self._server.thread.is_alive()
         return alive
+
+
+async def _loaded(answer: Any) -> Any:
+    """What the server has answered; ``None`` if it does not have it."""
+    try:
+        return await answer
+    except POSKeyError:
+        return None
 
 
 def _quiet(future: Any) -> Any:
