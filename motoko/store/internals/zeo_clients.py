@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ _IO = "ZEO.asyncio.client:ClientIO"
 relies_on(
     "ZEO",
     Need(_STORAGE, "_call", set_by="__init__"),
+    Need(_STORAGE, "_async", set_by="__init__"),
     Need(_STORAGE, "_server", set_by="__init__"),
     Need(_STORAGE, "_oids", set_by="__init__"),
     Need(_STORAGE, "notify_connected", ("self", "conn", "info")),
@@ -36,12 +38,14 @@ relies_on(
     Need("ZEO.asyncio.client:ClientThread", "thread", set_by="__init__"),
     Need(_RUNNER, "call", ("self", "method")),
     Need(_RUNNER, "client", set_by="setup_delegation"),
+    Need(_RUNNER, "loop", set_by="setup_delegation"),
     Need(_RUNNER, "io_call", set_by="setup_delegation"),
     Need("ZEO.asyncio.futures", "switch_thread", ()),
     Need(_IO, "cache", set_by="__init__"),
     Need(_IO, "protocol"),
     Need("ZEO.asyncio.base:ZEOBaseProtocol", "sm_protocol", set_by="connection_made"),
     Need(_IO, "operational"),
+    Need(_IO, "call_async", ("self", "method", "args")),
     Need("ZEO.cache:ClientCache", "loadBefore", ("self", "oid", "before_tid")),
     Need("ZEO.asyncio.client:Protocol", "server_call", ("self", "method")),
 )
@@ -77,6 +81,8 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         client = functools.partial(kind, disconnect_poll=reconnect_s)
         super().__init__(address, _client_factory=client, **options)
         self._call = self.call_server
+        if not threadless:
+            self._async = _Outbox(self._server).send
         self._owner = os.getpid()
         self._server.io_call = self._in_its_process(self._server.io_call)
 
@@ -180,6 +186,36 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         """Whether the thread that receives the server's messages is alive."""
         alive: bool = self._server.thread.is_alive()
         return alive
+
+
+class _Outbox:
+    """Messages without answers on their way to ZEO's thread, which is woken once for several.
+
+    ZEO itself wakes it for each object that is stored: that takes longer than the rest.
+
+    Args:
+        server: ZEO's client.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._messages: deque[tuple[str, tuple[Any, ...]]] = deque()
+
+    def send(self, method: str, *args: Any) -> None:
+        """Send a message; calls that are made later come later."""
+        if not self._server.client.operational:
+            raise ClientDisconnected("no connection to the server")
+        self._messages.append((method, args))
+        if len(self._messages) == 1:  # else the thread has been woken, and has not come this far
+            self._server.loop.call_soon_threadsafe(self._pass_on)
+
+    def _pass_on(self) -> None:
+        try:
+            while self._messages:
+                self._server.client.call_async(*self._messages.popleft())
+        except BaseException:
+            self._messages.clear()  # the connection is lost, and the transaction with it
+            raise
 
 
 async def _loaded(answer: Any) -> Any:

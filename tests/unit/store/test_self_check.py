@@ -54,8 +54,8 @@ def a_constructor_without_oids(self, addr, *args, **kwargs): ...
 @pytest.mark.parametrize(
     "cls, name, value, package, missing",
     [
-        (ClientIO, "prefetch_co", None, "ZEO", "ZEO.asyncio.client.ClientIO.prefetch_co"),
-        (ClientIO, "prefetch_co", 3, "ZEO", "ClientIO.prefetch_co is no function"),
+        (ClientIO, "call_async", None, "ZEO", "ZEO.asyncio.client.ClientIO.call_async"),
+        (ClientIO, "call_async", 3, "ZEO", "ClientIO.call_async is no function"),
         (ClientStorage, "__init__", a_constructor_without_oids, "ZEO", "__init__() sets no _"),
         (Connection, "register", a_register_of_other_arguments, "ZODB", "does not take self, obj"),
         (MVCCAdapterInstance, "poll_invalidations", None, "ZODB", "poll_invalidations"),
@@ -76,8 +76,8 @@ def test_what_has_changed(monkeypatch, cls, name, value, package, missing):
 
 
 def test_nothing_is_opened_then(monkeypatch, tmp_path):
-    monkeypatch.delattr(ClientIO, "prefetch_co")
-    with pytest.raises(UnsupportedPackage, match="prefetch_co"):
+    monkeypatch.delattr(ClientIO, "call_async")
+    with pytest.raises(UnsupportedPackage, match="call_async"):
         open_storage(str(tmp_path / "no.sock"), tmp_path, wait=0.1)
 
 
