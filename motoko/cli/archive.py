@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,14 +90,12 @@ def command(
     settings = config.archive
     secrets = known_secrets(config.directory, config, os.environ, settings.environment)
     now = archiving.moment()
-    with place_for(output.absolute()) as place:
+    with archiving.writing(output), place_for(output.absolute()) as place:
         staging = staged(config, wanted, place)
         if not staging.studies:
             raise ConfigError("none of these studies has a database", hint="`motoko create`")
         contents = made(config, staging, outputs, now)
-        written = archiving.write(
-            config, staging, contents, output.absolute(), secrets, _teller(config.directory)
-        )
+        written = archiving.write(config, staging, contents, output.absolute(), secrets, _teller())
     for name, state in staging.states.items():
         if state.tid is not None:
             runs = counted(contents.facts.runs[name], "run")
@@ -125,7 +124,8 @@ def command(
     click.echo(f"{output}: {shown(output.stat().st_size)}; unpacked: {files}")
 
 
-def _teller(directory: Path):  # type: ignore[no-untyped-def]
+def _teller() -> Callable[[ArchiveWriter], None]:
+    """What tells on a terminal, now and then, how much was written."""
     last = time.monotonic()
 
     def tell(writer: ArchiveWriter) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from motoko.store.log_end import NoEnd, last_tids
 
 if TYPE_CHECKING:
     from motoko.store.study_records import StudyRecords
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0  # for a watcher that is about to write what was just committed
 PAUSE_S, PAUSE_MAX_S = 0.005, 0.1
@@ -123,11 +126,16 @@ def begin_mirror(config: WorkflowConfig, study: StudyConfig, path: Path) -> None
 def make_mirror(config: WorkflowConfig, study: StudyConfig) -> None:
     """Have a mirror of a study that nobody serves: then questions need not read its database.
 
-    Raises as :func:`current`, and of ``MIRROR_ERRORS``.
+    Without room for a mirror there is none, and they do. Raises as :func:`current`.
     """
+    path = mirror_path(config.directory, study.name)
     with current(config, study) as moment:
         if moment.without is not None:
-            Mirror.file_of(moment.tables, mirror_path(config.directory, study.name)).close()
+            try:
+                Mirror.file_of(moment.tables, path).close()
+            except MIRROR_ERRORS as error:
+                log.warning("%s cannot be written: %s", path, error)
+                remove(path)
 
 
 @contextlib.contextmanager

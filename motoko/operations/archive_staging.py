@@ -147,11 +147,15 @@ def _database(config: WorkflowConfig, study: StudyConfig, directory: Path) -> Ar
     return ArchivedStudy(tid)
 
 
-def beside_database(study: StudyConfig) -> Iterator[tuple[str, Path]]:
-    """The other files of a study's database, by their names in the archive: large contents."""
+def beside_database(study: StudyConfig) -> list[tuple[str, Path]] | None:
+    """The other files of a study's database, by their names in the archive: large contents.
+
+    ``None`` if they are on another host.
+    """
     files = _database_files(study)
     if files is None:
-        return
+        return None
+    beside = []
     for root, folders, names in os.walk(files.directory):
         folders.sort()
         here = Path(root)
@@ -159,7 +163,8 @@ def beside_database(study: StudyConfig) -> Iterator[tuple[str, Path]]:
             path = here / name
             if here != files.directory or not is_of_servers(path):
                 inner = path.relative_to(files.directory).as_posix()
-                yield f"{study.name}/{files.directory.name}/{inner}", path
+                beside.append((f"{study.name}/{files.directory.name}/{inner}", path))
+    return beside
 
 
 def _write_config(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from motoko.operations.archive_staging import Staging, beside_database
 from motoko.operations.crate_metadata import CrateFacts
 
 _EPOCH = "SOURCE_DATE_EPOCH"  # the moment that reproducible builds take for the present one
+_ELSEWHERE = "large values and run directories are on another host"
 
 
 @dataclass
@@ -57,6 +59,19 @@ def moment() -> datetime:
     return datetime.fromtimestamp(int(text), UTC) if text.isdecimal() else datetime.now(UTC)
 
 
+@contextlib.contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Raise ``CannotWrite`` if the block, which writes an archive, meets an ``OSError``."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise CannotWrite(
+            f"{output} was not written: {where}{error.strerror or error}",
+            hint="nothing was changed; `-o` may name a file on another disk",
+        ) from error
+
+
 def write(
     config: WorkflowConfig,
     staging: Staging,
@@ -75,21 +90,15 @@ def write(
         secrets: what must not get into it, and what each of these texts is.
         tell: is called after each file.
 
-    Raises ``SecretInArchive``, ``CannotWrite``.
+    Raises ``SecretInArchive``, ``OSError``.
     """
     unfinished = staging.config.directory.parent / output.name
-    try:
-        with open(unfinished, "xb") as file:
-            with ArchiveWriter(file, secrets, tell) as writer:
-                _add(writer, config, staging, contents)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(output)
-    except OSError as error:
-        raise CannotWrite(
-            f"{output} was not written: {error.filename or ''} {error.strerror or error}",
-            hint="nothing was changed; write it to another disk: -o",
-        ) from error
+    with open(unfinished, "xb") as file:
+        with ArchiveWriter(file, secrets, tell) as writer:
+            _add(writer, config, staging, contents)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(output)
     return writer
 
 
@@ -102,7 +111,10 @@ def _add(
         database = study.database
         name = f"{study.name}/{database.directory.name}/{database.transactions.name}"
         writer.add(name, database.transactions)
-        for name, path in beside_database(config.studies[study.name]):
+        beside = beside_database(config.studies[study.name])
+        if beside is None:
+            writer.leave_out(f"{study.name}/{database.directory.name}/...", _ELSEWHERE)
+        for name, path in beside or ():
             writer.add(name, path)
         pushed = contents.pushed.get(study.name, ())
         archived_outputs.add_outputs(writer, study, contents.outputs, pushed)

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 from ZODB.FileStorage import FileStorage
 from ZODB.FileStorage.FileStorage import FileStorageError
@@ -88,23 +88,24 @@ def copy(
 def copy_now(files: DatabaseFiles, target: Path) -> str:
     """Write a database as it is now into a new file; returns its last transaction (hexadecimal).
 
-    Raises ``StudyUnavailable`` if the database's file is no database.
+    Nothing is written beside the database, not even a lock: packing replaces the file, and what is
+    copied is the file that was there. Raises ``StudyUnavailable`` if it is no database.
     """
     log = files.transactions
-    with locked(files.packing_lock, shared=True):
-        tid, size = _complete(log)
-        with open(log, "rb") as source, open(target, "xb") as copied:
-            while size and (part := source.read(min(size, _PART))):
-                copied.write(part)
-                size -= len(part)
+    with open(log, "rb") as source, open(target, "xb") as copied:
+        tid, size = _complete(log, source)
+        source.seek(0)
+        while size and (part := source.read(min(size, _PART))):
+            copied.write(part)
+            size -= len(part)
     return tid.hex()
 
 
-def _complete(log: Path) -> tuple[bytes, int]:
+def _complete(log: Path, file: BinaryIO) -> tuple[bytes, int]:
     """The last transaction of a database that may be written now, and where it ends."""
     for _ in range(_TRIES):
         try:
-            return complete_end(log)
+            return complete_end(file)
         except NoEnd:
             time.sleep(_SHORT_S / 50)
     # The process that wrote it was killed: ZODB knows where the last whole transaction ends.

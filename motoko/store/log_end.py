@@ -100,18 +100,17 @@ def written_before(log: Path, end: int | None = None) -> Iterator[Written]:
             yield Written(head[:8], start, head[16:17] == _PACKED)
 
 
-def complete_end(log: Path) -> tuple[bytes, int]:
-    """The last transaction that was committed, and the place where it ends.
+def complete_end(file: BinaryIO) -> tuple[bytes, int]:
+    """The last transaction in an open file that was committed, and the place where it ends.
 
     Raises like :func:`last_tids`, and ``NoEnd`` if there is no transaction.
     """
-    with open(log, "rb") as file:
-        start = file.seek(0, 2)
-        while start > _MAGIC:
-            end = start
-            start, head = _transaction_before(file, end)
-            if head[16:17] != _UNFINISHED:
-                return head[:8], end
+    start = file.seek(0, 2)
+    while start > _MAGIC:
+        end = start
+        start, head = _transaction_before(file, end)
+        if head[16:17] != _UNFINISHED:
+            return head[:8], end
     raise NoEnd
 
 

@@ -15,7 +15,7 @@ from motoko import Workflow
 from motoko.config import load
 from motoko.operations.archive_file import ABOUT, CRATE, FOLDER
 from motoko.store import database_copies
-from motoko.store.log_end import last_tids
+from motoko.store.log_end import last_tids, written_before
 
 SECRET = "sesame-open-1234"
 SETTINGS = """
@@ -88,6 +88,7 @@ def test_of_a_workflow_that_is_written(workflow, tmp_path):
     flow.supervise()
     done = flow.motoko("orchestrator", "start", "--run_name", "first")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert flow.motoko("stop", f"launcher:{STUDY}").returncode == 0  # runs are the writer's now
     Workflow(flow.path).vars.note = [1, 2]
     stop = flow.directory.parent / "stop"
     writer = Other(flow)
@@ -257,3 +258,19 @@ def test_of_a_database_elsewhere(workflow, tmp_path):
     assert tid == next(last_tids(load(flow.path).studies["mult"].database.transactions)).hex()
     (again.directory / "mult" / ".bd" / "bd.zeo").write_bytes((tmp_path / "copy").read_bytes())
     assert table(again, "mult") == table(flow, "mult")
+
+
+def test_of_a_database_whose_writer_was_killed(workflow, tmp_path):
+    flow = workflow()
+    make_runs(flow, {"state": "FINISHED", "y": 1.5})
+    log = load(flow.path).studies["mult"].database.transactions
+    tid, before = next(last_tids(log)).hex(), log.read_bytes()
+    start = next(written_before(log)).start
+    with open(log, "ab") as file:
+        file.write(before[start:-20])  # of a transaction, all but its end
+    files = load(flow.path).studies["mult"].database
+    assert database_copies.copy_now(files, tmp_path / "a") == tid
+    assert (tmp_path / "a").read_bytes() == before
+    log.write_text("no database")
+    text = archived(flow, "mult", code=1)
+    assert "cannot be read" in text and "Traceback" not in text
