@@ -93,14 +93,17 @@ def command(
     with archiving.writing(output), place_for(output.absolute()) as place:
         staging = staged(config, wanted, place)
         if not staging.studies:
-            raise ConfigError("none of these studies has a database", hint="`motoko create`")
+            why = "; ".join(
+                f"{study.name}: {staging.states[study.name].reason}" for study in wanted
+            )
+            raise ConfigError(f"there is no database to archive: {why}", hint="nothing was written")
         contents = made(config, staging, outputs, now)
         written = archiving.write(config, staging, contents, output.absolute(), secrets, _teller())
     for name, state in staging.states.items():
         if state.tid is not None:
             runs = counted(contents.facts.runs[name], "run")
             click.echo(f"{name}: {runs}, as of transaction {state.tid}")
-        elif everything:
+        elif config.studies[name] in wanted:
             click.echo(f"{name}: not in it: {state.reason}")
     for name, why in written.left_out[:SHOWN]:
         click.echo(f"left out: {name}: {why}", err=True)

@@ -44,8 +44,11 @@ def _patterns(value: Any) -> tuple[str, ...]:
     patterns = [value] if isinstance(value, str) else value
     if not isinstance(patterns, (list, tuple)):
         raise ValueError
-    if any(not isinstance(one, str) or why_wrong(one.rstrip("/")) for one in patterns):
-        raise ValueError
+    for one in patterns:
+        if not isinstance(one, str) or why_wrong(one.rstrip("/")):
+            raise ValueError
+        if any("**" in part and part != "**" for part in one.split("/")):  # pathlib knows none such
+            raise ValueError
     return tuple(patterns)
 
 

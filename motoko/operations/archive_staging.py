@@ -16,7 +16,7 @@ from pathlib import Path
 from motoko.config import StudyConfig, WorkflowConfig, load
 from motoko.config.database_files import DatabaseFiles
 from motoko.config.withheld_values import Keys, without_values
-from motoko.errors import ConfigError, MotokoError, NoRoom
+from motoko.errors import ConfigError, MotokoError, NoRoom, StudyUnavailable
 from motoko.host.locks import locked, locked_if_free
 from motoko.host.sizes import shown
 from motoko.layout import mirror_path
@@ -84,7 +84,8 @@ def staged(config: WorkflowConfig, wanted: Iterable[StudyConfig], place: Path) -
     """Copy a workflow's scripts and the databases of some studies into a new directory.
 
     Raises ``ConfigError`` if motoko.yaml or a bd.yaml cannot be written without private values,
-    ``NoRoom``, ``StudyUnavailable`` for a database elsewhere whose server does not answer.
+    ``NoRoom``, ``StudyUnavailable`` for a database that cannot be read. One elsewhere whose server
+    does not answer is left out.
     """
     directory = place / config.directory.resolve().name
     wanted = list(wanted)
@@ -138,8 +139,12 @@ def _database(config: WorkflowConfig, study: StudyConfig, directory: Path) -> Ar
     begin_mirror(config, study, mirror_path(directory, study.name))
     files = _database_files(study)
     if files is None:
-        with opened(config, study, read_only=True) as base:
-            return ArchivedStudy(database_copies.copy_served(base.db.storage, copied.transactions))
+        try:
+            with opened(config, study, read_only=True) as base:
+                tid = database_copies.copy_served(base.db.storage, copied.transactions)
+        except StudyUnavailable as error:
+            return ArchivedStudy(reason=str(error))
+        return ArchivedStudy(tid)
     tid = database_copies.copy_now(files, copied.transactions)
     runs = runs_directory(study)
     if study.is_local and runs.is_dir():

@@ -17,6 +17,7 @@ _USUAL = (
     *("requirements*.txt", "environment.yml", "environment.yaml", "pyproject.toml"),
 )
 _ENVIRONMENT = "pyvenv.cfg"
+_OURS = frozenset({".wf", ".bd", "__pycache__"})
 _BD_YAML = "bd.yaml"
 
 
@@ -42,7 +43,9 @@ def files_of(config: WorkflowConfig) -> dict[str, Path]:
     for pattern in config.archive.files:
         for path in sorted(config.directory.glob(pattern)):
             for file in _below(path):
-                files[file.relative_to(config.directory).as_posix()] = file
+                name = file.relative_to(config.directory).as_posix()
+                if not _is_ours(name, pattern) and runs.isdisjoint(file.parents):
+                    files[name] = file
     return files
 
 
@@ -86,6 +89,15 @@ def _is_apart(path: Path, without: set[Path]) -> bool:
         or (path / _ENVIRONMENT).exists()
         or (path / "motoko.yaml").exists()
     )
+
+
+def _is_ours(name: str, pattern: str) -> bool:
+    """Whether a file is Motoko's: keys, databases; or hidden, and the pattern names none such."""
+    folders = set(name.split("/"))
+    if not folders.isdisjoint(_OURS):
+        return True
+    hidden = any(folder.startswith(".") for folder in folders)
+    return hidden and not any(part.startswith(".") for part in pattern.split("/"))
 
 
 def _below(path: Path) -> Iterator[Path]:

@@ -210,6 +210,16 @@ def test_outputs_and_what_is_refused(workflow, tmp_path, monkeypatch):
     assert (flow.directory / "b.zip").read_bytes() == (flow.directory / "c.zip").read_bytes()
     assert json.loads(one[ABOUT])["written"].startswith("2023-11-14")
 
+    # Never what is Motoko's own, whatever is asked for.
+    (flow.directory / ".hidden").write_text("no")
+    (flow.directory / "data").mkdir()
+    (flow.directory / "data" / "deep.txt").write_text("yes")
+    flow.path.write_text(flow.path.read_text() + "archive: {files: ['**/*']}\n")
+    archived(flow, "mult", output="f.zip")
+    more = members(flow.directory / "f.zip").keys() - one.keys()
+    assert more == {"data/deep.txt", "a.zip", "b.zip", "c.zip"}
+    flow.path.write_text(flow.path.read_text().rpartition("archive:")[0])
+
     # A secret in a script, and in a database.
     flow.path.write_text(flow.path.read_text() + f"environment: {{TOKEN: {SECRET}}}\n")
     (flow.directory / "norm" / "helper.py").write_text(f"TOKEN = '{SECRET}'\n")
@@ -249,6 +259,12 @@ def test_of_a_database_elsewhere(workflow, tmp_path):
     again, _ = unarchived(guest / "a.zip", tmp_path / "again")
     assert table(again, "mult") == table(flow, "mult")
     assert "host: null" in again.path.read_text()
+
+    # What cannot be reached is left out, and named.
+    config = (guest / "motoko.yaml").read_text().replace(str(flow.directory), "/nowhere")
+    (guest / "motoko.yaml").write_text(config)
+    text = archived(Flow(guest, ("mult",)), "mult", output="b.zip", code=2)
+    assert "no database to archive: mult: " in text and "/nowhere" in text
 
     # Through its server, where its files are not in reach.
     flow.supervise("--no-launchers")

@@ -53,6 +53,7 @@ def test_settings(workflow):
         ("{authors: [{name: A, orcid: 0000-0002-1825-0096}]}", "archive.authors[0].orcid", "orcid"),
         ("{authors: [{name: A, orcid: 1234}]}", "archive.authors[0].orcid", "orcid.org"),
         ("{files: [../secret]}", "archive.files", "[data/*.csv"),
+        ("{files: ['a**']}", "archive.files", "[data/*.csv"),
         ("{files: [/etc/passwd]}", "archive.files", "[data/*.csv"),
         ("{environment: {A: b}}", "archive.environment", "[OMP_NUM_THREADS]"),
     ],
