@@ -30,9 +30,8 @@ def make_own_folder(directory: Path) -> bool:
     Returns whether the directory is new. The run must not be executed meanwhile. Raises
     ``OSError``.
     """
-    directory.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
-        directory.mkdir()
+        directory.mkdir(parents=True)
         (directory / OWN_FOLDER).mkdir()
         return True
     if own_folder(directory) != directory:

@@ -7,7 +7,6 @@ Motoko, Python or database on the node.
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from motoko.runs import job_relay, pack_script, packed_warm
 from motoko.runs.claims import BATCH, UnreadableRecord, claim_text, read_record
 from motoko.runs.fences import FENCED
 from motoko.runs.launch_script import BECOME
-from motoko.runs.paths import CLAIM, CLOSED, EXIT, claim_path, closed_path, own_folder
+from motoko.runs.paths import CLAIM, CLOSED, EXIT, claim_path, closed_path, own_folder_in
 from motoko.runs.run_programs import first_on_path
 from motoko.runs.used import SHELL, TICKS, UNKNOWN, Used
 
@@ -176,7 +175,7 @@ def arguments(
 
     Raises ``OSError`` if the directory cannot be read now.
     """
-    own = os.path.relpath(own_folder(directory), directory)
+    own = own_folder_in(directory)
     return [str(directory), str(attempt), *outputs, str(spool), str(run_id), name, own]
 
 

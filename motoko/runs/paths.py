@@ -78,9 +78,17 @@ def own_folder(directory: Path) -> Path:
 
     Raises ``OSError`` if that cannot be found out now.
     """
-    folder = directory / OWN_FOLDER
-    is_earlier = not _exists(folder) or _exists(directory / EARLIER_ENVIRONMENT)
-    return directory if is_earlier else folder
+    return directory / own_folder_in(directory)
+
+
+def own_folder_in(directory: Path) -> str:
+    """Where Motoko's files are, as seen from the run's directory: ``.motoko`` or ``.``.
+
+    Raises ``OSError`` as :func:`own_folder` does.
+    """
+    place = os.fspath(directory)
+    is_earlier = not _exists(f"{place}/{OWN_FOLDER}") or _exists(f"{place}/{EARLIER_ENVIRONMENT}")
+    return "." if is_earlier else OWN_FOLDER
 
 
 def claim_path(directory: Path, attempt: int) -> Path:
@@ -88,28 +96,28 @@ def claim_path(directory: Path, attempt: int) -> Path:
 
     Raises ``OSError`` if its folder cannot be found out now, as the next three functions do.
     """
-    return own_folder(directory) / f"{CLAIM}{attempt}"
+    return directory / f"{own_folder_in(directory)}/{CLAIM}{attempt}"
 
 
 def exit_path(directory: Path, attempt: int) -> Path:
     """The file that says how an attempt ended: one each, since a fenced attempt may end late."""
-    return own_folder(directory) / f"{EXIT}{attempt}.json"
+    return directory / f"{own_folder_in(directory)}/{EXIT}{attempt}.json"
 
 
 def earlier_exit_path(directory: Path) -> Path:
     """Where earlier versions recorded how the last attempt ended."""
-    return own_folder(directory) / EARLIER_EXIT
+    return directory / f"{own_folder_in(directory)}/{EARLIER_EXIT}"
 
 
 def closed_path(directory: Path, submission: str) -> Path:
     """The file that keeps a submission's job from starting anything."""
-    return own_folder(directory) / f"{CLOSED}{submission}"
+    return directory / f"{own_folder_in(directory)}/{CLOSED}{submission}"
 
 
-def _exists(path: Path) -> bool:
+def _exists(path: str) -> bool:
     """Whether a path exists. Unlike ``Path.exists``, it raises other errors than its absence."""
     try:
-        path.stat()
+        os.stat(path)  # noqa: PTH116 (for each run several times: a Path takes longer than the call)
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import sys
@@ -35,6 +36,7 @@ def python_directory() -> str:
     return str(Path(sys.executable).parent)
 
 
+@functools.cache
 def first_on_path() -> str:
     """Shell lines that put each of :func:`programs` in front on PATH, unless PATH has it."""
     lines = [

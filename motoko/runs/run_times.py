@@ -42,12 +42,12 @@ def started(
 
 def in_utc(entries: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, datetime]:
     """The times that a run has noted without a zone, in UTC, by the entries' names."""
+    times = {name: entries.get(name) for name in _NAMES}
+    naive = {n: at for n, at in times.items() if isinstance(at, datetime) and at.tzinfo is None}
+    if not naive:
+        return {}
     zone, earliest, now = zone_of(environment), _attempt_started(entries), time.time()
-    return {
-        name: moment(at, zone, earliest, now)
-        for name in _NAMES
-        if isinstance(at := entries.get(name), datetime) and at.tzinfo is None
-    }
+    return {name: moment(at, zone, earliest, now) for name, at in naive.items()}
 
 
 def times_of(entries: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from motoko.workers.launcher.executor import Claimed, Ended, Event, HandedOver, 
 from motoko.workers.launcher.hindrances import Hindered, hindered
 from motoko.workers.launcher.leftovers import LINGER_S, Leftovers
 from motoko.workers.launcher.local_run import LocalRun
+from motoko.workers.launcher.oom_kills import OomKills
 from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.recovery import Situation
 from motoko.workers.launcher.slots import Slots, release
@@ -49,7 +50,7 @@ class LocalStart:
         """Nothing to do: a local run needs no further entries."""
 
     def begin(self) -> None:
-        self.run.go()
+        self.run.go(self.executor.oom_kills)
         self.executor.add(self.run)
 
     def abandon(self) -> None:
@@ -76,6 +77,7 @@ class LocalExecutor:
         self._runs: dict[int, LocalRun] = {}
         self._handed_over: dict[int, LocalRun] = {}
         self._leftovers = Leftovers(slots)
+        self.oom_kills = OomKills()
         self._spawner = Spawner()
         self._pythons = WarmPythons()
 
@@ -157,7 +159,7 @@ class LocalExecutor:
                 run = LocalRun.start(prepared, slots, self._spawner, self._pythons)
             finally:
                 release(slots)
-            run.go()
+            run.go(self.oom_kills)
             self.add(run)
             self.ahead.drop(prepared.run_id)
 

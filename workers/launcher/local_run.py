@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import re
 import signal
 import time
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from motoko.runs.sessions import group_lives, in_session, survivors
 from motoko.runs.used import UNKNOWN, Used
 from motoko.workers.launcher import wrapper as wrappers
 from motoko.workers.launcher.hindrances import Hindered
+from motoko.workers.launcher.oom_kills import OomKills
 from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.recovery import Situation
 from motoko.workers.launcher.spawner import Spawner
@@ -30,16 +30,6 @@ from motoko.workers.launcher.wrapper_process import WrapperProcess
 
 KILLED_CODE = 128 + signal.SIGKILL
 UNWRITABLE = "the attempt could not be claimed: the run directory cannot be written"
-
-
-def oom_kills() -> int | None:
-    """How many processes of this machine the kernel has killed because memory ran out."""
-    try:
-        text = Path("/proc/vmstat").read_text()
-    except OSError:
-        return None
-    line = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
-    return int(line[1]) if line else None
 
 
 @dataclass
@@ -83,7 +73,8 @@ class LocalRun:
     used: Used = UNKNOWN
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     _process: WrapperProcess | None = None
-    _oom_kills: int | None = None  # the machine's count when the run was started
+    _oom_kills: OomKills | None = None
+    _oom_kills_before: int | None = None  # when the run was started
 
     @classmethod
     def start(
@@ -124,11 +115,11 @@ class LocalRun:
             _process=process,
         )
 
-    def go(self) -> None:
+    def go(self, oom_kills: OomKills) -> None:
         """Let it begin: its state ``launched`` is committed now."""
         assert self._process is not None
         self.started = time.monotonic()
-        self._oom_kills = oom_kills()
+        self._oom_kills, self._oom_kills_before = oom_kills, oom_kills.lately()
         self._process.go()
 
     def abandon(self) -> None:
@@ -209,12 +200,16 @@ class LocalRun:
             code = why
         if self.reason:
             return code, self.reason
-        out_of_memory = self._oom_kills is not None and (oom_kills() or 0) > self._oom_kills
-        if code == KILLED_CODE and out_of_memory:
+        if code == KILLED_CODE and self._ran_out_of_memory():
             return code, "it was killed (SIGKILL) while the kernel ran out of memory"
         if code != 0 and not claims.is_directory(self.directory):
             return code, "the run directory is gone"
         return code, "" if code is not None else claims.KILLED
+
+    def _ran_out_of_memory(self) -> bool:
+        if self._oom_kills is None or self._oom_kills_before is None:
+            return False
+        return (self._oom_kills.now() or 0) > self._oom_kills_before
 
     def _unopened(self) -> str:
         """Why launch.sh was not started: one of its output files cannot be written to."""

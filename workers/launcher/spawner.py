@@ -16,7 +16,7 @@ from pathlib import Path
 from motoko.config.run_files import LAUNCH
 from motoko.host.identity import pid_namespace
 from motoko.host.proc_files import boot_id
-from motoko.runs.paths import CLAIM, EARLIER_ENVIRONMENT, ENVIRONMENT, EXIT, own_folder
+from motoko.runs.paths import CLAIM, EARLIER_ENVIRONMENT, ENVIRONMENT, EXIT, own_folder_in
 from motoko.runs.run_programs import missing_programs
 from motoko.workers.launcher import wrapper
 from motoko.workers.launcher.wrapper import DESCRIPTORS_MAX, MESSAGE_MAX, MORE
@@ -44,8 +44,7 @@ def environment() -> dict[str, str]:
 
 def facts(directory: Path, attempt: int, stdout: str, stderr: str) -> dict[str, str]:
     """What a wrapper has to know of its attempt. Raises ``OSError`` if that cannot be read now."""
-    folder = own_folder(directory)
-    own = "." if folder == directory else folder.name
+    own = own_folder_in(directory)
     return {
         "directory": str(directory),
         "attempt": str(attempt),
