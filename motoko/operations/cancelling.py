@@ -117,7 +117,7 @@ def _is_unrecorded(entries: Mapping[str, Any]) -> bool:
     return state in RUNNING_STATES or (state in FAILED_STATES and not ended)
 
 
-class Cancelled(Enum):
+class CancelOutcome(Enum):
     """The outcome of cancelling a run."""
 
     NOT_STARTED = "not started"
@@ -137,7 +137,7 @@ class CancelledRun:
 
     study: str
     run_id: int
-    outcome: Cancelled | None
+    outcome: CancelOutcome | None
     state: str = ""
 
 
@@ -168,7 +168,7 @@ class Cancellation:
             for number in sorted(self.left):
                 run = self.base.runs.entries.get(number)
                 if run is None:
-                    ended[number] = self._result(number, Cancelled.GONE)
+                    ended[number] = self._result(number, CancelOutcome.GONE)
                 elif (outcome := self._cancel(number, run.entries, again)) is not None:
                     ended[number] = self._result(number, outcome, state_of(run.entries))
             return ended
@@ -177,19 +177,19 @@ class Cancellation:
         self.ended.update(done)
         self.left -= done.keys()
 
-    def _result(self, number: int, outcome: Cancelled | None, state: str = "") -> CancelledRun:
+    def _result(self, number: int, outcome: CancelOutcome | None, state: str = "") -> CancelledRun:
         return CancelledRun(self.base.study.name, number, outcome, state)
 
-    def _cancel(self, number: int, entries: Any, again: bool) -> Cancelled | None:
+    def _cancel(self, number: int, entries: Any, again: bool) -> CancelOutcome | None:
         """Cancel one run; returns its outcome, or ``None`` if it has not ended."""
         at = stage(self.base, entries)
         state = state_of(entries)
         if at is Stage.WAITING or (state == LAUNCHED and self._is_unstarted(entries)):
             self._fail(entries)
-            return Cancelled.NOT_STARTED
+            return CancelOutcome.NOT_STARTED
         if number in self._ended_here and _is_unrecorded(entries):
             self._record(entries)
-            return Cancelled.PROCESSES_ENDED
+            return CancelOutcome.PROCESSES_ENDED
         own = OwnEntries(entries)
         wanted = own.cancelled_by
         if at is Stage.RUNNING:
@@ -203,8 +203,8 @@ class Cancellation:
             if state != FINISHED and state not in FAILED_STATES and not own.ended_state:
                 self._fail(entries)  # the run was ended in a user's own state
         if was_cancelled(entries) or number in self._ended_here:
-            return Cancelled.PROCESSES_ENDED
-        return Cancelled.ENDED_BY_ITSELF
+            return CancelOutcome.PROCESSES_ENDED
+        return CancelOutcome.ENDED_BY_ITSELF
 
     def _is_unstarted(self, entries: Mapping[str, Any]) -> bool:
         """Whether a prepared run has not started; claims its attempt, so that it cannot start."""

@@ -40,14 +40,14 @@ def show_cancelled(cancelled: Cancelled) -> None:
 
 def outcome_of(run: CancelledRun) -> str:
     """What has become of a cancelled run that has ended."""
-    from motoko.operations.cancelling import Cancelled
+    from motoko.operations.cancelling import CancelOutcome
 
     match run.outcome:
-        case Cancelled.NOT_STARTED:
+        case CancelOutcome.NOT_STARTED:
             return "cancelled; it was not started"
-        case Cancelled.PROCESSES_ENDED:
+        case CancelOutcome.PROCESSES_ENDED:
             return "cancelled; its processes were ended"
-        case Cancelled.GONE:
+        case CancelOutcome.GONE:
             return "is gone"
         case _:
             return f"ended by itself; it is {run.state}"
