@@ -127,7 +127,8 @@ def test_today_s_port_gives_all(placed, lab):
     mark = open_to_all(lab)
     got = attacked("head", lab, {9500}, mark)["n1"]
     assert any("read" in line for line in got) and any("changed" in line for line in got), got
-    flow.motoko("info")
+    done = flow.motoko("explain", "mult.1")  # it reads the objects themselves, and no mirror
+    assert mark.exists(), done.stdout + done.stderr
     assert mark.read_text().strip() == "0"  # the owner has executed it
 
 
