@@ -45,7 +45,7 @@ def made(
     facts = collect(staging.config, staging.studies, None, now.timestamp())
     facts = dataclasses.replace(facts, workflow=config.path)
     _write(place / "report.html", report_page.rendered(facts, around))
-    packages = {one.metadata["Name"]: one.version for one in distributions()}
+    packages = {str(one.name): one.version for one in distributions()}
     about = {"surroundings": around, "packages": dict(sorted(packages.items()))}
     _write(place / "environment.json", json.dumps(about, indent=1) + "\n")
     counts = Counter(row.study for row in rows)
