@@ -66,6 +66,7 @@ class Supervisor:
         self._runtime = runtime
         self._loop = asyncio.get_running_loop()
         living = {daemon.name: daemon.identity for daemon in living_daemons(runtime)}
+        self._adopts = bool(living)
         self._specs = daemon_specs.base_daemons(config, remote=remote)
         self._outdated: list[str] = []  # launchers whose options differ from the requested ones
         for spec in daemon_specs.launchers(config, launchers or daemon_specs.LauncherOptions()):
@@ -222,6 +223,10 @@ class Supervisor:
                 self._publisher.send(word)
 
     def _interrupted(self) -> None:
+        if self._adopts:
+            # To undo the start would end daemons, and runs, that were there before.
+            log.info("it goes on: it has taken over what was running")
+            return
         self._stopped_by = "the command that was starting it"
         self._stop_asked.set()
         self._changes.notify()

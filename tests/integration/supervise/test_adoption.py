@@ -1,9 +1,12 @@
 """`motoko supervise`, `ps` and `kill` with real daemons."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
 
+import pytest
 from supervised import ALL, restarted
 from support import kill9, wait_until
 
@@ -39,6 +42,22 @@ class TestAdoption:
             process.communicate(timeout=60)
         two.supervise()
         assert set(two.pids()) == ALL
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+    def test_an_interrupted_start_ends_nothing_that_was_there(self, supervised, number):
+        before = supervised.pids()
+        kill9(supervised.ps()["supervisor"]["pid"])
+        wait_until(lambda: supervised.motoko("ps").returncode == 3, "the supervisor is dead")
+        os.kill(before["watcher"], signal.SIGSTOP)  # so that the next one is not ready yet
+        try:
+            process = supervised.begin("supervise", "--detach", start_new_session=True)
+            wait_until(lambda: supervised.state() == "starting", "it has adopted them")
+            process.send_signal(number)
+            process.wait(60)
+        finally:
+            os.kill(before["watcher"], signal.SIGCONT)
+        wait_until(lambda: supervised.state() == "ready", "it goes on")
+        assert supervised.pids() == before
 
     def test_gone_socket_directory(self, supervised):
         """A cleaner of temporary files took the sockets while nobody supervised."""
