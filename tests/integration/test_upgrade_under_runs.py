@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from former_versions import PINNED, Both, NoVersion, before_the_change, last_release, sources
 from runs import WAITING, runs_of, started, states
-from support import processes_in, wait_until
+from support import kill9, processes_in, wait_until
+
+from motoko.config import load
+from motoko.control.daemon_records import supervisor_identity
 
 RUNS = int(os.environ.get("MOTOKO_UPGRADED_RUNS", "8"))
 STUDIES = ("cold", "warm")
@@ -89,6 +92,15 @@ def test_each_is_executed_once(both):
     wait_until(
         lambda: sum(map(len, all_started(flow).values())) >= RUNS // 4, "they are executed", 120
     )
+    # Killed as soon as there is another supervisor, and called again.
+    dying = flow.begin("upgrade", "--all", "--wait", "5m")
+    config = load(flow.path)
+    wait_until(
+        lambda: (who := supervisor_identity(config)) is not None and who.pid != supervisor,
+        "the supervisor is replaced",
+    )
+    kill9(dying.pid)
+    dying.wait()
     output = both.new("upgrade", "--all", "--wait", "5m", timeout=400)
     assert flow.ps()["supervisor"]["pid"] != supervisor, output
     assert not set(flow.pids().values()) & set(pids.values()), output
