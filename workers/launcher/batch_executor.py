@@ -156,6 +156,9 @@ class BatchExecutor:
     def proceed(self) -> None:
         """Nothing to do: no run is prepared ahead, since the scheduler has a queue of its own."""
 
+    def attend(self) -> None:
+        """Nothing to do, for the same reason."""
+
     def start(self, prepared: Prepared, place: Place) -> BatchStart:
         name = self._names.new(self._study, prepared.run_id, prepared.attempt)
         return BatchStart(self, prepared, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -158,8 +158,11 @@ class Commit:
         self._ahead: dict[int, Prepared] = {}
         self._retries: dict[int, float] = {}
 
-    def write(self, plan: Plan, places: Sequence[Place]) -> None:
-        """Write what the plan says into a fresh view. May be repeated until it is committed."""
+    def write(self, plan: Plan, places: Sequence[Place], between: Callable[[], None]) -> None:
+        """Write what the plan says into a fresh view. May be repeated until it is committed.
+
+        ``between`` is called again and again meanwhile.
+        """
         self._going.clear()
         self._handled.clear()
         for number, entries in plan.change.items():
@@ -167,6 +170,7 @@ class Commit:
         for number, end in plan.end.items():
             if (retry_at := self._records.end(number, end)) is not None:
                 self._retries[number] = retry_at
+            between()
         for number in plan.give_back:
             self._records.give_back(number)
         earlier, self._ahead = self._ahead, {}
@@ -179,6 +183,7 @@ class Commit:
                 attempts = [earlier[number].attempt] if number in earlier else []
                 self._write_prepared(number, attempts)
                 self._handled.append(number)
+                between()
         except Hindered as hindered:
             self.hindrance = str(hindered)
 

@@ -135,6 +135,13 @@ class Executor(Protocol):
     def proceed(self) -> None:
         """Start the prepared runs for which there is room. Raises ``Hindered``."""
 
+    def attend(self) -> None:
+        """Do so at once where runs have ended, of which the event loop has not told yet.
+
+        For the middle of work that takes longer than short runs do. What keeps runs from being
+        started is left for :meth:`proceed` to find.
+        """
+
     def start(self, prepared: Prepared, place: Place) -> Start:
         """Get ready to start a prepared run in a place; it starts when the caller has committed.
 

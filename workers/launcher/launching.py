@@ -169,6 +169,7 @@ class Launcher:
                             self._look_again_at = time.monotonic() + LOOK_AGAIN_S
                     elif change.new == FINISHED and self._executors.of(change.run_id) is not None:
                         self._agenda.finished.add(change.run_id)
+                news.clear()  # else they stay in memory until there are others
                 if waiter.read_again:
                     waiter.read_again = False
                     self._new_runs.forget()

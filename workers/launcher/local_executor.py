@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -162,6 +164,18 @@ class LocalExecutor:
             run.go(self.oom_kills)
             self.add(run)
             self.ahead.drop(prepared.run_id)
+
+    def attend(self) -> None:
+        if not self.ahead.runs:
+            return
+        watched = {run.pidfd: run for run in self._runs.values() if run.pidfd is not None}
+        ends = select.poll()
+        for pidfd in watched:
+            ends.register(pidfd, select.POLLIN)
+        for pidfd, _ in ends.poll(0):
+            self._one_has_gone(watched[pidfd])
+        with contextlib.suppress(Hindered):
+            self.proceed()
 
     def start(self, prepared: Prepared, place: Place) -> LocalStart:
         run = LocalRun.start(prepared, place, self._spawner, self._pythons)

@@ -125,7 +125,9 @@ class Passes:
                 except Hindered as hindered:
                     candidates, one.hindrance = [], str(hindered)
             one.plan = plan(one.facts, candidates, len(one.places), self._executor.ahead.spare)
-        one.commit.write(one.plan, one.places)
+        # Runs that end meanwhile make room for those that earlier passes have prepared.
+        attends = not (one.facts.paused or one.plan.give_back)
+        one.commit.write(one.plan, one.places, self._executor.attend if attends else _nothing)
 
     def _note_hindrance(self, reason: str) -> None:
         self.hindrance.note(reason, time.monotonic())
@@ -180,3 +182,7 @@ class Passes:
         if (at := executor.ahead.next_at()) is not None:
             pauses.append(at - monotonic)
         return max(0.0, min(pauses)) if pauses else None
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -72,6 +72,7 @@ class PuppetExecutor:
         self.released = []
         self.hindrance = None  # of all
         self.can_start = 99  # before it is hindered
+        self.attended = 0
 
     def room(self, widths):
         if self.hindrance and widths:
@@ -85,6 +86,9 @@ class PuppetExecutor:
 
     def proceed(self):
         pass
+
+    def attend(self):
+        self.attended += 1
 
     def start(self, prepared, place):
         self.can_start -= 1
@@ -228,6 +232,19 @@ def test_those_that_wait_for_room_for_too_long_wait_like_the_others(base, throug
     step(passes)
     assert states(base) == ["CREATED"] * 4 and not executor.ahead.runs
     assert list(passes.agenda.due(0.0)) == RUNS
+
+
+def test_runs_that_end_meanwhile_make_room_at_once(base, through):
+    """Not if runs are given back in this pass: they must not start."""
+    executor = PuppetExecutor(0)
+    executor.ahead.has_taken(0.001)
+    passes = passes_of(base, executor, through)
+    step(passes)
+    assert executor.attended == len(RUNS)
+    passes.agenda.note_unstarted(1)
+    passes.agenda.note_end(2, End(code=0), 0.0)
+    step(passes)
+    assert executor.attended == len(RUNS) and states(base)[0] == "CREATED"
 
 
 def test_a_run_that_cannot_be_prepared_fails_alone(base, through):
