@@ -90,7 +90,7 @@ class WorkflowView:
 
     @property
     def is_supervised(self) -> bool:
-        """Whether a supervisor answers."""
+        """Whether a supervisor answers. Only then it is known who awaits runs."""
         return self.status is not None and self.status.supervisor.state in (
             *("starting", "ready", "degraded", "stopping"),
         )
@@ -114,7 +114,7 @@ class WorkflowView:
             return
         yield from self._of_processes(self.status)
         if self.why_untold:
-            yield self.why_untold
+            yield f"{self.why_untold}; the files are looked at every 2 s"
         elif not self.is_told and self.is_supervised:
             yield "the bus is not heard yet: the files are looked at every 2 s"
         silent = sorted(self.silent) if self.is_told else []

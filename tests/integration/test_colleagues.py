@@ -249,3 +249,55 @@ def test_umask(place):
         assert stranger.code == 2 and f"{flow.directory}' is not readable" in stranger.err, stranger
     finally:
         assert owner("kill", "--now") == 0
+
+
+LIVE = """\
+import asyncio, json, time
+from motoko.cli.render.web import page_data
+from motoko.config import load
+from motoko.reports.run_pages import RunQuery, run_page
+from motoko.views.feed import Feed
+
+config = load()
+
+
+async def look():
+    changed = asyncio.Event()
+    feed = Feed(config, changed.set)
+    feeding = asyncio.create_task(feed.run())
+    view = feed.view
+    while not (view.why_untold and all(s.read_at or s.problem for s in view.studies.values())):
+        assert not feeding.done(), feeding.exception()
+        changed.clear()
+        await asyncio.wait_for(changed.wait(), 30)
+    feeding.cancel()
+    await feed.look_at_slots()
+    return page_data.workflow(view, config, time.time(), has_control=False), view.slots.count
+
+
+shown, slots = asyncio.run(look())
+page = run_page(config, config.studies["mult"], RunQuery(), 0, 10)
+detail = page_data.run(config, "mult", 2)
+print(json.dumps([shown, slots, page_data.runs(page), detail], default=str))
+"""
+
+
+def test_live_views(flow, place):
+    """What top and web show: the files' last state, and that they cannot know more."""
+    code = (sys.executable, "-P", "-c", LIVE)
+    done = as_colleague(*code, cwd=flow.directory, place=place / "home")
+    assert done.returncode == 0, done.stderr
+    shown, _, page, detail = json.loads(done.stdout)
+    notes = "\n".join(shown["notes"])
+    assert "of another account" in notes, notes
+    assert f"belongs to {ME}" in notes and "the files are looked at every 2 s" in notes, notes
+    assert notes.count("may only look at it") == 1, notes
+    assert "motoko supervise" not in notes, notes
+    mult, add = shown["studies"]
+    assert (mult["runs"], mult["states"]["failed"], mult["problem"], add["runs"]) == (2, 1, "", 0)
+    assert mult["at"] is not None
+    assert {one["state"] for one in shown["processes"]} == {"of another account", "unknown"}
+    assert "only a supervisor knows" in shown["idle"]
+    assert [run["state"] for run in page["runs"]] == ["FINISHED", "FAILED"]
+    assert page["without"] is None
+    assert "too large" in detail["explanation"] and detail["outputs"]

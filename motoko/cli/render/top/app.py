@@ -171,7 +171,7 @@ class Top(App[None]):
     def _draw_table(self, width: int) -> None:
         tab, table, now = self.tab, self._table(self.tab), listings.now()
         studies = tuple(study.changes for study in self.view.studies.values())
-        state = (self.view.changes, self.view.event_count, studies, width)
+        state = (self.view.changes, self.view.event_count, studies, width, table.row_width)
         if self._drawn.get(tab) == state:
             return
         self._drawn[tab] = state
@@ -192,7 +192,11 @@ class Top(App[None]):
                 listing = listings.slots(self.view.slots, now)
                 self._look_at_slots(studies)
             case _:
-                table.empty = "nobody awaits runs"
+                known = (
+                    "nobody awaits runs",
+                    "no orchestrator; only a supervisor knows who awaits runs",
+                )
+                table.empty = known[not self.view.is_supervised]
                 listing = listings.orchestrators(self.view, now)
         rows = listing.rows
         table.show(listing.columns, len(rows), lambda row: rows[row])
@@ -247,6 +251,8 @@ class Top(App[None]):
     def on_lazy_table_moved(self) -> None:
         if self.tab == "runs":
             self.browser.read(self._table("runs"))
+        elif self.tab == "studies":
+            self.changed()  # its bars are as wide as there is room
 
     def on_lazy_table_chosen(self) -> None:
         if self.tab == "studies":

@@ -38,6 +38,9 @@ def workflow(
             {"run_name": one.run_name, "host": one.host, "pid": one.pid, "waiting": one.waiting}
             for one in (status.orchestrators if status is not None else [])
         ],
+        "idle": "none runs"
+        if view.is_supervised
+        else "none; only a supervisor knows who awaits runs",
         "events": list(_events(view)),
     }
 

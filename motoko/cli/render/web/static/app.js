@@ -101,6 +101,7 @@ function show(workflow) {
   showStudies(workflow);
   fill(byId("processes"), ["process", "state", "pid", ""],
     workflow.processes.map((one) => [one.name, one.state, one.pid ?? "-", one.detail]), [2]);
+  byId("idle").textContent = workflow.idle;
   byId("idle").hidden = workflow.orchestrators.length > 0;
   byId("orchestrators").hidden = !byId("idle").hidden;
   fill(byId("orchestrators"), ["run_name", "host", "pid", "waits for"],
