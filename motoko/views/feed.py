@@ -132,11 +132,12 @@ class Feed:
 
     def _tell(self, loop: asyncio.AbstractEventLoop, answer: Status | None) -> None:
         status = described(self.config, answer, self._figures.of)
+        owner = None if answer else daemon_records.other_owner(self.config)
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(self._see, status)
+            loop.call_soon_threadsafe(self._see, status, owner)
 
-    def _see(self, status: WorkflowStatus) -> None:
-        self.view.see(status, time.time())
+    def _see(self, status: WorkflowStatus, owner: str | None) -> None:
+        self.view.see(status, time.time(), owner)
         self._seen.set()
         self._on_change()
 

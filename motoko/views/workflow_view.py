@@ -50,6 +50,7 @@ class WorkflowView:
         is_told: whether the bus tells of changes.
         heard: when it did so last (seconds since 1970).
         silent: the studies of which nothing has been heard for ``SILENT_S``.
+        owner: whose workflow it is, if this account may only look at it.
         why_untold: why the bus cannot be heard, if it runs.
         events: the last transitions, the oldest first.
         events_since: since when they were collected (seconds since 1970).
@@ -64,6 +65,7 @@ class WorkflowView:
     is_told: bool = False
     heard: float = 0.0
     silent: frozenset[str] = frozenset()
+    owner: str | None = None
     why_untold: str = ""
     events: deque[Transition] = field(default_factory=lambda: deque(maxlen=EVENTS))
     events_since: float = 0.0
@@ -83,9 +85,9 @@ class WorkflowView:
         self.heard = now
         self.studies[change.study].take(change, now)
 
-    def see(self, status: WorkflowStatus, now: float) -> None:
+    def see(self, status: WorkflowStatus, now: float, owner: str | None = None) -> None:
         """The processes have been looked at."""
-        self.status, self.status_at = status, now
+        self.status, self.status_at, self.owner = status, now, owner
         self.changes += 1
 
     @property
@@ -131,19 +133,16 @@ class WorkflowView:
         if status.note:
             yield status.note
         elif status.supervisor.state == NOT_RUNNING:
+            own = self.owner is None
             if self.has(BUS):
-                yield (
-                    "the supervisor has died: its daemons go on, and `motoko supervise` takes "
-                    "them over"
-                )
+                then = ", and `motoko supervise` takes them over" if own else ""
+                yield f"the supervisor has died: its daemons go on{then}"
             else:
                 lives = "lives" if len(status.daemons) == 1 else "live"
                 living = counted(len(status.daemons), "daemon")
                 rest = f"; {living} {lives}" if status.daemons else ""
-                yield (
-                    f"no supervisor: the last state, from the files, every 2 s{rest}; "
-                    "`motoko supervise` starts one"
-                )
+                then = "`motoko supervise` starts one" if own else f"the workflow is {self.owner}'s"
+                yield f"no supervisor: the last state, from the files, every 2 s{rest}; {then}"
         elif not self.is_supervised:
             yield f"the supervisor is {status.supervisor.state}: what its daemons do is not known"
         for daemon in status.daemons:

@@ -6,6 +6,7 @@ import sys
 import pytest
 from lab_flow import LabSession
 from launching import GATE
+from live_views import LIVE
 from support import wait_until
 
 REMOTE = "remote: true\n"
@@ -36,6 +37,13 @@ def said(done, code=0):
     return done.stdout + done.stderr
 
 
+def shown(there, *arguments):
+    """What live views show there: the workflow, some runs, one run."""
+    done = there.host.run(sys.executable, "-c", LIVE, *arguments, cwd=there.directory, check=False)
+    workflow, _, page, detail = json.loads(said(done).splitlines()[-1])
+    return workflow, page, detail
+
+
 def orchestrated(flow):
     (flow.directory / "orchestrator.py").write_text(MAIN)
 
@@ -53,6 +61,13 @@ class TestReached:
         assert "already running: pid" in said(there.motoko("supervise"))
         assert " on head" in said(there.motoko("supervise", "--detach", "--takeover"))
         assert there.ps()["supervisor"]["pid"] == status["supervisor"]["pid"]
+
+        (run,) = session.create("python doIt.py")
+        session.until([run], state="FINISHED")
+        workflow, _, _ = shown(there, "told", f"mult.{run}")
+        states = {one["name"]: one["state"] for one in workflow["processes"]}
+        assert states["supervisor"] == states["watcher"] == "ready", states
+        assert workflow["studies"][0]["states"]["finished"] == 1, workflow["studies"]
 
         before = there.daemons()["launcher:mult"]["pid"]
         assert "restarted launcher:mult" in said(there.motoko("restart", "launcher:mult"))
@@ -154,6 +169,12 @@ class TestNotReached:
         elif how == "the key":
             key.rename(key.with_name("away"))
         there = flow.on(lab.nodes[0])
+        workflow, page, detail = shown(there, "untold", f"mult.{runs[0]}")
+        (note, *_) = workflow["notes"]
+        assert "is supervised on head" in note, workflow["notes"]
+        assert [run["state"] for run in page["runs"]] == ["launched"], page
+        assert workflow["studies"][0]["states"]["running"] == 1, workflow["studies"]
+        assert "is launched" in detail["explanation"], detail
         words = {"the channel is off": "remote: true", "the network": "head", "the key": "key.pem"}
         before = (flow.directory / ".wf" / "daemons" / "supervisor.json").read_bytes()
         for line in self.COMMANDS:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from colleagues import ACCOUNT, GROUP, as_colleague, commands, why_impossible
+from live_views import LIVE
 from support import kill9, motoko_command, supervised, wait_until, write_workflow
 
 pytestmark = pytest.mark.skipif(why_impossible() is not None, reason=str(why_impossible()))
@@ -251,40 +252,9 @@ def test_umask(place):
         assert owner("kill", "--now") == 0
 
 
-LIVE = """\
-import asyncio, json, time
-from motoko.cli.render.web import page_data
-from motoko.config import load
-from motoko.reports.run_pages import RunQuery, run_page
-from motoko.views.feed import Feed
-
-config = load()
-
-
-async def look():
-    changed = asyncio.Event()
-    feed = Feed(config, changed.set)
-    feeding = asyncio.create_task(feed.run())
-    view = feed.view
-    while not (view.why_untold and all(s.read_at or s.problem for s in view.studies.values())):
-        assert not feeding.done(), feeding.exception()
-        changed.clear()
-        await asyncio.wait_for(changed.wait(), 30)
-    feeding.cancel()
-    await feed.look_at_slots()
-    return page_data.workflow(view, config, time.time(), has_control=False), view.slots.count
-
-
-shown, slots = asyncio.run(look())
-page = run_page(config, config.studies["mult"], RunQuery(), 0, 10)
-detail = page_data.run(config, "mult", 2)
-print(json.dumps([shown, slots, page_data.runs(page), detail], default=str))
-"""
-
-
 def test_live_views(flow, place):
     """What top and web show: the files' last state, and that they cannot know more."""
-    code = (sys.executable, "-P", "-c", LIVE)
+    code = (sys.executable, "-P", "-c", LIVE, "untold", "mult.2")
     done = as_colleague(*code, cwd=flow.directory, place=place / "home")
     assert done.returncode == 0, done.stderr
     shown, _, page, detail = json.loads(done.stdout)

@@ -62,6 +62,15 @@ def test_the_bus():
     assert line == "it is of another account; the files are looked at every 2 s"
 
 
+def test_what_another_account_cannot_do_is_not_suggested():
+    for daemons, words in (([], "the workflow is ann's"), (ALL, "its daemons go on")):
+        view = seen(NOT_RUNNING, daemons)
+        assert "`motoko supervise`" in next(view.unknown())
+        view.see(view.status, 100.0, "ann")
+        (line, *_) = view.unknown()
+        assert line.endswith(words)
+
+
 def test_silence():
     view = seen()
     study = view.studies["mult"]
