@@ -70,7 +70,8 @@ def command(
       motoko archive solve -o solve.zip --outputs results --outputs '*.vtu'
       motoko unarchive paper.zip
     """
-    from motoko.cli.render.archive_contents import has_parquet, made
+    from motoko.cli.render.archive_contents import made
+    from motoko.cli.render.study_tables import has_parquet
     from motoko.health.known_secrets import known_secrets
     from motoko.host.durations import counted
     from motoko.host.sizes import shown

@@ -81,6 +81,10 @@ SECTIONS = {
         "restore": ("motoko.cli.restore", "Make a workflow of a backup, as of any time."),
         "archive": ("motoko.cli.archive", "Write all that was computed, and how, into one file."),
         "unarchive": ("motoko.cli.unarchive", "Make a workflow of an archive again."),
+        "publish": (
+            "motoko.cli.publish",
+            "Write results, databases and a report for others to read.",
+        ),
         "upgrade": ("motoko.cli.upgrade", "Have running daemons execute the installed version."),
         "upgrade-study": (
             "motoko.cli.upgrade_study",

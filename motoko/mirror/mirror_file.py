@@ -262,6 +262,17 @@ class Mirror:
             self._file = -1
 
 
+def drop_log(path: Path) -> None:
+    """Have a mirror that nobody will write again do without a log: reading it makes no files.
+
+    Raises of ``MIRROR_ERRORS``.
+    """
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    with open(path, "rb") as file:
+        _note_digest(path, crc=_crc(file.fileno()), salt=None)
+
+
 def remove(path: Path) -> None:
     """Remove a mirror with all that belongs to it."""
     for name in (_digest(path), path, *(Path(f"{path}-{end}") for end in ("wal", "shm"))):

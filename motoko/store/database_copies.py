@@ -130,6 +130,13 @@ def copy_served(storage: Any, target: Path) -> str:
     return tid.hex()
 
 
+def add_index(transactions: Path) -> None:
+    """Write the index of a database that nobody serves: without one, readers read all of it."""
+    FileStorage(str(transactions)).close()
+    for suffix in (".lock", ".tmp"):
+        transactions.with_name(f"{transactions.name}{suffix}").unlink(missing_ok=True)
+
+
 def recover(place: Path, name: str, target: Path) -> None:
     """Write the database of a copy into a file, and check it.
 

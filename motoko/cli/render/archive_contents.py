@@ -10,20 +10,18 @@ from datetime import datetime
 from importlib.metadata import distributions
 from pathlib import Path
 
-from motoko.cli.render import parquet_files, report_page, written_tables
+from motoko.cli.render import report_page
+from motoko.cli.render.study_tables import write_tables
 from motoko.config import StudyConfig, WorkflowConfig
-from motoko.errors import ConfigError
 from motoko.health.installation import homepage, versions
 from motoko.health.surroundings import git_commit, surroundings
 from motoko.operations.archive_staging import Staging
 from motoko.operations.archiving import Contents
 from motoko.operations.crate_metadata import CrateFacts, Quantity, Software
 from motoko.reports import graph_data, layered_drawing, run_graph
-from motoko.reports.chosen_runs import Wanted
 from motoko.reports.pushed_quantities import pushed_files
 from motoko.reports.report_facts import collect
 from motoko.reports.result_columns import FIRST
-from motoko.reports.results import results
 
 
 def made(
@@ -69,29 +67,10 @@ def made(
     )
 
 
-def has_parquet() -> bool:
-    """Whether the tables can be written as Parquet, too."""
-    try:
-        parquet_files.check()
-    except ConfigError:
-        return False
-    return True
-
-
 def _tables(staging: Staging, study: StudyConfig, place: Path) -> list[Quantity]:
     """Write a study's tables; returns their columns."""
-    quantities: list[Quantity] = []
-    for form in ("csv", *([written_tables.PARQUET] if has_parquet() else [])):
-        with results(staging.config, study, Wanted()) as table:
-            output = place / "tables" / f"{study.name}.{form}"
-            tids = {study.name: table.tid}
-            written_tables.write(table.columns, table.parts, form, output, tids, table.types)
-            quantities = [
-                _quantity(study, name, kind)
-                for name, kind in zip(table.columns, table.types, strict=True)
-                if name not in FIRST
-            ]
-    return quantities
+    columns = write_tables(staging.config, study, place / "tables")
+    return [_quantity(study, name, kind) for name, kind in columns if name not in FIRST]
 
 
 def _quantity(study: StudyConfig, label: str, kind: type | None) -> Quantity:
