@@ -86,6 +86,7 @@ def command(
     if now and wait:
         raise click.UsageError("--now ends the runs, and --wait lets them end: choose one")
     config = load(directory) if reset else load_or_taken(directory)
+    daemon_records.refuse_guests(config)
     studies = chosen(config, bd_study)
     asking = not now and is_on_terminal()
     lost: dict[str, str] = {}

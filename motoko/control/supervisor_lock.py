@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from motoko.config import WorkflowConfig
-from motoko.control.daemon_records import SUPERVISOR, recorded_identity
+from motoko.control.daemon_records import SUPERVISOR, recorded_identity, refuse_guests
 from motoko.control.runtime_directories import unwritable
 from motoko.control.signs_of_life import Life, Signs, signs
 from motoko.errors import MotokoError, NoSupervisor
@@ -63,8 +63,9 @@ def refuse_elsewhere(config: WorkflowConfig) -> None:
 
     ``AlreadySupervised`` names the supervisor and, if it cannot be reached, says what is missing
     for that. ``SupervisorLost`` says that it is no longer alive, as far as this can be known at
-    once.
+    once. ``AnotherAccount`` is raised if this account may only look at the workflow.
     """
+    refuse_guests(config)
     seen = signs(config)
     if seen is not None and not may_take_over(seen):
         raise supervised_elsewhere(config, seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from BlackDynamite.run_zeo import RunZEO
 from motoko.config import StudyConfig
 from motoko.config.bd_defaults import parameter_file
 from motoko.errors import ConstraintError, NotCreated, StudyUnavailable
-from motoko.host.accounts import own_name
+from motoko.host.accounts import name_of
 from motoko.host.locks import check_locks
 from motoko.layout import Runtime
 from motoko.runs.entries import DocumentedEntries
@@ -50,7 +51,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self_check.check()
         self.study = study
         self.read_only = False
-        self.user = own_name()
+        self.user = name_of(os.getuid())  # of nameless accounts, which may read, its number
         self.setHostsConfig()
         self.ConfFile = conffile_zeo.ConfFile
         # The study's zeo.conf says where a server listens; a cluster's nodes see this file as well.

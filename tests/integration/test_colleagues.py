@@ -210,8 +210,7 @@ def test_unsupervised(flow, ask):
     answers = ask(*SOME, ("ps",), *CHANGES)
     check_views({line: answers[line] for line in SOME})
     assert answers["ps",].code == 3
-    assert answers.pop(("kill",)).out == "nothing is running\n"
-    for line in [line for line in CHANGES if line in answers]:
+    for line in CHANGES:
         wanted = f"belongs to {ME}: this account"
         assert answers[line].code == 1 and wanted in answers[line].err, (line, answers[line])
     assert kept(flow.directory) == before
