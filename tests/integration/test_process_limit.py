@@ -34,6 +34,13 @@ def limited():
     return run
 
 
+def given(flow):
+    """The workflow as the account's own: of another one's it may only look at."""
+    for path in (flow.directory, *flow.directory.rglob("*")) if os.getuid() == 0 else ():
+        os.chown(path, ACCOUNT, ACCOUNT)
+    return flow
+
+
 SOCKETS = """
 import sys
 from motoko.bus.publisher import Publisher
@@ -56,7 +63,7 @@ def test_a_socket_of_the_bus(limited):
 
 def test_a_supervisor(limited, workflow):
     """A supervisor that may start no process is refused at once."""
-    flow = workflow()
+    flow = given(workflow())
     said = limited(
         *(sys.executable, "-m", "motoko", "supervise"),
         cwd=flow.directory,
@@ -99,7 +106,7 @@ def test_an_account_without_a_name(limited, workflow):
     """BlackDynamite wants one: it is said before anything is changed."""
     if os.getuid():
         pytest.skip("our own account has one")
-    flow = workflow(created=False)
+    flow = given(workflow(created=False))
     environment = {n: v for n, v in os.environ.items() if n not in NAMES}
     said = limited(*(sys.executable, "-m", "motoko", "create"), cwd=flow.directory, env=environment)
     assert said.returncode == 2 and "export USER=" in said.stderr, said

@@ -1,6 +1,8 @@
 """What keeps an account from reading a file, and who can change that."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -26,14 +28,14 @@ def as_somebody():
 
 
 @pytest.fixture
-def tree(tmp_path_factory):
-    """A file in directories that all can enter."""
-    directory = tmp_path_factory.mktemp("closed")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o055)
-    (directory / "a" / "b").mkdir(parents=True)
-    (directory / "a" / "b" / "file").touch()
-    return directory
+def tree():
+    """A file in directories that all can enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        (directory / "a" / "b").mkdir(parents=True)
+        (directory / "a" / "b" / "file").touch()
+        yield directory
 
 
 @pytest.mark.parametrize(("closed", "rights"), [("a", "rx"), ("a/b", "rx"), ("a/b/file", "r")])
