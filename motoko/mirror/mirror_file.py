@@ -263,10 +263,7 @@ class Mirror:
 
 
 def drop_log(path: Path) -> None:
-    """Have a mirror that nobody will write again do without a log: reading it makes no files.
-
-    Raises of ``MIRROR_ERRORS``.
-    """
+    """Have a mirror that nobody will write again do without a log: reading makes no files then."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     with open(path, "rb") as file:
