@@ -199,6 +199,27 @@ def test_python(flow, place):
     assert done.stdout == "[2.0]\n"
 
 
+def test_live_views(flow, place):
+    """What top and web show: the files' last state, and that they cannot know more."""
+    code = (sys.executable, "-P", "-c", LIVE, "untold", "mult.2")
+    done = as_colleague(*code, cwd=flow.directory, place=place / "home")
+    assert done.returncode == 0, done.stderr
+    shown, _, page, detail = json.loads(done.stdout)
+    notes = "\n".join(shown["notes"])
+    assert "of another account" in notes, notes
+    assert f"belongs to {ME}" in notes and "the files are looked at every 2 s" in notes, notes
+    assert notes.count("may only look at it") == 1, notes
+    assert "motoko supervise" not in notes, notes
+    mult, add = shown["studies"]
+    assert (mult["runs"], mult["states"]["failed"], mult["problem"], add["runs"]) == (2, 1, "", 0)
+    assert mult["at"] is not None
+    assert {one["state"] for one in shown["processes"]} == {"of another account", "unknown"}
+    assert "only a supervisor knows" in shown["idle"]
+    assert [run["state"] for run in page["runs"]] == ["FINISHED", "FAILED"]
+    assert page["without"] is None
+    assert "too large" in detail["explanation"] and detail["outputs"]
+
+
 def test_unsupervised(flow, ask):
     """After kill -9 of all that writes, and after `motoko kill`: the same, from the files."""
     for name in ("supervisor", "watcher"):
@@ -249,24 +270,3 @@ def test_umask(place):
         assert stranger.code == 2 and f"{flow.directory}' is not readable" in stranger.err, stranger
     finally:
         assert owner("kill", "--now") == 0
-
-
-def test_live_views(flow, place):
-    """What top and web show: the files' last state, and that they cannot know more."""
-    code = (sys.executable, "-P", "-c", LIVE, "untold", "mult.2")
-    done = as_colleague(*code, cwd=flow.directory, place=place / "home")
-    assert done.returncode == 0, done.stderr
-    shown, _, page, detail = json.loads(done.stdout)
-    notes = "\n".join(shown["notes"])
-    assert "of another account" in notes, notes
-    assert f"belongs to {ME}" in notes and "the files are looked at every 2 s" in notes, notes
-    assert notes.count("may only look at it") == 1, notes
-    assert "motoko supervise" not in notes, notes
-    mult, add = shown["studies"]
-    assert (mult["runs"], mult["states"]["failed"], mult["problem"], add["runs"]) == (2, 1, "", 0)
-    assert mult["at"] is not None
-    assert {one["state"] for one in shown["processes"]} == {"of another account", "unknown"}
-    assert "only a supervisor knows" in shown["idle"]
-    assert [run["state"] for run in page["runs"]] == ["FINISHED", "FAILED"]
-    assert page["without"] is None
-    assert "too large" in detail["explanation"] and detail["outputs"]
