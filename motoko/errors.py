@@ -200,6 +200,10 @@ class AnotherAccount(MotokoError):
     """The workflow, or its key, belongs to another account."""
 
 
+class Published(MotokoError):
+    """The directory is a publication, which nobody changes."""
+
+
 class NodeFailed(MotokoError):
     """A job of ``motoko doctor --nodes`` has given no answer."""
 

@@ -122,6 +122,11 @@ def channel_directory(directory: Path) -> Path:
     return directory / ".wf" / "channel"
 
 
+def publication_path(directory: Path) -> Path:
+    """The file that makes a directory a publication: see :mod:`motoko.operations.publishing`."""
+    return directory / "publication.json"
+
+
 def mirror_path(directory: Path, study: str) -> Path:
     """Where a study's mirror is, whether the workflow has a supervisor or not."""
     return directory / ".wf" / "mirror" / f"{file_name(study)}.sqlite"

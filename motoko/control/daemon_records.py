@@ -12,14 +12,22 @@ from typing import Any
 
 from motoko.batch.registry import LOCAL
 from motoko.config import WorkflowConfig, daemon_kinds
-from motoko.errors import AnotherAccount
+from motoko.errors import AnotherAccount, Published
 from motoko.host.accounts import name_of
 from motoko.host.directories import DirectoryIdentity
 from motoko.host.files import read_json
 from motoko.host.identity import Identity
 from motoko.host.living_processes import processes_with
 from motoko.host.locks import is_locked
-from motoko.layout import Runtime, is_writable, locate, other_account, owns_wf, seen
+from motoko.layout import (
+    Runtime,
+    is_writable,
+    locate,
+    other_account,
+    owns_wf,
+    publication_path,
+    seen,
+)
 from motoko.store.zeo_conf import read_address
 
 EXIT_LOCKED = 75  # EX_TEMPFAIL: a daemon ends so if another process holds its lock
@@ -146,7 +154,12 @@ def last_supervisor(config: WorkflowConfig) -> Identity | None:
 
 
 def refuse_guests(config: WorkflowConfig) -> None:
-    """Raise ``AnotherAccount`` if this account may only look at the workflow."""
+    """Raise ``Published`` or ``AnotherAccount`` if this account may only look at the workflow."""
+    if publication_path(config.directory).exists():  # the superuser could write there
+        raise Published(
+            f"{config.directory} is a publication: nothing is changed or executed there",
+            hint="work in the workflow itself, or unpack an archive of it (motoko archive)",
+        )
     account = other_owner(config)
     if account is None:
         return

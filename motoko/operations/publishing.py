@@ -24,10 +24,9 @@ from motoko.control.daemon_records import refuse_guests
 from motoko.errors import CannotWrite, ConfigError, MotokoError
 from motoko.host.files import contents
 from motoko.host.locks import locked_if_free
-from motoko.layout import mirror_path
+from motoko.layout import mirror_path, publication_path
 
 FORMAT = 1
-MARKER = "publication.json"
 _UNFINISHED = "unfinished"
 _LOCK = ".lock"
 _READERS = 0o555
@@ -130,7 +129,7 @@ def _made(config: WorkflowConfig, place: Path, secrets: Mapping[str, str]) -> It
         FORMAT, str(config.directory.resolve()), made.isoformat(), version("motoko"), tids
     )
     text = msgspec.json.format(msgspec.json.encode(marker))
-    (directory / MARKER).write_bytes(text + b"\n")
+    publication_path(directory).write_bytes(text + b"\n")
     _refuse(directory, secrets)
     _finish(directory)
 
@@ -210,7 +209,7 @@ def _check(config: WorkflowConfig, place: Path) -> None:
 def read_marker(directory: Path) -> Publication | None:
     """What a directory publishes; ``None`` if it is no publication, or one of a later version."""
     try:
-        data = contents(directory / MARKER)
+        data = contents(publication_path(directory))
         return None if data is None else msgspec.json.decode(data, type=Publication)
     except ValueError:
         return None

@@ -113,7 +113,7 @@ def test_for_others(flow, place, public):
     assert "read from the database" not in shown["table", "mult"].err
     assert shown["sql", SUM].out.split()[-1] == "6.0"
     assert script.stdout == "[4.0]\n", script.stderr
-    assert refused.code == 1 and "[another-account]" in refused.err
+    assert refused.code == 1 and "[published]" in refused.err
     assert not list(public.resolve().rglob("*.sqlite-*"))
 
 
@@ -219,3 +219,12 @@ def test_rights(flow, place, public):
     for path in public.resolve().rglob("*"):
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o550 if path.is_dir() else 0o440), (path, oct(mode))
+
+
+def test_nothing_is_executed_there(flow, public):
+    """Not even for the superuser, who could write."""
+    published(flow, public)
+    for line in (["supervise"], ["run"], ["create"], ["retry", "mult.1"], ["clean", "mult.1"]):
+        refused = flow.motoko("-C", str(public), *line)
+        assert refused.returncode == 1 and "[published]" in refused.stderr, (line, refused)
+    assert not list((public / ".wf").rglob("*.lock"))
