@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo docs docs-links notebook test test-faults test-upgrades test-slurm test-hosts test-keeping test-compat test-beside lint typecheck bench clean
+.PHONY: help demo docs docs-links notebook test test-faults test-upgrades test-slurm test-hosts test-keeping test-notices test-compat test-beside lint typecheck bench clean
 
 help:
 	@echo "make demo    run a real calculation, examples/eos, and print its table"
@@ -27,6 +27,7 @@ help:
 	@echo "make test-slurm    batch jobs, on a real Slurm of three nodes that it brings up here"
 	@echo "make test-hosts    several hosts and a Slurm on them, which it makes here of namespaces"
 	@echo "make test-keeping  packs a study of 20,000 runs; restores one as of 100 transactions; upgrades"
+	@echo "make test-notices  each message of notify: comes once, over 100 kills of the supervisor"
 	@echo "make test-compat   run the tests and the example of the public motoko 0.1.4"
 	@echo "make test-beside   doIt.py's features beside motoko 0.1.4, and BlackDynamite's examples"
 	@echo "make lint    ruff and mypy"
@@ -89,6 +90,9 @@ test-keeping: $(VENV)/.test
 	    MOTOKO_CAMPAIGN_SEED=$(SEED) $(BIN)/pytest tests/integration/test_backup.py \
 	    tests/integration/watcher/test_packing.py tests/integration/test_upgrade.py \
 	    tests/integration/test_upgrade_under_runs.py $(PYTEST_ARGS)
+
+test-notices:
+	$(MAKE) test-faults FAULTS=tests/integration/supervise/test_notify.py KILLS=100
 
 # Downloads them from the package index; skipped where that is out of reach.
 test-compat: $(VENV)/.test

@@ -1,8 +1,14 @@
 """``notify:``: who is told what, once, while the supervisor and the notifier are killed."""
 
+import base64
+import contextlib
+import json
 import os
 import signal
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import pytest
 from launching import Session, scripted
 from support import wait_until
 
@@ -13,7 +19,7 @@ sleep 0.2
 printf '%s\\n---\\n' "$MOTOKO_EVENT: $text" >> told
 """
 SECRET = "hunter2hunter2"
-KILLS = int(os.environ.get("KILLS", "6"))
+KILLS = int(os.environ.get("MOTOKO_KILLS", "6"))
 
 
 def test_each_message_comes_once(workflow):
@@ -60,3 +66,59 @@ def test_addresses_are_shown_nowhere(workflow, tmp_path):
     written = [path for path in flow.directory.rglob("*") if path.is_file()]
     with_secret = [path.name for path in written if SECRET.encode() in path.read_bytes()]
     assert with_secret == ["addresses"]
+
+
+@contextlib.contextmanager
+def service():
+    """A service at a port of this host; yields the port, and what it gets: names and titles."""
+    got = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self):
+            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            key = base64.b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode()
+            got.append((key, message["title"], message["message"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            """Print nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Service) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server.server_port, got
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_service_gets_the_messages(workflow, monkeypatch):
+    """Apprise delivers, with secrets of the environment and a private file, shown nowhere."""
+    pytest.importorskip("apprise", reason="Apprise (the extra `notify`) is not installed")
+    flow = workflow(studies=("mult",), created=False)
+    scripted(flow, "notify: {urls: [env:MY_ADDRESS, 'file:addresses'], events: [failed]}\n")
+    with service() as (port, got):
+        monkeypatch.setenv("MY_ADDRESS", f"json://one:{SECRET}@127.0.0.1:{port}/")
+        addresses = flow.directory / "addresses"
+        addresses.write_text(f"json://two:{SECRET}@127.0.0.1:{port}/\n")
+        addresses.chmod(0o600)
+        done = flow.motoko("notify", "--test")
+        assert (done.returncode, done.stdout) == (0, "sent\n"), done.stderr
+        assert [key for key, *_ in got] == [f"one:{SECRET}", f"two:{SECRET}"]
+        got.clear()
+        flow.supervise()
+        session = Session(flow)
+        try:
+            session.create("exit 3")
+            wait_until(lambda: len(got) == 2, "both addresses have got it", timeout=40)
+        finally:
+            session.close()
+        assert [key for key, *_ in got] == [f"one:{SECRET}", f"two:{SECRET}"]
+        assert all("mult" in title and "exit code 3" in text for _, title, text in got), got
+        shown = [flow.motoko(*words.split()).stdout for words in ("ps --json", "logs", "validate")]
+    assert flow.motoko("kill").returncode == 0
+    assert not any(SECRET in text for text in shown)
+    written = [path for path in flow.directory.rglob("*") if path.is_file()]
+    assert [path.name for path in written if SECRET.encode() in path.read_bytes()] == ["addresses"]
