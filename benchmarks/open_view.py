@@ -42,9 +42,12 @@ TABLES = ("1", "2", "6")
 
 
 class View:
-    """`motoko top` in a terminal."""
+    """`motoko top` in a terminal. ``take`` gets what it writes."""
 
-    def __init__(self, scratch: Scratch) -> None:
+    def __init__(
+        self, scratch: Scratch, take: Callable[[bytes], object] = lambda text: None
+    ) -> None:
+        self._take = take
         self._mine, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.started = subprocess.Popen(
@@ -62,8 +65,8 @@ class View:
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):  # the terminal is closed
-            while os.read(self._mine, 1 << 16):
-                pass
+            while text := os.read(self._mine, 1 << 16):
+                self._take(text)
 
     def press(self, key: str) -> None:
         """Press a key."""
