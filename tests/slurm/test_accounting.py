@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -76,3 +77,22 @@ def test_more_memory_than_it_may_use(batch, cluster):
     failed(session, run, "Exceeded job memory limit", timeout=90)
     enough = session.create("python doIt.py\n", slurm_options=["mem=1000"])
     finished(session, enough)
+
+
+def test_memory_that_runs_have_used(batch, cluster):
+    """Jobs cannot know it themselves: `motoko usage` asks accounting, also about arrays."""
+    flow, session = batch()
+    hold = f"{sys.executable} -c 'import time; x = b\"1\" * (60 << 20); time.sleep(4)' && "
+    runs = [session.create(f"{hold}python doIt.py\n")]
+    runs += [
+        session.create(f"{hold}python doIt.py # {n}\n", slurm_options=["time=5"]) for n in range(2)
+    ]
+    finished(session, *runs)
+
+    def used():
+        done = flow.motoko("usage", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["studies"]["mult"]["used"]["max_rss_bytes"]
+
+    memory = wait_until(lambda: (seen := used())["runs"] == len(runs) and seen, "all are known")
+    assert 60 << 20 < memory["mean"] <= memory["max"] < 100 << 20, memory

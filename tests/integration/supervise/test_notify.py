@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from launching import Session, scripted
-from support import wait_until
+from support import kill9, wait_until
 
 TELL = """\
 #!/bin/sh
@@ -51,6 +51,46 @@ def test_each_message_comes_once(workflow):
         assert "mult.1: launch.sh ended with exit code 3" in told.read_text()
     finally:
         session.close()
+
+
+def test_one_message_in_five_minutes(workflow):
+    """While the supervisor and the notifier are killed after each failure, and then once more."""
+    flow = workflow(studies=("mult",), created=False)
+    scripted(flow, "notify: {command: [./tell, x], events: [failed]}\n")
+    (flow.directory / "tell").write_text(TELL)
+    (flow.directory / "tell").chmod(0o700)
+    told, saved = flow.directory / "told", flow.directory / ".wf" / "notify.json"
+
+    def outbox():
+        return json.loads(saved.read_text())
+
+    def noted():
+        return "\n".join(outbox()["waiting"].get("failed", [])).count("1 run of mult failed")
+
+    flow.supervise()
+    session = Session(flow)
+    try:
+        session.create("exit 3")
+        wait_until(lambda: "failed" in outbox()["sent"], "the first one is told", timeout=40)
+        for number in (1, 2):
+            session.create(f"exit {number}")
+            wait_until(lambda number=number: noted() == number, "it is noted", timeout=40)
+            kill9(flow.ps()["supervisor"]["pid"])
+            kill9(flow.pids()["notifier"])
+            flow.supervise()
+        wait_until(lambda: flow.daemons()["notifier"]["counts"] == {"sent": 1, "waiting": 2}, "w")
+        assert told.read_text().count("---") == 1
+    finally:
+        session.close()
+    assert flow.motoko("kill").returncode == 0
+    assert told.read_text().count("---") == 1
+    # Five minutes later.
+    saved.write_text(json.dumps({**outbox(), "sent": {"failed": outbox()["sent"]["failed"] - 300}}))
+    flow.supervise()
+    wait_until(lambda: told.read_text().count("---") == 2, "the others are told")
+    first, second, _ = told.read_text().split("---")
+    assert "mult.1" in first and "mult.2" not in first
+    assert all(second.count(f"mult.{number}:") == 1 for number in (2, 3)) and "mult.1" not in second
 
 
 def test_addresses_are_shown_nowhere(workflow, tmp_path):
