@@ -48,7 +48,8 @@ def command(
     with `createTask(after=...)`. With `--runs` each run is drawn.
 
     Mermaid's text is understood by GitHub, GitLab and many editors, that of dot by Graphviz. The
-    command works with and without a supervisor, and changes nothing.
+    command works with and without a supervisor, and changes nothing. The drawing names the time
+    that it stands at, and what is not known.
 
     \b
     Examples:
@@ -57,10 +58,12 @@ def command(
       motoko graph --runs --run_name first --format dot | dot -Tpdf -o graph.pdf
     """
     from motoko.reports import graph_texts, layered_drawing, run_graph
+    from motoko.reports.standing import all_standing
 
     config = load(directory)
     studies = with_databases(config, bd_study)
     tell_standing(config, studies)
+    notes = all_standing(config, studies)
     rows = run_graph.rows_of(config, studies, run_name)
     title = config.directory.name + (f", run name {run_name}" if run_name is not None else "")
     graph = (
@@ -68,6 +71,7 @@ def command(
         if of_runs
         else run_graph.of_studies(title, [study.name for study in studies], rows)
     )
+    graph.notes = notes
     text = {
         "mermaid": graph_texts.mermaid,
         "svg": layered_drawing.svg,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from motoko.cli.render.standing_line import tell_standing
+from motoko.cli.render.standing_line import tell_all_standing
 from motoko.cli.selecting import ALL, with_databases
 from motoko.cli.texts import TEXT
 from motoko.config import load
@@ -22,7 +22,8 @@ def command(bd_study: str, as_json: bool) -> None:
     The command works with and without a supervisor, and changes nothing.
 
     The figures are recorded when a run has ended, and are those of its last attempt. They count all
-    processes that launch.sh, or a process of it, has waited for.
+    processes that launch.sh, or a process of it, has waited for. As of when this is, and what is
+    not known, is said on standard error.
 
     \b
     Examples:
@@ -33,6 +34,7 @@ def command(bd_study: str, as_json: bool) -> None:
     from motoko.reports.used_resources import usage_of
 
     config = load()
-    tell_standing(config)
-    usages = [usage_of(config, study) for study in with_databases(config, bd_study)]
+    studies = with_databases(config, bd_study)
+    tell_all_standing(config, studies)
+    usages = [usage_of(config, study) for study in studies]
     (usage_tables.show_json if as_json else usage_tables.show)(config, usages)

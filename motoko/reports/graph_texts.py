@@ -15,12 +15,16 @@ COLOURS = {
 }
 # Mermaid decodes these; a letter stands for itself.
 _PLAIN = frozenset(" .,_-")
+# In a title it decodes nothing.
+_IN_TITLE = _PLAIN | frozenset(":;()/+")
 
 
 def mermaid(graph: Graph) -> str:
     """The graph in Mermaid's language."""
     names = {key: f"n{number}" for number, key in enumerate(graph.nodes)}
-    lines = ["flowchart TD"]
+    title = "; ".join([", ".join([graph.title, *graph.notes[:1]]), *graph.notes[1:]])
+    plain = "".join(c if c.isalnum() or c in _IN_TITLE else " " for c in title)
+    lines = ["---", f'title: "{plain}"', "---", "flowchart TD"]
     for key, node in graph.nodes.items():
         if node.is_junction:
             lines.append(f'  {names[key]}(("·"))')
@@ -47,7 +51,7 @@ def dot(graph: Graph) -> str:
     names = {key: f"n{number}" for number, key in enumerate(graph.nodes)}
     lines = [
         "digraph motoko {",
-        f"  label={_in_dot(graph.title)}",
+        f"  label={_in_dot(chr(10).join([graph.title, *graph.notes]))}",
         '  node [shape=box, style="rounded,filled", fontname="sans-serif"]',
         '  edge [fontname="sans-serif"]',
     ]

@@ -6,9 +6,10 @@ a study above it) are drawn beside the layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 
 from motoko.host.printable import printable
 from motoko.reports.graph_texts import COLOURS
@@ -17,6 +18,7 @@ from motoko.reports.run_graph import Graph, Node
 LETTER, LINE = 7.3, 17.0  # the size of a letter, in pixels
 PAD, GAP_X, GAP_Y, MARGIN = 12.0, 28.0, 56.0, 20.0
 SWEEPS = 6
+NOTE_WIDTH = 60  # letters
 
 
 @dataclass
@@ -38,11 +40,18 @@ def svg(graph: Graph) -> str:
     nodes = [_node(node, boxes[key]) for key, node in graph.nodes.items()]
     described = "; ".join(f"{before} led to {after}" for before, after in list(graph.edges)[:100])
     loops = GAP_X + LETTER * 8 if graph.edges else 0.0  # edges beside the layers
+    notes = [*_wrapped(graph.notes)]
+    whole = max([width + loops, *(len(line) * LETTER + 2 * MARGIN for line in notes)])
+    whole_height = height + LINE * len(notes)
+    below = [
+        f'<text x="{MARGIN:.0f}" y="{height + LINE * number:.1f}">{_text(line)}</text>'
+        for number, line in enumerate(notes)
+    ]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" font-size="13" '
-            f'viewBox="0 0 {width + loops:.0f} {height:.0f}" '
-            f'width="{width + loops:.0f}" height="{height:.0f}" '
+            f'viewBox="0 0 {whole:.0f} {whole_height:.0f}" '
+            f'width="{whole:.0f}" height="{whole_height:.0f}" '
             f'font-family="system-ui, sans-serif">',
             f"<title>{_text(graph.title)}</title>",
             f"<desc>{_text(described)}</desc>",
@@ -51,9 +60,15 @@ def svg(graph: Graph) -> str:
             '<path d="M0 0L8 4L0 8z" fill="#555555"/></marker></defs>',
             *edges,
             *nodes,
+            f'<g fill="#444444">{"".join(below)}</g>',
             "</svg>\n",
         ]
     )
+
+
+def _wrapped(notes: Iterable[str]) -> Iterator[str]:
+    for note in notes:
+        yield from wrap(note, NOTE_WIDTH, break_on_hyphens=False)
 
 
 def _layers(graph: Graph) -> dict[str, int]:

@@ -51,11 +51,13 @@ class Graph:
         nodes: by key, in the order of motoko.yaml, and of the runs' numbers.
         edges: by the keys of both ends, what is written on the edge.
         title: what it shows.
+        notes: as of when, and what is not known; written below the drawing, or in its title.
     """
 
     title: str
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: dict[tuple[str, str], str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def add(self, *nodes: Node) -> None:
         """Add nodes."""

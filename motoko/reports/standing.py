@@ -1,13 +1,13 @@
-"""As of when a view is that is made from the files of another account's workflow."""
+"""As of when a view is that is made from a workflow's files, and what those cannot tell."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.control.daemon_records import last_supervisor, other_owner
-from motoko.host.durations import since
+from motoko.host.durations import moment, since
 from motoko.store.log_end import newest_change
 
 
@@ -30,3 +30,15 @@ def standing(config: WorkflowConfig, studies: Iterable[StudyConfig] | None = Non
     supervisor = last_supervisor(config)
     why = "" if supervisor is None else f", whose supervisor on {supervisor.host} answers only it"
     return f"{when}from the files: the workflow is {account}'s{why}"
+
+
+def all_standing(config: WorkflowConfig, studies: Sequence[StudyConfig]) -> tuple[str, ...]:
+    """Of whosever workflow: as of when the files are that are read next, and what they lack.
+
+    These are parts of a line; the first one has the time.
+    """
+    if (line := standing(config, studies)) is not None:
+        return (line,)
+    from motoko.reports.status import living_processes, unrecorded  # most commands need neither
+
+    return f"as of {moment(time.time())}", *unrecorded(living_processes(config))

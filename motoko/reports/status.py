@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from motoko.config import WorkflowConfig
+from motoko.config.daemon_kinds import LAUNCHER, WATCHER, kind_of
 from motoko.control import client, daemon_records, supervisor_lock
 from motoko.control.outdated_daemons import outdated
 from motoko.control.protocol import DaemonInfo, OrchestratorInfo, Status, SupervisorInfo
@@ -81,6 +82,15 @@ class WorkflowStatus(msgspec.Struct, frozen=True):
     warnings: list[str] = []
     started: dict[str, float] = {}
 
+    @property
+    def answers(self) -> bool:
+        """Whether a supervisor has told this, and not the records of the processes."""
+        return self.supervisor.state in ("starting", "ready", "degraded", "stopping")
+
+    def has(self, kind: str) -> bool:
+        """Whether a daemon of a kind lives."""
+        return any(kind_of(daemon.name) == kind and daemon.pid for daemon in self.daemons)
+
 
 def collect(config: WorkflowConfig) -> WorkflowStatus:
     """The workflow's processes, as the supervisor or, if it is silent, their records tell."""
@@ -94,6 +104,23 @@ def collect(config: WorkflowConfig) -> WorkflowStatus:
 def living_processes(config: WorkflowConfig) -> WorkflowStatus:
     """The same without ``warnings`` and without what the processes have used: that takes longer."""
     return described(config, client.supervisor_status(config, ANSWER_S), _unseen)
+
+
+def unrecorded(status: WorkflowStatus) -> Iterator[str]:
+    """What the files may lack, by the processes that write them; texts for people."""
+    if status.note:
+        yield status.note
+    elif status.supervisor.state == NOT_RUNNING:
+        if status.daemons:
+            yield "the supervisor has died: its daemons go on"
+        else:
+            yield "no supervisor: the last state that was recorded"
+    elif not status.answers:
+        yield f"the supervisor is {status.supervisor.state}: what its daemons do is not known"
+    if status.answers and not status.has(LAUNCHER):
+        yield "no launcher: created runs are not started"
+    if status.answers and not status.has(WATCHER):
+        yield "no watcher: the databases were read instead of what it writes"
 
 
 def resource_use(pid: int | None) -> ResourceUse:

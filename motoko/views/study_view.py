@@ -24,6 +24,7 @@ class StudyView:
             are not known yet.
         problem: why they cannot be read; empty if they can.
         changes: grows with each change, so that a view knows that it must draw anew.
+        reads: how often they were read: each time any run may have changed.
     """
 
     name: str
@@ -33,6 +34,7 @@ class StudyView:
     read_at: float | None = None
     problem: str = ""
     changes: int = 0
+    reads: int = 0
     _read_tid: str = ""
     _meanwhile: list[Transition] | None = None
 
@@ -50,6 +52,7 @@ class StudyView:
         for change in meanwhile:
             self._count(change)
         self.changes += 1
+        self.reads += 1
 
     def unchanged(self, now: float) -> None:
         """The files have not changed since they were read: the counts still stand."""

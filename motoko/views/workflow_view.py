@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from motoko.bus.messages import Transition
-from motoko.config.daemon_kinds import BUS, LAUNCHER, WATCHER, kind_of
+from motoko.config.daemon_kinds import BUS, LAUNCHER, WATCHER
 from motoko.host.durations import counted
 from motoko.reports.run_facts import Holder
 from motoko.reports.status import NOT_RUNNING, WorkflowStatus
@@ -85,6 +86,17 @@ class WorkflowView:
         self.heard = now
         self.studies[change.study].take(change, now)
 
+    def changed_since(self, count: int) -> frozenset[tuple[str, int]] | None:
+        """The runs (study, number) that have changed since there were ``count`` events.
+
+        ``None``: so many that it is not known any more. Changes of which nobody has told are
+        not among them: then their study was read once more.
+        """
+        new = self.event_count - count
+        if new > len(self.events):
+            return None
+        return frozenset((one.study, one.run_id) for one in islice(reversed(self.events), new))
+
     def see(self, status: WorkflowStatus, now: float, owner: str | None = None) -> None:
         """The processes have been looked at."""
         self.status, self.status_at, self.owner = status, now, owner
@@ -93,14 +105,11 @@ class WorkflowView:
     @property
     def is_supervised(self) -> bool:
         """Whether a supervisor answers. Only then it is known who awaits runs."""
-        return self.status is not None and self.status.supervisor.state in (
-            *("starting", "ready", "degraded", "stopping"),
-        )
+        return self.status is not None and self.status.answers
 
     def has(self, kind: str) -> bool:
         """Whether a daemon of a kind lives."""
-        daemons = self.status.daemons if self.status is not None else []
-        return any(kind_of(daemon.name) == kind and daemon.pid for daemon in daemons)
+        return self.status is not None and self.status.has(kind)
 
     def stands_at(self, study: StudyView) -> float | None:
         """The moment (seconds since 1970) up to which all changes of a study are known."""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from browsers import check_layout, chromium
 from runs import ended, make_runs, run_directory
+from supervised import frozen
 from support import Flow, kill9, wait_until
 from watching import Other
 from web_servers import addresses, serving
@@ -129,6 +131,12 @@ def shown(workflow, tmp_path) -> tuple[Flow, Other]:
     return flow
 
 
+def detail_requests(driver):
+    """How often the page has read the run that is open, and those before it."""
+    requests = "performance.getEntriesByType('resource').map(one => one.name)"
+    return driver.execute_script(f"return {requests}.filter(u => u.includes('/api/run/')).length")
+
+
 def test_in_a_browser(shown, tmp_path):
     flow, profile = shown, tmp_path / "profile"
     with (
@@ -171,10 +179,27 @@ def test_in_a_browser(shown, tmp_path):
         driver.switch_to.alert.accept()
         shows("run-done", "CREATED again")
         driver.find_element("xpath", "//button[text()='Close']").click()
-        # The supervisor dies, and comes back.
-        kill9(flow.ps()["supervisor"]["pid"])
-        shows("notes", "the supervisor has died")
+        # While another one changes it is not read again; when it changes itself it is.
+        driver.find_element("xpath", "//table[@id='runs']//button[text()='1']").click()
+        shows("run", "FINISHED")
+        before = detail_requests(driver)
         other.play("mult", [3], "FINISHED")
+        wait_until(lambda: text("events").count("mult.3") == 2, "it is told")
+        assert detail_requests(driver) == before
+        other.play("mult", [1], "CREATED")
+        shows("run", "CREATED")
+        driver.find_element("xpath", "//button[text()='Close']").click()
+        # The supervisor freezes, and goes on.
+        supervisor = frozen(flow)
+        shows("notes", "the supervisor is not answering")
+        other.play("mult", [1], "START")
+        shows("events", "CREATED \u2192 START")
+        os.kill(supervisor, signal.SIGCONT)
+        wait_until(lambda: "not answering" not in text("notes"), "it answers")
+        # The supervisor dies, and comes back.
+        kill9(supervisor)
+        shows("notes", "the supervisor has died")
+        other.play("mult", [2], "FINISHED")
         wait_until(lambda: text("runs").count("FINISHED") == 2, "still told")
         flow.supervise("--no-launchers")
         wait_until(lambda: "died" not in text("notes"), "it is back")

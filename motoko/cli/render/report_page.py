@@ -16,6 +16,7 @@ from motoko.reports.overview import COLUMNS, column
 from motoko.reports.plotted import Plot
 from motoko.reports.report_facts import FailureGroup, StudyFacts, WorkflowFacts
 from motoko.reports.run_graph import Graph
+from motoko.reports.status import unrecorded
 from motoko.reports.timeline import histogram, lanes
 from motoko.reports.value_ranges import ValueRange
 
@@ -46,16 +47,16 @@ def rendered(facts: WorkflowFacts, surroundings: Mapping[str, str]) -> str:
 
 def _running(facts: WorkflowFacts) -> str:
     supervisor = facts.status.supervisor
-    if supervisor.pid is None and supervisor.host is None:
-        return "The workflow is not supervised now: this is its last state."
+    if not facts.status.answers:
+        return ""  # why is said among what the report cannot tell
     where = f" on {supervisor.host}" if supervisor.host else ""
     return f"The workflow is supervised{where}: the supervisor is {supervisor.state}."
 
 
 def _unknown(facts: WorkflowFacts) -> Iterator[str]:
     """What the report cannot tell."""
-    if facts.status.note:
-        yield facts.status.note
+    for text in unrecorded(facts.status):
+        yield f"{text[:1].upper()}{text[1:]}"
     for name, why in facts.unread.items():
         yield f"Study {name} is not in this report: {why}"
     for study in facts.studies:

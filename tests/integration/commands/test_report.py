@@ -64,7 +64,7 @@ def test_what_it_tells(flow):
     # It says what it cannot know.
     assert flow.motoko("kill").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in flow.directory.glob("*/.bd/*")}
-    assert "not supervised now" in report(flow, "--bd_study", "mult")
+    assert "No supervisor: the last state" in report(flow, "--bd_study", "mult")
     assert before == {path: path.stat().st_mtime_ns for path in before}
     (flow.directory / "add" / ".bd").rename(flow.directory / "add" / "gone")
     assert "Study add is not in this report: it has no database yet" in report(flow)

@@ -1,8 +1,11 @@
 """`motoko top` in a real terminal, and what it costs while nothing happens."""
 
+import os
+import signal
+
 import pytest
 from runs import make_runs, release, started, states, with_waiting_runs
-from supervised import restarted
+from supervised import frozen, restarted
 from support import kill9, wait_until
 from tmux_sessions import session
 
@@ -73,8 +76,13 @@ def test_a_workflow_from_the_first_run_to_the_end(flow):
         release(flow)
         wait_until(lambda: set(states(flow).values()) == {"FAILED", "FINISHED"}, "all have ended")
         top.until("██████")
-        # The supervisor dies, and another one takes over.
-        kill9(flow.ps()["supervisor"]["pid"])
+        # The supervisor freezes, and goes on.
+        pid = frozen(flow)
+        top.until("the supervisor is not answering")
+        os.kill(pid, signal.SIGCONT)
+        top.until("supervisor ready")
+        # It dies, and another one takes over.
+        kill9(pid)
         top.until("the supervisor has died: its daemons go on")
         flow.supervise()
         top.until("supervisor ready")

@@ -22,6 +22,10 @@ class Told(Feed):
         self.view.studies["mult"].read(StateCounts("0" * 16), 1.0)
         await asyncio.Event().wait()
 
+    def read_again(self):
+        self.view.studies["mult"].read(StateCounts("f" * 16), 2.0)
+        self._on_change()
+
     def tell(self, run_id, tid):
         change = Transition("mult", run_id, "START", "FINISHED", f"{tid:016x}", "e", tid, "test")
         self.view.take(change, 1.0)
@@ -68,9 +72,8 @@ def test_a_run_is_read_when_it_has_changed(tmp_path, monkeypatch):
             app.feed.tell(1, 13)
             await pilot.pause(0.2)
             await until(2)
-            # Nobody tells of changes: any change of the study may be one of the run.
-            app.view.is_told = False
-            app.feed.tell(1, 14)
+            # The study was read, since nobody had told of changes: any run may have changed.
+            app.feed.read_again()
             await until(3)
         assert app.failure is None
 

@@ -47,7 +47,11 @@ def test_runs():
 
 def test_texts():
     graph = of_studies("flow", ["mesh", "solve"], ROWS)
-    assert mermaid(graph).splitlines()[:4] == [
+    graph.notes = ("as of 2030-01-31 12:00:00", 'no supervisor: "x" <')
+    assert mermaid(graph).splitlines()[:7] == [
+        "---",
+        'title: "flow, as of 2030-01-31 12:00:00; no supervisor:  x   "',
+        "---",
         "flowchart TD",
         '  n0["mesh<br/>5 runs<br/>3 FINISHED<br/>1 CREATED<br/>1 launched"]',
         '  n1["solve<br/>3 runs<br/>2 FINISHED<br/>1 FAILED"]',
@@ -55,6 +59,8 @@ def test_texts():
     ]
     assert "class n1 failed" in mermaid(graph)
     assert '  n0 -> n1 [label="3"]' in dot(graph).splitlines()
+    label = r'  label="flow\nas of 2030-01-31 12:00:00\nno supervisor: \"x\" <"'
+    assert label in dot(graph).splitlines()
 
 
 @pytest.mark.parametrize("make", [of_studies, of_runs])
@@ -73,15 +79,21 @@ def test_what_users_write_is_a_text(make):
 
 def test_drawing():
     """Boxes do not overlap, and lie inside of the drawing."""
-    drawing = ElementTree.fromstring(svg(of_runs("flow", ROWS)))
+    graph = of_runs("flow", ROWS)
+    graph.notes = ("as of 2030-01-31 12:00:00", "what is not known " * 10)
+    drawing = ElementTree.fromstring(svg(graph))
+    notes = drawing.findall("{*}g[@fill]/{*}text")
+    assert notes[0].text == graph.notes[0] and len(notes) == 4
     _, _, width, height = map(float, drawing.attrib["viewBox"].split())
     boxes = [
         tuple(float(box.attrib[name]) for name in ("x", "y", "width", "height"))
         for box in drawing.iter("{http://www.w3.org/2000/svg}rect")
     ]
     assert len(boxes) == len(ROWS)
+    assert all(float(note.attrib["y"]) + 5 <= height for note in notes)
     for x, y, w, h in boxes:
         assert x >= 0 and y >= 0 and x + w <= width and y + h <= height
+        assert all(y + h < float(note.attrib["y"]) - 13 for note in notes)
         others = [other for other in boxes if other != (x, y, w, h)]
         assert not any(
             x < o[0] + o[2] and o[0] < x + w and y < o[1] + o[3] and o[1] < y + h for o in others

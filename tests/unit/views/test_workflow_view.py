@@ -2,10 +2,11 @@
 
 import pytest
 
+from motoko.bus.messages import Transition
 from motoko.control.protocol import SupervisorInfo
 from motoko.reports.state_counts import StateCounts
 from motoko.reports.status import ELSEWHERE, NOT_ANSWERING, NOT_RUNNING, Daemon, WorkflowStatus
-from motoko.views.workflow_view import WorkflowView
+from motoko.views.workflow_view import EVENTS, WorkflowView
 
 
 def daemon(name, pid=10, state="ready", **more):
@@ -86,3 +87,14 @@ def test_a_study_that_cannot_be_read():
     view = seen()
     view.studies["mult"].failed_to_read("not created yet")
     assert "mult: not created yet" in list(view.unknown())
+
+
+def test_which_runs_have_changed():
+    view = WorkflowView.of(["mult"])
+    for number in range(EVENTS + 1):
+        tid = f"{number:016x}"
+        view.take(Transition("mult", number, "START", "FINISHED", tid, "e", number, "t"), 1.0)
+    assert view.changed_since(EVENTS + 1) == frozenset()
+    assert view.changed_since(EVENTS - 1) == {("mult", EVENTS - 1), ("mult", EVENTS)}
+    assert len(view.changed_since(1)) == EVENTS
+    assert view.changed_since(0) is None  # that event was dropped

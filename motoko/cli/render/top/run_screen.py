@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -57,7 +56,7 @@ class RunScreen(Screen[None]):
         self._outputs: tuple[Path, ...] = ()
         self._sizes: tuple[tuple[str, int], ...] | None = None
         self._has_ended = False
-        self._changes, self._events = -1, 0
+        self._reads, self._events = -1, 0
         self._news = asyncio.Event()
 
     def compose(self) -> ComposeResult:
@@ -91,12 +90,9 @@ class RunScreen(Screen[None]):
     def _is_news(self) -> bool:
         """Whether the run has changed, or may have, since the last call."""
         view, names = self._feed.view, (self.run.study, self.run.run_id)
-        changes = view.studies[self.run.study].changes
-        new, is_other = view.event_count - self._events, changes != self._changes
-        self._events, self._changes = view.event_count, changes
-        events = islice(reversed(view.events), new)
-        is_lost = new > len(view.events) or not view.is_told
-        return any((one.study, one.run_id) == names for one in events) or (is_lost and is_other)
+        changed, reads = view.changed_since(self._events), view.studies[self.run.study].reads
+        is_read, self._events, self._reads = reads != self._reads, view.event_count, reads
+        return is_read or changed is None or names in changed
 
     async def _follow(self) -> None:
         while True:

@@ -116,15 +116,16 @@ class Site:
 
     async def _messages(self) -> AsyncIterator[str]:
         """The workflow, again whenever it has changed."""
-        news = asyncio.Event()
+        news, seen = asyncio.Event(), None
         self._waiting.add(news)
         try:
             while not self._closing:
                 news.clear()
                 now = time.time()
                 data = page_data.workflow(
-                    self.feed.view, self._config, now, has_control=self._has_control
+                    self.feed.view, self._config, now, has_control=self._has_control, seen=seen
                 )
+                seen = self.feed.view.event_count
                 yield f"data: {json.dumps(data, default=str)}\n\n"
                 await asyncio.sleep(PAUSE_S)
                 with contextlib.suppress(TimeoutError):  # then only the time is new

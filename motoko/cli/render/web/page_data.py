@@ -21,10 +21,16 @@ EVENTS = 50  # the last ones
 
 
 def workflow(
-    view: WorkflowView, config: WorkflowConfig, now: float, *, has_control: bool
+    view: WorkflowView,
+    config: WorkflowConfig,
+    now: float,
+    *,
+    has_control: bool,
+    seen: int | None = None,
 ) -> dict[str, Any]:
-    """All but the runs."""
+    """All but the runs. ``seen``: how many events there were when the page was told last."""
     status = view.status
+    changed = None if seen is None else view.changed_since(seen)
     return {
         "title": config.directory.name,
         "workflow": str(config.path),
@@ -42,6 +48,7 @@ def workflow(
         if view.is_supervised
         else "none; only a supervisor knows who awaits runs",
         "events": list(_events(view)),
+        "changed": None if changed is None else [f"{study}.{run}" for study, run in changed],
     }
 
 
@@ -59,6 +66,7 @@ def _study(view: WorkflowView, study: StudyView, now: float) -> dict[str, Any]:
         "at": None if at is None else moment(at),
         "problem": study.problem,
         "changes": study.changes,
+        "reads": study.reads,
     }
 
 
@@ -124,14 +132,17 @@ def run(config: WorkflowConfig, study: str, run_id: int) -> dict[str, Any]:
     from motoko.cli.render import explained
     from motoko.reports.explain_facts import gather
     from motoko.reports.explanation import explain
+    from motoko.reports.run_facts import ENDED
     from motoko.runs.outputs import tail
 
     facts = gather(config, config.studies[study], run_id)
+    explanation = explain(facts)
     return {
         "name": facts.name,
         "state": facts.state,
         "column": column(facts.state),
-        "explanation": "\n".join(explained.lines(facts, explain(facts))),
+        "ended": explanation.status == ENDED,
+        "explanation": "\n".join(explained.lines(facts, explanation)),
         "outputs": [
             {"name": path.name, "text": tail(path, OUTPUT_LINES)} for path in facts.outputs[-2:]
         ],

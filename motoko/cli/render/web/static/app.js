@@ -16,6 +16,8 @@ let opened = null; // the run whose details are in sight
 let refused = "this page needs the newest address that `motoko web` has printed";
 let runsDue = false, runsBusy = false, detailBusy = false;
 const seen = {}; // by study: its changes when its runs were read
+let detailDue = false, hasEnded = false; // the opened run
+let reads = null; // how often its study was read when it was
 
 function element(tag, content, attributes = {}) {
   const made = document.createElement(tag);
@@ -117,9 +119,18 @@ function show(workflow) {
   if (study && seen[study.name] !== study.changes) {
     seen[study.name] = study.changes;
     readRuns();
-    if (opened !== null && opened.startsWith(`${study.name}.`)) readRun();
   }
+  if (opened !== null && mayHaveChanged(workflow)) readRun();
 }
+
+function mayHaveChanged(workflow) {
+  const study = studyOf(workflow);
+  const isRead = study.reads !== reads;
+  reads = study.reads;
+  return isRead || workflow.changed === null || workflow.changed.includes(opened);
+}
+
+const studyOf = (workflow) => workflow.studies.find((one) => opened.startsWith(`${one.name}.`));
 
 function showStudies(workflow) {
   const own = [...new Set(workflow.studies.flatMap((one) => Object.keys(one.states)))]
@@ -211,6 +222,8 @@ function showRuns(page) {
 
 function open(name) {
   opened = name;
+  reads = studyOf(last).reads;
+  hasEnded = false;
   byId("run-name").textContent = name;
   byId("run-text").textContent = "reading ...";
   byId("run-done").textContent = "";
@@ -226,21 +239,27 @@ function open(name) {
 }
 
 async function readRun() {
-  if (detailBusy || opened === null) return;
+  detailDue = true;
+  if (detailBusy) return;
   detailBusy = true;
-  const name = opened;
-  try {
-    const told = await data(`api/run/${encodeURIComponent(name)}`);
-    if (name === opened) {
-      byId("run-text").textContent = told.explanation;
-      const outputs = told.outputs.flatMap((one) => [element("h3", one.name), element("pre", one.text)]);
-      byId("run-outputs").replaceChildren(...outputs);
+  while (detailDue && opened !== null) {
+    detailDue = false;
+    const name = opened;
+    try {
+      const told = await data(`api/run/${encodeURIComponent(name)}`);
+      if (name === opened) showRun(told);
+    } catch (error) {
+      if (name === opened) byId("run-text").textContent = error.message;
     }
-  } catch (error) {
-    byId("run-text").textContent = error.message;
   }
   detailBusy = false;
-  if (opened !== null && name !== opened) readRun();
+}
+
+function showRun(told) {
+  hasEnded = told.ended;
+  byId("run-text").textContent = told.explanation;
+  const outputs = told.outputs.flatMap((one) => [element("h3", one.name), element("pre", one.text)]);
+  byId("run-outputs").replaceChildren(...outputs);
 }
 
 async function act(action, name) {
@@ -297,7 +316,7 @@ async function main() {
   byId("after").addEventListener("click", () => ask({ first: asked.first + COUNT }));
   byId("run").addEventListener("close", () => { opened = null; });
   // A run's output grows without any change of state.
-  setInterval(() => { if (opened !== null && !document.hidden) readRun(); }, 2000);
+  setInterval(() => { if (opened !== null && !hasEnded && !document.hidden) readRun(); }, 2000);
   await enter();
   for (;;) {
     if (key === null) {
