@@ -22,10 +22,10 @@ from motoko.reports.orchestrator_states import OrchestratorState
 from motoko.reports.overview import column
 from motoko.reports.plotted import Axes, Plot, plotted
 from motoko.reports.result_columns import FIRST
-from motoko.reports.run_graph import Graph, Row, of_studies, rows_of
+from motoko.reports.run_graph import Graph, Row, of_studies, rows_in
 from motoko.reports.status import WorkflowStatus
 from motoko.reports.timeline import Bar
-from motoko.reports.used_resources import StudyUsage, usage_of
+from motoko.reports.used_resources import StudyUsage, ask_accounting, recorded_usage
 from motoko.reports.value_ranges import ValueRange
 from motoko.runs.outputs import stderr_path, tail
 from motoko.runs.run_times import started
@@ -150,15 +150,14 @@ def collect(
             unread[study.name] = "it has no database yet"
             continue
         try:
-            facts = _study_facts(config, study, run_name, now)
-            facts.usage = usage_of(config, study)
-            rows += rows_of(config, [study], run_name)
+            facts, its_rows = _study_facts(config, study, run_name, now)
             wanted = _wanted_plots(study, facts, settings.plots)
             _add_plots(config, study, facts, wanted, run_name, is_asked=settings.plots is not None)
         except MotokoError as error:
             unread[study.name] = str(error)
         else:
             studies.append(facts)
+            rows += its_rows
     return WorkflowFacts(
         settings.title or config.directory.name,
         config.path,
@@ -173,7 +172,8 @@ def collect(
 
 def _study_facts(
     config: WorkflowConfig, study: StudyConfig, run_name: str | None, now: float
-) -> StudyFacts:
+) -> tuple[StudyFacts, list[Row]]:
+    """What is told of a study, and its runs for the graph, all as of one transaction."""
     facts = StudyFacts(study.name, launch=end_of(study.directory / LAUNCH))
     with chosen_runs(config, study, Wanted(run_name=run_name)) as runs:
         facts.tid, facts.without = runs.moment.tid, runs.moment.without
@@ -190,9 +190,13 @@ def _study_facts(
                 one.add(values)
             for entries in _entries(part):
                 _add_run(facts, study, entries, now, groups)
+        usage = recorded_usage(study, runs.moment.tables)
+        rows = [*rows_in(study, runs.moment.tables, run_name)]
+    ask_accounting(usage)
+    facts.usage = usage
     facts.results = [one for one in facts.results if one.count]
     facts.failures = sorted(groups.values(), key=lambda group: -group.count)
-    return facts
+    return facts, rows
 
 
 def _entries(part: Sequence[Sequence[Any]]) -> Iterator[dict[str, Any]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.errors import ConfigError
 from motoko.host.durations import counted
 from motoko.mirror.current_mirror import current
-from motoko.mirror.mirror_tables import RUNS, Name
+from motoko.mirror.mirror_tables import RUNS, MirrorTables, Name
 from motoko.mirror.mirrored_rows import parts
 from motoko.runs.entry_table import OWN
 from motoko.runs.references import reference
@@ -89,16 +89,19 @@ def rows_of(
         run_name: only runs of this name.
     """
     rows: list[Row] = []
-    wanted = [(RUNS, [Name(False, name)]) for name in _READ]
     for study in studies:
         with current(config, study) as moment:
-            for part in parts(moment.tables, wanted):
-                rows += (
-                    Row(study.name, number, str(state), _text(after), _names(named))
-                    for number, name, state, after, named in zip(*part, strict=True)
-                    if run_name is None or name == run_name
-                )
+            rows += rows_in(study, moment.tables, run_name)
     return rows
+
+
+def rows_in(study: StudyConfig, tables: MirrorTables, run_name: str | None = None) -> Iterator[Row]:
+    """The runs of a study, by its tables."""
+    wanted = [(RUNS, [Name(False, name)]) for name in _READ]
+    for part in parts(tables, wanted):
+        for number, name, state, after, named in zip(*part, strict=True):
+            if run_name is None or name == run_name:
+                yield Row(study.name, number, str(state), _text(after), _names(named))
 
 
 def _text(value: object) -> str:

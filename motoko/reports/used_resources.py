@@ -14,7 +14,7 @@ from motoko.batch.commands import Commands
 from motoko.config import StudyConfig, WorkflowConfig
 from motoko.config.policy import Policy
 from motoko.mirror.current_mirror import current
-from motoko.mirror.mirror_tables import RUNS, Name
+from motoko.mirror.mirror_tables import RUNS, MirrorTables, Name
 from motoko.mirror.mirrored_rows import parts
 from motoko.runs.entry_table import OWN
 
@@ -173,18 +173,29 @@ def usage_of(config: WorkflowConfig, study: StudyConfig) -> StudyUsage:
 
     Raises what :func:`motoko.mirror.current_mirror.current` raises.
     """
+    with current(config, study) as moment:
+        usage = recorded_usage(study, moment.tables)
+    ask_accounting(usage)
+    return usage
+
+
+def recorded_usage(study: StudyConfig, tables: MirrorTables) -> StudyUsage:
+    """What the runs of a study have used as far as they have recorded it, by its tables."""
     usage = StudyUsage(study.name, study.generator, study.policy)
     names = [Name(False, name) for name in (*_READ, *(OWN[name].key for name in _OWN_READ))]
-    with current(config, study) as moment:
-        for part in parts(moment.tables, [(RUNS, [name]) for name in names]):
-            for values in zip(*part, strict=True):
-                usage.add(*values)
-    if usage.jobs and study.generator != registry.LOCAL:
+    for part in parts(tables, [(RUNS, [name]) for name in names]):
+        for values in zip(*part, strict=True):
+            usage.add(*values)
+    return usage
+
+
+def ask_accounting(usage: StudyUsage) -> None:
+    """Add the memory of jobs that only the batch system's accounting knows, if it has some."""
+    if usage.jobs and usage.generator != registry.LOCAL:
         ids = list(usage.jobs)[-JOBS_MAX:]
-        scheduler = registry.named(study.generator).scheduler(Commands())
+        scheduler = registry.named(usage.generator).scheduler(Commands())
         for job, memory in asyncio.run(scheduler.memory_of(ids)).items():
             usage.memory.add(usage.jobs[job], memory)
-    return usage
 
 
 def slots_of(config: WorkflowConfig) -> int:
