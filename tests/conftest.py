@@ -19,12 +19,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from support import (
     FAILED,
     Flow,
+    forkers_in,
     keep_logs,
     processes_in,
     sockets_in,
     wait_until,
     write_workflow,
 )
+
+from motoko.host.identity import Identity
 
 # How fast a machine draws examples is no property of ours.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -68,7 +71,7 @@ def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         monkeypatch.delenv(name, raising=False)
     try:
         yield
-        left = _wait_for_end(tmp_path)
+        left = _wait_for_end(tmp_path, private)
         sockets = sockets_in(private, tmp_path)
         directories = list(private.glob("motoko-*/*"))
         if left or sockets or directories:
@@ -82,12 +85,16 @@ def nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         shutil.rmtree(private, ignore_errors=True)
 
 
-def _wait_for_end(place: Path) -> list[str]:
+def _wait_for_end(place: Path, private: Path) -> list[str]:
     """The command lines of processes that do not end by themselves; they are killed."""
+
+    def living() -> list[tuple[Identity, str]]:
+        return [*processes_in(place), *forkers_in(private)]
+
     try:
-        wait_until(lambda: not list(processes_in(place)), "processes have ended", timeout=2.0)
+        wait_until(lambda: not living(), "processes have ended", timeout=2.0)
     except AssertionError:
-        left = list(processes_in(place))
+        left = living()
         for identity, _ in left:
             identity.signal(signal.SIGKILL)
         return [command for _, command in left]

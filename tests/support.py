@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -242,6 +243,19 @@ def processes_in(place: Path) -> Iterator[tuple[Identity, str]]:
         identity = Identity.of(int(entry.name))
         if identity and (str(place) in command or Path(where).is_relative_to(place)):
             yield identity, command
+
+
+def forkers_in(place: Path) -> Iterator[tuple[Identity, str]]:
+    """The living processes that fork runs, and wrappers that wait, by their TMPDIR.
+
+    Their working directory is /, and their command lines mention no workflow.
+    """
+    for identity, command in processes_in(Path("/")):
+        if "motoko-spawner" in command or "warm_template.py" in command:
+            with contextlib.suppress(OSError):
+                environment = Path(f"/proc/{identity.pid}/environ").read_bytes().split(b"\0")
+                if os.fsencode(f"TMPDIR={place}") in environment:
+                    yield identity, command
 
 
 def sockets_in(*places: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Launchers and ZEO servers are killed again and again: each attempt is executed exactly once.
+"""Launchers, what forks runs, and ZEO servers are killed: each attempt is executed exactly once.
 
 ``MOTOKO_LAUNCHES`` is how many runs, ``MOTOKO_CAMPAIGN_SEED`` the seed of their widths, durations
 and failures, and of the faults. One study has plain programs, one has a doIt.py for which Python is
@@ -158,20 +158,40 @@ def states(flow):
 
 
 class Chaos:
-    """kill -9 of launchers every 1 to 3 s, and of ZEO servers now and then."""
+    """kill -9 of launchers every 1 to 3 s, and of ZEO servers and what forks runs now and then."""
 
     def __init__(self, flow, rng):
         self.flow, self.rng = flow, rng
         self.records = records(load(flow.path))
         self.killed = []
+        self.forkers = set()
 
     def strike(self):
-        kind = "launcher" if self.rng.random() < 0.8 else "zeo"
+        kind = self.rng.choices(("launcher", "forker", "zeo"), (5, 3, 2))[0]
+        if kind == "forker":
+            self.strike_forkers()
+            return
         names = [f"{kind}:{study}" for study in STUDIES]
         for name in self.rng.sample(names, self.rng.choice([1, 1, 1, 2, 3])):
             data = read_json(self.records.record(name))
             if data and Identity.from_dict(data).signal(signal.SIGKILL):
                 self.killed.append(name)
+
+    def strike_forkers(self):
+        """Spawners and templates, sometimes with their launchers."""
+        too = self.rng.random() < 0.3
+        for study in self.rng.sample(STUDIES, self.rng.choice([1, 2, 3])):
+            data = read_json(self.records.record(f"launcher:{study}"))
+            launcher = data and Identity.from_dict(data)
+            if not launcher or not launcher.alive:
+                continue
+            forkers = children(launcher.pid)
+            self.forkers |= forkers
+            if too and launcher.signal(signal.SIGKILL):
+                self.killed.append(f"launcher:{study}")
+            for forker in forkers:
+                if forker.signal(signal.SIGKILL):
+                    self.killed.append(f"forker:{study}")
 
     def until_all_are(self, state, count):
         """Go on until all runs are in a state."""
@@ -187,6 +207,15 @@ class Chaos:
                 continue  # its server was killed once more
             if seen != {state: count}:
                 self.strike()
+
+
+def children(pid):
+    """The processes that a launcher has started itself: its spawner, and its templates."""
+    try:
+        pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return set()
+    return {identity for child in pids if (identity := Identity.of(int(child)))}
 
 
 def most_at_once(notes):

@@ -138,7 +138,8 @@ class Cluster:
         self.run("scancel", mine, "--full", "--signal=KILL")  # the polite way takes KillWait
         self.run("scancel", mine)
         live = "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING"
-        self._wait(lambda: not self.jobs(live), "no job is left", timeout=40)
+        # The controller asks again after 80 s when a node was killed with its last word of a job.
+        self._wait(lambda: not self.jobs(live), "no job is left", timeout=120)
         self._kill_strays()
         self.resume_nodes()
         self._wait(self.all_idle, "all nodes are idle", timeout=40)
@@ -252,7 +253,7 @@ class Cluster:
 
     def kill_node(self, name: str, *, started: bool = True) -> None:
         """kill -9 of a node's slurmd and its jobs' processes; ``started``: once all have some."""
-        jobs = [job["id"] for job in self.jobs("RUNNING") if job["node"] == name]
+        jobs = [job["number"] for job in self.jobs("RUNNING") if job["node"] == name]
         for job in jobs if started else ():
             wait_until(lambda job=job: self.processes(job), f"job {job} has been started")
         self._kill(name)
@@ -262,7 +263,7 @@ class Cluster:
         """kill -9 of all that lives of some jobs, their slurmstepd included."""
 
         def dead() -> bool:
-            left = [identity for job in jobs for identity in self.processes(job)]
+            left = self.processes(*jobs)
             for identity in left:
                 identity.signal(signal.SIGKILL)
             return not left
@@ -283,15 +284,17 @@ class Cluster:
         for name in self.node_names:
             self.run("scontrol", "update", f"NodeName={name}", "State=RESUME", check=False)
 
-    def processes(self, job: object) -> list[Identity]:
-        """The living processes of a job: its slurmstepd, its script, and what that has started."""
-        found = {each["id"]: each["number"] for each in self.jobs()} if "_" in str(job) else {}
-        number = found.get(str(job), str(job))
+    def processes(self, *jobs: object) -> list[Identity]:
+        """The living processes of jobs: slurmstepd, the script, and what that has started."""
+        known = {job["id"]: job["number"] for job in self.jobs()} if "_" in str(jobs) else {}
+        numbers = [known.get(str(job), str(job)) for job in jobs]
+        ids = {f"SLURM_JOB_ID={number}" for number in numbers}
+        steps = {f"slurmstepd: [{number}" for number in numbers}
         return [
             identity
             for pid, command, environment in processes()
-            if {f"SLURM_JOB_ID={number}", f"SLURM_CONF={self.conf}"} <= set(environment)
-            or command.startswith(f"slurmstepd: [{number}.")
+            if (f"SLURM_CONF={self.conf}" in environment and ids & set(environment))
+            or command.partition(".")[0] in steps
             if (identity := Identity.of(pid))
         ]
 

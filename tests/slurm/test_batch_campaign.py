@@ -33,7 +33,7 @@ STUDIES = ("mult", "add")
 # Each comes once before any comes twice.
 FAULTS = ("launcher:mult", "launcher:add", "supervisor", "slurmctld", "watcher", "slurmctld")
 # Few at a time, so that there is time for faults.
-ALONE = "slurm_options: [exclusive]\n"
+ALONE = "finish: on-exit\nslurm_options: [exclusive]\n"
 CREATE = """\
 import random, sys
 from motoko import Workflow
@@ -56,6 +56,11 @@ workflow.run_name = "fan"
 scripts = [f"true # {number}" for number in range(int(sys.argv[1]))]
 workflow.task_managers["mult"].createTask(script=scripts, code="")
 """
+# They last long enough to be killed.
+LONGER_FAN = FAN.replace("true #", "sleep {number % 10 / 5} #")
+WARM_FAN = FAN.replace("true #", "python doIt.py #").replace(
+    'script=scripts, code=""', '{"python": "warm"}, script=scripts'
+)
 
 
 class Chaos:
@@ -111,13 +116,14 @@ class Chaos:
             assert time.monotonic() < end, f"not within {PATIENCE_S} s: {seen}; {self.struck}"
             self.pause(0.5, 3.0)
             try:
-                seen = Counter(run["state"] for run in all_runs(self.flow))
+                runs = all_runs(self.flow)
+                seen = Counter(run.get("ended_state") or f"{run['state']}, goes on" for run in runs)
             except StudyUnavailable:
                 continue
             assert not seen["FAILED"], [
                 (run["id"], run["failure_reason"])
-                for run in all_runs(self.flow)
-                if run["state"] == "FAILED"
+                for run in runs
+                if run.get("ended_state") == "FAILED"
             ]
             self.cluster.resume_nodes()
             if seen != {"FINISHED": self.count}:
@@ -125,14 +131,16 @@ class Chaos:
 
 
 def all_runs(flow):
-    return [run for study in STUDIES for run in entries(flow, study)]
+    return [run for study in flow.studies for run in entries(flow, study)]
 
 
-def disturbed(batch, cluster, outages, count, yaml=ALONE, faults=FAULTS):
-    """Have so many runs executed; returns them."""
-    flow, _ = batch("--no-launchers", yaml=f"finish: on-exit\n{yaml}", studies=STUDIES)
+def disturbed(
+    batch, cluster, outages, count, yaml=ALONE, faults=FAULTS, studies=STUDIES, create=CREATE
+):
+    """Have so many runs executed; returns them, what was killed, and how many s it took."""
+    flow, _ = batch("--no-launchers", yaml=yaml, studies=studies)
     with deadline(2 * PATIENCE_S):
-        command = [sys.executable, "-P", "-c", CREATE, str(count), str(SEED), *STUDIES]
+        command = [sys.executable, "-P", "-c", create, str(count), str(SEED), *studies]
         subprocess.run(command, cwd=flow.directory, check=True, timeout=300)
         flow.supervise()
         began = time.monotonic()
@@ -146,13 +154,15 @@ def disturbed(batch, cluster, outages, count, yaml=ALONE, faults=FAULTS):
     attempts = Counter(run["attempt"] for run in runs)
     print(f"{count} runs in {took:.0f} s; attempts: {dict(attempts)}")
     assert chaos.struck, "nothing was killed"
-    assert all(run["ended_state"] == "FINISHED" and run["exit_code"] == 0 for run in runs)
-    return runs
+    # A doIt.py that is killed when it has called finish() is FINISHED, too.
+    assert create is WARM_FAN or all(run["exit_code"] == 0 for run in runs)
+    return runs, chaos.struck, took
 
 
 def test_every_run_is_finished_and_executed_once(batch, cluster):
     """Exactly one execution of each, although none may be tried again."""
-    for run in disturbed(batch, cluster, ["stop", "freeze"], RUNS):
+    runs, *_ = disturbed(batch, cluster, ["stop", "freeze"], RUNS)
+    for run in runs:
         directory = Path(run["run_path"])
         assert run["attempt"] == 1 and claims(directory) == [1], run
         assert executions(directory) == [run["batch_job_id"]], run
@@ -165,23 +175,50 @@ def test_with_a_scheduler_that_forgets(batch, cluster):
     no other than those.
     """
     yaml = f"retries: 9\n{ALONE}"
-    counted(disturbed(batch, cluster, ["kill", "freeze"], FORGOTTEN, yaml))
+    counted(*disturbed(batch, cluster, ["kill", "freeze"], FORGOTTEN, yaml))
 
 
 @pytest.mark.skipif(RUNS < 60, reason="a short campaign has too few runs to be packed")
 def test_packs_on_nodes_that_fail(batch, cluster):
     """Nodes are killed, too: what they were executing has another attempt, and nothing else."""
     yaml = f"retries: 9\npack: {{runs: 10, at_once: 2}}\n{ALONE}"
-    counted(disturbed(batch, cluster, ["kill", "freeze"], RUNS, yaml, (*FAULTS, "node", "node")))
+    counted(*disturbed(batch, cluster, ["kill", "freeze"], RUNS, yaml, (*FAULTS, "node", "node")))
 
 
-def counted(runs):
-    """Each attempt was executed once."""
+FANS = {
+    "arrays": (LONGER_FAN, "finish: on-exit\n"),
+    "packs": (LONGER_FAN, "finish: on-exit\npack: 50\n"),
+    "warm": (WARM_FAN, "pack: 50\n"),
+}
+
+
+@pytest.mark.skipif(RUNS < 60, reason="a short campaign is over before much is killed")
+@pytest.mark.parametrize("name", FANS)
+def test_a_fan_on_nodes_that_fail(batch, cluster, calls, name):
+    """All are created at once, and are elements of few arrays; also what is tried again."""
+    create, yaml = FANS[name]
+    faults = ("launcher:mult", "supervisor", "slurmctld", "node")
+    yaml += "retries: 9\n"
+    runs, struck, took = seen = disturbed(
+        batch, cluster, ["kill", "freeze"], RUNS, yaml, faults, ("mult",), create
+    )
+    submissions, queries = (len(calls.all(program)) for program in ("sbatch", "squeue"))
+    jobs = len({job for run in runs for job in executions(Path(run["run_path"]))})
+    print(f"{name}: {submissions} sbatch, {jobs} jobs, {queries} squeue")
+    again = sum(run["attempt"] - 1 for run in runs)
+    assert 1 <= submissions <= 20 + again
+    assert queries <= took / 0.45 + 2 + len(struck)  # a pause is jittered by a tenth
+    counted(*seen)
+
+
+def counted(runs, struck, _):
+    """Each attempt was executed once; not those that were killed with their node before."""
     for run in runs:
         directory = Path(run["run_path"])
         started = claims(directory)
         assert started[-1] == run["attempt"], run
-        assert len(executions(directory)) == len(started), run
+        unexecuted = len(started) - len(executions(directory))
+        assert 0 <= unexecuted <= (len(started) - 1 if "node" in struck else 0), run
         assert executions(directory)[-1] == run["batch_job_id"] or len(started) > 1, run
 
 

@@ -62,9 +62,16 @@ class Agenda:
         self.finished.discard(number)
         self.news.unstarted.add(number)
 
-    def take_news(self) -> News:
-        """The news, for the caller to commit; there are none left here."""
+    def take_news(self, most: int | None = None) -> News:
+        """The news, for the caller to commit: of so many ends and changes at most, or all."""
         news, self.news = self.news, News()
+        if most is not None:
+            later = self.news
+            for number in [*itertools.islice(news.ended, most, None)]:
+                later.ended[number] = news.ended.pop(number)
+                later.first_end = news.first_end
+            for number in [*itertools.islice(news.changed, most, None)]:
+                later.changed[number] = news.changed.pop(number)
         return news
 
     def put_back(self, news: News) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from motoko.store.base import StudyBase
@@ -19,6 +19,9 @@ from motoko.workers.launcher.preparing import Preparer
 
 # How often to try for slots that another launcher holds: its message on the bus may be lost.
 SLOT_RETRY_S = 1.0
+# A launcher that comes back finds that hundreds of jobs have ended. Several transactions keep what
+# is done already if it is killed, conflict less often with runs, and let heartbeats go out.
+NEWS_AT_ONCE = 100
 
 Transaction = Callable[[Callable[[], None], bytes], Awaitable[None]]
 """Calls a function in a view at least as new as a transaction, and commits; retries if it must."""
@@ -93,7 +96,8 @@ class Passes:
             if not (facts.waiting or self._executor.ahead.runs):
                 self._executor.room(())
             return None
-        news = self.agenda.take_news()
+        news = self.agenda.take_news(NEWS_AT_ONCE)
+        facts = replace(facts, news=news)
         one = OnePass(facts, Commit(self.records, self._executor, self.agenda.unstarted))
         try:
             try:
@@ -167,7 +171,9 @@ class Passes:
 
     def pause(self) -> float | None:
         """How long to sleep at most, if nothing happens."""
-        executor = self._executor
+        executor, news = self._executor, self.agenda.news
+        if news.changed or (news.ended and news.first_end is None):
+            return 0.0
         may_start = self.agenda.has_waiting and executor.ahead.is_low and not self.paused
         now, monotonic = time.time(), time.monotonic()
         held = self.hindrance.left(monotonic)
@@ -177,8 +183,8 @@ class Passes:
         pauses = [] if at is None else [at - now]
         if held or executor.is_short:
             pauses.append(held or SLOT_RETRY_S)
-        if (first_end := self.agenda.news.first_end) is not None:
-            pauses.append(first_end + LINGER_S - monotonic)
+        if news.first_end is not None:
+            pauses.append(news.first_end + LINGER_S - monotonic)
         if (at := executor.ahead.next_at()) is not None:
             pauses.append(at - monotonic)
         return max(0.0, min(pauses)) if pauses else None

@@ -15,6 +15,7 @@ from motoko.store.base import open_file
 from motoko.store.study_database import create_study
 from motoko.store.task_creator import TaskCreator
 from motoko.workers.launcher import hindrances, preparing
+from motoko.workers.launcher import passes as passing
 from motoko.workers.launcher.ahead import Ahead
 from motoko.workers.launcher.hindrances import Hindered
 from motoko.workers.launcher.passes import SLOT_RETRY_S, Passes
@@ -166,6 +167,25 @@ def test_paused(base, through):
     passes.agenda.note_end(1, End(code=0), 0.0)
     assert step(passes) == 1, "what has ended is recorded all the same"
     assert executor.log == [] and passes.pause() is None
+
+
+@pytest.mark.parametrize("since", [0.0, None])
+def test_many_ends_are_recorded_by_several_passes(base, through, monkeypatch, since):
+    """Else a launcher that comes back to many is taken for hung, and has recorded none."""
+    monkeypatch.setattr(passing, "NEWS_AT_ONCE", 3)
+    passes = Passes(base, PuppetExecutor(0), through)
+    for number in RUNS:
+        passes.agenda.note_end(number, End(code=1), since)
+    assert step(passes) == 3 and passes.pause() == 0.0
+    assert step(passes) == 1 and not passes.agenda.news.ended
+    transaction.begin()
+    for number in RUNS:
+        passes.agenda.note_change(number, {"batch_state": "RUNNING"})
+    assert step(passes) == 0 and passes.pause() == 0.0
+    step(passes)
+    own = [OwnEntries(base.runs.entries[number].entries) for number in RUNS]
+    assert [entries.batch_state for entries in own] == ["RUNNING"] * 4
+    assert not passes.agenda.news.changed and passes.pause() != 0.0
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

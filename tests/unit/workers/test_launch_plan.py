@@ -86,6 +86,19 @@ class TestAgenda:
         agenda.put_back(news)
         assert agenda.news == News({1: END, 2: END}, {3: {"a": 1, "b": 2}}, first_end=NOW)
 
+    @pytest.mark.parametrize("since", [NOW, None])
+    def test_much_news_is_taken_in_parts(self, since):
+        agenda = Agenda()
+        for number in range(5):
+            agenda.note_end(number, END, since)
+            agenda.note_change(10 + number, {"a": number})
+        sizes = []
+        while agenda.news != News():
+            news = agenda.take_news(2)
+            assert news.first_end == since and len(news.ended) == len(news.changed)
+            sizes.append(len(news.ended))
+        assert sizes == [2, 2, 1]
+
     def test_order(self):
         agenda = Agenda(unstarted={9, 8})
         for number in (2, 1):
