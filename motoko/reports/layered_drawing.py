@@ -165,7 +165,7 @@ def _edge(boxes: dict[str, _Box], source: str, target: str, text: str) -> str:
         return drawn
     return (
         f'{drawn}<text x="{at_x:.1f}" y="{at_y + 4:.1f}" text-anchor="middle" fill="#222222" '
-        f'stroke="#ffffff" stroke-width="4" paint-order="stroke">{_text(text)}</text>'
+        f'stroke="#ffffff" stroke-width="6" paint-order="stroke">{_text(text)}</text>'
     )
 
 

@@ -22,7 +22,13 @@ h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; padding-bottom: .2rem;
 h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; overflow-wrap: anywhere; }
 p { margin: .4rem 0; overflow-wrap: anywhere; } .soft { color: var(--soft); }
 a { color: #0550ae; }
-.wide { overflow-x: auto; max-width: 100%; }
+.wide { overflow-x: auto; max-width: 100%;
+  /* A shadow where it goes on: what is cut off by the frame is not taken for all. */
+  background: linear-gradient(to right, var(--paper) 30%, transparent) left / 2rem 100% local,
+    linear-gradient(to left, var(--paper) 30%, transparent) right / 2rem 100% local,
+    linear-gradient(to right, #0004, transparent) left / .7rem 100% scroll,
+    linear-gradient(to left, #0004, transparent) right / .7rem 100% scroll;
+  background-repeat: no-repeat; }
 table { border-collapse: collapse; margin: .5rem 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; vertical-align: top;
   border-bottom: 1px solid var(--line); }

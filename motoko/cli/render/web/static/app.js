@@ -45,6 +45,13 @@ function fill(table, heads, rows, numbers = []) {
 const stateOf = (state, column) =>
   element("span", state, { class: `state ${KINDS.includes(column) ? column : "own"}` });
 
+// With six digits: a column must fit on a phone. The whole value is in the title.
+function figure(value) {
+  if (value === null) return "";
+  if (typeof value !== "number" || Number.isInteger(value)) return value;
+  return element("span", Number(value.toPrecision(6)), { title: value });
+}
+
 function bar(states) {
   const drawn = document.createElementNS(SVG, "svg");
   const whole = Object.values(states).reduce((sum, count) => sum + count, 0) || 1;
@@ -210,7 +217,7 @@ function showRuns(page) {
     page.runs.map((run) => [
       link(run.id, () => open(`${asked.study}.${run.id}`)),
       stateOf(run.state, run.column),
-      ...run.values.map((value) => (value === null ? "" : value)),
+      ...run.values.map(figure),
       run.started ?? "",
       run.reason,
     ]), [0, ...numbers]);
@@ -316,7 +323,9 @@ async function main() {
   byId("after").addEventListener("click", () => ask({ first: asked.first + COUNT }));
   byId("run").addEventListener("close", () => { opened = null; });
   // A run's output grows without any change of state.
-  setInterval(() => { if (opened !== null && !hasEnded && !document.hidden) readRun(); }, 2000);
+  setInterval(() => {
+    if (opened !== null && !hasEnded && !detailBusy && !document.hidden) readRun();
+  }, 2000);
   await enter();
   for (;;) {
     if (key === null) {
