@@ -30,6 +30,7 @@ from motoko.workers.launcher.executor import Changed, Ended, Event
 from motoko.workers.launcher.pack_files import PackFiles
 from motoko.workers.launcher.reconcile import Step, Verdict, judge
 from motoko.workers.launcher.submitting import Outcome, Submitter
+from motoko.workers.launcher.unhurried import unhurried
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ class BatchRuns:
             await self._end_some()
         if not self.runs:
             return SPOOL_S
-        self._read_spool()
+        await self._read_spool()
         if self.runs and self._poll.due(self._expected) <= time.monotonic():
             await self._ask()
         now = time.monotonic()
@@ -231,7 +232,7 @@ class BatchRuns:
         self._view = await self._poll.view(self._expected)
         self._say_silent(self._view.error)
         self._submitter.answered(self._view.asked)
-        verdicts = [(run, self._judged(run)) for run in list(self.runs.values())]
+        verdicts = [(run, self._judged(run)) async for run in unhurried(self.runs.values())]
         vanished = [v.followed.job for _, v in verdicts if v.step is Step.ASK and v.followed.job]
         known: Mapping[str, Job] = {}
         if vanished:
@@ -249,7 +250,7 @@ class BatchRuns:
         if surplus:
             log.warning("cancelling jobs that were queued twice: %s", ", ".join(sorted(surplus)))
             await self._scheduler.cancel(surplus, pending=True)
-        for run, verdict in verdicts:
+        async for run, verdict in unhurried(verdicts):
             if not self._is_followed(run):
                 continue
             job = verdict.followed.job
@@ -270,7 +271,7 @@ class BatchRuns:
             has_begun=lambda number: self._packs.has_begun(run, number),
         )
 
-    def _read_spool(self) -> None:
+    async def _read_spool(self) -> None:
         """Look at the runs of which the nodes say, in the spool, that something has happened."""
         if not self._spooled.are_due():
             return
@@ -280,8 +281,9 @@ class BatchRuns:
             if first.isdigit():
                 runs.add(int(first))
             path.unlink(missing_ok=True)
-        for number in sorted(runs & self.runs.keys()):
-            run = self.runs[number]
+        async for number in unhurried(sorted(runs & self.runs.keys())):
+            if (run := self.runs.get(number)) is None:
+                continue
             if run.evidence().ended:
                 self._expected = time.monotonic()
             self._obey(run, self._judged(run))
