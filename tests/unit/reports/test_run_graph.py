@@ -99,3 +99,54 @@ def test_drawing():
             x < o[0] + o[2] and o[0] < x + w and y < o[1] + o[3] and o[1] < y + h for o in others
         )
     assert svg(of_studies("empty", [], [])).startswith("<svg")
+
+
+def test_no_edge_is_hidden():
+    """Not even over several layers, upwards, or beside other nodes."""
+    rows = [
+        *(Row(name, 1, "FINISHED", before) for name, before in LONG),
+        *(Row("a", number, "FINISHED", "e:1;a:1") for number in (2, 3)),
+    ]
+    graph = of_studies("flow", list("abcdef"), rows)
+    assert {("a", "e"), ("e", "a"), ("a", "a"), ("b", "e")} <= set(graph.edges)
+    drawing = ElementTree.fromstring(svg(graph))
+    boxes = [
+        tuple(float(box.attrib[name]) for name in ("x", "y", "width", "height"))
+        for box in drawing.iter("{http://www.w3.org/2000/svg}rect")
+    ]
+    paths = [path.attrib["d"] for path in drawing.findall("{*}path")]
+    assert len(paths) == len(graph.edges)
+    points = [point for path in paths for point in along(path)]
+    points += [
+        (float(text.attrib["x"]), float(text.attrib["y"]) - 4)
+        for text in drawing.findall("{*}text[@stroke]")
+    ]
+    hidden = [
+        (x, y)
+        for x, y in points
+        for left, top, w, h in boxes
+        if left + 1 < x < left + w - 1 and top + 1 < y < top + h - 1
+    ]
+    assert not hidden
+    _, _, width, _ = map(float, drawing.attrib["viewBox"].split())
+    assert all(0 < x < width for x, _ in points)
+
+
+LONG = [("a", ""), ("b", "a:1"), ("f", "a:1"), ("c", "b:1"), ("d", "c:1"), ("e", "a:1;b:1;d:1")]
+
+
+def along(path):
+    """Points of a drawn line."""
+    x = y = 0.0
+    for command, text in re.findall(r"([MLC])([^MLC]*)", path):
+        values = [float(value) for value in text.split()]
+        curve = values if command == "C" else [x, y, *values, *values]
+        if command != "M":
+            for t in (step / 20 for step in range(21)):
+                weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+                xs, ys = (x, *curve[0::2]), (y, *curve[1::2])
+                yield (
+                    sum(w * v for w, v in zip(weights, xs, strict=True)),
+                    sum(w * v for w, v in zip(weights, ys, strict=True)),
+                )
+        x, y = values[-2:]
