@@ -29,6 +29,8 @@ def serving(directory: Path, *options: str) -> Iterator[Path]:
         )
     try:
         wait_until(lambda: "/#" in out.read_text(), "an address")
+        # What it shows goes first.
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.nice(0) + 10)
         yield out
     finally:
         process.send_signal(signal.SIGTERM)

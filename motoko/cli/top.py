@@ -10,6 +10,7 @@ import click
 from motoko.cli.texts import WORKFLOW_PATH
 from motoko.config import load
 from motoko.errors import ConfigError
+from motoko.host.cpus import stand_back
 from motoko.host.extras import extra
 from motoko.host.terminal import is_on_terminal
 
@@ -40,6 +41,7 @@ def command(directory: Path | None) -> None:
         raise ConfigError(
             "`motoko top` needs a terminal", hint="motoko info, motoko ps and motoko events do not"
         )
+    stand_back()  # looking must not hold up what is looked at
     from motoko.cli.render.top.app import Top
 
     # What would be logged to the terminal would be written over the view, which tells it itself.

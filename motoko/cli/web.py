@@ -9,6 +9,7 @@ import click
 
 from motoko.cli.texts import WORKFLOW_PATH
 from motoko.config import load
+from motoko.host.cpus import stand_back
 from motoko.host.extras import extra
 
 
@@ -41,6 +42,7 @@ def command(port: int | None, control: bool, directory: Path | None) -> None:
     for module in ("starlette", "uvicorn"):
         extra(module, "web", "`motoko web`")
     config = load(directory)
+    stand_back()  # looking must not hold up what is looked at
     from motoko.cli.render.web.web_server import serve
 
     serve(config, port, partial(click.echo), has_control=control)
