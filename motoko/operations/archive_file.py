@@ -15,6 +15,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Self
 
@@ -22,6 +23,7 @@ import msgspec
 
 from motoko.errors import SecretInArchive
 from motoko.host.inner_paths import why_wrong
+from motoko.host.text_search import TextSearch
 
 FORMAT = 1
 FOLDER = "motoko-archive"
@@ -114,8 +116,7 @@ class ArchiveWriter:
         self.left_out: list[tuple[str, str]] = []
         self.left_out_count = 0
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
-        self._secrets = {text.encode(): what for text, what in secrets.items()}
-        self._longest = max(map(len, self._secrets), default=1)
+        self._search = TextSearch(secrets)
         self._tell = tell
 
     def __enter__(self) -> Self:
@@ -195,17 +196,14 @@ class ArchiveWriter:
 
     def _checked(self, name: str, source: BinaryIO | io.FileIO) -> Iterator[bytes]:
         """The content of a file, as far as it can be read; raises ``SecretInArchive``."""
-        before = name.encode() + b"\n"
-        while part := self._part(name, source):
-            around = before + part
-            for secret, what in self._secrets.items():
-                if secret in around:
-                    raise SecretInArchive(
-                        f"{name} holds a secret: the value of {what}; nothing was written",
-                        hint="remove it there; or, if it is no secret, list the variable's name "
-                        "in motoko.yaml: `archive: {environment: [NAME]}`",
-                    )
-            before = around[1 - self._longest :] if self._longest > 1 else b""
+        parts = iter(partial(self._part, name, source), b"")
+        for part, secret in self._search.through(parts, name.encode() + b"\n"):
+            if secret is not None:
+                raise SecretInArchive(
+                    f"{name} holds a secret: the value of {secret}; nothing was written",
+                    hint="remove it there; or, if it is no secret, list the variable's name "
+                    "in motoko.yaml: `archive: {environment: [NAME]}`",
+                )
             yield part
 
     def _part(self, name: str, source: BinaryIO | io.FileIO) -> bytes:

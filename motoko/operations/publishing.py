@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from motoko.control.daemon_records import refuse_guests
 from motoko.errors import CannotWrite, ConfigError, MotokoError
 from motoko.host.files import contents
 from motoko.host.locks import locked_if_free
+from motoko.host.text_search import TextSearch
 from motoko.layout import mirror_path, publication_path
 
 FORMAT = 1
@@ -147,23 +149,18 @@ def _have_files(directory: Path, files: Mapping[str, Path]) -> None:
 
 def _refuse(directory: Path, secrets: Mapping[str, str]) -> None:
     """Raise ``ConfigError`` if a file holds a secret."""
-    wanted = {text.encode(): what for text, what in secrets.items()}
-    longest = max(map(len, wanted), default=0)
+    search = TextSearch(secrets)
     for path in directory.rglob("*"):
         if not path.is_file():
             continue
         with open(path, "rb") as file:
-            before = b""
-            while part := file.read(_PART):
-                around = before + part
-                for secret, what in wanted.items():
-                    if secret in around:
-                        raise ConfigError(
-                            f"{path.relative_to(directory)} holds a secret: the value of {what}; "
-                            "nothing was published",
-                            hint="remove it there",
-                        )
-                before = around[-longest:]
+            for _, secret in search.through(iter(partial(file.read, _PART), b"")):
+                if secret is not None:
+                    raise ConfigError(
+                        f"{path.relative_to(directory)} holds a secret: the value of {secret}; "
+                        "nothing was published",
+                        hint="remove it there",
+                    )
 
 
 def _switch(place: Path, versions: Path, directory: Path) -> None:
