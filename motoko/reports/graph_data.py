@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from motoko.reports.run_graph import Row, ranges_before
+from motoko.runs.run_sets import unbroken
 
 
 def graph_data(studies: Iterable[str], rows: Iterable[Row]) -> dict[str, Any]:
@@ -28,19 +29,8 @@ def graph_data(studies: Iterable[str], rows: Iterable[Row]) -> dict[str, Any]:
             before.setdefault(other, set()).add(span)
         if before:
             spans = {other: sorted(of_other) for other, of_other in before.items()}
-            led.append({"study": study, "runs": _pairs(numbers), "after": spans})
+            led.append({"study": study, "runs": unbroken(numbers), "after": spans})
     return {
         "studies": {study: dict(sorted(counts.items())) for study, counts in states.items()},
         "led": led,
     }
-
-
-def _pairs(numbers: Sequence[int]) -> list[list[int]]:
-    """Numbers as pairs of the first and the last one of each unbroken sequence."""
-    pairs: list[list[int]] = []
-    for number in sorted(numbers):
-        if pairs and pairs[-1][1] == number - 1:
-            pairs[-1][1] = number
-        else:
-            pairs.append([number, number])
-    return pairs

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from motoko.errors import NoSuchRun
 from motoko.reports.run_graph import Row, ranges_before
 from motoko.runs.references import Reference
+from motoko.runs.run_sets import unbroken
 
 RANGES_MAX = 12  # that are named
 Step = Callable[[set[Reference]], set[Reference]]
@@ -79,12 +80,7 @@ def lineage(run: Reference, rows: Iterable[Row]) -> Lineage:
 
 def in_ranges(numbers: Sequence[int]) -> str:
     """Numbers in order, as ranges: ``1-5, 8``."""
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
+    ranges = unbroken(numbers)
     texts = [f"{first}-{last}" if first < last else str(first) for first, last in ranges]
     if len(texts) > RANGES_MAX:
         texts[RANGES_MAX:] = ["..."]

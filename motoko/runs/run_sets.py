@@ -16,6 +16,17 @@ TEXT_MAX = 1000  # characters; studies beyond that are left out
 Range = tuple[int, int]
 
 
+def unbroken(numbers: Iterable[int]) -> list[Range]:
+    """The ranges that numbers make up, in order: the first and the last number of each."""
+    ranges: list[Range] = []
+    for number in sorted(set(numbers)):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ranges
+
+
 class RunSet:
     """Runs by study and number; adding a run takes the same time however many there are."""
 
@@ -58,13 +69,7 @@ class RunSet:
 
     def add(self, study: str, numbers: Iterable[int]) -> None:
         """Add runs of a study."""
-        ranges: list[Range] = []
-        for number in sorted(set(numbers)):
-            if ranges and ranges[-1][1] == number - 1:
-                ranges[-1] = (ranges[-1][0], number)
-            else:
-                ranges.append((number, number))
-        for span in ranges:
+        for span in unbroken(numbers):
             self._join(study, span)
 
     def update(self, other: RunSet) -> None:
