@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from persistent.TimeStamp import TimeStamp
-
 from motoko.runs.states import state_of
+from motoko.store.log_end import seconds_of
 from motoko.store.trees import records
 
 REVISIONS = 100  # how far to look back
@@ -41,4 +40,4 @@ def changed_at(run: Any) -> float:
     for part in parts:
         part._p_activate()
     newest = max(part._p_serial for part in parts)
-    return float(TimeStamp(newest).timeTime())
+    return seconds_of(newest)

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from persistent.TimeStamp import TimeStamp
 from ZEO.runzeo import ZEOServer
 from ZODB.serialize import referencesf
 
 from motoko.store.internals.self_check import Need, relies_on
+from motoko.store.log_end import seconds_of
 
 _STORAGE = "ZODB.FileStorage.FileStorage:FileStorage"
 relies_on(
@@ -64,7 +64,7 @@ def serves(server: ZEOServer, path: Path) -> bool:
 def last_commit(server: ZEOServer) -> float:
     """When the newest transaction of a server was committed (seconds since 1970)."""
     newest = max(storage.lastTransaction() for storage in server.storages.values())
-    return float(TimeStamp(newest).timeTime())
+    return seconds_of(newest)
 
 
 def _pack(pack: Callable[..., None], around: Around, until: float, references: Any) -> None:
