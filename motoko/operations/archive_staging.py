@@ -212,6 +212,6 @@ def _require_room(studies: Iterable[StudyConfig], place: Path) -> None:
     free = shutil.disk_usage(place).free
     if 2 * needed > free:
         raise NoRoom(
-            f"{place.parent}: an archive may need {shown(2 * needed)}, and {shown(free)} are free",
-            hint="write it to another disk: -o",
+            f"{place.parent}: the copies may need {shown(2 * needed)}, and {shown(free)} are free",
+            hint="name a place on another disk",
         )
