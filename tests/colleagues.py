@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +62,18 @@ class Shown:
     code: int
     out: str
     err: str
+
+
+@contextlib.contextmanager
+def open_place() -> Iterator[Path]:
+    """A directory that others can reach, unlike pytest's own; ``home`` in it is theirs, too."""
+    place = Path(tempfile.mkdtemp(prefix="mc-", dir="/tmp"))
+    place.chmod(0o755)
+    (home := place / "home").mkdir()
+    home.chmod(0o777)
+    yield place
+    subprocess.run(["chmod", "-R", "u+w", place], check=True)
+    shutil.rmtree(place)
 
 
 def as_colleague(

@@ -3,16 +3,13 @@
 import json
 import os
 import pwd
-import shutil
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
-from colleagues import ACCOUNT, GROUP, as_colleague, commands, why_impossible
+from colleagues import ACCOUNT, GROUP, as_colleague, commands, open_place, why_impossible
 from live_views import LIVE
 from support import kill9, motoko_command, supervised, wait_until, write_workflow
 
@@ -58,13 +55,8 @@ CHANGES = [
 
 @pytest.fixture(scope="module")
 def place():
-    """A directory that others can reach, unlike pytest's own."""
-    directory = Path(tempfile.mkdtemp(prefix="mc-", dir="/tmp"))
-    directory.chmod(0o755)
-    (home := directory / "home").mkdir()
-    home.chmod(0o777)
-    yield directory
-    shutil.rmtree(directory)
+    with open_place() as place:
+        yield place
 
 
 def written(directory):

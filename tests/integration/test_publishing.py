@@ -3,17 +3,14 @@
 import csv
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
-from colleagues import as_colleague, commands, why_impossible
+from colleagues import as_colleague, commands, open_place, why_impossible
 from support import motoko_command, supervised, wait_until, write_workflow
 
 SUM = "select sum(y) from mult where run_name = 'first'"
@@ -30,14 +27,8 @@ for value in sys.argv[2:]:
 
 @pytest.fixture(scope="module")
 def place():
-    """A directory that others can reach, unlike pytest's own."""
-    directory = Path(tempfile.mkdtemp(prefix="mp-", dir="/tmp"))
-    directory.chmod(0o755)
-    (home := directory / "home").mkdir()
-    home.chmod(0o777)
-    yield directory
-    subprocess.run(["chmod", "-R", "u+w", directory], check=True)
-    shutil.rmtree(directory)
+    with open_place() as place:
+        yield place
 
 
 @pytest.fixture(scope="module")

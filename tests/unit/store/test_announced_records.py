@@ -2,11 +2,8 @@
 
 import pytest
 import transaction
-from bare_studies import study_with_files
 
 from motoko.store.announced_records import Announcement, Announcements, records_of_state
-from motoko.store.base import open_file
-from motoko.store.study_database import create_study
 from motoko.store.task_creator import TaskCreator
 
 TID = b"\0" * 7 + b"\1"
@@ -29,15 +26,6 @@ class TestAnnouncements:
         announcements.ignore([b"a", b"b"], first.append)
         announcements.announce(TID, [b"a"])
         assert not first and len(second) == 1
-
-
-@pytest.fixture
-def base(tmp_path):
-    study = study_with_files(tmp_path, jobs={"x": int})
-    create_study(study)
-    base = open_file(study)
-    yield base
-    base.close()
 
 
 @pytest.mark.parametrize("entries", [0, 100], ids=["small", "large"])

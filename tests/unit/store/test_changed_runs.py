@@ -2,23 +2,11 @@
 
 import pytest
 import transaction
-from bare_studies import study_with_files
 
-from motoko.store.base import open_file
 from motoko.store.changed_runs import RunChanges
-from motoko.store.study_database import create_study
 from motoko.store.task_creator import TaskCreator
 
 RUNS = [1, 2, 3]
-
-
-@pytest.fixture
-def base(tmp_path):
-    study = study_with_files(tmp_path, jobs={"x": int})
-    create_study(study)
-    base = open_file(study)
-    yield base
-    base.close()
 
 
 @pytest.fixture
