@@ -8,12 +8,12 @@ time, from before ``createTask`` until all are awaited. One run before, in an or
 own, is not measured: it pays for what is done once.
 
 With ``--warm`` it also measures ``python: warm``. Some runs come before, which are executed cold
-while the template loads. Of the runs' CPU time only the template's is known then: a warm run has
-no parent that could account for it.
+while the template loads.
 
 For ours it also shows which process spends how much CPU time on a run, by the operating system's
-accounts before and after: the launcher (promised), the other daemons, and the runs' own
-processes, which are the launcher's children. The part of Python's start-up and imports is
+accounts before and after: the launcher (promised), the other daemons, and what forks the runs
+(the spawner or the template, without the wrappers). What the runs' own processes have used is in
+their exit records. The part of Python's start-up and imports is
 measured afterwards, alone: the CPU time of a Python that imports all that ``doIt.py`` has
 imported at its end (BlackDynamite's own ``import`` loads little: the rest comes at the first
 use), the median of several. It is given as a share of the CPU time that the slots had; daemons
@@ -23,11 +23,13 @@ and runs want the same cores.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
 import statistics
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,7 +46,9 @@ LAUNCHER_MS = 15.0  # CPU a run, promised
 SLOTS = 2
 LAUNCHER = "launcher:step"
 RUNS = "the runs themselves"
-TEMPLATE = "the template"
+FORKERS = {"warm_template": "the template", "spawner": "the spawner"}
+RECORDS = "step/BD-step-runs/run-*/.motoko/exit-1.json"
+RECORDS_S = 10.0
 REPEATS = 7  # of the imports
 IMPORTS = (
     "import BlackDynamite.base_zeo, BlackDynamite.constraints_zeo, BlackDynamite.job, "
@@ -108,14 +112,27 @@ def start(scratch: Scratch, first: int = 1) -> None:
 
 
 def spent(daemons: Mapping[str, psutil.Process]) -> dict[str, float]:
-    """CPU seconds of the daemons until now, and of the runs that have ended."""
-    times = daemons[LAUNCHER].cpu_times()
+    """CPU seconds of the daemons until now, and of what forks the runs."""
     found = {name: cpu_s(process) for name, process in daemons.items()}
-    found[RUNS] = times.children_user + times.children_system
     for child in daemons[LAUNCHER].children():
-        if any("warm_template" in word for word in child.cmdline()):
-            found[TEMPLATE] = cpu_s(child)
+        for part, name in FORKERS.items():
+            if any(part in word for word in child.cmdline()):
+                found[name] = cpu_s(child)
     return found
+
+
+def recorded(scratch: Scratch, count: int) -> dict[Path, float]:
+    """CPU seconds of this many runs, by their exit records: they follow soon after the end."""
+    end = time.monotonic() + RECORDS_S
+    while True:
+        paths = list(scratch.directory.glob(RECORDS))
+        with contextlib.suppress(ValueError):  # one is being written
+            found = {path: float(json.loads(path.read_text())["cpu_s"]) for path in paths}
+            if len(found) == count:
+                return found
+        if time.monotonic() > end:
+            raise RuntimeError(f"{len(paths)} exit records, not {count}")
+        time.sleep(0.05)
 
 
 def measure_ours(runs: int, files: Mapping[str, str] = FILES, first: int = 1) -> Ours:
@@ -123,9 +140,12 @@ def measure_ours(runs: int, files: Mapping[str, str] = FILES, first: int = 1) ->
     with Scratch(files) as scratch:
         start(scratch, first)
         daemons = scratch.daemons()
+        earlier = recorded(scratch, first)
         before = spent(daemons)
         found = fan_out(scratch, "measured", runs)
         cpu = {name: value - before.get(name, 0.0) for name, value in spent(daemons).items()}
+        records = recorded(scratch, first + runs)
+        cpu[RUNS] = sum(records[path] for path in records.keys() - earlier.keys())
     cpu["orchestrator"] = found["cpu"]
     imports = statistics.median(import_cpu() for _ in range(REPEATS))
     available = found["seconds"] * min(SLOTS, os.cpu_count() or 1)
@@ -215,7 +235,7 @@ def _warm_lines(warm: Ours | None, rate: float | None, ratio: float | None) -> l
         f"  {'warm':<24}{warm.seconds:8.2f}   ({rate} a second; promised: {WARM_RATE:g})",
         *([f"  {'ratio, warm':<24}{ratio:8.1f}{promised}"] if ratio else []),
         "CPU milliseconds a run, warm",
-        *(f"  {name:<24}{ms:8.1f}" for name, ms in warm.cpu_ms.items() if name != RUNS),
+        *(f"  {name:<24}{ms:8.1f}" for name, ms in warm.cpu_ms.items()),
     ]
 
 

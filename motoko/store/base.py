@@ -31,10 +31,17 @@ from motoko.store.predicates import Predicate
 from motoko.store.run_finders import RunFinder
 from motoko.store.schemas import schema_among
 from motoko.store.server_address import address
-from motoko.store.storage import CACHE_OBJECTS, PatientStorage, open_database, open_storage
+from motoko.store.storage import (
+    CACHE_BYTES,
+    CACHE_OBJECTS,
+    PatientStorage,
+    open_database,
+    open_storage,
+)
 from motoko.store.trees import is_tree
 
 AT_ONCE = 500  # runs that are loaded together
+RECORD_BYTES = 2_000  # of most objects
 
 # BlackDynamite logs every call of its decorated functions to the screen.
 logging.getLogger("BlackDynamite").setLevel(logging.WARNING)
@@ -280,6 +287,7 @@ def connect(
         study.database.blobs,
         read_only=read_only,
         threadless=threadless,
+        cache_bytes=min(CACHE_BYTES, cache_objects * RECORD_BYTES),
     )
     return StudyBase(study, open_database(storage, cache_objects))
 

@@ -28,6 +28,8 @@ PAUSE_S, PAUSE_MAX_S = 0.005, 1.0
 _REPEATABLE = frozenset({"ping", "new_oids", "history", "loadSerial", "getTid", "lastTransaction"})
 # Objects kept in memory: some 20,000 runs, so that a repeated selection reads nothing.
 CACHE_OBJECTS = 200_000
+# Of ZEO's file with records that may be needed again; its index in memory is a fifth of that.
+CACHE_BYTES = 20 << 20
 PREFETCHED_MAX = 5_000  # records that were prefetched and not used yet
 
 
@@ -116,10 +118,12 @@ def open_storage(
     read_only: bool = False,
     wait: float = 10.0,
     threadless: bool = False,
+    cache_bytes: int = CACHE_BYTES,
 ) -> PatientStorage:
     """Connect to a ZEO server; ``StudyUnavailable`` if it does not answer within ``wait`` s.
 
     ``threadless``: the calling thread does all of the networking; see ``ServerClient``.
+    ``cache_bytes``: how large the file becomes in which records are kept.
     """
     self_check.check()
     try:
@@ -130,6 +134,7 @@ def open_storage(
             shared_blob_dir=True,
             wait_timeout=wait,
             threadless=threadless,
+            cache_size=cache_bytes,
         )
     except ClientDisconnected as error:
         raise StudyUnavailable(
