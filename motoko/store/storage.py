@@ -45,7 +45,7 @@ class PatientStorage(ServerClient):
 
     def __init__(self, address: str | tuple[str, int], **options: Any) -> None:
         self._prefetched: dict[tuple[bytes, bytes], Any] = {}  # connecting clears it
-        super().__init__(address, RECONNECT_S, **options)
+        super().__init__(address, RECONNECT_S, wants_records=True, **options)
 
     def call_server(self, method: str, *args: Any, **options: Any) -> Any:
         call = super().call_server
@@ -58,7 +58,10 @@ class PatientStorage(ServerClient):
 
         ZEO's own prefetch does not wait, and each later load is a call to another thread.
         """
-        oids = tuple(oids)
+        known = self.known_records.loadBefore
+        oids = tuple(oid for oid in oids if known(oid, tid) is None)
+        if not oids:
+            return
         try:
             records = self.load_together(oids, tid)
         except ClientDisconnected:
@@ -72,7 +75,13 @@ class PatientStorage(ServerClient):
     def loadBefore(self, oid: bytes, tid: bytes) -> Any:
         if self._prefetched and (record := self._prefetched.pop((oid, tid), None)) is not None:
             return record
+        if (record := self.known_records.loadBefore(oid, tid)) is not None:
+            return record
         return patiently(lambda: super(PatientStorage, self).loadBefore(oid, tid))
+
+    def take_written(self, tid: bytes, records: dict[bytes, bytes]) -> None:
+        for oid, data in records.items():
+            self.known_records.store(oid, tid, None, data)
 
     def invalidateTransaction(self, tid: bytes, oids: Sequence[bytes]) -> None:
         super().invalidateTransaction(tid, oids)
@@ -83,6 +92,7 @@ class PatientStorage(ServerClient):
         # A server that was killed gives other clients the oids that it had promised this one.
         self.forget_promised_oids()
         self._prefetched.clear()  # the server may have another file
+        self.known_records.forget()
         super().notify_connected(connection, info)
 
     def ping(self) -> None:

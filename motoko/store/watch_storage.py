@@ -6,7 +6,7 @@ import functools
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,21 @@ RECONNECT_S = 0.1
 logging.getLogger("ZODB.FileStorage").setLevel(logging.ERROR)
 # Pushes that wait to be handled. If there are more, the rest is read from the log afterwards.
 QUEUE_MAX = 10_000
+QUEUED_BYTES = 64 << 20  # of their records, roughly; beyond that, records have to be loaded
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """The server has committed a transaction, which it announced ``at`` (monotonic seconds)."""
+    """The server has committed a transaction, which it announced ``at`` (monotonic seconds).
+
+    Attributes:
+        records: what the transaction has written, by oid; ``None`` if it has to be loaded.
+    """
 
     tid: bytes
     oids: Sequence[bytes]
     at: float
+    records: Mapping[bytes, bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,20 +86,32 @@ class WatchStorage(ServerClient):
     The callbacks run on ZEO's networking thread, where a storage call would wait for itself. So
     they only enqueue. A call that takes longer than ``CALL_DEADLINE_S`` raises ``TimeoutError``.
 
+    Args:
+        address: where the server is.
+        events: the queue.
+        wants_records: whether pushes come with what was written, as far as possible.
+
     Attributes:
         overflowed: pushes are dropped because the queue is too long. The reader must empty the
             queue, set this to ``False``, and read what was dropped from the log.
     """
 
-    def __init__(self, address: str | tuple[str, int], events: queue.SimpleQueue[Any]) -> None:
+    def __init__(
+        self,
+        address: str | tuple[str, int],
+        events: queue.SimpleQueue[Any],
+        *,
+        wants_records: bool = False,
+    ) -> None:
         self.events = events
+        self._written: tuple[bytes, dict[bytes, bytes]] = b"", {}
         self.overflowed = False
         self_check.check()
         super().__init__(
             address,
             RECONNECT_S,
             read_only=True,
-            cache_size=1 << 20,
+            wants_records=wants_records,
             wait_timeout=CONNECT_DEADLINE_S,
         )
 
@@ -102,7 +120,17 @@ class WatchStorage(ServerClient):
         if self.events.qsize() >= QUEUE_MAX:
             self.overflowed = True
         if not self.overflowed:
-            self.events.put(Pushed(tid, oids, time.monotonic()))
+            self.events.put(Pushed(tid, oids, time.monotonic(), self._records(tid, oids)))
+
+    def take_written(self, tid: bytes, records: dict[bytes, bytes]) -> None:
+        self._written = tid, records
+
+    def _records(self, tid: bytes, oids: Sequence[bytes]) -> Mapping[bytes, bytes] | None:
+        """What a transaction has written, if the server has sent it, and there is room for it."""
+        (sent_by, records), self._written = self._written, (b"", {})
+        size = sum(map(len, records.values()))
+        is_whole = sent_by == tid and records.keys() >= set(oids)
+        return records if is_whole and size * self.events.qsize() <= QUEUED_BYTES else None
 
     def call_server(self, method: str, *args: Any, **options: Any) -> Any:
         return self.call_in_time(CALL_DEADLINE_S, method, *args, **options)

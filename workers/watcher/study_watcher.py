@@ -148,7 +148,7 @@ class StudyWatcher(threading.Thread):
     def _watch(self) -> None:
         """Watch until the thread is to end; raises whatever keeps it from that."""
         self.events = queue.SimpleQueue()
-        storage = WatchStorage(address(self._study, self._runtime), self.events)
+        storage = WatchStorage(address(self._study, self._runtime), self.events, wants_records=True)
         try:
             index = self._start(storage)
             self.watching.set()
@@ -213,7 +213,8 @@ class StudyWatcher(threading.Thread):
     def _follow(self, index: RunIndex, event: Pushed) -> None:
         self._kept.begin()
         try:
-            self._publish(index, event.tid, index.apply(event.tid, event.oids), event.oids)
+            changes = index.apply(event.tid, event.oids, event.records)
+            self._publish(index, event.tid, changes, event.oids)
             self.slowest = max(self.slowest, time.monotonic() - event.at)
         except HistoryGone:
             assert isinstance(index.loader, WatchStorage)

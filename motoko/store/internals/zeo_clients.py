@@ -21,6 +21,8 @@ from motoko.errors import StudyUnavailable
 from motoko.store.internals import zeo_messages
 from motoko.store.internals.self_check import Need, relies_on
 from motoko.store.internals.threadless_client import ThreadlessClient
+from motoko.store.internals.zeo_cache import MemoryCache
+from motoko.store.internals.zeo_written import KEY, WANTS_RECORDS
 
 _STORAGE = "ZEO.ClientStorage:ClientStorage"
 _RUNNER = "ZEO.asyncio.client:ClientRunner"
@@ -34,6 +36,7 @@ relies_on(
     Need(_STORAGE, "notify_connected", ("self", "conn", "info")),
     Need(_STORAGE, "notify_disconnected", ("self",)),
     Need(_STORAGE, "invalidateTransaction", ("self", "tid", "oids")),
+    Need(_STORAGE, "info", ("self", "dict")),
     Need(_STORAGE, "loadBefore", ("self", "oid", "tid")),
     Need("ZEO.asyncio.client:ClientThread", "thread", set_by="__init__"),
     Need(_RUNNER, "call", ("self", "method")),
@@ -41,16 +44,15 @@ relies_on(
     Need(_RUNNER, "loop", set_by="setup_delegation"),
     Need(_RUNNER, "io_call", set_by="setup_delegation"),
     Need("ZEO.asyncio.futures", "switch_thread", ()),
-    Need(_IO, "cache", set_by="__init__"),
     Need(_IO, "protocol"),
     Need("ZEO.asyncio.base:ZEOBaseProtocol", "sm_protocol", set_by="connection_made"),
     Need(_IO, "operational"),
     Need(_IO, "call_async", ("self", "method", "args")),
-    Need("ZEO.cache:ClientCache", "loadBefore", ("self", "oid", "before_tid")),
     Need("ZEO.asyncio.client:Protocol", "server_call", ("self", "method")),
 )
 
 AT_ONCE = 500  # calls that are in flight together
+CACHE_BYTES = 8 << 20  # of records that are remembered
 
 
 class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
@@ -61,6 +63,8 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         reconnect_s: how often to try to connect, in seconds.
         threadless: whether the calling thread does the networking itself, and is the only one that
             uses this; see :meth:`join`.
+        wants_records: whether the server sends the records that others have written, when it
+            announces a transaction; see :meth:`take_written`.
         options: further options of ``ClientStorage``.
     """
 
@@ -70,16 +74,20 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         reconnect_s: float,
         *,
         threadless: bool = False,
+        wants_records: bool = False,
         **options: Any,
     ) -> None:
         zeo_messages.install()
+        self.known_records = MemoryCache(CACHE_BYTES)
+        if wants_records:
+            options["client_label"] = WANTS_RECORDS
         # With each answer, ZEO's thread sleeps for a moment, to let the waiting thread go on. That
         # one goes on anyway, when ZEO's thread waits for the next message: without the sleep, a
         # call takes two thirds of the CPU time, and less time.
         ZEO.asyncio.futures.switch_thread = lambda: None
         kind = ThreadlessClient if threadless else ZEO.asyncio.client.ClientThread
         client = functools.partial(kind, disconnect_poll=reconnect_s)
-        super().__init__(address, _client_factory=client, **options)
+        super().__init__(address, cache=self.known_records, _client_factory=client, **options)
         self._call = self.call_server
         if not threadless:
             self._async = _Outbox(self._server).send
@@ -121,6 +129,21 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         if connection is not None and connection.family != socket.AF_UNIX:
             keep_alive(connection)
 
+    def info(self, values: dict[str, Any]) -> None:
+        """The server has told something of itself, or sent records."""
+        written = values.pop(KEY, None)
+        if written is not None:
+            self.take_written(*written)
+        if values:
+            super().info(values)
+
+    def take_written(self, tid: bytes, records: dict[bytes, bytes]) -> None:
+        """The server has sent what a transaction has written, just before it announces that.
+
+        They may be all of its records, some, or, with no call of this method, none. Called on the
+        thread that receives the server's messages.
+        """
+
     def call_server(self, method: str, *args: Any, **options: Any) -> Any:
         """Call the server; once the storage is open, all calls that wait for answers come here."""
         return self._server.call(method, *args, **options)
@@ -155,8 +178,7 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     def load_together(self, oids: Iterable[bytes], tid: bytes) -> list[Any]:
         """The answers of ``loadBefore``, loaded in one round trip; ``None`` if one was not loaded.
 
-        They are not put into ZEO's cache, which is a file: it takes longer than the loading. Raises
-        ``ClientDisconnected`` if there is no connection.
+        Raises ``ClientDisconnected`` if there is no connection.
         """
         wanted, client = tuple(oids), self._server.client
 
@@ -164,15 +186,8 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             if not client.operational:
                 raise ClientDisconnected("no connection to the server")
             call = client.protocol.server_call
-            kept = [client.cache.loadBefore(oid, tid) for oid in wanted]
-            answers = [
-                None if record is not None else _quiet(call("loadBefore", oid, tid))
-                for oid, record in zip(wanted, kept, strict=True)
-            ]
-            return [
-                record if answer is None else await _loaded(answer)
-                for record, answer in zip(kept, answers, strict=True)
-            ]
+            answers = [_quiet(call("loadBefore", oid, tid)) for oid in wanted]
+            return [await _loaded(answer) for answer in answers]
 
         loaded: list[Any] = self._server.io_call(load())
         return loaded
