@@ -298,8 +298,9 @@ class Launcher:
             state = FAILED if run is None else state_of(run.entries)
             if state == FINISHED or state in FAILED_STATES or state in WAITING_STATES:
                 local.hand_back(number)
-        for number in self._changes.among(self._executors.runs):
-            run = self._base.runs.entries.get(number)
+        changed, runs = self._changes.among(self._executors.runs), self._base.runs.entries
+        for number, run in self._base.loaded((n, runs.get(n)) for n in changed):
+            self._passes.preparer.between()
             who = OwnEntries(run.entries).cancelled_by if run is not None else None
             executor = self._executors.of(number)
             if executor is not None and who:

@@ -50,6 +50,10 @@ class NewRuns:
     def begin(self) -> None:
         """Look for those that are created after the present view."""
         self._loop = asyncio.get_running_loop()
+        nodes = [self._base.runs.entries]
+        while nodes:  # the tree of all runs is read: a level at a time, not a leaf
+            nodes = [below for node in nodes for below in children(node)]
+            self._base.prefetch(nodes)
         self._look()
         self.forget()
 

@@ -131,7 +131,13 @@ class Passes:
             one.plan = plan(one.facts, candidates, len(one.places), self._executor.ahead.spare)
         # Runs that end meanwhile make room for those that earlier passes have prepared.
         attends = not (one.facts.paused or one.plan.give_back)
-        one.commit.write(one.plan, one.places, self._executor.attend if attends else _nothing)
+
+        def between() -> None:
+            self.preparer.between()
+            if attends:
+                self._executor.attend()
+
+        one.commit.write(one.plan, one.places, between)
 
     def _note_hindrance(self, reason: str) -> None:
         self.hindrance.note(reason, time.monotonic())
@@ -188,7 +194,3 @@ class Passes:
         if (at := executor.ahead.next_at()) is not None:
             pauses.append(at - monotonic)
         return max(0.0, min(pauses)) if pauses else None
-
-
-def _nothing() -> None:
-    """Do nothing."""

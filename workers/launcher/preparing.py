@@ -67,7 +67,7 @@ class Preparer:
         slots: how many slots there are; ``None`` if runs take none.
 
     Attributes:
-        between: called now and then while large files are copied.
+        between: called now and then while a pass takes long: heartbeats may go out.
     """
 
     def __init__(self, base: StudyBase, slots: int | None) -> None:
