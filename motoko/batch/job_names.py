@@ -2,7 +2,8 @@
 
 An array has the name that its first run's job would have alone. An element that the scheduler
 shows is given the name that its own run's job would have alone: so each job is found by name,
-whether it was submitted in an array or not.
+whether it was submitted in an array or not. The packs of an array are numbered from the first run
+of the first pack on.
 """
 
 from __future__ import annotations
@@ -60,6 +61,12 @@ def parts(name: str) -> tuple[str, int, str] | None:
     """
     matched = _NAME.fullmatch(name)
     return None if matched is None else (matched[1], int(matched[2]), matched[3])
+
+
+def attempt_of(name: str) -> int:
+    """The attempt that a name was made for; 1 for a name that Motoko has not made."""
+    matched = _NAME.fullmatch(name)
+    return 1 if matched is None else int(matched[3][1:].partition("-")[0])
 
 
 def of_element(name: str, index: int) -> str:

@@ -56,7 +56,7 @@ async def _cancel(system: str, study: StudyConfig, runs: Mapping[int, Mapping[st
             if directory is not None and pack is not None:
                 name = pack.name
                 if name not in ending:
-                    left = living(directory, number, name, job.batch_attempt)
+                    left = living(directory, number, name)
                     ending[name] = left <= runs.keys()
                 if not ending[name]:
                     is_closed = job_script.close(directory, job.batch_attempt, name)

@@ -11,6 +11,8 @@ from motoko.runs.entries import OwnEntries
 
 # The state of a submission that has no job yet.
 SUBMITTING = "submitting"
+# The state of a run that will be in another pack, together with others.
+GATHERED = "not submitted again yet: it waits for others, at most two minutes"
 # The state of a run of a pack whose job runs, but has not come to this run yet.
 IN_PACK = "waits in its pack"
 

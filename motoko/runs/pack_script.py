@@ -19,7 +19,8 @@ MARK = "MOTOKO_PACKED"
 LOOK_S = 3
 GRACE_S = 6
 
-# The arguments are those of an array, and then how many runs are executed at once.
+# The arguments are those of an array, and then how many runs are executed at once. The attempt is
+# not used: that of each run is in the name under which it waited.
 #
 # After any signal the job starts no more runs: it will soon be ended, or was asked to save what it
 # has. If the scheduler starts the job again, runs that have ended are left out; those that have
@@ -30,17 +31,17 @@ GRACE_S = 6
 # process tree they are. They are not in a process group of their own: some sites' Slurm would not
 # end them with their job.
 _SCRIPT = r"""if [ -n "${{10-}}" ]; then
-    _prefix=$1 _attempt=$2 _out=$3 _err=$4 _spool=$5 _own=$8 _at_once=${{10}}
+    _prefix=$1 _attempt= _out=$3 _err=$4 _spool=$5 _own=$8 _at_once=${{10}}
     _name=$7$(($6 + {element}))$9 _job={job} _restarts={restarts}
     _packs=${{_prefix%/*}}/{folder}
     _left=() _next=0 _told= _each= _rest= _at= _folder= _ticker= _record= _modules=
-    declare -A _begun=() _asked=() _unwanted=()
+    declare -A _begun=() _asked=() _unwanted=() _attempts=()
     # If the file is gone, nothing is left to be done for any run.
     {{ while read -r _each _rest; do
         case $_each in
             {end}) _unwanted[$_rest]=yes ;;
             {warm}) _modules=$_rest ;;
-            *) _left+=("$_each") ;;
+            *) _rest=${{_rest##*.}} && _left+=("$_each") && _attempts[$_each]=${{_rest%%-*}} ;;
         esac
     done; }} < "$_packs/$_name" || exit 121
     _pass_on() {{
@@ -61,7 +62,8 @@ _SCRIPT = r"""if [ -n "${{10-}}" ]; then
     }}
     _start() {{
         while [ "$_next" -lt "${{#_left[@]}}" ]; do
-            _each=${{_left[_next]}} _at=$_attempt
+            _each=${{_left[_next]}}
+            _attempt=${{_attempts[$_each]}} _at=$_attempt
             _next=$((_next + 1))
             _folder=$_prefix$_each/$_own
             [ -e "$_folder/{closed}$_name" ] && continue

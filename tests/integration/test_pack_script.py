@@ -11,7 +11,7 @@ import pytest
 from support import wait_until
 
 from motoko.batch import registry
-from motoko.runs import job_script, packed_warm, packs
+from motoko.runs import job_script, pack_members, packed_warm, packs
 from motoko.runs.claims import read_record
 from motoko.runs.earlier_layout import make_own_folder
 from motoko.runs.job_script import Evidence
@@ -94,6 +94,26 @@ def test_an_element_of_an_array(pack, tmp_path):
     assert execute(command, **variables) == 0
     one = Evidence(1, "17_4", "n1", 0)
     assert seen(tmp_path) == [Evidence(), Evidence(), one, one]
+
+
+def test_attempts(pack, tmp_path):
+    """Each run has its own, which is in its name."""
+    command = pack(*['echo "$MOTOKO_ATTEMPT"'] * 3)
+    names = {number: NAME.format(number) for number in NUMBERS[:3]}
+    names[12] = names[12].replace(".1-", ".2-")
+    packs.write(tmp_path, NAME.format(9), names)
+    assert execute(command) == 0
+    assert [(tmp_path / f"run-{n}" / f"r.o{n}").read_text() for n in NUMBERS[:3]] == [
+        *("1\n", "2\n", "1\n"),
+    ]
+    assert job_script.read(tmp_path / "run-12", 2).code == 0
+    assert pack_members.has_begun(tmp_path / "run-9", 9, NAME.format(9), "17")
+    assert pack_members.living(tmp_path / "run-9", 9, NAME.format(9)) == set()
+    (tmp_path / "run-12" / ".motoko" / "exit-2.json").unlink()
+    assert pack_members.living(tmp_path / "run-9", 9, NAME.format(9)) == {12}
+    assert execute(command, SLURM_RESTART_COUNT="1") == 0
+    assert (tmp_path / "run-12" / "r.o12").read_text() == "3\n", "it was cut off"
+    assert [path.name for path in (tmp_path / "run-12").glob("r.o12.*")] == ["r.o12.2"]
 
 
 def test_side_by_side(pack, tmp_path):

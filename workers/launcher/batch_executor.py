@@ -18,6 +18,7 @@ from motoko.config.policy import Policy
 from motoko.layout import channel_directory
 from motoko.runs.entries import OwnEntries
 from motoko.runs.fences import fence
+from motoko.runs.job_facts import GATHERED, SUBMITTING
 from motoko.workers.daemon import Daemon
 from motoko.workers.launcher.ahead import Ahead
 from motoko.workers.launcher.batch_run import BatchRun
@@ -50,13 +51,15 @@ class BatchStart:
     _entries: Mapping[str, Any] = field(default_factory=dict)
 
     def mark(self, entries: MutableMapping[str, Any]) -> None:
+        pack = self.prepared.policy.pack
+        is_gathered = pack is not None and pack.runs > 1 and self.prepared.attempt > 1
         OwnEntries(entries).update(
             {
                 "batch_system": self.executor.name,
                 "batch_name": self.name,
                 "batch_attempt": self.prepared.attempt,
                 "batch_job_id": None,
-                "batch_state": "submitting",
+                "batch_state": GATHERED if is_gathered else SUBMITTING,
                 "batch_nodes": None,
             }
         )

@@ -35,6 +35,7 @@ class BatchRun:
         is_told: whether the job of its pack was told to end it, and to go on with other runs.
         unreadable: why its directory cannot be read, if it cannot.
         built: what is submitted for it, once that is known.
+        was_lost: whether a job of this attempt was lost, or is over, and has not started it.
     """
 
     run_id: int
@@ -50,6 +51,7 @@ class BatchRun:
     is_told: bool = False
     unreadable: str = ""
     built: Built | None = None
+    was_lost: bool = False
     _timed: int | None = None  # the attempt that the deadline is of
 
     @classmethod
@@ -74,6 +76,16 @@ class BatchRun:
             },
         )
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether its policy is that it is in a pack with others."""
+        return self.policy.pack is not None and self.policy.pack.runs > 1
+
+    @property
+    def is_again(self) -> bool:
+        """Whether it was submitted before, in this attempt or an earlier one."""
+        return self.was_lost or self.followed.attempt > 1
+
     def follow(self, *, since: float, job: str | None = None, pack: str = "") -> None:
         """Note its submission: the scheduler's answers asked for after ``since`` show its job.
 
@@ -88,6 +100,7 @@ class BatchRun:
 
     def rename(self, name: str) -> None:
         """Have it submitted under another name, since its last submission is closed."""
+        self.was_lost = True
         self.followed = replace(self.followed, name=name, packed=False, job=None)
         self.built = None
 

@@ -22,7 +22,7 @@ from motoko.host.machine_troubles import described
 from motoko.host.pauses import Pauses
 from motoko.runs.claims import may_go_on
 from motoko.runs.ends import End
-from motoko.runs.job_facts import IN_PACK, SUBMITTING
+from motoko.runs.job_facts import GATHERED, IN_PACK, SUBMITTING
 from motoko.runs.job_script import Evidence
 from motoko.runs.outputs import stderr_name, tail
 from motoko.workers.launcher.batch_run import BatchRun, last_state
@@ -110,6 +110,7 @@ class BatchRuns:
         Raises ``OSError`` if the files of packs cannot be read now.
         """
         self._packs.recognise(run)
+        self._submitter.gathering.submitted(self._packs.newest)
         self.runs[run.run_id] = run
         self.wake(ask=True)
 
@@ -164,7 +165,7 @@ class BatchRuns:
             await self._scheduler.cancel(self.strays)
             self.strays.clear()
         await self._end_some()
-        while self._submitter.is_open:
+        while self._submitter.is_open(self._others):
             for run, outcome in (await self._submitter.submit()).items():
                 self._submitted(run, outcome)
             await self._end_some()
@@ -182,8 +183,13 @@ class BatchRuns:
         now = time.monotonic()
         left = self._poll.due(self._expected) - now
         pause = min(left, SPOOL_S) if left > 0 else BUSY_S
-        opens = self._submitter.opens_at - now
+        opens = self._submitter.opens_at(self._others) - now
         return min(pause, opens) if self._submitter.queue and opens > 0 else pause
+
+    @property
+    def _others(self) -> int:
+        """How many runs do not wait to be submitted."""
+        return len(self.runs) - len(self._submitter.queue)
 
     def _is_followed(self, run: BatchRun) -> bool:
         """Whether a run is still followed: it was not reset meanwhile."""
@@ -335,16 +341,16 @@ class BatchRuns:
 
     def _submit_again(self, run: BatchRun) -> None:
         """Have a run submitted again that no job starts any more."""
-        named = {}
+        named, state = {}, SUBMITTING
         if run.followed.packed or run.policy.pack is not None:
             # It may be in another pack now. The earlier job may still be somewhere.
             if not run.close():
                 return  # it has started just now
             run.rename(self._new_name(run.run_id, run.followed.attempt))
-            named = {"batch_name": run.followed.name}
+            named, state = {"batch_name": run.followed.name}, GATHERED
         log.info("run %d: it is not in the queue: submitted again", run.run_id)
         self._submitter.add(run)
-        self._record(run, batch_job_id=None, batch_state=SUBMITTING, **named)
+        self._record(run, batch_job_id=None, batch_state=state, **named)
         self._news.set()
 
     def _fence_earlier(self, run: BatchRun, evidence: Evidence) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -21,9 +22,14 @@ KEPT_S = 600.0
 
 
 class PackFiles:
-    """The packs of the runs that a launcher follows."""
+    """The packs of the runs that a launcher follows.
+
+    Attributes:
+        newest: when (``time.monotonic``) an earlier launcher submitted the last of them.
+    """
 
     def __init__(self) -> None:
+        self.newest = -math.inf
         # Where the runs are, and the packs found there by the names under which their runs waited.
         self._found: dict[Path, dict[str, packs.Pack]] = {}
         self._used: dict[tuple[Path, str], float] = {}  # when (`time.monotonic`) it was needed last
@@ -39,6 +45,8 @@ class PackFiles:
             present = list(packs.all_of(runs))
             self._found[runs] = {name: pack for pack in present for name in pack.members.values()}
             self._used |= {(runs, pack.name): time.monotonic() for pack in present}
+            if (since := packs.newest(runs, [pack.name for pack in present])) is not None:
+                self.newest = max(self.newest, time.monotonic() - since)
         pack = packs.read(runs, name) or self._found[runs].get(name)
         if pack is not None:
             run.followed = replace(run.followed, name=pack.name, packed=True)
@@ -49,15 +57,13 @@ class PackFiles:
         name = run.followed.name
         if job is None:
             return False
-        if (name, job) not in self._begun and has_begun(
-            run.directory, run.run_id, name, run.followed.attempt, job
-        ):
+        if (name, job) not in self._begun and has_begun(run.directory, run.run_id, name, job):
             self._begun.add((name, job))
         return (name, job) in self._begun
 
     def others(self, run: BatchRun, ending: Collection[int]) -> set[int]:
         """The runs for which a pack's job goes on without a run, and without those that end."""
-        left = living(run.directory, run.run_id, run.followed.name, run.followed.attempt)
+        left = living(run.directory, run.run_id, run.followed.name)
         return left - {run.run_id, *ending}
 
     def end(self, run: BatchRun) -> None:

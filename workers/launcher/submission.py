@@ -70,9 +70,11 @@ def build(
     pack = policy.pack
     if pack is None or pack.runs == 1:
         return Built(alone, [*shared, *alone.options])
-    # A pack has a name of its own: those of its runs need not be alike. It has one template.
+    # A pack has a name of its own: those of its runs, and their attempts, need not be alike. It has
+    # one template.
     template = [policy.is_warm, *policy.preload]
-    return Built(alone, [pack, *template, *shared[:-1], *alone.options], pack)
+    place, _, *others, _ = shared
+    return Built(alone, [pack, *template, place, *others, *alone.options], pack)
 
 
 def array(runs: Mapping[int, Built]) -> Submission:
@@ -89,23 +91,22 @@ def array(runs: Mapping[int, Built]) -> Submission:
     )
 
 
-def of_packs(leaders: Mapping[int, Built], name: str) -> Submission:
-    """The job of a pack, or the array of several packs: one element each.
+def of_packs(first: Built, name: str, count: int) -> Submission:
+    """The job of a pack, or the array of so many packs.
 
     Args:
-        leaders: the first run of each pack, by number; they are alike.
-        name: the name of the first pack.
+        first: a run of the first pack; those of the others are alike.
+        name: the name of the first pack; the others' are those of elements (``job_names``).
     """
-    first = min(leaders)
-    alone, pack = leaders[first].alone, leaders[first].pack
-    arguments = job_script.arguments_of_array(alone.arguments, first)
     parts = job_names.parts(name)
-    assert arguments is not None and parts is not None and pack is not None, "they are alike"
+    assert parts is not None and first.pack is not None, "a pack has a name that Motoko has made"
+    arguments = job_script.arguments_of_array(first.alone.arguments, parts[1])
+    assert arguments is not None, "it may be in a pack"
     *before, _, own, _ = arguments
     return replace(
-        alone,
+        first.alone,
         name=name,
-        directory=packs.folder(alone.directory.parent),
-        arguments=[*before, parts[0], own, parts[2], str(pack.at_once)],
-        elements=[number - first for number in sorted(leaders)] if len(leaders) > 1 else (),
+        directory=packs.folder(first.alone.directory.parent),
+        arguments=[*before, parts[0], own, parts[2], str(first.pack.at_once)],
+        elements=range(count) if count > 1 else (),
     )

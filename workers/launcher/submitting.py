@@ -28,16 +28,13 @@ from motoko.runs.ends import End
 from motoko.runs.warm_start import imports_of
 from motoko.workers.launcher import submission
 from motoko.workers.launcher.batch_run import BatchRun
+from motoko.workers.launcher.gathering import Gathering
 from motoko.workers.launcher.submission import Built
 
 log = logging.getLogger(__name__)
 
 # How long to wait before trying again after the scheduler took no more jobs.
 FULL_S = 30.0
-# Runs that are created together arrive in parts. Submission waits until none has arrived for
-# QUIET_S, and no longer than GATHER_S.
-QUIET_S = 0.3
-GATHER_S = 2.0
 
 Outcome = End | Mapping[str, Any]
 """A run's end, or what its entries must say."""
@@ -58,6 +55,7 @@ class Submitter:
 
     Attributes:
         queue: the runs to be submitted.
+        gathering: says how long they wait for others.
     """
 
     def __init__(
@@ -71,6 +69,7 @@ class Submitter:
         arrays: bool = False,
     ) -> None:
         self.queue: deque[BatchRun] = deque()
+        self.gathering = Gathering()
         self._directories = directories
         self._spool = spool
         self._system = system
@@ -82,27 +81,23 @@ class Submitter:
         self._script: Path | None = None  # written for the first job
         self._held = 0.0  # if set, nothing is submitted before an answer asked for after this time
         self._full_until = 0.0
-        self._came = self._began = 0.0  # when the last run of the queue came, and the first
 
     def add(self, run: BatchRun) -> None:
         """Add a run to the queue; it is submitted once no more runs arrive."""
-        self._came = time.monotonic()
-        if not self.queue:
-            self._began = self._came
+        self.gathering.come(time.monotonic(), is_first=not self.queue)
         self.queue.append(run)
 
-    @property
-    def opens_at(self) -> float:
-        """When (``time.monotonic``) the next run may be submitted, as far as that is known."""
-        gathered = 0.0
-        if self._takes_arrays or any(run.policy.pack for run in self.queue):
-            gathered = min(self._came + QUIET_S, self._began + GATHER_S)
+    def opens_at(self, others: int = 0) -> float:
+        """When (``time.monotonic``) the next run may be submitted, as far as that is known.
+
+        ``others``: how many runs of the study go on meanwhile.
+        """
+        gathered = self.gathering.opens_at(self.queue, others, arrays=self._takes_arrays)
         return max(gathered, self._full_until)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the next run may be submitted now."""
-        return bool(self.queue) and not self._held and time.monotonic() >= self.opens_at
+    def is_open(self, others: int = 0) -> bool:
+        """Whether the next run may be submitted now: see :meth:`opens_at`."""
+        return bool(self.queue) and not self._held and time.monotonic() >= self.opens_at(others)
 
     def answered(self, asked: float) -> None:
         """The scheduler has answered what it was asked at a time (``time.monotonic``)."""
@@ -176,16 +171,21 @@ class Submitter:
             if isinstance(other, Built) and other.likeness == built.likeness:
                 alike.append(run)
         alike.sort(key=lambda run: run.run_id)
-        size = built.pack.runs if built.pack is not None else 1
-        if limits is None:
-            return [alike[:size]]
+        if built.pack is not None:
+            size = built.pack.runs
+            packed = [alike[start : start + size] for start in range(0, len(alike), size)]
+            # The indices of packs are in a row.
+            return packed[: self._most_of(min(limits.elements, limits.span)) if limits else 1]
+        assert limits is not None
         if first.run_id - alike[0].run_id >= limits.span:
             # Runs with lower numbers are submitted later.
             alike = [run for run in alike if run.run_id >= first.run_id]
-        jobs = [alike[start : start + size] for start in range(0, len(alike), size)]
-        within = [job for job in jobs if job[0].run_id < alike[0].run_id + limits.span]
-        most = limits.elements
-        return within[: most if self._most is None else min(most, self._most)] or jobs[:1]
+        within = [[run] for run in alike if run.run_id < alike[0].run_id + limits.span]
+        return within[: self._most_of(limits.elements)]
+
+    def _most_of(self, limit: int) -> int:
+        """How many elements an array may have now, of which the scheduler takes so many."""
+        return max(1, limit if self._most is None else min(limit, self._most))
 
     def _write_packs(self, jobs: Sequence[Job]) -> Sequence[str]:
         """Write the files of packs that are about to be submitted; their names, if they are."""
@@ -194,8 +194,8 @@ class Submitter:
             return []
         name = self._new_name(first.run_id, first.followed.attempt)
         names, warm = [], self._warm_line(first)
-        for job in jobs:
-            names.append(job_names.of_element(name, job[0].run_id - first.run_id))
+        for index, job in enumerate(jobs):
+            names.append(job_names.of_element(name, index))
             members = {run.run_id: run.followed.name for run in job}
             packs.write(first.directory.parent, names[-1], members, warm=warm)
         return names
@@ -224,7 +224,7 @@ class Submitter:
         first, is_array = runs[0], len(jobs) > 1
         built = {job[0].run_id: job[0].built for job in jobs if job[0].built is not None}
         if names:
-            what = submission.of_packs(built, names[0])
+            what = submission.of_packs(built[first.run_id], names[0], len(jobs))
         else:
             what = submission.array(built) if is_array else built[first.run_id].alone
         shown = f"run {first.run_id}"
@@ -254,27 +254,27 @@ class Submitter:
             # The jobs may be queued all the same: only the scheduler's later answers can tell.
             log.warning("%s: %s: looking for its job in the queue", shown, error)
             self._held = time.monotonic()
-            return self._followed(jobs, names, lambda run: None, self._held)
+            return self._followed(jobs, names, None, self._held)
         log.info("%s: submitted as job %s", shown, number)
         if not self.queue:
             self._most = None
 
-        def element(leader: BatchRun) -> str:
-            return f"{number}_{leader.run_id - first.run_id}" if is_array else number
-
-        return self._followed(jobs, names, element, time.monotonic())
+        ids = [f"{number}_{index}" for index in what.elements] if is_array else [number]
+        return self._followed(jobs, names, ids, time.monotonic())
 
     def _followed(
         self,
         jobs: Sequence[Job],
         names: Sequence[str],
-        number_of: Callable[[BatchRun], str | None],
+        ids: Sequence[str] | None,
         since: float,
     ) -> Mapping[BatchRun, Outcome]:
-        """Note that jobs are submitted, or may be; ``number_of``: the job's id, by first run."""
+        """Note that jobs are submitted, or may be; ``ids``: their ids, if these are known."""
+        if not self.queue:
+            self.gathering.submitted(since)
         outcomes: dict[BatchRun, Outcome] = {}
         for index, job in enumerate(jobs):
-            number = number_of(job[0])
+            number = ids[index] if ids is not None else None
             for run in job:
                 run.follow(since=since, job=number, pack=names[index] if names else "")
                 entries: dict[str, Any] = {"batch_name": run.followed.name} if names else {}

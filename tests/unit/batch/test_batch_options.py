@@ -3,7 +3,7 @@
 import pytest
 
 from motoko.batch.batch_system import WrongOption
-from motoko.batch.job_names import Names, of_element, parts
+from motoko.batch.job_names import Names, attempt_of, of_element, parts
 from motoko.batch.slurm.options import arguments, directives, job_options, merge, of_job, read
 from motoko.config.decoding import WrongValue
 from motoko.config.policy import Policy
@@ -163,6 +163,7 @@ def test_names_in_arrays(tmp_path):
     again = names.new("a.b", 7, 1)
     assert of_element(again, 12) not in (later, names.new("a.b", 19, 2))
     assert of_element("another's", 3) == "another's"
+    assert attempt_of(names.fresh("a.5-b", 7, 12)) == 12 and attempt_of("another's.3-5") == 1
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_what_passes_is_waited_for(submitter, run, monkeypatch, number):
         patch.setattr(Path, "read_bytes", failing)
         with pytest.raises(OSError, match=os.strerror(number)):
             outcome(submitter, run)
-    assert list(submitter.queue) == [run] and submitter.is_open
+    assert list(submitter.queue) == [run] and submitter.is_open()
     submitter.queue.clear()
     assert outcome(submitter, run)["batch_job_id"] == "1"
 
@@ -90,7 +90,7 @@ def test_the_scheduler_takes_no_more(submitter, run, scheduler, monkeypatch):
     answering(scheduler, monkeypatch, QueueFull("fsub takes no more jobs now"))
     state = outcome(submitter, run)["batch_state"]
     assert state == "not submitted yet: fsub takes no more jobs now"
-    assert list(submitter.queue) == [run] and not submitter.is_open
+    assert list(submitter.queue) == [run] and not submitter.is_open()
 
 
 def test_it_refuses(submitter, run, scheduler, monkeypatch):
@@ -103,11 +103,11 @@ def test_it_gives_no_answer(submitter, run, scheduler, monkeypatch):
     answering(scheduler, monkeypatch, SchedulerSilent("fsub gave no answer in time"))
     assert outcome(submitter, run) == {}
     submitter.add(run)
-    assert not submitter.is_open
+    assert not submitter.is_open()
     submitter.answered(run.followed.since - 1.0)
-    assert not submitter.is_open
+    assert not submitter.is_open()
     submitter.answered(run.followed.since + 1.0)
-    assert submitter.is_open
+    assert submitter.is_open()
 
 
 class TestArrays:
@@ -139,7 +139,7 @@ class TestArrays:
     def submitted(submitter, scheduler):
         """Submit all; the elements of each submission."""
         rounds = 0
-        while submitter.queue and rounds < 40 and submitter.opens_at < time.monotonic() + 5:
+        while submitter.queue and rounds < 40 and submitter.opens_at() < time.monotonic() + 5:
             asyncio.run(submitter.submit())
             rounds += 1
         return [list(each.elements) for each in scheduler.submissions]
@@ -147,7 +147,7 @@ class TestArrays:
     def test_within_the_limits(self, submitter, runs, scheduler):
         """Few elements, and small indices."""
         made = runs(*range(1, 13), 30, 31, 99)
-        assert not submitter.is_open, "others may come"
+        assert not submitter.is_open(), "others may come"
         assert self.submitted(submitter, scheduler) == [
             *([*range(8)], [*range(4)], [0, 1], []),
         ]
@@ -177,7 +177,7 @@ class TestArrays:
         monkeypatch.setattr(scheduler, "submit", submit)
         runs(*range(1, 9))
         assert self.submitted(submitter, scheduler) == [[0, 1, 2, 3], []]
-        assert len(submitter.queue) == 3 and submitter.opens_at > time.monotonic() + 20
+        assert len(submitter.queue) == 3 and submitter.opens_at() > time.monotonic() + 20
 
     def test_refused(self, submitter, runs, scheduler, monkeypatch):
         """If one alone is refused as well, all are; if not, there are no more arrays."""
@@ -211,24 +211,36 @@ class TestArrays:
         """Each element of the array is a pack, under a name of its own, whose file is written."""
         made = runs(*range(3, 12), 30, pack={"runs": 4, "at_once": 2})
         names = [run.followed.name for run in made]
-        assert self.submitted(submitter, scheduler) == [[0, 4, 8]]
+        assert self.submitted(submitter, scheduler) == [[0, 1, 2]]
         (first,) = scheduler.submissions
         assert first.directory == packs.folder(tmp_path) and first.arguments[-1] == "2"
-        assert [run.followed.job for run in made] == [*["1_0"] * 4, *["1_4"] * 4, "1_8", "1_8"]
+        assert [run.followed.job for run in made] == [*["1_0"] * 4, *["1_1"] * 4, "1_2", "1_2"]
         found = {pack.name: pack for pack in packs.all_of(tmp_path)}
         assert [*found] == sorted({run.followed.name for run in made}) and len(found) == 3
         for run, name in zip(made, names, strict=True):
             assert run.followed.packed and run.followed.name != name
             assert found[run.followed.name].members[run.run_id] == name
         leaders = [parts(made[index].followed.name) for index in (0, 4, 8)]
-        assert [leader[1] for leader in leaders] == [3, 7, 11]
+        assert [leader[1] for leader in leaders] == [3, 4, 5]
         assert len({leader[::2] for leader in leaders}) == 1
+
+    def test_attempts_in_a_pack(self, submitter, runs, scheduler, tmp_path):
+        """What is tried again joins the others: a pack knows each run's attempt."""
+        runs(2, 4, 6, pack=2)
+        runs(3, 300, attempt=3, pack=2)
+        assert self.submitted(submitter, scheduler) == [[0, 1, 2]], "whatever their numbers are"
+        attempts = {n: p.attempt(n) for p in packs.all_of(tmp_path) for n in p.members}
+        assert attempts == {2: 1, 4: 1, 6: 1, 3: 3, 300: 3}
+
+    def test_packs_within_the_limits(self, submitter, runs, scheduler):
+        runs(*range(1, 20), pack=2)
+        assert self.submitted(submitter, scheduler) == [[*range(8)], [0, 1]]
 
     def test_packs_without_arrays(self, submitter, runs, scheduler):
         """One submission each; other policies and other options are other packs."""
         submitter._takes_arrays = False
         runs(1, 2, 3, 4, 5, pack=3)
-        assert not submitter.is_open, "others may come"
+        assert not submitter.is_open(), "others may come"
         runs(6, 7, pack=1)
         runs(8, launch="#F alone\ntrue\n", pack=3)
         assert self.submitted(submitter, scheduler) == [[]] * 5
