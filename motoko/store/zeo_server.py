@@ -35,6 +35,7 @@ from motoko.store.entry_merges import EntryMerges
 from motoko.store.fenced_clients import FencedClients
 from motoko.store.internals import self_check, zeo_messages
 from motoko.store.internals.zeo_arrivals import Arrivals
+from motoko.store.internals.zeo_commit_logs import keep_in_memory
 from motoko.store.internals.zeo_invalidations import limit_invalidations
 from motoko.store.internals.zeo_packing import last_commit, pack_storages, pack_within, serves
 from motoko.store.internals.zeo_servers import (
@@ -93,6 +94,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
 
     def create_server(self) -> None:
         zeo_messages.install()
+        keep_in_memory()
         super().create_server()
         extend_ruok(self, self._answer)
         when_called(self._count)

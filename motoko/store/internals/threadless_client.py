@@ -18,6 +18,7 @@ import ZEO.asyncio.client
 from ZEO.asyncio.futures import AsyncTask
 
 from motoko.store.internals.self_check import Need, relies_on
+from motoko.store.internals.zeo_messages import Gathering, gathering
 
 _RUNNER = "ZEO.asyncio.client:ClientRunner"
 _IO = "ZEO.asyncio.client:ClientIO"
@@ -31,6 +32,7 @@ relies_on(
     Need(_IO, "call_async_iter", ("self", "it")),
     Need(_IO, "close_co", ("self",)),
     Need(_IO, "operational"),
+    Need(_IO, "protocol"),
     Need("ZEO.asyncio.futures:AsyncTask", "__init__", ("self", "coro")),
 )
 
@@ -69,6 +71,7 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
         self._outer: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._held: Gathering | None = None
         self.setup_delegation(self.loop)
         self.io_call: Callable[..., Any] = self._called
 
@@ -81,6 +84,7 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
     def async_(self, method: str, *args: Any) -> None:
         """Send a message that has no answer."""
         self._check_connected()
+        self._hold()
         with self._as_running():
             self.client.call_async(method, args)
         self._look_ahead()
@@ -119,6 +123,7 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
         """Begin a call and, with ``wait``, go on until it has been answered."""
         with self._as_running():
             task = AsyncTask(call, self.loop)
+        self._let_go()
         if wait and not task.done():
             with self._as_only_loop():
                 self.loop.run_until_complete(task)
@@ -127,6 +132,7 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
 
     def _turn(self) -> None:
         """Handle what has come, and what follows from it, without waiting for more."""
+        self._let_go()
         with self._as_only_loop():
             self.loop.has_work = True
             while self.loop.has_work:
@@ -144,13 +150,24 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
         if self._outer is None or self._is_closed:
             return
         pause = CALM_S if self.client.operational else CONNECTING_S
-        if self.loop.has_work:
+        if self.loop.has_work or self._held is not None:
             pause = 0.0
         if self._timer is not None and self._timer.when() > self._outer.time() + pause:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
             self._timer = self._outer.call_later(pause, self._tend)
+
+    def _hold(self) -> None:
+        """Send messages that have no answers together: with the next call, or at the next turn."""
+        if self._held is None and (transport := gathering(self.client.protocol)) is not None:
+            self._held = transport
+            transport.gather()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            transport, self._held = self._held, None
+            transport.release()
 
     @contextlib.contextmanager
     def _as_running(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from ZODB.POSException import POSKeyError
 
 from motoko.channel.tls import keep_alive
 from motoko.errors import StudyUnavailable
-from motoko.store.internals import zeo_messages
+from motoko.store.internals import zeo_messages, zeo_transactions
 from motoko.store.internals.self_check import Need, relies_on
 from motoko.store.internals.threadless_client import ThreadlessClient
 from motoko.store.internals.zeo_cache import MemoryCache
@@ -78,6 +78,7 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         **options: Any,
     ) -> None:
         zeo_messages.install()
+        zeo_transactions.install()
         self.known_records = MemoryCache(CACHE_BYTES)
         if wants_records:
             options["client_label"] = WANTS_RECORDS
@@ -165,7 +166,8 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             protocol = self._server.client.protocol
             if protocol is None:
                 raise ClientDisconnected("no connection to the server")
-            answers = [_quiet(protocol.server_call(method, *arguments)) for arguments in batch]
+            with zeo_messages.together(protocol):
+                answers = [_quiet(protocol.server_call(method, *arguments)) for arguments in batch]
             return [await _loaded(answer) for answer in answers]
 
         results: list[Any] = []
@@ -186,7 +188,8 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             if not client.operational:
                 raise ClientDisconnected("no connection to the server")
             call = client.protocol.server_call
-            answers = [_quiet(call("loadBefore", oid, tid)) for oid in wanted]
+            with zeo_messages.together(client.protocol):
+                answers = [_quiet(call("loadBefore", oid, tid)) for oid in wanted]
             return [await _loaded(answer) for answer in answers]
 
         loaded: list[Any] = self._server.io_call(load())
@@ -226,8 +229,9 @@ class _Outbox:
 
     def _pass_on(self) -> None:
         try:
-            while self._messages:
-                self._server.client.call_async(*self._messages.popleft())
+            with zeo_messages.together(self._server.client.protocol):
+                while self._messages:
+                    self._server.client.call_async(*self._messages.popleft())
         except BaseException:
             self._messages.clear()  # the connection is lost, and the transaction with it
             raise

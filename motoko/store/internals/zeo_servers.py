@@ -47,7 +47,6 @@ relies_on(
     Need(_STORAGE, "serials", set_by="tpc_begin"),
     Need(_STORAGE, "txnlog", set_by="tpc_begin"),
     Need("ZEO.StorageServer:CommitLog", "__iter__", ("self",)),
-    Need("ZEO.StorageServer:CommitLog", "file", set_by="__init__"),
     Need(_ACCEPTOR, "event_loop", set_by="__init__"),
     Need(_ACCEPTOR, "factory", ("self",)),
     Need("ZEO.asyncio.server:ServerProtocol", "message_received", ("self", "message")),
@@ -353,17 +352,14 @@ class _StoringClient(SendingClient):
 
     def _sent(self) -> dict[bytes, Sent]:
         """All records of the client's transaction, stored already or not."""
-        log = self.txnlog
-        place = log.file.tell()  # the log is being read
         sent = {}
-        for operation, arguments in log:
+        for operation, arguments in self.txnlog:  # more than one may be reading it
             if operation == "_store":
                 oid, serial, data = arguments
                 sent[oid] = Sent(serial, data)
             elif operation == "_checkread":
                 oid, serial = arguments
                 sent.setdefault(oid, Sent(serial, b""))
-        log.file.seek(place)
         return sent
 
     def _replacement(self, oid: bytes, serial: bytes, data: bytes) -> dict[bytes, bytes] | None:
