@@ -5,8 +5,8 @@ import os
 import pytest
 from configs import JOB, make_workflow, refused
 
-from motoko.config import load
-from motoko.config.run_files import SIZE_MAX, is_ours, name_in_run
+from motoko.config import load, run_files
+from motoko.config.run_files import is_ours, name_in_run
 
 
 @pytest.fixture
@@ -75,12 +75,14 @@ def test_the_same_file_twice_is_one(workflow):
     assert [*study.files] == ["doIt.py", "in.dat", "sub/doIt.py"]
 
 
-def test_too_large(workflow):
+def test_too_large(workflow, monkeypatch):
+    assert run_files.SIZE_MAX == 10**9  # of which a test would read every byte
+    monkeypatch.setattr(run_files, "SIZE_MAX", 10**6)
     list_files(workflow, "mesh.bin")
-    os.truncate(workflow / "mult" / "mesh.bin", SIZE_MAX)
+    os.truncate(workflow / "mult" / "mesh.bin", 10**6)
     load(workflow)
-    os.truncate(workflow / "mult" / "mesh.bin", SIZE_MAX + 1)
-    refused(workflow, "mesh.bin", "1000 MB", hint="leave it where it is")
+    os.truncate(workflow / "mult" / "mesh.bin", 10**6 + 1)
+    refused(workflow, "mesh.bin", "at most 1 MB", hint="leave it where it is")
 
 
 def test_doit_that_is_listed_has_to_be_there(workflow):

@@ -101,16 +101,22 @@ def looked_at(predicate, numbers, runs, jobs):
     return found
 
 
-def check(runs, jobs, constraints):
-    try:
-        predicate = compiled(constraints)
-    except ConstraintError:
-        return
+def mirrored(runs, jobs):
     tables = Mirror.in_memory().tables
     for table, all_held in ((RUNS, runs), (JOBS, jobs)):
         for number, held in all_held.items():
             tables.add(Owner(table, number), number)
             tables.write(Owner(table, number), held)
+    return tables
+
+
+def check(runs, jobs, constraints, tables=None):
+    """Some runs and their jobs, which ``tables`` hold, or new ones."""
+    try:
+        predicate = compiled(constraints)
+    except ConstraintError:
+        return
+    tables = tables or mirrored(runs, jobs)
     jobs = {
         number: {name.name: value for name, value in held.items()} for number, held in jobs.items()
     }
@@ -156,6 +162,7 @@ def test_all_values_with_all_texts(op):
         number: {Name(False, name): value for name in ("n", "x", "flag", "name", "xs", "opts")}
         for number, value in enumerate(held, 1)
     }
+    tables = mirrored(runs, jobs)
     for text in TEXTS:
         for name in (
             "y",
@@ -165,7 +172,7 @@ def test_all_values_with_all_texts(op):
             *["n", "x", "flag", "name", "xs", "opts"],
         ):
             name = name if isinstance(name, str) else name.name
-            check(runs, jobs, f"{name} {op} {text}")
+            check(runs, jobs, f"{name} {op} {text}", tables)
 
 
 @pytest.mark.parametrize("op", OPERATORS[:6])
