@@ -64,6 +64,42 @@ def test_import_motoko_is_light(tmp_path):
     assert not set(done.stdout.split()).intersection(HEAVY)
 
 
+TREES = """
+import pickle, sys
+import BTrees.OOBTree, ZODB
+from zope.interface import providedBy
+if "motoko.store" in sys.modules:
+    assert "BTrees._OOBTree" in sys.modules and "BTrees._IOBTree" not in sys.modules
+for prefix in reversed(BTrees._FAMILIES):
+    module = sys.modules[f"BTrees.{prefix}BTree"]
+    assert not hasattr(module, "__path__") and module is getattr(BTrees, f"{prefix}BTree")
+    print(getattr(module, "family", None), [one.__name__ for one in providedBy(module)])
+    print(sorted(name for name in dir(module) if not name.startswith("__")), module.__all__)
+    exec(f"from BTrees.{prefix}BTree import *")
+    tree = BTree()
+    assert pickle.loads(pickle.dumps(tree)).__class__ is BTree is getattr(module, f"{prefix}BTree")
+    print(pickle.dumps(tree), BTree.max_leaf_size, BTree.__mro__, module.TreeSetPy.__module__)
+print(list(BTrees.family64.IO.BTree({1: 2}).items()), BTrees.family32.II.BTree.__module__)
+assert not hasattr(BTrees.IFBTree, "absent")
+"""
+
+
+def test_trees_that_are_made_when_they_are_used(tmp_path):
+    """They are what BTrees makes of them by itself."""
+    alone, here = (
+        subprocess.run(
+            [sys.executable, "-P", "-c", first + TREES],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for first in ("", "import motoko.store")
+    )
+    assert (here.returncode, here.stderr) == (0, "")
+    assert here.stdout == alone.stdout != ""
+
+
 def test_help_lists_all_commands(tmp_path):
     for option in ("--help", "-h"):
         done = start_motoko(option, cwd=tmp_path)
