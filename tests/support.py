@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -115,8 +116,14 @@ class Flow:
         return done.stdout
 
     def ps(self) -> dict[str, Any]:
-        """``motoko ps --json``."""
-        answer = json.loads(self.motoko("ps", "--json").stdout)
+        """What ``motoko ps --json`` prints. Asked here, since tests ask it thousands of times."""
+        from motoko.cli.render.process_table import show_json
+        from motoko.cli.taken_config import load_or_taken
+        from motoko.reports.status import collect
+
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            show_json(collect(load_or_taken(self.directory)))
+        answer = json.loads(printed.getvalue())
         assert isinstance(answer, dict)
         return answer
 
