@@ -16,7 +16,7 @@ import zmq
 from motoko.bus.contexts import new_context
 from motoko.bus.subscriber import WELCOME
 from motoko.layout import Runtime
-from motoko.workers.daemon import arguments, running
+from motoko.workers.daemon import arguments, as_process, running
 
 # Messages held for a subscriber that does not read; if there are more, it misses some and resyncs.
 HIGH_WATER_MARK = 100_000
@@ -71,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_process(main)

@@ -10,11 +10,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from motoko import workers
 from motoko.config import WorkflowConfig, load, snapshot
 from motoko.config.daemon_kinds import kind_of
 from motoko.control.daemon_records import EXIT_LOCKED, is_elsewhere, record_text
@@ -61,6 +62,17 @@ def arguments(description: str, *, study: bool = False) -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=None)
     parser.add_argument("--generator", default=None)
     return parser.parse_args()
+
+
+def as_process(main: Callable[[], None]) -> None:
+    """Do what this process is for. It ends then, without taking apart what it has imported."""
+    try:
+        main()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            workers.exit_code = end.code or 0
+        raise
+    workers.exit_code = 0
 
 
 def told_to_end() -> asyncio.Event:

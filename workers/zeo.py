@@ -16,7 +16,7 @@ from motoko.config import StudyConfig, WorkflowConfig
 from motoko.operations.stopping import end_foreign
 from motoko.store.blackdynamite_daemons import SERVER, foreign_daemons
 from motoko.store.zeo_server import serve
-from motoko.workers.daemon import arguments, running
+from motoko.workers.daemon import arguments, as_process, running
 from motoko.workers.unserved import rival
 
 
@@ -42,4 +42,4 @@ def _evict(config: WorkflowConfig, study: StudyConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_process(main)

@@ -32,7 +32,7 @@ from motoko.host.clock import HEARTBEAT_S, until_next
 from motoko.host.proc_files import boot_id
 from motoko.operations.remote_access import gate_address
 from motoko.runs.fences import reason_of
-from motoko.workers.daemon import Daemon, arguments, running, told_to_end
+from motoko.workers.daemon import Daemon, arguments, as_process, running, told_to_end
 from motoko.workers.gate.doorway import Doorway
 from motoko.workers.gate.handover import Handover
 from motoko.workers.gate.passing_on import splice
@@ -222,4 +222,4 @@ def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> No
 
 
 if __name__ == "__main__":
-    main()
+    as_process(main)

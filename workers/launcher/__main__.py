@@ -11,7 +11,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGUSR2))
 import asyncio  # noqa: E402
 
 from motoko.bus.publisher import Publisher  # noqa: E402
-from motoko.workers.daemon import arguments, running  # noqa: E402
+from motoko.workers.daemon import arguments, as_process, running  # noqa: E402
 from motoko.workers.launcher.launching import BUS_DEADLINE_S, Launcher  # noqa: E402
 
 
@@ -28,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_process(main)

@@ -27,7 +27,7 @@ from motoko.bus.subscriber import Subscriber
 from motoko.config.daemon_kinds import NOTIFIER
 from motoko.host.clock import HEARTBEAT_S
 from motoko.host.locks import is_locked
-from motoko.workers.daemon import Daemon, arguments, running, told_to_end
+from motoko.workers.daemon import Daemon, arguments, as_process, running, told_to_end
 from motoko.workers.notifier import observing, saved
 from motoko.workers.notifier.occurrences import Seen, StudySeen, first_known, occurrences
 
@@ -209,4 +209,4 @@ class Notifier:
 
 
 if __name__ == "__main__":
-    main()
+    as_process(main)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from motoko.workers.daemon import arguments, running
+from motoko.workers.daemon import arguments, as_process, running
 from motoko.workers.watcher.study_watcher import watch
 
 
@@ -14,4 +14,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_process(main)
