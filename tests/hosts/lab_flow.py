@@ -41,6 +41,12 @@ class LabFlow(Flow):
         """Run a command on the host, to its end."""
         return self.host.motoko(*arguments, cwd=self.directory, timeout=timeout, **environment)
 
+    def ps(self) -> dict[str, Any]:
+        """``motoko ps --json`` on the host."""
+        answer = json.loads(self.motoko("ps", "--json").stdout)
+        assert isinstance(answer, dict)
+        return answer
+
     def begin(self, *arguments: str, **options: Any) -> Running:  # type: ignore[override]
         """Start a command on the host and leave it running; its output goes to a pipe."""
         return self.host.popen(*motoko_command(*arguments), cwd=self.directory, **options)
