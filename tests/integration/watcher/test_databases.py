@@ -40,6 +40,12 @@ def replace_database(flow, study, source):
     target.with_name("bd.zeo.index").unlink(missing_ok=True)
 
 
+def end_server(flow, study):
+    """Kill the server whose database was replaced, unless it has noticed that and ended."""
+    with contextlib.suppress(LookupError, ProcessLookupError):
+        kill9(flow.pids()[f"zeo:{study}"])
+
+
 class TestDatabases:
     """Packed, created anew, replaced by an older copy."""
 
@@ -138,7 +144,7 @@ class TestDatabases:
             flow.motoko("supervise", "--no-launchers")
         else:
             replace_database(flow, "mult", database(workflow("fresh"), "mult"))
-            kill9(flow.pids()["zeo:mult"])
+            end_server(flow, "mult")
         wait_until(lambda: listener.of_type(Resync, "mult"), "it notices")
         assert "mult: read anew: the database was replaced by another" in flow.log("watcher")
         self.works(flow, listener)
@@ -168,12 +174,11 @@ class TestDatabases:
         other.close()
         kept = shutil.copy(database(flow, "mult"), flow.directory / "kept")
         replace_database(flow, "mult", "/dev/null")
-        with contextlib.suppress(ProcessLookupError):  # it ends by itself when it sees that
-            kill9(flow.pids()["zeo:mult"])
+        end_server(flow, "mult")
         wait_until(lambda: len(unwatched()) > 3, "it has tried again and again")  # 2 s each
         assert 1 <= flow.log("watcher").count("mult: not watched") <= 2, flow.log("watcher")
         replace_database(flow, "mult", kept)
-        kill9(flow.pids()["zeo:mult"])
+        end_server(flow, "mult")
         self.works(flow, listener)
 
 
@@ -215,7 +220,8 @@ def test_a_studys_trouble_is_not_anothers(flow, other, listener):
 
     replace_database(flow, "old", backup)
     resyncs = len(listener.of_type(Resync, "old"))
-    kill9(wait_until(lambda: flow.pids()["zeo:old"], "it is back"))
+    wait_until(lambda: flow.pids()["zeo:old"], "it is back")
+    end_server(flow, "old")
     wait_until(lambda: len(listener.of_type(Resync, "old")) > resyncs, "the older one is watched")
     after = Other(flow)
     try:
