@@ -101,10 +101,12 @@ class ArrayLimits:
     Attributes:
         span: the indices of elements must be less than this.
         elements: how many elements an array may have.
+        jobs: how many jobs a user may have in the queue; ``None``: any number, or it is not known.
     """
 
     span: int
     elements: int
+    jobs: int | None = None
 
 
 class JobRefused(MotokoError):

@@ -65,7 +65,7 @@ def test_each_by_itself(batch, cluster, calls):
     assert executions(place(flow, runs["again"]))[0] == job and len(calls.all("sbatch")) == 2
 
 
-@pytest.mark.parametrize("how", ["scancel", "node"])
+@pytest.mark.parametrize("how", ["scancel", "node", "limit"])
 def test_its_job_is_ended(batch, cluster, how):
     """What has ended stays, what runs has failed, what has not started is submitted again."""
     flow, session = batch(yaml=f"{PLAIN}pack: 10\n")
@@ -74,6 +74,9 @@ def test_its_job_is_ended(batch, cluster, how):
     if how == "node":
         cluster.kill_node(cluster.job(job)["node"])
         failed(session, runs[1], "NODE_FAIL", timeout=90)
+    elif how == "limit":
+        cluster.expire(job)
+        failed(session, runs[1], "TIMEOUT", timeout=90)
     else:
         cluster.run("scancel", job)
         failed(session, runs[1], "CANCELLED")
@@ -194,3 +197,35 @@ def test_warm(batch, calls):
     assert [entries["y"] for entries in seen] == [2.0] * 6
     assert all(entries["cpu_s"] >= 0 for entries in seen)
     assert len({job for run in runs for job in executions(place(flow, run))}) == 1
+
+
+@pytest.mark.parametrize("how", ["scancel", "node", "timeout"])
+def test_a_warm_one_is_ended(batch, cluster, how):
+    """With its job, or alone: a forked run ends as others do, and the rest is executed."""
+
+    def edit(flow):
+        slow = (
+            "    if sys.argv[1:]:\n        open('begun', 'w').close()\n        time.sleep(1000)\n"
+        )
+        text = WARM_OR_NOT.replace('run["y"]', f'if run["is_warm"]:\n{slow}run["y"]')
+        (flow.directory / "mult" / "doIt.py").write_text(text)
+
+    flow, session = batch(yaml="pack: 20\npreload: [fractions]\n", edit=edit)
+    scripts = ["python doIt.py", "python doIt.py slow", "python doIt.py # 2", "python doIt.py # 3"]
+    limits = [{}, {"timeout": 3} if how == "timeout" else {}, {}, {}]
+    runs = [
+        session.create(script, python="warm", **limit)
+        for script, limit in zip(scripts, limits, strict=True)
+    ]
+    job = executing(session, runs[1])
+    wait_until((place(flow, runs[1]) / "begun").exists, "it was forked, and has begun")
+    if how == "scancel":
+        cluster.run("scancel", job)
+    elif how == "node":
+        cluster.kill_node(cluster.job(job)["node"])
+    reasons = {"scancel": "CANCELLED", "node": "NODE_FAIL", "timeout": "time limit of 3 s"}
+    failed(session, runs[1], reasons[how], timeout=90)
+    finished(session, runs[0], *runs[2:])
+    jobs = [executions(place(flow, run)) for run in runs]
+    assert jobs[0] == jobs[1] == [job] and jobs[2] == jobs[3]
+    assert (jobs[2] == [job]) == (how == "timeout")

@@ -26,12 +26,10 @@ from motoko.workers.launcher.batch_runs import BatchRuns
 from motoko.workers.launcher.executor import Ended, Event, Place
 from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.recovery import Situation
-from motoko.workers.launcher.submitting import Submitter
+from motoko.workers.launcher.submitting import LEAVING_S, Submitter
 
 # How many runs become jobs in one pass: a pass must not keep the launcher busy for long.
 JOBS_AT_ONCE = 100
-# A job stays in the queue for a moment after its run has recorded its end.
-LEAVING_S = 2.0
 # Environment variables (in seconds) for the tests of batch jobs, which have their own scheduler.
 POLL_VARIABLE = "MOTOKO_BATCH_POLL_S"
 LATE_VARIABLE = "MOTOKO_BATCH_LATE_S"

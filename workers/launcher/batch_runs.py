@@ -165,10 +165,12 @@ class BatchRuns:
             await self._scheduler.cancel(self.strays)
             self.strays.clear()
         await self._end_some()
-        while self._submitter.is_open(self._others):
+        self._submitter.count(self.runs.values())
+        while self._submitter.is_open:
             for run, outcome in (await self._submitter.submit()).items():
                 self._submitted(run, outcome)
             await self._end_some()
+            self._submitter.count(self.runs.values())
         if not self.runs:
             return SPOOL_S
         await self._read_spool()
@@ -183,13 +185,8 @@ class BatchRuns:
         now = time.monotonic()
         left = self._poll.due(self._expected) - now
         pause = min(left, SPOOL_S) if left > 0 else BUSY_S
-        opens = self._submitter.opens_at(self._others) - now
+        opens = self._submitter.opens_at - now
         return min(pause, opens) if self._submitter.queue and opens > 0 else pause
-
-    @property
-    def _others(self) -> int:
-        """How many runs do not wait to be submitted."""
-        return len(self.runs) - len(self._submitter.queue)
 
     def _is_followed(self, run: BatchRun) -> bool:
         """Whether a run is still followed: it was not reset meanwhile."""
@@ -381,6 +378,7 @@ class BatchRuns:
             self._close(run)
         entries = run.last_entries(evidence, nodes, state)
         del self.runs[run.run_id]
+        self._submitter.leave(run)
         stderr = tail(run.directory / stderr_name(run.stem, run.run_id))
         end = replace(end, stderr=stderr, entries=entries, used=evidence.used)
         self._report(Ended(run.run_id, end))

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,15 @@ from motoko.runs import job_script, packed_warm, packs
 from motoko.runs.ends import End
 from motoko.runs.warm_start import imports_of
 from motoko.workers.launcher import submission
+from motoko.workers.launcher.allowance import Allowance
 from motoko.workers.launcher.batch_run import BatchRun
 from motoko.workers.launcher.gathering import Gathering
 from motoko.workers.launcher.submission import Built
 
 log = logging.getLogger(__name__)
 
+# A job stays in the queue for a moment after its run has recorded its end.
+LEAVING_S = 2.0
 # How long to wait before trying again after the scheduler took no more jobs.
 FULL_S = 30.0
 
@@ -70,6 +73,10 @@ class Submitter:
     ) -> None:
         self.queue: deque[BatchRun] = deque()
         self.gathering = Gathering()
+        self._allowance = Allowance()
+        self._others = 0  # how many runs of the study do not wait
+        self._jobs = 0  # how many jobs it has in the scheduler's queue
+        self._left: deque[float] = deque()  # when jobs of single runs have ended
         self._directories = directories
         self._spool = spool
         self._system = system
@@ -77,7 +84,6 @@ class Submitter:
         self._new_name = new_name
         self._takes_arrays = arrays and bool(system.shell_variables.element)
         self._limits: ArrayLimits | None = None  # known once there was reason to make an array
-        self._most: int | None = None  # elements of an array: more were too many just now
         self._script: Path | None = None  # written for the first job
         self._held = 0.0  # if set, nothing is submitted before an answer asked for after this time
         self._full_until = 0.0
@@ -87,17 +93,40 @@ class Submitter:
         self.gathering.come(time.monotonic(), is_first=not self.queue)
         self.queue.append(run)
 
-    def opens_at(self, others: int = 0) -> float:
-        """When (``time.monotonic``) the next run may be submitted, as far as that is known.
+    def count(self, runs: Collection[BatchRun]) -> None:
+        """Count what goes on while runs wait: of all of the study's runs."""
+        if self.queue:
+            while self._left and self._left[0] < time.monotonic() - LEAVING_S:
+                self._left.popleft()
+            waiting = {run.followed.name for run in self.queue}
+            names = {run.followed.name for run in runs} - waiting
+            self._others = len(runs) - len(self.queue)
+            self._jobs = len(names) + len(self._left)
 
-        ``others``: how many runs of the study go on meanwhile.
-        """
-        gathered = self.gathering.opens_at(self.queue, others, arrays=self._takes_arrays)
+    def leave(self, run: BatchRun) -> None:
+        """A run has ended, and so has its job if it is not in a pack."""
+        if run.followed.job is not None and not run.followed.packed:
+            self._left.append(time.monotonic())
+
+    @property
+    def opens_at(self) -> float:
+        """When (``time.monotonic``) the next run may be submitted, as far as that is known."""
+        gathered = self.gathering.opens_at(self.queue, self._others, arrays=self._takes_arrays)
         return max(gathered, self._full_until)
 
-    def is_open(self, others: int = 0) -> bool:
-        """Whether the next run may be submitted now: see :meth:`opens_at`."""
-        return bool(self.queue) and not self._held and time.monotonic() >= self.opens_at(others)
+    @property
+    def is_open(self) -> bool:
+        """Whether the next run may be submitted now."""
+        now = time.monotonic()
+        if not self.queue or self._held or now < self.opens_at:
+            return False
+        return self._allowance.room(self._jobs, self._wanted, now) > 0
+
+    @property
+    def _wanted(self) -> int:
+        """How many jobs the runs that wait will be."""
+        pack = self.queue[0].policy.pack if self.queue else None
+        return -(-len(self.queue) // pack.runs) if pack is not None else len(self.queue)
 
     def answered(self, asked: float) -> None:
         """The scheduler has answered what it was asked at a time (``time.monotonic``)."""
@@ -128,6 +157,8 @@ class Submitter:
         """Ask which arrays the scheduler takes. Without an answer nothing is submitted for now."""
         try:
             self._limits = await self._scheduler.array_limits()
+            if self._limits.jobs is not None:
+                self._allowance.learn(self._limits.jobs)
         except SchedulerSilent as error:
             log.warning("the scheduler does not say which arrays it takes: %s", error)
             self._held = time.monotonic()
@@ -185,7 +216,8 @@ class Submitter:
 
     def _most_of(self, limit: int) -> int:
         """How many elements an array may have now, of which the scheduler takes so many."""
-        return max(1, limit if self._most is None else min(limit, self._most))
+        room = self._allowance.room(self._jobs, self._wanted, time.monotonic())
+        return max(1, min(limit, room))
 
     def _write_packs(self, jobs: Sequence[Job]) -> Sequence[str]:
         """Write the files of packs that are about to be submitted; their names, if they are."""
@@ -242,13 +274,13 @@ class Submitter:
         except QueueFull as error:
             self._drop(first, names)
             self.queue.extendleft(reversed(runs))
-            if is_array:
+            now = time.monotonic()
+            self._allowance.refused(self._jobs + len(jobs), now)
+            if is_array and self._allowance.most(now) < self._jobs + len(jobs):
                 log.warning("%s: %s: fewer are tried", shown, error)
-                self._most = len(jobs) // 2
                 return {}
             log.warning("%s: %s: tried again in %g s", shown, error, FULL_S)
-            self._full_until = time.monotonic() + FULL_S
-            self._most = None
+            self._full_until = now + FULL_S
             return {run: {"batch_state": f"not submitted yet: {error}"} for run in runs}
         except SchedulerSilent as error:
             # The jobs may be queued all the same: only the scheduler's later answers can tell.
@@ -256,8 +288,8 @@ class Submitter:
             self._held = time.monotonic()
             return self._followed(jobs, names, None, self._held)
         log.info("%s: submitted as job %s", shown, number)
-        if not self.queue:
-            self._most = None
+        self._jobs += len(jobs)
+        self._allowance.accepted(self._jobs)
 
         ids = [f"{number}_{index}" for index in what.elements] if is_array else [number]
         return self._followed(jobs, names, ids, time.monotonic())

@@ -163,7 +163,7 @@ def most_submitted(text: str) -> int | None:
     """How many jobs a user may have in the queue; ``None`` if any number.
 
     ``text`` is what ``sacctmgr`` prints of the field MaxSubmitJobs: a line for each of the user's
-    associations, of which the largest counts here, since any of them may be used.
+    associations, or each QOS, of which the largest counts here, since any of them may be used.
     """
     lines = [line.strip() for line in text.splitlines()]
     return max(map(int, lines)) if lines and all(map(str.isdecimal, lines)) else None

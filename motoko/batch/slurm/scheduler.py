@@ -64,15 +64,19 @@ class SlurmScheduler:
             raise self._unanswered("scontrol", done)
         limits = parsing.array_limits(done.stdout)
         if parsing.enforces_limits(done.stdout):
-            done = await self._call(
-                *("sacctmgr", "--noheader", "--parsable2", "show", "associations"),
-                *("where", f"user={name_of(os.getuid())}", "format=MaxSubmitJobs"),
-            )
-            # Without an answer, sbatch's refusal tells.
-            most = parsing.most_submitted(done.stdout) if done.code == 0 else None
-            if most is not None:
-                limits = replace(limits, elements=min(limits.elements, max(most, 1)))
+            user = f"user={name_of(os.getuid())}"
+            most = [
+                await self._submit_limit("associations", "where", user, "format=MaxSubmitJobs"),
+                await self._submit_limit("qos", "format=MaxSubmitJobsPerUser"),
+            ]
+            if any(most):
+                limits = replace(limits, jobs=min(filter(None, most)))
         return limits
+
+    async def _submit_limit(self, *what: str) -> int | None:
+        """How many jobs accounting lets the user have; without an answer, refusals tell."""
+        done = await self._call("sacctmgr", "--noheader", "--parsable2", "show", *what)
+        return parsing.most_submitted(done.stdout) if done.code == 0 else None
 
     async def query(self) -> list[Job]:
         """See :class:`motoko.batch.batch_system.Scheduler`."""

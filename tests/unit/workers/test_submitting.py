@@ -68,7 +68,7 @@ def test_what_passes_is_waited_for(submitter, run, monkeypatch, number):
         patch.setattr(Path, "read_bytes", failing)
         with pytest.raises(OSError, match=os.strerror(number)):
             outcome(submitter, run)
-    assert list(submitter.queue) == [run] and submitter.is_open()
+    assert list(submitter.queue) == [run] and submitter.is_open
     submitter.queue.clear()
     assert outcome(submitter, run)["batch_job_id"] == "1"
 
@@ -90,7 +90,7 @@ def test_the_scheduler_takes_no_more(submitter, run, scheduler, monkeypatch):
     answering(scheduler, monkeypatch, QueueFull("fsub takes no more jobs now"))
     state = outcome(submitter, run)["batch_state"]
     assert state == "not submitted yet: fsub takes no more jobs now"
-    assert list(submitter.queue) == [run] and not submitter.is_open()
+    assert list(submitter.queue) == [run] and not submitter.is_open
 
 
 def test_it_refuses(submitter, run, scheduler, monkeypatch):
@@ -103,11 +103,11 @@ def test_it_gives_no_answer(submitter, run, scheduler, monkeypatch):
     answering(scheduler, monkeypatch, SchedulerSilent("fsub gave no answer in time"))
     assert outcome(submitter, run) == {}
     submitter.add(run)
-    assert not submitter.is_open()
+    assert not submitter.is_open
     submitter.answered(run.followed.since - 1.0)
-    assert not submitter.is_open()
+    assert not submitter.is_open
     submitter.answered(run.followed.since + 1.0)
-    assert submitter.is_open()
+    assert submitter.is_open
 
 
 class TestArrays:
@@ -139,7 +139,7 @@ class TestArrays:
     def submitted(submitter, scheduler):
         """Submit all; the elements of each submission."""
         rounds = 0
-        while submitter.queue and rounds < 40 and submitter.opens_at() < time.monotonic() + 5:
+        while submitter.queue and rounds < 40 and submitter.opens_at < time.monotonic() + 5:
             asyncio.run(submitter.submit())
             rounds += 1
         return [list(each.elements) for each in scheduler.submissions]
@@ -147,7 +147,7 @@ class TestArrays:
     def test_within_the_limits(self, submitter, runs, scheduler):
         """Few elements, and small indices."""
         made = runs(*range(1, 13), 30, 31, 99)
-        assert not submitter.is_open(), "others may come"
+        assert not submitter.is_open, "others may come"
         assert self.submitted(submitter, scheduler) == [
             *([*range(8)], [*range(4)], [0, 1], []),
         ]
@@ -177,7 +177,7 @@ class TestArrays:
         monkeypatch.setattr(scheduler, "submit", submit)
         runs(*range(1, 9))
         assert self.submitted(submitter, scheduler) == [[0, 1, 2, 3], []]
-        assert len(submitter.queue) == 3 and submitter.opens_at() > time.monotonic() + 20
+        assert len(submitter.queue) == 3 and submitter.opens_at > time.monotonic() + 20
 
     def test_refused(self, submitter, runs, scheduler, monkeypatch):
         """If one alone is refused as well, all are; if not, there are no more arrays."""
@@ -240,7 +240,7 @@ class TestArrays:
         """One submission each; other policies and other options are other packs."""
         submitter._takes_arrays = False
         runs(1, 2, 3, 4, 5, pack=3)
-        assert not submitter.is_open(), "others may come"
+        assert not submitter.is_open, "others may come"
         runs(6, 7, pack=1)
         runs(8, launch="#F alone\ntrue\n", pack=3)
         assert self.submitted(submitter, scheduler) == [[]] * 5
