@@ -89,6 +89,14 @@ class Records:
         if run is not None and state_of(run) == LAUNCHED:
             run["state"] = CREATED
 
+    def end_all(self, ended: Mapping[int, End], ahead: Iterable[int]) -> None:
+        """Record ends for a launcher that ends; runs that were prepared ahead will wait again."""
+        self.load([*ended])
+        for number, end in ended.items():
+            self.end(number, end)
+        for number in ahead:
+            self.give_back(number)
+
     def end(self, number: int, end: End) -> float | None:
         """Record an attempt's end; returns when the next one may start, if there will be one."""
         run = self.entries(number)

@@ -58,7 +58,7 @@ from motoko.workers.launcher.local_executor import KILL_GRACE_S
 from motoko.workers.launcher.new_runs import NewRuns
 from motoko.workers.launcher.overseeing import overseen
 from motoko.workers.launcher.own_status import own_status
-from motoko.workers.launcher.passes import Passes
+from motoko.workers.launcher.passes import NEWS_AT_ONCE, Passes
 from motoko.workers.launcher.recovery import Situation, examine
 from motoko.workers.launcher.slots import Slots
 
@@ -363,18 +363,12 @@ class Launcher:
             assert self._waiter is not None
             await self._waiter.wait(deadline - time.monotonic())
         self._executors.local.sweep_now()
-        ended, records = self._agenda.take_news().ended, self._passes.records
         ahead = [number for executor in self._executors for number in executor.ahead.runs]
-
-        def commit() -> None:
-            for number, end in ended.items():
-                records.end(number, end)
-            for number in ahead:
-                records.give_back(number)
-
-        if ended or ahead:
-            await atomically(self._base, commit)
-        log.info("ended %d runs", len(ended))
+        count = 0
+        while (ended := self._agenda.take_news(NEWS_AT_ONCE).ended) or ahead:
+            await atomically(self._base, partial(self._passes.records.end_all, ended, ahead))
+            count, ahead = count + len(ended), []
+        log.info("ended %d runs", count)
 
     async def _heartbeat(self) -> None:
         while True:
