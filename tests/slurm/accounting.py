@@ -54,12 +54,6 @@ class AccountedCluster(Cluster):
             self._start_accounting()
         super().start_controller(*options)
 
-    def restart(self) -> None:
-        """Start the controller anew, with its configuration as it is now."""
-        self.stop_controller()
-        self._configure()
-        self.start_controller()
-
     def accounted(self, job: object) -> str:
         """The state of a job in accounting; nothing if it is not known there."""
         return self.run("sacct", "-X", "-n", "-P", "-o", "State", "-j", str(job))

@@ -14,8 +14,6 @@ from batch import executing, executions, failed, finished, job_of
 from cluster import running
 from launching import GATE, go, place, start, stop
 from support import wait_until
-from test_arrays import fan
-from this_host import user_name
 
 
 @pytest.fixture(scope="module")
@@ -98,40 +96,3 @@ def test_memory_that_runs_have_used(batch, cluster):
 
     memory = wait_until(lambda: (seen := used())["runs"] == len(runs) and seen, "all are known")
     assert 60 << 20 < memory["mean"] <= memory["max"] < 100 << 20, memory
-
-
-class TestLimits:
-    """Users may have so many jobs in the queue: fewer are submitted at a time, and few in vain."""
-
-    @pytest.fixture
-    def limited(self, cluster):
-        """Limits this user to so many jobs, by an association or a QOS."""
-        user, before = user_name(), cluster.more
-        cluster.run("sacctmgr", "-i", "add", "account", "all", "Cluster=motoko")
-        cluster.run("sacctmgr", "-i", "add", "user", user, "Account=all", "Cluster=motoko")
-
-        def limit(what, number):
-            where = {"association": ["user", user], "qos": ["qos", "normal"]}[what]
-            name = {"association": "MaxSubmitJobs", "qos": "MaxSubmitJobsPerUser"}[what]
-            cluster.run("sacctmgr", "-i", "modify", *where, "set", f"{name}={number}")
-
-        cluster.more = f"{before}AccountingStorageEnforce=limits,qos\n"
-        cluster.restart()
-        yield limit
-        limit("association", -1)
-        limit("qos", -1)
-        cluster.more = before
-        cluster.restart()
-
-    @pytest.mark.parametrize("what", ["association", "qos"])
-    @pytest.mark.parametrize("pack", ["", "pack: 3\n"])
-    def test_jobs_in_the_queue(self, batch, limited, calls, what, pack):
-        limited(what, 20)
-        flow, session = batch(yaml=f"finish: on-exit\n{pack}")
-        runs = fan(session, 150, "sleep 1")
-        finished(session, *runs, timeout=170)
-        calls, refused = (
-            len(calls.all("sbatch")),
-            flow.log("launcher:mult").count("takes no more jobs"),
-        )
-        print(f"{what}, {pack or 'no packs'}: {calls} sbatch, {refused} refused")

@@ -270,3 +270,23 @@ class TestLimits:
         finished(session, *runs)
         assert max(map(len, arrays(session, runs).values())) <= 6
         assert "fewer are tried" in flow.log("launcher:mult")
+
+    @pytest.mark.parametrize("pack", ["", "pack: 3\n"])
+    def test_as_many_as_the_user_may_submit(self, batch, tmp_path, monkeypatch, pack):
+        """The limit, of 20 jobs in the queue, is learned from the first refusals."""
+        refusing = (
+            'last=$(echo "$*" | sed -n "s/.*--array=0-\\([0-9]*\\) .*/\\1/p")\n'
+            "if [ $(($(squeue -hr -t PD,R,CG | wc -l) + ${last:-0} + 1)) -gt 20 ]; then\n"
+            'echo >> "$0.refused"; echo "sbatch: error: AssocMaxSubmitJobLimit" >&2; exit 1; fi\n'
+            'echo >> "$0.taken"\n'
+        )
+        path = faulty(tmp_path, monkeypatch, "sbatch", "").with_name("sbatch")
+        path.write_text(path.read_text().replace('[ -e "$0.done" ]', f"{refusing}true"))
+        _, session = batch(yaml=f"{PLAIN}{pack}")
+        runs = fan(session, 150, "sleep 1")
+        finished(session, *runs, timeout=170)
+        taken, refused = (
+            len(path.with_name(f"sbatch.{what}").read_text()) for what in ("taken", "refused")
+        )
+        print(f"{pack or 'no packs'}: {taken} sbatch taken, {refused} refused")
+        assert refused <= 9
