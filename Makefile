@@ -135,7 +135,7 @@ notebook: $(VENV)/.examples
 	@echo "open it in a directory of its own: $(CURDIR)/build/tutorial.ipynb"
 
 bench: $(VENV)/.test
-	@failed=; for name in idle chain select create wake watcher fan_out plain waiting supervisor orchestrators awaits strangers channel open_view seen_changes million; do \
+	@failed=; for name in idle chain select create wake watcher fan_out plain sequence waiting supervisor orchestrators awaits strangers channel open_view seen_changes million; do \
 	    $(BIN)/python benchmarks/$$name.py || failed="$$failed $$name"; echo; \
 	done; [ -z "$$failed" ] || { echo "not as promised:$$failed" >&2; exit 1; }
 

@@ -136,6 +136,18 @@ PROGRAMS = {
         sys.excepthook = lambda kind, error, trace: print("mine", kind, trace.tb_lineno)
         run.start()
         raise ValueError""",
+    "logged": """\
+        import logging
+        class Kept(logging.Handler):
+            def emit(self, record):
+                kept.append((record.levelname, record.name, record.funcName))
+        kept, logger = [], logging.getLogger("BlackDynamite")
+        logger.addHandler(Kept(logging.DEBUG))
+        run.start(); run.finish()
+        print(len(kept) > 4, kept)
+        logger.handlers.clear()
+        logging.getLogger("BlackDynamite.base").warning("nobody takes it")
+        logger.debug("nobody takes it, either")""",
     "never finished": "pass",
     "warnings": "import warnings; warnings.warn('so'); run.start(); run.finish()",
 }

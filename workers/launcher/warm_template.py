@@ -21,8 +21,10 @@ import ctypes
 import gc
 import importlib
 import importlib.machinery
+import importlib.util
 import io
 import json
+import logging
 import os
 import random
 import runpy
@@ -99,6 +101,7 @@ def main() -> dict[str, Any]:
 
 def load(wanted: dict[str, list[str]]) -> None:
     """Import the modules to preload, which must exist, and doIt.py's imports, if they are found."""
+    spare_openssls_end()
     for name in wanted["preload"]:
         importlib.import_module(name)
     for name in wanted["imports"]:
@@ -108,6 +111,36 @@ def load(wanted: dict[str, list[str]]) -> None:
             # doIt.py itself will find this module, or miss it.
             if not f"{name}.".startswith(f"{error.name}."):
                 raise
+    with contextlib.suppress(Exception, SystemExit):  # of another BlackDynamite
+        rehearse()
+
+
+def spare_openssls_end() -> None:
+    """Have OpenSSL leave its memory to the kernel when a process ends: it would copy it first."""
+    module = importlib.util.find_spec("_hashlib")
+    if module is not None and module.name not in sys.modules:
+        with contextlib.suppress(OSError, AttributeError):
+            no_atexit = ctypes.c_uint64(0x80000)
+            ctypes.CDLL(module.origin).OPENSSL_init_crypto(no_atexit, None)
+
+
+def rehearse() -> None:
+    """Do once what BlackDynamite does first in each run, and what needs no study.
+
+    Runs find expressions compiled, and code that Python has adapted to its use.
+    """
+    from BlackDynamite.bdparser import BDParser
+
+    before = logging.root.manager.disable
+    logging.disable()  # else it says what it reads
+    try:
+        for _ in range(4):
+            parser = BDParser()
+            parser.register_group("rehearsal").add_argument("--run_id", type=int)
+            parser.parseBDParameters(argv=[])
+            sys.modules["yaml"].safe_load("study: a\njob:\n  x: [int, float]\n")
+    finally:
+        logging.disable(before)
 
 
 def why_not_forked() -> str:
@@ -161,8 +194,9 @@ def spare_detours() -> None:
     """Have BlackDynamite and ZEO leave out what only takes time.
 
     BlackDynamite asks psutil for all sockets of all processes, to see whether its server listens,
-    which it knows already. ZEO has the disk confirm the first bytes of each temporary file, and its
-    thread sleeps for a moment with each answer: see motoko/store/internals/zeo_clients.py.
+    which it knows already, and makes log records that no handler takes. ZEO makes a temporary file,
+    which the disk has to confirm, and one for each transaction: here they are in memory. Its thread
+    sleeps for a moment with each answer: see motoko/store/internals/zeo_clients.py.
     """
     opened: set[str] = set()
 
@@ -179,9 +213,32 @@ def spare_detours() -> None:
     cache: Any = sys.modules.get("ZEO.cache")
     if (sync := getattr(cache, "sync", None)) is not None:
         cache.sync = lambda file: file.flush() if isinstance(file.name, int) else sync(file)
+    for user in cache, sys.modules.get("ZEO.TransactionBuffer"):
+        if hasattr(user, "tempfile"):
+            user.tempfile = types.SimpleNamespace(TemporaryFile=file_in_memory)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "BlackDynamite" and type(logger) is logging.Logger:
+            logger.__class__ = Heeded
     futures: Any = sys.modules.get("ZEO.asyncio.futures")
     if hasattr(futures, "switch_thread"):
         futures.switch_thread = lambda: None
+
+
+def file_in_memory(**_: str) -> io.BufferedRandom:
+    return open(os.memfd_create("zeo"), "w+b")
+
+
+class Heeded(logging.Logger):
+    """A logger that makes no record which no handler would take."""
+
+    def isEnabledFor(self, level: int) -> bool:
+        logger: logging.Logger | None = self
+        handlers: list[logging.Handler] = []
+        while logger is not None:
+            handlers += logger.handlers
+            logger = logger.parent if logger.propagate else None
+        ignored = bool(handlers) and all(handler.level > level for handler in handlers)
+        return (bool(self.filters) or not ignored) and super().isEnabledFor(level)
 
 
 def stamp(path: str) -> tuple[int, int, int] | None:
