@@ -26,18 +26,13 @@ from motoko.store.constraints import compile_constraints
 from motoko.store.found_runs import Found, Pairs
 from motoko.store.internals import self_check, singleton
 from motoko.store.internals.connections import drop_changes, view_of
+from motoko.store.internals.zeo_clients import CACHE_BYTES
 from motoko.store.matches import Matches
 from motoko.store.predicates import Predicate
 from motoko.store.run_finders import RunFinder
 from motoko.store.schemas import schema_among
 from motoko.store.server_address import address
-from motoko.store.storage import (
-    CACHE_BYTES,
-    CACHE_OBJECTS,
-    PatientStorage,
-    open_database,
-    open_storage,
-)
+from motoko.store.storage import CACHE_OBJECTS, PatientStorage, open_database, open_storage
 from motoko.store.trees import is_tree
 
 AT_ONCE = 500  # runs that are loaded together

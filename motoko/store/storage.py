@@ -14,7 +14,7 @@ from ZODB.POSException import ConflictError, StorageTransactionError
 from motoko.errors import StudyUnavailable
 from motoko.host.pauses import Pauses
 from motoko.store.internals import self_check
-from motoko.store.internals.zeo_clients import ServerClient
+from motoko.store.internals.zeo_clients import CACHE_BYTES, ServerClient
 from motoko.store.value_limits import SIZE_MAX
 
 T = TypeVar("T")
@@ -28,8 +28,6 @@ PAUSE_S, PAUSE_MAX_S = 0.005, 1.0
 _REPEATABLE = frozenset({"ping", "new_oids", "history", "loadSerial", "getTid", "lastTransaction"})
 # Objects kept in memory: some 20,000 runs, so that a repeated selection reads nothing.
 CACHE_OBJECTS = 200_000
-# Of ZEO's file with records that may be needed again; its index in memory is a fifth of that.
-CACHE_BYTES = 20 << 20
 PREFETCHED_MAX = 5_000  # records that were prefetched and not used yet
 
 
@@ -133,7 +131,7 @@ def open_storage(
     """Connect to a ZEO server; ``StudyUnavailable`` if it does not answer within ``wait`` s.
 
     ``threadless``: the calling thread does all of the networking; see ``ServerClient``.
-    ``cache_bytes``: how large the file becomes in which records are kept.
+    ``cache_bytes``: of records that are remembered.
     """
     self_check.check()
     try:
@@ -144,7 +142,7 @@ def open_storage(
             shared_blob_dir=True,
             wait_timeout=wait,
             threadless=threadless,
-            cache_size=cache_bytes,
+            cache_bytes=cache_bytes,
         )
     except ClientDisconnected as error:
         raise StudyUnavailable(

@@ -213,7 +213,8 @@ def spare_detours() -> None:
     cache: Any = sys.modules.get("ZEO.cache")
     if (sync := getattr(cache, "sync", None)) is not None:
         cache.sync = lambda file: file.flush() if isinstance(file.name, int) else sync(file)
-    for user in cache, sys.modules.get("ZEO.TransactionBuffer"):
+    buffers: Any = sys.modules.get("ZEO.TransactionBuffer")
+    for user in (cache, buffers):
         if hasattr(user, "tempfile"):
             user.tempfile = types.SimpleNamespace(TemporaryFile=file_in_memory)
     for name, logger in logging.root.manager.loggerDict.items():

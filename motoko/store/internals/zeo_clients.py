@@ -52,7 +52,7 @@ relies_on(
 )
 
 AT_ONCE = 500  # calls that are in flight together
-CACHE_BYTES = 8 << 20  # of records that are remembered
+CACHE_BYTES = 8 << 20
 
 
 class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
@@ -65,6 +65,7 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
             uses this; see :meth:`join`.
         wants_records: whether the server sends the records that others have written, when it
             announces a transaction; see :meth:`take_written`.
+        cache_bytes: of records that are remembered.
         options: further options of ``ClientStorage``.
     """
 
@@ -75,11 +76,12 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         *,
         threadless: bool = False,
         wants_records: bool = False,
+        cache_bytes: int = CACHE_BYTES,
         **options: Any,
     ) -> None:
         zeo_messages.install()
         zeo_transactions.install()
-        self.known_records = MemoryCache(CACHE_BYTES)
+        self.known_records = MemoryCache(cache_bytes)
         if wants_records:
             options["client_label"] = WANTS_RECORDS
         # With each answer, ZEO's thread sleeps for a moment, to let the waiting thread go on. That
