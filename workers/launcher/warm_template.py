@@ -129,16 +129,15 @@ def rehearse() -> None:
 
     Runs find expressions compiled, and code that Python has adapted to its use.
     """
-    from BlackDynamite.bdparser import BDParser
-
+    program, yaml = sys.modules["BlackDynamite.bdparser"], sys.modules["yaml"]
     before = logging.root.manager.disable
     logging.disable()  # else it says what it reads
     try:
         for _ in range(4):
-            parser = BDParser()
+            parser = program.BDParser()
             parser.register_group("rehearsal").add_argument("--run_id", type=int)
             parser.parseBDParameters(argv=[])
-            sys.modules["yaml"].safe_load("study: a\njob:\n  x: [int, float]\n")
+            yaml.safe_load("study: a\njob:\n  x: [int, float]\n")
     finally:
         logging.disable(before)
 
