@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any
 
 from motoko.batch.registry import UnknownSystem
-from motoko.bus.dispatcher import Counters, Dispatcher
-from motoko.bus.messages import Message, SlotsFreed
+from motoko.bus.dispatcher import Dispatcher
+from motoko.bus.messages import Message, SlotsFreed, Transition
 from motoko.bus.publisher import Publisher
 from motoko.bus.waiters import Interest, Waiter
 from motoko.control.launcher_pauses import is_paused
@@ -57,7 +57,7 @@ from motoko.workers.launcher.hindrances import Rivals
 from motoko.workers.launcher.local_executor import KILL_GRACE_S
 from motoko.workers.launcher.new_runs import NewRuns
 from motoko.workers.launcher.overseeing import overseen
-from motoko.workers.launcher.own_status import own_status
+from motoko.workers.launcher.own_status import OwnStatus
 from motoko.workers.launcher.passes import NEWS_AT_ONCE, Passes
 from motoko.workers.launcher.recovery import Situation, examine
 from motoko.workers.launcher.slots import Slots
@@ -70,7 +70,6 @@ LOOK_AT = 500  # runs at a time
 CACHE_OBJECTS = 1_000
 # The signals to the launcher: blocked from its first moment until it can act on them.
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
-BEAT_S = 1.0  # while it copies files
 END_DEADLINE_S = KILL_GRACE_S + 5.0  # for all runs to end, when told to end them
 
 
@@ -99,11 +98,14 @@ class Launcher:
         self._executors = Executors(daemon, self.study, self._slots, generator, self._on_event)
         transaction = partial(atomically, self._base)
         self._passes = Passes(self._base, self._executors.chosen, transaction)
-        self._passes.preparer.between = self._between
+        self._status = OwnStatus(
+            publisher, self.name, self._slots.count, self._passes, self._executors
+        )
+        self._passes.preparer.between = self._status.report_now_and_then
         foreign = foreign_daemons(daemon.config, [self.study])
         rivals = [daemon for daemon in foreign if daemon.kind == FOREIGN_LAUNCHER]
         self._passes.rivals = Rivals(rivals, self._read_again)
-        self._reported_at = -math.inf  # when it last sent its status
+        self._is_alone = len(daemon.config.studies) == 1  # no other launcher shares the slots
         self._agenda = self._passes.agenda
         # Runs whose situation cannot be found out now, and why; and when to look at them again.
         self._unknown: dict[int, str] = {}
@@ -112,10 +114,8 @@ class Launcher:
         self._new_runs = NewRuns(self._base, self._wake)
         self._heeded: object = None  # the present when changes of its runs were looked for
         self._stopping = False
-        self._ready = False  # all runs have been looked at once
         self._waiter: Waiter | None = None
         self._dispatcher: Dispatcher | None = None
-        self._woken = Counters()
 
     async def run(self) -> None:
         """Launch until told to stop. Signals that came earlier take effect now."""
@@ -135,17 +135,19 @@ class Launcher:
             topics=[b"slots."],
             on_other=self._on_other,
         )
-        self._dispatcher, self._woken = dispatcher, dispatcher.counters
-        with dispatcher.waiting(Interest(studies=[self.study.name])) as waiter:
+        self._dispatcher, self._status.woken = dispatcher, dispatcher.counters
+        with dispatcher.waiting(
+            Interest(studies=[self.study.name], accepts=self._concerns)
+        ) as waiter:
             self._waiter = waiter
             await dispatcher.live()
             await atomically(self._base, self._new_runs.begin)
             await self._look_at_everything()
             self._end_what_is_left()
             self._executors.watch()
-            self._ready = True
+            self._status.is_ready = True
             log.info("ready: %d slots, %d waiting", self._slots.count, len(self._agenda.waiting))
-            self._report()
+            self._status.report()
             while not self._stopping:
                 await self._step()
                 news = await waiter.wait(self._pause())
@@ -280,15 +282,28 @@ class Launcher:
     async def _step(self) -> None:
         """Settle runs that have ended, and start runs that can be started."""
         ended = await self._passes.step(self._tid())
-        if ended is not None:
+        if ended is None:
+            return
+        if not self._is_alone:
             # Slots, or the first place in the queue for them.
             self._publisher.send(SlotsFreed(self.name, ended))
-            self._report()
+        self._status.report_soon()
 
     def _tid(self) -> bytes:
         """The newest transaction that the bus has announced."""
         assert self._dispatcher is not None
         return self._dispatcher.tid(self.study.name)
+
+    def _concerns(self, change: Transition) -> bool:
+        """Whether a transition wakes the launcher: there may be something to do about it."""
+        if not self._status.is_ready or change.new == CREATED:
+            return not self._new_runs.has(change)
+        executor = self._executors.of(change.run_id)
+        if executor is None:
+            return change.old == CREATED and change.new not in RUNNING_STATES
+        return change.new not in RUNNING_STATES or (
+            change.new != LAUNCHED and change.run_id in executor.ahead.runs
+        )
 
     def _heed(self) -> None:
         """End runs that were cancelled, which no state may tell; look at those handed over."""
@@ -342,7 +357,7 @@ class Launcher:
         self._passes.paused = is_paused(self._runtime, self.study.name)
         if self._passes.paused != before:
             log.info("told to start %s", "nothing more" if self._passes.paused else "runs again")
-        self._report()
+        self._status.report()
         self._wake()
 
     def _stop(self) -> None:
@@ -372,23 +387,5 @@ class Launcher:
 
     async def _heartbeat(self) -> None:
         while True:
-            self._report()
+            self._status.report()
             await asyncio.sleep(until_next(HEARTBEAT_S))
-
-    def _between(self) -> None:
-        """Send heartbeats while large files are copied."""
-        if time.monotonic() > self._reported_at + BEAT_S:
-            self._report()
-
-    def _report(self) -> None:
-        self._reported_at = time.monotonic()
-        self._publisher.send(
-            own_status(
-                self.name,
-                is_ready=self._ready,
-                slots=self._slots.count,
-                passes=self._passes,
-                executors=self._executors,
-                woken=self._woken,
-            )
-        )

@@ -1,49 +1,86 @@
-"""What a launcher tells of itself, for ``motoko ps``."""
+"""What a launcher tells of itself, for ``motoko ps``, and when."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
+import time
 from dataclasses import asdict
 
 from motoko.bus.dispatcher import Counters
 from motoko.bus.messages import DaemonStatus
+from motoko.bus.publisher import Publisher
 from motoko.workers.launcher.executors import Executors
 from motoko.workers.launcher.passes import Passes
 
+BEAT_S = 1.0  # while it copies files
+SOON_S = 0.25  # what happens in this time is told together
 
-def own_status(
-    name: str,
-    *,
-    is_ready: bool,
-    slots: int,
-    passes: Passes,
-    executors: Executors,
-    woken: Counters,
-) -> DaemonStatus:
+
+class OwnStatus:
     """The status of the launcher that this process is.
 
     Args:
-        name: its name; is_ready: whether it has looked at all runs once.
+        publisher: sends it.
+        name: the launcher's name.
         slots: how many there are; passes, executors: what it does, and has.
+
+    Attributes:
+        is_ready: whether it has looked at all runs once.
         woken: how it was woken.
     """
-    local = executors.local
-    running, queued = len(local), len(passes.agenda.waiting) + len(local.ahead.runs)
-    hindrance, trouble = passes.hindrance.reason, executors.chosen.trouble
-    return DaemonStatus(
-        name,
-        os.getpid(),
-        "ready" if is_ready else "starting",
-        detail=f"{running} running, {queued} queued{', paused' * passes.paused}"
-        + executors.detail
-        + (f"; starts nothing now: {hindrance}" if hindrance else ""),
-        trouble=hindrance or trouble,
-        counts={
-            "running": running,
-            "queued": queued,
-            "slots": slots,
-            "paused": int(passes.paused),
-            **executors.counts,
-            **asdict(woken),
-        },
-    )
+
+    def __init__(
+        self, publisher: Publisher, name: str, slots: int, passes: Passes, executors: Executors
+    ) -> None:
+        self.is_ready = False
+        self.woken = Counters()
+        self._publisher = publisher
+        self._name = name
+        self._slots = slots
+        self._passes = passes
+        self._executors = executors
+        self._reported_at = -math.inf
+        self._soon: asyncio.TimerHandle | None = None
+
+    def report(self) -> None:
+        """Send it."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        self._reported_at = time.monotonic()
+        self._publisher.send(self._now())
+
+    def report_soon(self) -> None:
+        """Send it in a moment: short runs end more often than anybody looks."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(SOON_S, self.report)
+
+    def report_now_and_then(self) -> None:
+        """Send it if the last one was sent some time ago: large files are copied meanwhile."""
+        if time.monotonic() > self._reported_at + BEAT_S:
+            self.report()
+
+    def _now(self) -> DaemonStatus:
+        passes, executors = self._passes, self._executors
+        local = executors.local
+        running, queued = len(local), len(passes.agenda.waiting) + len(local.ahead.runs)
+        hindrance, trouble = passes.hindrance.reason, executors.chosen.trouble
+        return DaemonStatus(
+            self._name,
+            os.getpid(),
+            "ready" if self.is_ready else "starting",
+            detail=f"{running} running, {queued} queued{', paused' * passes.paused}"
+            + executors.detail
+            + (f"; starts nothing now: {hindrance}" if hindrance else ""),
+            trouble=hindrance or trouble,
+            counts={
+                "running": running,
+                "queued": queued,
+                "slots": self._slots,
+                "paused": int(passes.paused),
+                **executors.counts,
+                **asdict(self.woken),
+            },
+        )
