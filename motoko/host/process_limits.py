@@ -16,6 +16,7 @@ _RAISED = (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)
 _INERT = 10
 _INERT_SHOWN = b"Max file locks"
 
+_OPEN = Path("/proc/self/fd")
 NO_ROOM = "it may start no more processes or threads now (see `ulimit -u`)"
 
 
@@ -75,7 +76,8 @@ def spare_files() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return 1 << 30
-    used = sum(1 for _ in os.scandir(Path("/proc/self/fd")))
+    # Since Linux 6.2 the directory's size is the number of its entries; before, it is 0.
+    used = _OPEN.stat().st_size or sum(1 for _ in _OPEN.iterdir())
     return max(0, soft - used)
 
 

@@ -11,6 +11,7 @@ only then: what the attempt had committed before counts, and nothing that it com
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def remove_fences(directory: Path, study: str, gone: Collection[int]) -> None:
             _path(directory, study, *key).unlink(missing_ok=True)
 
 
+@functools.cache
 def fences_directory(directory: Path, study: str) -> Path:
     """Where the fences of a study are."""
     return channel_directory(directory) / FENCED / file_name(study)

@@ -6,17 +6,19 @@ import functools
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def programs() -> list[str]:
+@functools.cache
+def programs() -> Sequence[str]:
     """Directories for a run's PATH: stand-ins for what it must not start, then this Python's.
 
     The latter also has ``canYouDigIt``. A stand-in is needed for ``zdaemon``: while the ZEO server
     is being restarted, BlackDynamite's client would start a server of its own, next to ours and on
     the same database.
     """
-    return [str(Path(__file__).parent / "in_runs"), python_directory()]
+    return str(Path(__file__).parent / "in_runs"), python_directory()
 
 
 def missing_programs(path: str) -> list[str]:

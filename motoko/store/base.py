@@ -25,7 +25,7 @@ from motoko.store.announced_records import Announcements
 from motoko.store.constraints import compile_constraints
 from motoko.store.found_runs import Found, Pairs
 from motoko.store.internals import self_check, singleton
-from motoko.store.internals.connections import drop_changes, view_of
+from motoko.store.internals.connections import drop_changes, view_of, when_others_committed
 from motoko.store.internals.zeo_clients import CACHE_BYTES
 from motoko.store.matches import Matches
 from motoko.store.predicates import Predicate
@@ -72,6 +72,7 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.matches = Matches(self)
         self._types: dict[str, dict[str, type]] = {}
         self._types_in: bytes | None = None
+        self._containers: dict[str, Any] | None = None
         singleton.register(self)
         self.schema = schema or find_schema(self.connection.root(), study)
 
@@ -110,6 +111,38 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
     def content(self) -> Any:
         """The study's own part of the database, by BlackDynamite's names: Jobs, Runs, ..."""
         return self.root.schemas[self.schema]
+
+    def keep_containers(self) -> None:
+        """Look up the containers of jobs, runs and files once, as nothing replaces them.
+
+        The record that names them is written with each new run, and need not be loaded then. If it
+        is not known what has changed, they are looked up again: it may be another database.
+        """
+        kept = self._containers = {}
+        when_others_committed(self.connection, lambda oids: kept.clear() if oids is None else None)
+
+    def _container(self, name: str) -> Any:
+        kept = self._containers
+        if kept is None:
+            return self.content[name]
+        if name not in kept:
+            kept[name] = self.content[name]
+        return kept[name]
+
+    @property
+    def jobs(self) -> Any:
+        """The study's jobs."""
+        return self._container("Jobs")
+
+    @property
+    def runs(self) -> Any:
+        """The study's runs."""
+        return self._container("Runs")
+
+    @property
+    def configfiles(self) -> Any:
+        """The files of the study's runs."""
+        return self._container("ConfigFiles")
 
     def stored_types(self, which: str) -> dict[str, type]:
         """The parameters of ``"job"`` or ``"run"`` when the database was made, or upgraded."""
@@ -215,13 +248,15 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         self.prefetch(objects)
         self.prefetch([owner.entries for owner in objects if is_tree(owner.entries)])
 
-    def load_with_jobs(self, numbers: Iterable[int]) -> None:
-        """Load these runs and their jobs."""
+    def load_with_jobs(self, numbers: Iterable[int]) -> list[Any]:
+        """Load these runs and their jobs; returns the jobs."""
         runs = [run for run in map(self.runs.entries.get, numbers) if run is not None]
         self.load(runs)
         named = [run.entries.get("job_id") for run in runs]
-        jobs = {job for job in named if isinstance(job, int)}  # a program may have overwritten it
-        self.load([job for job in map(self.jobs.entries.get, jobs) if job is not None])
+        ids = {job for job in named if isinstance(job, int)}  # a program may have overwritten it
+        jobs = [job for job in map(self.jobs.entries.get, ids) if job is not None]
+        self.load(jobs)
+        return jobs
 
     def prefetch(self, objects: list[Any]) -> None:
         """Load those that are not in memory, in one round trip."""

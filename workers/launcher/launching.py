@@ -91,6 +91,7 @@ class Launcher:
         self._base: StudyBase = connect(
             self.study, daemon.runtime, cache_objects=CACHE_OBJECTS, threadless=True
         )
+        self._base.keep_containers()
         relocate(self._base)
         self._slots = Slots(
             daemon.runtime.wf / "locks" / "slots", slots or daemon.config.slots or usable_cpus()

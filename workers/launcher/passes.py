@@ -123,7 +123,8 @@ class Passes:
             if not (self.paused or one.facts.paused):
                 candidates = self._candidates()
                 try:
-                    check_environment()
+                    if candidates:
+                        check_environment()
                     self.rivals.check()
                     one.places = self._executor.room(widths(candidates))
                 except Hindered as hindered:
@@ -171,7 +172,8 @@ class Passes:
             return
         due = list(itertools.islice(self.agenda.due(time.time()), self._executor.reach))
         if len(due) > 1:
-            self._base.load_with_jobs(due)
+            for job in self._base.load_with_jobs(due):
+                len(job.entries)  # what was loaded is at hand in this transaction only
             runs = map(self._base.runs.entries.get, due)
             self._base.prefetch([run.configfiles for run in runs if run is not None])
 

@@ -15,11 +15,11 @@ from motoko.config.policy import Policy
 from motoko.config.run_files import LAUNCH, is_ours
 from motoko.errors import MotokoError
 from motoko.runs import fences, launch_script
-from motoko.runs.claims import may_go_on, read_claim
+from motoko.runs.claims import is_directory, may_go_on, read_claim
 from motoko.runs.entries import PRESENT_FILES, OwnEntries
 from motoko.runs.outputs import output_stem
 from motoko.runs.paths import ENVIRONMENT, recorded_directory, run_directory
-from motoko.runs.placeholders import fill
+from motoko.runs.placeholders import PREFIX, fill
 from motoko.runs.run_directory import RunFile, keep_output, write
 from motoko.runs.run_policy import policy_of
 from motoko.runs.states import (
@@ -220,12 +220,12 @@ class Preparer:
         """
         study = self._base.study
         workflow = study.directory.parent
-        while (
-            read_claim(directory, attempt) is not None
-            or fences.reason_of(workflow, study.name, number, attempt) is not None
-        ):
+        is_there = is_directory(directory)
+        while (is_there and read_claim(directory, attempt) is not None) or fences.reason_of(
+            workflow, study.name, number, attempt
+        ) is not None:
             attempt += 1
-        for earlier in range(1, attempt):
+        for earlier in range(1, attempt) if is_there else ():
             if may_go_on(directory, earlier):
                 reason = f"attempt {attempt} of it has begun"
                 fences.fence(workflow, study.name, number, earlier, reason)
@@ -243,12 +243,15 @@ class Preparer:
         # Before the first attempt a run cannot have spoilt its own entries.
         find_job = own_job if own.attempt > 1 or own.files_wanted else job_of
         job = find_job(self._base.jobs.entries, entries)
-        values = placeholder_values(self._base, run, job, attempt=attempt, directory=directory)
         if own.files_wanted == PRESENT_FILES:
             config_files.renew(self._base, run, self._files)
         launch, others = config_files.files_of(self._base, run)
-        script = fill(launch.read(), values, LAUNCH).decode(errors=_BYTES)
-        scripts = launch_script.files(script, self._client(number), policy)
+        script = launch.read()
+        values: dict[str, Any] = {}
+        if PREFIX in script or any(file.is_template for file in others):
+            values = placeholder_values(self._base, run, job, attempt=attempt, directory=directory)
+        script = fill(script, values, LAUNCH)
+        scripts = launch_script.files(script.decode(errors=_BYTES), self._client(number), policy)
         files = [
             RunFile(
                 name, text.encode(errors=_BYTES), 0o777 if name == LAUNCH else 0o666, is_masked=True
@@ -260,9 +263,10 @@ class Preparer:
                 raise MotokoError(f"{file.name}: Motoko itself writes it into run directories")
             content = fill(file.read(), values, file.name) if file.is_template else file.content
             files.append(RunFile(file.name, content, file.mode))
-        # The output is attempt 0's if BlackDynamite or motoko 0.1.4 has executed the run before.
-        keep_output(directory, output_stem(str(entries.get("run_name"))), number, attempt - 1)
-        (directory / ENVIRONMENT).unlink(missing_ok=True)  # an earlier attempt's
+        if is_directory(directory):
+            # The output is attempt 0's if BlackDynamite or motoko 0.1.4 has executed the run.
+            keep_output(directory, output_stem(str(entries.get("run_name"))), number, attempt - 1)
+            (directory / ENVIRONMENT).unlink(missing_ok=True)  # an earlier attempt's
         write(directory, files, between=self.between)
         return config_files.checksum_of_files(others)
 
