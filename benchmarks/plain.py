@@ -34,8 +34,9 @@ from parsl_peer import DEFAULT_PARSL_VENV, rates
 from scratch import Scratch, cpu_s, end_cleanly_when_terminated, machine, report
 
 COMMITS = 8.0  # promised: at most this many a step
-SHARE = 1 / 3  # promised: at least this part of Parsl's rate
-LAUNCHER_MS = 6.0  # promised: less CPU time a run
+SHARE = 0.6  # promised: at least this part of Parsl's rate
+# Promised: less CPU time a run. In a chain each run has two commits of the launcher's for itself.
+LAUNCHER_MS = {"chain": 6.0, "independent": 2.0}
 SLOTS = 2
 WARM_UP = 4
 LAUNCHER = "launcher:step"
@@ -202,7 +203,7 @@ def main() -> None:
     share = round(ours.rate / statistics.median(parsl["rates"]), 3) if parsl else None
     passed = (
         ours.commits <= COMMITS
-        and max(ours.launcher_ms.values()) < LAUNCHER_MS
+        and all(ms < LAUNCHER_MS[name] for name, ms in ours.launcher_ms.items())
         and (share is None or share >= SHARE)
     )
     result = {
@@ -236,7 +237,7 @@ def main() -> None:
     lines += [
         "the launcher's CPU",
         *(
-            f"  {f'ms a run, {name}':<24}{ms:8.2f}   (promised: under {LAUNCHER_MS:g})"
+            f"  {f'ms a run, {name}':<24}{ms:8.2f}   (promised: under {LAUNCHER_MS[name]:g})"
             for name, ms in ours.launcher_ms.items()
         ),
         f"  {'s/min, idle':<24}{ours.idle_s_a_minute:8.2f}",

@@ -11,7 +11,6 @@ launcher. Nothing of a workflow is measured here: no database, no directories (s
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import select
 import shutil
@@ -58,20 +57,22 @@ printf '%s\\n' "{\\"code\\": $_code, \\"cpu_ticks\\": $_ticks}" > .motoko/exit-1
 exit "$_code"
 """
 
-Start = Callable[[Path], int]
-"""Starts what is in a directory, and returns a pidfd."""
+Execute = Callable[[Path], None]
+"""Executes what is in a directory, and waits for its end."""
 
 
-def by_spawner(spawner: Spawner) -> Start:
-    def start(directory: Path) -> int:
+def by_spawner(spawner: Spawner) -> Execute:
+    def execute(directory: Path) -> None:
         process = spawner.start(directory, 1, "out", "err", ())
         process.go()
-        return process.pidfd
+        select.select([process.watched], [], [])
+        process.listen()
+        spawner.take_back(process)
 
-    return start
+    return execute
 
 
-def by_shell(directory: Path) -> int:
+def by_shell(directory: Path) -> None:
     process = subprocess.Popen(
         ["/bin/sh", "-c", SHELL, "run", directory],
         stdin=subprocess.PIPE,
@@ -85,12 +86,18 @@ def by_shell(directory: Path) -> int:
     process.stdin.write(b"\n")
     process.stdin.close()
     process.returncode = 0  # it is waited for by its pidfd
-    return pidfd
+    await_end(pidfd)
 
 
-def bare(directory: Path) -> int:
+def bare(directory: Path) -> None:
     pid = os.posix_spawn("/bin/bash", ["bash", str(directory / "launch.sh")], environment())
-    return os.pidfd_open(pid)
+    await_end(os.pidfd_open(pid))
+
+
+def await_end(pidfd: int) -> None:
+    select.select([pidfd], [], [])
+    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    os.close(pidfd)
 
 
 class Accounts:
@@ -122,15 +129,11 @@ def control_group() -> Path:
     return Path("/sys/fs/cgroup") / name.lstrip("/")
 
 
-def cost(accounts: Accounts, start: Start, directories: list[Path]) -> float:
+def cost(accounts: Accounts, execute: Execute, directories: list[Path]) -> float:
     """Milliseconds of processor time a run."""
     before = accounts.cpu_ms
     for directory in directories:
-        pidfd = start(directory)
-        select.select([pidfd], [], [])
-        with contextlib.suppress(ChildProcessError):  # it is the spawner's
-            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-        os.close(pidfd)
+        execute(directory)
     return (accounts.cpu_ms - before) / len(directories)
 
 
@@ -167,12 +170,12 @@ def main() -> None:
     ways = {"spawner": by_spawner(spawner), "a shell as wrapper": by_shell, "launch.sh alone": bare}
     costs: dict[str, list[float]] = {name: [] for name in ways}
     try:
-        for start in ways.values():
-            cost(accounts, start, prepared(top, 4))
+        for execute in ways.values():
+            cost(accounts, execute, prepared(top, 4))
         for _ in range(options.turns):
-            for name, start in ways.items():
+            for name, execute in ways.items():
                 directories = prepared(top, options.runs)
-                costs[name].append(round(cost(accounts, start, directories), 2))
+                costs[name].append(round(cost(accounts, execute, directories), 2))
     finally:
         spawner.close()
         accounts.close()

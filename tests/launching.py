@@ -25,9 +25,10 @@ from motoko import RunFailed, RunList, Workflow
 from motoko.config import load
 from motoko.control.client import supervisor_status
 from motoko.host.identity import Identity
-from motoko.host.living_processes import session_members
 from motoko.runs.claims import read_claim
 from motoko.runs.entries import DocumentedEntries
+from motoko.runs.sessions import survivors
+from motoko.runs.wrappers import Wrapper
 
 BD_YAML = """\
 study: {study}
@@ -213,15 +214,18 @@ def process_in(path: Path) -> Identity:
     return identity
 
 
-_wrappers: dict[tuple[Path, int], Identity] = {}
+_wrappers: dict[tuple[Path, int], Wrapper] = {}
 
 
-def wrapper_of(directory: Path, attempt: int = 1) -> Identity:
-    """The wrapper of an attempt, as soon as it has claimed it; also after that is overwritten."""
+def wrapper_of(directory: Path, attempt: int = 1) -> Wrapper:
+    """The wrapper of an attempt, as soon as it has started launch.sh, or recorded its end."""
 
-    def read() -> Identity | None:
+    def read() -> Wrapper | None:
         claim = read_claim(directory, attempt)
-        return claim.wrapper if claim is not None and claim.wrapper.pid else None
+        if claim is None or claim.wrapper.pid == 0:
+            return None
+        has_begun = claim.wrapper.session is not None or claim.wrapper.turn == 0
+        return claim.wrapper if has_begun or exit_record(directory) else None
 
     key = directory, attempt
     if key not in _wrappers:
@@ -230,19 +234,19 @@ def wrapper_of(directory: Path, attempt: int = 1) -> Identity:
 
 
 def living_of(directory: Path, attempt: int = 1) -> list[Identity]:
-    """What lives of an attempt's session."""
-    return [member for member, _ in session_members(wrapper_of(directory, attempt).pid)]
+    """What lives of an attempt."""
+    return survivors(wrapper_of(directory, attempt))
 
 
 def nothing_lives(directory: Path, attempt: int = 1) -> None:
-    """Wait until nothing of an attempt's session lives."""
+    """Wait until nothing of an attempt lives."""
 
     def gone() -> bool:
         left = [Path(f"/proc/{m.pid}/cmdline").read_text() for m in living_of(directory, attempt)]
         assert not left, left
         return True
 
-    wait_until(gone, f"nothing of the session of {directory} lives", timeout=5.0)
+    wait_until(gone, f"nothing of the attempt in {directory} lives", timeout=5.0)
 
 
 def taken_slots(flow: Flow) -> list[int]:

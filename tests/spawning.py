@@ -19,16 +19,18 @@ def spawner(variables: Mapping[str, str] | None = None) -> Iterator[Spawner]:
         made.close()
 
 
-def execute(made: Spawner, directory: Path, slots: Sequence[int] = ()) -> WrapperProcess:
-    """Have a launch.sh executed; returns its wrapper, which has ended."""
-    process = made.start(directory, 1, "r.o7", "r.e7", slots)
+def execute(
+    made: Spawner, directory: Path, slots: Sequence[int] = (), attempt: int = 1
+) -> WrapperProcess:
+    """Have a launch.sh executed; returns its wrapper, whose turn has ended."""
+    process = made.start(directory, attempt, "r.o7", "r.e7", slots)
     process.go()
     ended(process)
+    made.take_back(process)
     return process
 
 
 def ended(process: WrapperProcess) -> None:
-    """Wait for a wrapper's end, and listen to what it has told."""
-    with open(process.pidfd) as end:
-        assert select.select([end], [], [], 20)[0], "it ends"
+    """Wait until a wrapper's turn has ended, and listen to what it has told."""
+    assert select.select([process.watched], [], [], 20)[0], "it ends"
     process.listen()

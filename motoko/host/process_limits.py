@@ -81,6 +81,12 @@ def spare_files() -> int:
     return max(0, soft - used)
 
 
+@cache
+def may_stamp() -> bool:
+    """Whether processes can be given numbers: not if an administrator has set a hard limit."""
+    return resource.getrlimit(_INERT)[1] == resource.RLIM_INFINITY
+
+
 def stamp(pid: int, number: int) -> None:
     """Give a process a number that all its descendants carry from now on, for ever.
 

@@ -100,9 +100,9 @@ def _lost_host(
     claim = claim_of(study, entries)
     if claim is None or not is_elsewhere(study, entries, claim):
         return None
-    if supervisor is not None and claim.wrapper.boot_id == supervisor.boot_id:
+    if supervisor is not None and claim.wrapper.process.boot_id == supervisor.boot_id:
         return None  # its launcher sees it
-    return claim.wrapper.host
+    return claim.wrapper.process.host
 
 
 def _give_up(

@@ -116,14 +116,16 @@ def _execution(study: StudyConfig, entries: Mapping[str, Any]) -> Execution:
         if directory is None or state_of(entries) not in RUNNING_STATES:
             return Execution()
         return Execution(processes=len(ForeignProcesses().of(directory, entries["id"])))
-    attempt, living = attempt_of(entries), members(claim)
+    attempt, living, wrapper = attempt_of(entries), members(claim), claim.wrapper.process
     code = read_exit(directory, attempt)
     return Execution(
         claimed=_changed(claim_path, directory, attempt),
-        wrapper=claim.wrapper.pid if claim.wrapper in living else None,
+        wrapper=wrapper.pid if wrapper in living else None,
         processes=len(living),
         rebooted=claim.where is Where.REBOOTED,
-        elsewhere=claim.wrapper.host if claim.where is Where.ELSEWHERE and code is None else "",
+        elsewhere=claim.wrapper.process.host
+        if claim.where is Where.ELSEWHERE and code is None
+        else "",
         code=code,
         ended=recorded_at(directory, attempt) if code is not None else None,
     )

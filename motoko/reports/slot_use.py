@@ -17,9 +17,12 @@ from motoko.config.daemon_kinds import LAUNCHER, subject_of
 from motoko.control import daemon_records
 from motoko.host import clock
 from motoko.host.identity import Identity
+from motoko.host.living_processes import processes
 from motoko.reports.run_facts import Holder
+from motoko.runs.marks import wrapper_in
 from motoko.runs.paths import run_of
 from motoko.runs.references import reference
+from motoko.runs.wrappers import Wrapper
 
 
 def slot_directory(config: WorkflowConfig) -> Path:
@@ -29,32 +32,35 @@ def slot_directory(config: WorkflowConfig) -> Path:
 
 def holders(config: WorkflowConfig) -> list[Holder]:
     """The holders of slots, runs, named STUDY.ID, and other processes, in the order of starts."""
-    slots: defaultdict[int, set[str]] = defaultdict(set)  # by session
-    members: defaultdict[int, list[int]] = defaultdict(list)
+    slots: defaultdict[Wrapper | int, set[str]] = defaultdict(set)  # a session is an int
+    members: defaultdict[Wrapper | int, list[Identity]] = defaultdict(list)
     root = os.path.realpath(slot_directory(config)) + os.sep
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in processes():
+        identity = process.identity
         with contextlib.suppress(OSError):  # the process has just ended, or is another user's
             held = {
                 link.removeprefix(root)
-                for link in _open_files(process)
+                for link in _open_files(Path(f"/proc/{identity.pid}"))
                 if link.startswith(root) and link.removeprefix(root).isdigit()
             }
             if held:
-                session = os.getsid(int(process.name))
-                slots[session] |= held
-                members[session].append(int(process.name))
+                owner = wrapper_in(process) or process.session
+                slots[owner] |= held
+                members[owner].append(identity)
     launchers = {
-        daemon.identity.pid
-        for daemon in daemon_records.living_daemons(daemon_records.records(config))
+        daemon.identity for daemon in daemon_records.living_daemons(daemon_records.records(config))
     }
     holding: list[tuple[int, Holder]] = []
-    for session, held in slots.items():
-        if session in launchers:
+    for owner, held in slots.items():
+        if not launchers.isdisjoint(members[owner]):
             continue  # the launcher is about to hand its slots on
-        started = [who for pid in members[session] if (who := Identity.of(pid)) is not None]
-        first = min(started, key=lambda who: who.start_ticks, default=None)
+        # A wrapper lives longer than its turn.
+        lasting = owner.process if isinstance(owner, Wrapper) and owner.turn else None
+        begun = [process for process in members[owner] if process != lasting]
+        first = min(begun, key=lambda process: process.start_ticks, default=None)
         since = None if first is None else clock.started_at(first)
-        name = _run_in(config, members[session]) or f"pid {members[session][0]}"
+        pids = [process.pid for process in members[owner]]
+        name = _run_in(config, pids) or f"pid {pids[0]}"
         ticks = 0 if first is None else first.start_ticks
         holding.append((ticks, Holder(name, len(held), since)))
     return in_order(holding)

@@ -24,6 +24,7 @@ from motoko.host.identity import Identity
 from motoko.host.proc_files import boot_id
 from motoko.runs.boots import has_rebooted
 from motoko.runs.paths import claim_path, earlier_exit_path, exit_path
+from motoko.runs.wrappers import Wrapper
 
 KILLED = "its wrapper was killed before it could record the exit"
 BATCH = "batch"  # in place of the boot, in the claims of batch jobs
@@ -49,11 +50,11 @@ class Claim:
     """Which process has started an attempt.
 
     Attributes:
-        wrapper: the wrapper that has; its pid is 0 if it does not live any more and is not known.
+        wrapper: the wrapper that has.
         where: where it has started the attempt.
     """
 
-    wrapper: Identity
+    wrapper: Wrapper
     where: Where = Where.HERE
 
     @property
@@ -74,11 +75,19 @@ def read_claim(directory: Path, attempt: int, workflow: Path | None = None) -> C
     if text is None:
         return None
     claim = parse_claim(text)
-    if claim.is_here and claim.wrapper.alive and _works_elsewhere(claim.wrapper.pid, directory):
-        return Claim(claim.wrapper, Where.COPIED)
-    if workflow is not None and has_rebooted(workflow, claim.wrapper):
+    wrapper = claim.wrapper
+    if claim.is_here and wrapper.alive and _works_elsewhere(wrapper, directory):
+        return Claim(wrapper, Where.COPIED)
+    if workflow is not None and has_rebooted(workflow, wrapper.process):
         return Claim(claim.wrapper, Where.REBOOTED)
     return claim
+
+
+def with_session(wrapper: Wrapper, directory: Path, attempt: int) -> Wrapper:
+    """A wrapper with the session that it has noted in its claim. Raises ``UnreadableRecord``."""
+    text = claim_text(directory, attempt)
+    claimed = wrapper if text is None else parse_claim(text).wrapper
+    return claimed if claimed == wrapper else wrapper
 
 
 def disown(directory: Path, attempt: int) -> None:
@@ -99,10 +108,11 @@ def withdraw(directory: Path, attempt: int) -> None:
         raise unreadable(directory, error) from error
 
 
-def _works_elsewhere(pid: int, directory: Path) -> bool:
-    """Whether a wrapper is at work in another directory. It stays in its run's, even if moved."""
+def _works_elsewhere(wrapper: Wrapper, directory: Path) -> bool:
+    """Whether a wrapper works in another directory. In its turn it stays, even if that is moved."""
     try:
-        return not os.path.samestat(Path(f"/proc/{pid}/cwd").stat(), directory.stat())
+        place = Path(f"/proc/{wrapper.pid}/cwd").stat()
+        return not os.path.samestat(place, directory.stat()) and wrapper.alive
     except OSError:  # it has just ended, or is another user's
         return False
 
@@ -125,28 +135,32 @@ def is_of_a_job(text: str) -> bool:
 
 
 def parse_claim(text: str) -> Claim:
-    """A claim from its file: the boot, the wrapper's line of /proc, the host, the pid namespace.
+    """A claim from its file: what the wrapper has written there, a line each.
 
-    Earlier versions wrote no namespace, or no host: then the host is taken to be this one.
+    These are: the boot, the wrapper's line of /proc, the host, the pid namespace, the turn, and the
+    session that launch.sh has begun. Earlier versions wrote fewer: then the wrapper has one turn,
+    and the host is taken to be this one.
     """
-    boot, _, rest = text.partition("\n")
-    line, _, where = rest.partition("\n")
+    boot, line, host, namespace, turn, session, *_ = [*text.split("\n"), *[""] * 6]
     pid = line.partition(" ")[0]
     fields = line.rpartition(")")[2].split()
     here = socket.gethostname()
+    unknown = Wrapper(Identity(0, 0, boot_id(), here))
     if boot == _DISOWNED:
-        return Claim(Identity(0, 0, boot_id(), here), Where.COPIED)
+        return Claim(unknown, Where.COPIED)
     if not pid.isdigit() or len(fields) < 20 or boot.startswith("{"):
         # The wrapper was killed between making the file and writing it; or has ended, and the exit
         # record is in the file. The attempt was started, by a process that does not live any more.
-        return Claim(Identity(0, 0, boot_id(), here))
-    host, _, namespace = where.partition("\n")
-    wrapper = Identity(
-        int(pid), int(fields[19]), boot, host.strip() or here, namespace.partition("\n")[0].strip()
+        return Claim(unknown)
+    process = Identity(int(pid), int(fields[19]), boot, host.strip() or here, namespace.strip())
+    wrapper = Wrapper(
+        process,
+        int(turn) if turn.isdecimal() else 0,
+        int(session) if session.isdecimal() else None,
     )
-    if wrapper.is_here:
+    if process.is_here:
         return Claim(wrapper)
-    return Claim(wrapper, Where.ELSEWHERE if wrapper.is_elsewhere else Where.REBOOTED)
+    return Claim(wrapper, Where.ELSEWHERE if process.is_elsewhere else Where.REBOOTED)
 
 
 def begun_for(directory: Path, attempt: int) -> float | None:

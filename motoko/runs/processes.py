@@ -22,6 +22,9 @@ from motoko.runs.states import (
     RUNNING_STATES,
     state_of,
 )
+from motoko.runs.wrappers import Wrapper
+
+_LOOK_S = 0.1  # how often to look whether processes are left
 
 
 def attempt_of(entries: Mapping[str, Any]) -> int:
@@ -61,7 +64,7 @@ def end_processes(claims: Collection[Claim], grace: float) -> None:
 
     The wrappers are spared for another ``grace`` seconds, so that they can record the exits.
     """
-    wrappers = {claim.wrapper for claim in claims}
+    wrappers = {claim.wrapper.process: claim.wrapper for claim in claims}
     start = time.monotonic()
     asked: set[Identity] = set()
     while living := members(*claims):
@@ -69,13 +72,16 @@ def end_processes(claims: Collection[Claim], grace: float) -> None:
         if passed > 3 * grace:
             return  # a process cannot even be killed (a hung file system)
         for member in living:
-            if passed >= 2 * grace or (passed >= grace and member not in wrappers):
+            if member in wrappers:
+                if passed >= 2 * grace:
+                    wrappers[member].kill()
+            elif passed >= grace:
                 member.signal(signal.SIGKILL)
-            elif member not in asked and member not in wrappers:
+            elif member not in asked:
                 member.signal(signal.SIGTERM)
                 asked.add(member)
         # New processes may have begun meanwhile: the next look finds them.
-        wait_for(living[-1], min(grace - passed, 0.1) if passed < grace else 0.1)
+        wait_for(living[-1], min(grace - passed, _LOOK_S) if passed < grace else _LOOK_S)
 
 
 def is_running(study: StudyConfig, entries: Mapping[str, Any], deadline: float = 0.0) -> bool:
@@ -115,11 +121,12 @@ def running(
         busy |= claims.keys() - patient
         claims = {n: claims[n] for n in patient}
         if claims:
-            wait_for(living[next(iter(claims.values())).wrapper], patience)
+            # The wrapper's turn may end, and the wrapper itself live on.
+            wait_for(living[next(iter(claims.values())).wrapper], min(patience, _LOOK_S))
     return busy
 
 
-def _members(claims: Mapping[int, Claim]) -> list[tuple[Identity, Identity]]:
+def _members(claims: Mapping[int, Claim]) -> list[tuple[Identity, Wrapper]]:
     return members_of(*(claim.wrapper for claim in claims.values()))
 
 

@@ -1,13 +1,14 @@
 """The living processes of attempts: all that their wrappers have started.
 
-A process belongs to an attempt if it is in the session that the wrapper has begun, carries the
-wrapper's mark, or is a descendant of such a process. So a process that leaves the session
-(``setsid``, a daemon) still belongs to it. Only processes that a service starts on a run's behalf
-(``systemd-run``, ``at``, a container's daemon) do not.
+A process belongs to an attempt if it carries the mark of the attempt's wrapper and its turn, or is
+a descendant of such a process. So a process that leaves its session (``setsid``, a daemon) still
+belongs to the attempt. Only processes that a service starts on a run's behalf (``systemd-run``,
+``at``, a container's daemon) do not. The wrapper itself belongs to the attempt until its turn ends.
 
-A session has the number of the process that began it. As long as one of its processes lives, no
-other process gets that number. Afterwards another process may get it, and begin a session that has
-nothing to do with the attempt.
+If a wrapper has one turn only, all processes of its session belong to the attempt, too. A session
+has the number of the process that began it. As long as one of its processes lives, no other process
+gets that number. Afterwards another process may get it, and begin a session that has nothing to do
+with the attempt.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from motoko.host.identity import Identity
-from motoko.host.living_processes import Process, processes, session_members
+from motoko.host.living_processes import Process, processes
 from motoko.runs.claims import parse_claim
 from motoko.runs.marks import Mark, wrapper_in
 from motoko.runs.paths import CLAIM, own_folder
+from motoko.runs.wrappers import NO_SESSION, Wrapper
 
 
-def members_of(*wrappers: Identity) -> list[tuple[Identity, Identity]]:
+def members_of(*wrappers: Wrapper) -> list[tuple[Identity, Wrapper]]:
     """The living processes of some attempts, each with its wrapper. Scans /proc once.
 
     Args:
@@ -35,17 +38,17 @@ def members_of(*wrappers: Identity) -> list[tuple[Identity, Identity]]:
 
 
 def belonging(
-    wrappers: Sequence[Identity],
+    wrappers: Sequence[Wrapper],
     table: Sequence[Process],
-    marked: Callable[[Process], Identity | None],
-) -> list[tuple[Identity, Identity]]:
+    marked: Callable[[Process], Wrapper | None],
+) -> list[tuple[Identity, Wrapper]]:
     """The processes of ``table`` that belong to wrappers, with these. Pure but for ``marked``.
 
     ``marked`` says which wrapper's mark a process carries.
     """
     sessions = [(process.identity, process.session) for process in table]
     owners = dict(without_strangers(wrappers, sessions))
-    known, oldest = set(wrappers), min(wrapper.start_ticks for wrapper in wrappers)
+    known, oldest = set(wrappers), min(wrapper.process.start_ticks for wrapper in wrappers)
     children: dict[int, list[Identity]] = {}
     for process in table:
         identity = process.identity
@@ -65,51 +68,58 @@ def belonging(
 
 
 def without_strangers(
-    wrappers: Iterable[Identity], processes: Iterable[tuple[Identity, int]]
-) -> list[tuple[Identity, Identity]]:
-    """The processes, given with their sessions, that are in the sessions of wrappers. Pure.
+    wrappers: Iterable[Wrapper], processes: Iterable[tuple[Identity, int]]
+) -> list[tuple[Identity, Wrapper]]:
+    """The processes, given with their sessions, that are in wrappers' own sessions. Pure.
 
     Strangers are left out: processes whose session's number now belongs to another process than the
-    wrapper, and processes that are older than the wrapper.
+    wrapper, and processes that are older than the wrapper. A wrapper that has several turns is
+    alone in its session.
     """
     processes = list(processes)
-    newest: dict[int, Identity] = {}  # earlier wrappers with the same pid have no processes left
+    newest: dict[int, Wrapper] = {}  # earlier wrappers with the same pid have no processes left
     for wrapper in wrappers:
+        if wrapper.turn:
+            continue
         known = newest.get(wrapper.pid)
-        if known is None or wrapper.start_ticks > known.start_ticks:
+        if known is None or wrapper.start > known.start:
             newest[wrapper.pid] = wrapper
     reused = {
         process.pid
         for process, session in processes
         if process.pid == session
         and session in newest
-        and process.start_ticks != newest[session].start_ticks
+        and process.start_ticks != newest[session].process.start_ticks
     }
     return [
         (process, newest[session])
         for process, session in processes
         if session in newest
         and session not in reused
-        and process.start_ticks >= newest[session].start_ticks
+        and process.start_ticks >= newest[session].process.start_ticks
     ]
 
 
-def survivors(*wrappers: Identity) -> list[Identity]:
+def survivors(*wrappers: Wrapper) -> list[Identity]:
     """The living processes of attempts."""
     return [process for process, _ in members_of(*wrappers)]
 
 
-def in_session(wrapper: Identity) -> list[Identity]:
-    """The living processes in an attempt's session: launch.sh, and those that have not left it."""
-    members = session_members(wrapper.pid) if wrapper.pid else []
-    return [process for process, _ in without_strangers([wrapper], members)]
+def in_session(wrapper: Wrapper) -> list[Identity]:
+    """The living processes in an attempt's session: launch.sh, and those that have not left it.
+
+    If the session is not known, since the wrapper was killed as it started launch.sh: all.
+    """
+    session = wrapper.session if wrapper.turn else wrapper.pid
+    table = [process for process in processes() if session is None or process.session == session]
+    return [identity for identity, _ in belonging([wrapper], table, wrapper_in)]
 
 
-def left_in(directory: Path) -> set[Identity]:
+def left_in(directory: Path) -> set[Wrapper]:
     """The wrappers that are gone, of those attempts below a directory that have left processes."""
     runs = f"{os.path.realpath(directory)}/"
-    gone: set[Identity] = set()
-    nameless: set[Identity] = set()
+    gone: set[Wrapper] = set()
+    nameless: set[Wrapper] = set()
     for process in processes():
         wrapper = wrapper_in(process)
         if wrapper is None or wrapper in gone or wrapper.alive:
@@ -118,13 +128,21 @@ def left_in(directory: Path) -> set[Identity]:
         if mark is None or mark.wrapper != wrapper:
             nameless.add(wrapper)  # may belong to any workflow
         elif mark.claim.startswith(runs):
-            gone.add(wrapper)
+            gone.add(_as_claimed(wrapper, Path(mark.claim)))
     if nameless:
-        gone |= nameless & _wrappers_below(directory)
+        gone |= {wrapper for wrapper in _wrappers_below(directory) if wrapper in nameless}
     return {wrapper for wrapper in gone if not in_session(wrapper)}
 
 
-def _wrappers_below(directory: Path) -> set[Identity]:
+def _as_claimed(wrapper: Wrapper, claim: Path) -> Wrapper:
+    """A wrapper with the session that its claim tells: none, if the run directory is gone."""
+    with contextlib.suppress(OSError):
+        claimed = parse_claim(claim.read_text(errors="replace")).wrapper
+        return claimed if claimed == wrapper else wrapper
+    return replace(wrapper, session=NO_SESSION)
+
+
+def _wrappers_below(directory: Path) -> set[Wrapper]:
     """The wrappers of all attempts below a directory: every run directory is looked into."""
     wrappers = set()
     for run in directory.glob("run-*"):

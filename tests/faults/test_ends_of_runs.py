@@ -36,9 +36,9 @@ from launching import (
 from support import wait_until
 
 from motoko.host.identity import Identity
-from motoko.host.living_processes import session_members
 from motoko.runs.claims import KILLED
 from motoko.runs.entries import DocumentedEntries
+from motoko.runs.sessions import survivors
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +135,7 @@ class TestByItself:
         for run in runs[:2]:
             wrapper_of(place(flow, run))
         wait_until(lambda: (place(flow, runs[2]) / "said").exists(), "it is FINISHED")
-        wrappers = [wrapper_of(place(flow, run)).pid for run in runs]
+        wrappers = [wrapper_of(place(flow, run)) for run in runs]
         for run in runs:
             subprocess.run(["rm", "-r", place(flow, run)], check=True)
         failed, silent, finished = session.ends(*runs)
@@ -143,7 +143,7 @@ class TestByItself:
         assert "never called finish()" in silent.reason and finished is None
         for run, code in zip(runs, (3, 0, 1), strict=True):
             session.until(run, exit_code=code)
-        wait_until(lambda: not session_members(*wrappers), "nothing of them lives")
+        wait_until(lambda: not survivors(*wrappers), "nothing of them lives")
         all_slots_free(flow)
 
 
@@ -187,7 +187,7 @@ class TestKilled:
         runs = [session.create(row.script, row.do_it) for row in rows]
         wrappers = [wrapper_of(place(flow, run)) for run in runs]
         for wrapper in wrappers:
-            assert wrapper.signal(signal.SIGKILL)
+            assert wrapper.process.signal(signal.SIGKILL)
         next_one = session.create("python doIt.py # 2")
         wait_until(lambda: not any(w.alive for w in wrappers), "the wrappers are dead")
         # A launcher that has noticed it has been through its loop.
@@ -226,16 +226,16 @@ class TestKilled:
         kill_daemon(flow, "launcher:mult")
         stop(flow, "launcher:mult")
         for wrapper in (*wrappers[2:4], wrappers[-1]):
-            assert wrapper.signal(signal.SIGKILL)
+            assert wrapper.process.signal(signal.SIGKILL)
         # With nobody there to see it, all of one run dies.
-        for member, _ in session_members(wrappers[-1].pid):
+        for member in survivors(wrappers[-1]):
             member.signal(signal.SIGKILL)
         wait_until(lambda: not killed.alive, "all of it is dead")
         start(flow, "launcher:mult")
         launcher = identity(flow, "launcher:mult")
         assert launcher.signal(signal.SIGSTOP)
         for wrapper in wrappers[4:6]:
-            assert wrapper.signal(signal.SIGKILL)
+            assert wrapper.process.signal(signal.SIGKILL)
         launcher.signal(signal.SIGKILL)
         wait_until(lambda: identity(flow, "launcher:mult") != launcher, "it is replaced")
         assert len(taken_slots(flow)) == 6
@@ -278,7 +278,7 @@ class TestKilled:
         runs = [session.create(f"{GATE}exit {n}") for n in range(2)]
         wrappers = [wrapper_of(place(flow, run)) for run in runs]
         stop(flow, "launcher:mult")
-        for member, _ in session_members(*(wrapper.pid for wrapper in wrappers)):
+        for member in survivors(*wrappers):
             member.signal(signal.SIGKILL)
         claims = [place(flow, run) / ".motoko" / "attempt-1" for run in runs]
         boot, *rest = claims[0].read_text().splitlines()

@@ -22,7 +22,7 @@ from launching import (
 from support import wait_until
 
 from motoko.host.process_limits import stamp
-from motoko.runs.marks import number_of
+from motoko.runs.marks import text_of
 
 # Each writes its number into a file of its own. The last has no session, parent, environment or
 # file of the run any more.
@@ -56,7 +56,7 @@ def stranger():
 
     def start(directory, wrapper):
         claim = f"/copy{directory}/.motoko/attempt-1"
-        mark = f"{wrapper.boot_id} {wrapper.pid} {wrapper.start_ticks + 1} {claim}"
+        mark = f"{wrapper.process.boot_id} {wrapper.pid} {wrapper.start + 1} {claim}"
         with open(directory / ".motoko" / "attempt-1") as file:
             process = subprocess.Popen(
                 ["sleep", "1000"],
@@ -153,12 +153,12 @@ def test_what_was_left_when_the_end_was_recorded_already(supervised):
     wrapper = wrapper_of(place(flow, run))
     launcher = identity(flow, "launcher:mult")
     claim = place(flow, run) / ".motoko" / "attempt-1"
-    mark = f"{wrapper.boot_id} {wrapper.pid} {wrapper.start_ticks} {claim}"
+    mark = f"{text_of(wrapper)} {claim}"
     with (
         subprocess.Popen(["sleep", "1000"], env={**os.environ, "MOTOKO_RUN": mark}) as marked,
         subprocess.Popen(["sleep", "1000"], env={}) as stamped,
     ):
-        stamp(stamped.pid, number_of(wrapper))
+        stamp(stamped.pid, wrapper.number)
         launcher.signal(signal.SIGKILL)
         for survivor in (marked, stamped):
             assert survivor.wait(20) == -signal.SIGKILL
@@ -169,7 +169,7 @@ def test_a_wrapper_that_was_killed(supervised):
     flow, session = supervised("--slots", "1")
     run = session.create(f"{LEAVING}{WAITING}{GATE}python doIt.py")
     left = left_by(flow, run)
-    wrapper_of(place(flow, run)).signal(signal.SIGKILL)
+    wrapper_of(place(flow, run)).process.signal(signal.SIGKILL)
     next_one = session.create("python doIt.py # next")
     go(flow, run)
     assert session.ends(run, next_one) == [None, None]

@@ -5,7 +5,17 @@ import signal
 from pathlib import Path
 
 import pytest
-from launching import GATE, all_slots_free, daemon, deadline, go, identity, place, wrapper_of
+from launching import (
+    GATE,
+    all_slots_free,
+    daemon,
+    deadline,
+    go,
+    identity,
+    place,
+    taken_slots,
+    wrapper_of,
+)
 from support import wait_until
 
 from motoko.host.identity import Identity
@@ -72,3 +82,20 @@ def test_killed_with_its_launcher(supervised):
     wait_until(lambda: not survivors(*wrappers), "nothing is left")
     os.kill(spawner_of(flow).pid, signal.SIGKILL)
     assert session.ends(session.create("true # again")) == [None]
+
+
+def test_a_wrapper_that_is_killed_before_it_begins(supervised):
+    """It has waited for a turn, and got one: the run is executed by another one, as attempt 1."""
+    flow, session = supervised("--slots", "1", yaml=YAML)
+    first = session.create("true")
+    assert session.ends(first) == [None]
+    waiting = wrapper_of(place(flow, first)).process
+    assert waiting.signal(signal.SIGSTOP)
+    run = session.create("echo again >> tries")
+    session.until(run, state="launched")
+    wait_until(lambda: taken_slots(flow) == [0], "the run is given to it")
+    assert waiting.signal(signal.SIGKILL)
+    assert session.ends(run) == [None]
+    session.until(run, attempt=1)
+    assert (place(flow, run) / "tries").read_text() == "again\n"
+    assert "its wrapper was killed before it began" in flow.log("launcher:mult")

@@ -80,7 +80,8 @@ attempt = dict(zip(parts["FIELDS"], sys.argv[2:]))
 ours, theirs = socket.socketpair()
 ours.send(b"\\n")
 try:
-    parts["started"](attempt, *parts["begun"](attempt, theirs.fileno()), [])
+    begun = parts["begun"](attempt, theirs.fileno())
+    parts["started"](attempt, *begun, [], own_session=False)
 except parts["Unstarted"] as error:
     sys.exit(error.code)
 """

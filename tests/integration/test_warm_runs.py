@@ -193,7 +193,7 @@ def outcome(flow, session, run):
         )
     }
     record = json.loads((directory / ".motoko" / "exit-1.json").read_text())
-    record = {name: value for name, value in record.items() if name not in USED}
+    record = {name: value for name, value in record.items() if name not in (*USED, "pid")}
     said = {k: str(v).replace(f"run-{run.id}", "N") for k, v in entries.items()}
     said["failure_reason"] = SHELLS_OWN.sub("", said["failure_reason"])
     return texts, said, record

@@ -22,6 +22,7 @@ from support import wait_until
 from motoko.host.identity import Identity
 from motoko.runs.entries import OwnEntries
 from motoko.runs.sessions import survivors
+from motoko.runs.wrappers import Wrapper
 
 
 @pytest.fixture(autouse=True)
@@ -63,10 +64,10 @@ def test_a_session_s_number_that_is_somebody_else_s_now():
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(command, start_new_session=True) as process:
         try:
-            wrapper = Identity.of(process.pid)
-            assert wrapper is not None and survivors(wrapper) == [wrapper]
-            stale = Identity(wrapper.pid, wrapper.start_ticks - 1, wrapper.boot_id, wrapper.host)
-            assert survivors(stale) == [] and survivors(stale, wrapper) == [wrapper]
+            me = Identity.of(process.pid)
+            assert me is not None and survivors(Wrapper(me)) == [me]
+            stale = Wrapper(Identity(me.pid, me.start_ticks - 1, me.boot_id, me.host))
+            assert survivors(stale) == [] and survivors(stale, Wrapper(me)) == [me]
         finally:
             os.kill(process.pid, signal.SIGKILL)
 

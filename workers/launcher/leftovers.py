@@ -17,6 +17,7 @@ from motoko.host.durations import counted
 from motoko.host.identity import Identity
 from motoko.host.living_processes import command_line
 from motoko.runs.sessions import members_of
+from motoko.runs.wrappers import Wrapper
 from motoko.workers.launcher.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Leftovers:
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         # The wrappers of ended runs, with those processes of each run that were killed already.
-        self._swept: dict[Identity, set[Identity]] = {}
+        self._swept: dict[Wrapper, set[Identity]] = {}
         # Processes that were killed, and the time by which each should have ended.
         self._killed: dict[Identity, float] = {}
         self._lingering: set[Identity] = set()
@@ -51,7 +52,7 @@ class Leftovers:
         shown = ", ".join(map(str, pids[:SHOWN])) + ", ..." * (len(pids) > SHOWN)
         return f", {counted(len(pids), 'killed process', 'es')} of ended runs not gone: pid {shown}"
 
-    def sweep(self, *wrappers: Identity) -> None:
+    def sweep(self, *wrappers: Wrapper) -> None:
         """In a moment, end the processes that are left of runs that have ended."""
         for wrapper in wrappers:
             self._swept.setdefault(wrapper, set())

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from motoko.batch import registry
-from motoko.host.identity import Identity
 from motoko.host.locks import NoLocks
 from motoko.host.process_limits import spare_files
 from motoko.runs.claims import LOOK_AGAIN_S, UnreadableRecord
 from motoko.runs.ends import End
 from motoko.runs.outputs import tail
 from motoko.runs.sessions import survivors
+from motoko.runs.wrappers import Wrapper
 from motoko.workers.launcher.ahead import Ahead
 from motoko.workers.launcher.executor import Claimed, Ended, Event, HandedOver, Place, Unstarted
 from motoko.workers.launcher.hindrances import Hindered, hindered
@@ -168,12 +168,12 @@ class LocalExecutor:
     def attend(self) -> None:
         if not self.ahead.runs:
             return
-        watched = {run.pidfd: run for run in self._runs.values() if run.pidfd is not None}
+        watched = {run.watched: run for run in self._runs.values() if run.watched is not None}
         ends = select.poll()
-        for pidfd in watched:
-            ends.register(pidfd, select.POLLIN)
-        for pidfd, _ in ends.poll(0):
-            self._one_has_gone(watched[pidfd])
+        for descriptor in watched:
+            ends.register(descriptor, select.POLLIN)
+        for descriptor, _ in ends.poll(0):
+            self._one_has_gone(watched[descriptor])
         with contextlib.suppress(Hindered):
             self.proceed()
 
@@ -233,11 +233,14 @@ class LocalExecutor:
     def _give_up(self, run: LocalRun) -> None:
         """End a run whose processes were killed and do not end: they will do nothing any more."""
         living = survivors(run.wrapper)
-        pids = ", ".join(str(process.pid) for process in living if process != run.wrapper)
-        run.reason += f"; killed, but not gone: pid {pids or run.wrapper.pid}"
+        wrapper = run.wrapper.process
+        pids = ", ".join(str(process.pid) for process in living if process != wrapper)
+        run.reason += f"; killed, but not gone: pid {pids or wrapper.pid}"
         run.is_given_up = True
         for process in living:
-            process.signal(signal.SIGKILL)
+            if process != wrapper:
+                process.signal(signal.SIGKILL)
+        run.wrapper.kill()
         self._leftovers.note_killed(living, patience=0.0)
         self._one_has_gone(run)
 
@@ -261,7 +264,7 @@ class LocalExecutor:
     def _signal(self, run: LocalRun, number: int) -> None:
         for member in survivors(run.wrapper):
             # The wrapper is spared: it has to record the exit.
-            if member != run.wrapper:
+            if member != run.wrapper.process:
                 member.signal(number)
 
     # Noticing
@@ -271,14 +274,14 @@ class LocalExecutor:
 
     def _watch(self, run: LocalRun) -> None:
         loop = asyncio.get_running_loop()
-        if run.pidfd is None:
+        if run.watched is None:
             loop.call_soon(self._one_has_gone, run)
         else:
-            loop.add_reader(run.pidfd, self._one_has_gone, run)
+            loop.add_reader(run.watched, self._one_has_gone, run)
 
     def _one_has_gone(self, run: LocalRun) -> None:
-        if run.pidfd is not None:
-            asyncio.get_running_loop().remove_reader(run.pidfd)
+        if run.watched is not None:
+            asyncio.get_running_loop().remove_reader(run.watched)
         try:
             if run.goes_on():
                 self._watch(run)
@@ -291,6 +294,9 @@ class LocalExecutor:
             asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._one_has_gone, run)
             return
         del self._runs[run.run_id]
+        if run.process is not None:
+            self._spawner.take_back(run.process)
+            run.process = None
         self.sweep(run.wrapper)
         if run.may_hand_over and code == 0 and not reason:
             log.info("run %d: launch.sh has handed its work over", run.run_id)
@@ -310,7 +316,7 @@ class LocalExecutor:
         end = End(code, reason, stderr, final=run.final, interrupted=run.interrupted, used=run.used)
         self._report(Ended(run.run_id, end))
 
-    def sweep(self, *wrappers: Identity) -> None:
+    def sweep(self, *wrappers: Wrapper) -> None:
         """In a moment, end the processes that are left of runs that have ended."""
         self._leftovers.sweep(*wrappers)
 

@@ -7,18 +7,19 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from motoko.config.policy import LATER
-from motoko.host.identity import Identity, pid_namespace
+from motoko.config.run_files import OWN_FOLDER
 from motoko.host.machine_troubles import described, passes
-from motoko.host.proc_files import boot_id
-from motoko.host.process_limits import NO_ROOM, restore_for
-from motoko.runs import claims, marks
+from motoko.host.process_limits import NO_ROOM
+from motoko.runs import claims
 from motoko.runs.outputs import output_stem, stderr_name, stdout_name
 from motoko.runs.sessions import group_lives, in_session, survivors
 from motoko.runs.used import UNKNOWN, Used
+from motoko.runs.wrappers import Wrapper
 from motoko.workers.launcher import wrapper as wrappers
 from motoko.workers.launcher.hindrances import Hindered
 from motoko.workers.launcher.oom_kills import OomKills
@@ -29,6 +30,7 @@ from motoko.workers.launcher.warm_pythons import WarmPythons
 from motoko.workers.launcher.wrapper_process import WrapperProcess
 
 KILLED_CODE = 128 + signal.SIGKILL
+UNBEGUN = "its wrapper was killed before it began"
 UNWRITABLE = "the attempt could not be claimed: the run directory cannot be written"
 
 
@@ -37,9 +39,10 @@ class LocalRun:
     """A run whose processes live, or lived when this was made.
 
     Attributes:
-        wrapper: the process that has begun the session of all the run's processes.
-        pidfd: readable when the watched process has ended: the wrapper, or a process of the session
-            that has outlived it; ``None`` if that had ended before.
+        wrapper: its wrapper, at the turn in which it executes the attempt.
+        process: the wrapper as this launcher sees it; ``None`` if another one has started it.
+        pidfd: readable when a process has ended that is watched in place of ``process``: the
+            wrapper, or a process of the session that has outlived it.
         started: when it was started (``time.monotonic``).
         timeout: how many seconds it may take, if that is limited.
         reason: why it is being ended, if it is; ``final``: it gets no other attempt;
@@ -58,7 +61,8 @@ class LocalRun:
     directory: Path
     attempt: int
     stderr: str
-    wrapper: Identity
+    wrapper: Wrapper
+    process: WrapperProcess | None
     pidfd: int | None
     started: float
     timeout: float | None = None
@@ -72,7 +76,6 @@ class LocalRun:
     may_hand_over: bool = False
     used: Used = UNKNOWN
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
-    _process: WrapperProcess | None = None
     _oom_kills: OomKills | None = None
     _oom_kills_before: int | None = None  # when the run was started
 
@@ -97,37 +100,35 @@ class LocalRun:
         except OSError as error:
             why = NO_ROOM if error.errno == errno.EAGAIN else described(error)
             raise Hindered(f"no process can be started: {why}") from error
-        restore_for(process.pid)
-        wrapper = Identity.of(process.pid)
-        if wrapper is None:
-            wrapper = Identity(process.pid, 0, boot_id(), "", pid_namespace())
-        marks.mark(wrapper)
         return cls(
             prepared.run_id,
             prepared.directory,
             prepared.attempt,
             stderr,
-            wrapper,
-            process.pidfd,
+            process.wrapper,
+            process,
+            None,
             time.monotonic(),
             prepared.policy.timeout,
             may_hand_over=prepared.policy.finish == LATER,
-            _process=process,
         )
 
     def go(self, oom_kills: OomKills) -> None:
         """Let it begin: its state ``launched`` is committed now."""
-        assert self._process is not None
+        assert self.process is not None
         self.started = time.monotonic()
         self._oom_kills, self._oom_kills_before = oom_kills, oom_kills.lately()
-        self._process.go()
+        self.process.go()
 
     def abandon(self) -> None:
         """Do not let it begin: its wrapper ends without having done anything."""
-        assert self._process is not None and self.pidfd is not None
-        self._process.abandon()
-        os.close(self.pidfd)
-        self.pidfd = None
+        assert self.process is not None
+        self.process.abandon()
+
+    @property
+    def watched(self) -> int | None:
+        """A descriptor that is readable when what is watched has ended; ``None`` if it has."""
+        return self.pidfd if self.process is None else self.process.watched
 
     @classmethod
     def adopt(cls, situation: Situation) -> LocalRun:
@@ -140,6 +141,7 @@ class LocalRun:
             situation.attempt,
             stderr_name(situation.stem, situation.run_id),
             situation.wrapper,
+            None,
             None if process is None else process.open_pidfd(),
             time.monotonic() - (claims.begun_for(situation.directory, situation.attempt) or 0.0),
             situation.policy.timeout,
@@ -147,7 +149,7 @@ class LocalRun:
         )
 
     def goes_on(self) -> bool:
-        """After the end of the watched process: whether the run goes on without its wrapper.
+        """After the end of what is watched: whether the run goes on without its wrapper.
 
         It goes on as long as its session has processes. Processes that launch.sh leaves behind when
         it has ended, or that have left the session, do not count: they would hold the run's slots,
@@ -159,34 +161,45 @@ class LocalRun:
             self.pidfd = None
         if self.is_given_up:
             return False
-        if self._process is not None:
-            self._process.listen()
-            if self._process.has_told:
+        if self.process is not None:
+            self.process.listen()
+            if self.process.has_told:
                 return False
         if claims.read_exit(self.directory, self.attempt) is not None:
             return False
+        if self.wrapper.session is None:
+            self.wrapper = claims.with_session(self.wrapper, self.directory, self.attempt)
         for member in in_session(self.wrapper):
+            if member == self.wrapper.process:
+                continue  # it is just ending
             self.pidfd = member.open_pidfd()
             if self.pidfd is not None:
+                self._drop_process()
                 return True
         return False
+
+    def _drop_process(self) -> None:
+        if self.process is not None:
+            self.process.close()
+            self.process = None
 
     def collect(self) -> tuple[int | None, str]:
         """After the end: launch.sh's exit code, if known, and a reason if the code does not say it.
 
         Ends what is left of its process group; all other processes are left to a later sweep.
         """
-        if group_lives(self.wrapper.pid):
-            for member in survivors(self.wrapper):
-                member.signal(signal.SIGKILL)
-        process = self._process
+        process = self.process
         why = None if process is None else process.unstarted
         record = None if process is None else process.record
         if record is None:  # adopted, or the wrapper was killed
             record = claims.read_record(self.directory, self.attempt)
+        self._end_group(record)
         self.used = Used.recorded(record)
         code = claims.code_of(record)
         self.is_claimed = why == wrappers.CLAIMED and code is None
+        if why is None and code is None and self._was_not_begun():
+            self.unstarted = UNBEGUN
+            return None, UNBEGUN
         if why is not None and code is None:
             if why == wrappers.UNCLAIMED and not self._claim_is_there():
                 self.unstarted = UNWRITABLE
@@ -205,6 +218,23 @@ class LocalRun:
         if code != 0 and not claims.is_directory(self.directory):
             return code, "the run directory is gone"
         return code, "" if code is not None else claims.KILLED
+
+    def _end_group(self, record: Mapping[str, object] | None) -> None:
+        """End what is left of the process group that launch.sh has begun."""
+        group = self.wrapper.session if self.wrapper.turn else self.wrapper.pid
+        if self.wrapper.turn and record is not None:
+            pid = record.get("pid")
+            group = pid if isinstance(pid, int) else None
+        if group is None or group_lives(group):
+            for member in survivors(self.wrapper):
+                if member != self.wrapper.process:
+                    member.signal(signal.SIGKILL)
+            self.wrapper.kill()
+
+    def _was_not_begun(self) -> bool:
+        """Whether the wrapper had not even claimed the attempt: then nothing was started."""
+        own = self.directory / OWN_FOLDER  # where claims are; a run may be deleted while it runs
+        return self.process is not None and claims.is_directory(own) and not self._claim_is_there()
 
     def _ran_out_of_memory(self) -> bool:
         if self._oom_kills is None or self._oom_kills_before is None:

@@ -27,6 +27,7 @@ from motoko.runs.states import (
     state_of,
 )
 from motoko.runs.used import Used
+from motoko.runs.wrappers import Wrapper
 
 FOREIGN = "BlackDynamite or motoko 0.1.4 had started it, and it does not run any more"
 ON_SLURM = (
@@ -63,7 +64,7 @@ class Situation:
     retry_at: float | None = None
     end: End | None = None
     process: Identity | None = None
-    wrapper: Identity | None = None
+    wrapper: Wrapper | None = None
     job: Mapping[str, Any] | None = None
     reset: Mapping[str, Any] | None = None
     is_handed_over: bool = False
@@ -113,15 +114,15 @@ def examine(
             return _foreign(known, run, foreign or ForeignProcesses())
         wrapper = claim.wrapper
         if claim.is_here and wrapper.alive:
-            return replace(known, process=wrapper, wrapper=wrapper)
+            return replace(known, process=wrapper.process, wrapper=wrapper)
         record = claims.read_record(directory, own.attempt)
     except claims.UnreadableRecord as error:
         return replace(known, again=str(error))
     code = claims.code_of(record)
     if code is None and claim.where is claims.Where.ELSEWHERE:
         text = (
-            f"it was started on {wrapper.host}, and cannot be seen from here: left alone. If that "
-            "host is gone for good: motoko retry --lost"
+            f"it was started on {wrapper.process.host}, and cannot be seen from here: left alone. "
+            "If that host is gone for good: motoko retry --lost"
         )
         return replace(known, again=text)
     is_over = state == FINISHED or state in FAILED_STATES

@@ -11,15 +11,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from motoko.config.run_files import LAUNCH
-from motoko.host.identity import pid_namespace
+from motoko.host.identity import Identity, pid_namespace
 from motoko.host.proc_files import boot_id
+from motoko.host.process_limits import may_stamp, restore_for
+from motoko.runs import marks
 from motoko.runs.paths import CLAIM, EARLIER_ENVIRONMENT, ENVIRONMENT, EXIT, own_folder_in
 from motoko.runs.run_programs import missing_programs
+from motoko.runs.wrappers import Wrapper
 from motoko.workers.launcher import wrapper
-from motoko.workers.launcher.wrapper import DESCRIPTORS_MAX, MESSAGE_MAX, MORE
+from motoko.workers.launcher.wrapper import FIELDS, MESSAGE_MAX
 from motoko.workers.launcher.wrapper_process import WrapperProcess
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,7 @@ log = logging.getLogger(__name__)
 _PROGRAM = Path(wrapper.__file__).read_bytes()
 _NAME = "motoko-spawner"  # what `ps` shows
 ANSWER_S = 5.0  # forking takes milliseconds
+_FORK = b"fork"  # any text
 _START_S = 30.0  # the first answer, too: on a busy machine a Python takes a while to start
 
 
@@ -55,6 +60,8 @@ def facts(directory: Path, attempt: int, stdout: str, stderr: str) -> dict[str, 
         "boot": boot_id(),
         "host": socket.gethostname(),
         "namespace": pid_namespace(),
+        "turn": "0",
+        "mark": "",
     }
 
 
@@ -96,22 +103,20 @@ class Forker:
         """Its pid."""
         return self._process.pid
 
-    def fork(self, request: bytes, slots: Sequence[int], patience: float) -> WrapperProcess:
-        """Have it fork a wrapper, which waits for ``go``.
+    def fork(
+        self, request: bytes, slots: Sequence[int], patience: float
+    ) -> tuple[Identity, socket.socket, int]:
+        """Have it fork a wrapper, which waits: the wrapper's identity, channel and pidfd.
 
         Raises ``Unusable``, or ``OSError`` if no process can be started now.
         """
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.ExitStack() as stack:
             stack.enter_context(ours)
             try:
                 with theirs:
                     self.socket.settimeout(patience)
-                    descriptors = [theirs.fileno(), *slots]
-                    while len(descriptors) > DESCRIPTORS_MAX:
-                        socket.send_fds(self.socket, [MORE], descriptors[:DESCRIPTORS_MAX])
-                        del descriptors[:DESCRIPTORS_MAX]
-                    socket.send_fds(self.socket, [request], descriptors)
+                    socket.send_fds(self.socket, [request], [theirs.fileno(), *slots])
                 answer, received, _, _ = socket.recv_fds(self.socket, MESSAGE_MAX, 1)
                 self.socket.setblocking(False)
             except OSError as error:  # the timeout is one
@@ -123,7 +128,12 @@ class Forker:
             if "pid" not in reply:
                 raise Unusable(f"{reply['changed']} has changed" if reply else "it has ended")
             stack.pop_all()
-            return WrapperProcess(reply["pid"], received[0], ours)
+        pid = reply["pid"]
+        restore_for(pid)
+        process = Identity.of(pid)
+        if process is None:  # it was killed
+            process = Identity(pid, 0, boot_id(), socket.gethostname(), pid_namespace())
+        return process, ours, received[0]
 
     @property
     def has_ended(self) -> bool:
@@ -142,9 +152,9 @@ class Forker:
 
 
 class Spawner:
-    """Starts the wrappers of a launcher's runs, by a small process that only forks.
+    """Starts a launcher's runs, by wrappers that a small process forks.
 
-    Its process is started when it is needed first, and again when it has ended.
+    That process is started when it is needed first, and again when it has ended.
 
     Args:
         variables: the environment of all runs.
@@ -153,34 +163,73 @@ class Spawner:
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = environment() if variables is None else variables
         self._forker: Forker | None = None
+        self._idle: list[WrapperProcess] = []  # wrappers that wait for another turn
 
     def start(
         self, directory: Path, attempt: int, stdout: str, stderr: str, slots: Sequence[int]
     ) -> WrapperProcess:
-        """Start a wrapper for an attempt; ``slots`` are the descriptors that hold its slots.
+        """Give a wrapper an attempt; ``slots`` are the descriptors that hold its slots.
 
         It waits for ``go``, and ends if its launcher ends before. If the attempt is claimed
         already, it starts nothing. Raises ``OSError`` if no process can be started now.
         """
         known = facts(directory, attempt, stdout, stderr)
         known |= {"launch": LAUNCH, "starters": f"{ENVIRONMENT}\n{EARLIER_ENVIRONMENT}"}
-        request = "\0".join(known[name] for name in wrapper.FIELDS).encode(errors="surrogateescape")
+        while self._idle:
+            process = self._idle.pop()
+            with contextlib.suppress(OSError):  # it was killed
+                return self._asked(process, known, slots)
+            process.close()
+        return self._asked(self._forked(), known, slots)
+
+    def _asked(
+        self, process: WrapperProcess, known: Mapping[str, str], slots: Sequence[int]
+    ) -> WrapperProcess:
+        wrapper = process.wrapper
+        if may_stamp():
+            wrapper = process.wrapper = replace(wrapper, turn=wrapper.turn + 1)
+        of_turn = {"turn": str(wrapper.turn), "number": str(wrapper.number)}
+        known = {**known, **of_turn, "mark": marks.text_of(wrapper)}
+        request = "\0".join(known[name] for name in FIELDS).encode(errors="surrogateescape")
+        process.ask(request, slots)
+        return process
+
+    def take_back(self, process: WrapperProcess) -> None:
+        """After a wrapper's turn: let it wait for another one, if it can."""
+        if process.takes_another and process.pid:
+            self._idle.append(process)
+        else:
+            process.close()
+
+    def _forked(self) -> WrapperProcess:
+        """A new wrapper."""
         if self._forker is not None:
             try:
-                return self._forker.fork(request, slots, ANSWER_S)
+                return self._fork(self._forker, ANSWER_S)
             except Unusable as error:
                 log.info("the process that starts runs is replaced: %s", error)
-                self.close()
+                self._end_forker()
         command = [sys.executable, "-I", "-S", "-"]
         self._forker = Forker(command, (_NAME,), self._variables, _PROGRAM)
         try:
-            return self._forker.fork(request, slots, _START_S)
+            return self._fork(self._forker, _START_S)
         except Unusable as error:
-            self.close()
+            self._end_forker()
             raise OSError(f"the process that starts runs: {error}") from error
 
-    def close(self) -> None:
-        """End its process. The wrappers live on."""
+    def _fork(self, forker: Forker, patience: float) -> WrapperProcess:
+        process, channel, pidfd = forker.fork(_FORK, (), patience)
+        os.close(pidfd)
+        return WrapperProcess(Wrapper(process), channel)
+
+    def _end_forker(self) -> None:
         if self._forker is not None:
             self._forker.end()
             self._forker = None
+
+    def close(self) -> None:
+        """End its process, and the wrappers that wait. Those that execute runs live on."""
+        self._end_forker()
+        for process in self._idle:
+            process.close()
+        self._idle.clear()

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from motoko.host.process_limits import restore_for
+from motoko.runs import marks
 from motoko.runs.warm_start import WarmStart, imports_of, is_read_at_start
+from motoko.runs.wrappers import Wrapper
 from motoko.workers.launcher.preparing import Prepared
 from motoko.workers.launcher.spawner import ANSWER_S, Forker, Unusable, facts
 from motoko.workers.launcher.wrapper import DESCRIPTORS_MAX, MESSAGE_MAX
@@ -59,7 +61,10 @@ class WarmPythons:
             "arguments": warm.arguments,
         }
         try:
-            return template.fork(json.dumps(attempt).encode(), slots, ANSWER_S)
+            wrapper, channel, pidfd = template.fork(json.dumps(attempt).encode(), slots, ANSWER_S)
+            made = WrapperProcess(Wrapper(wrapper), channel, pidfd)
+            marks.mark(made.wrapper)
+            return made
         except Unusable as error:
             log.info("the template of warm runs is replaced: %s", error)
             self._drop(template)

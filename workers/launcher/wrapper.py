@@ -1,16 +1,22 @@
-"""The wrapper around each local run: claims the attempt, runs launch.sh, records its exit.
+"""The wrapper around local runs: claims an attempt, runs launch.sh, records its exit.
 
 A process in a session of its own. So a run survives its launcher, and a new launcher finds out what
-became of it: from the claim (which process runs it) and from the exit record.
+became of it: from the claim (which process runs it) and from the exit record. When an attempt has
+ended, the wrapper waits for the next one: executing one attempt is a turn of the wrapper. It ends
+when its launcher has ended, but finishes its turn.
 
 This file is a program, too, and stands alone: a small Python that forks the wrappers, and does
 nothing else. It imports little, since before a process becomes another program it is a copy of the
 one that has started it: a run that takes less memory than a wrapper has no figure. Templates of
-warm runs use the wrapper's parts (see ``warm_template.py``), perhaps with an older Python.
+warm runs use the wrapper's parts (see ``warm_template.py``), perhaps with an older Python. Their
+wrappers have one turn.
 
-The program's first argument is the descriptor of a socket. Each message there asks for one attempt,
-and brings descriptors: the wrapper's channel, and those that hold the run's slots. The answer is
-the wrapper's pid, with a pidfd. The program ends when the socket is closed; its wrappers do not.
+The program's first argument is the descriptor of a socket. Each message there asks for a wrapper,
+and brings a descriptor: the wrapper's channel. The answer is the wrapper's pid, with a pidfd. The
+program ends when the socket is closed; its wrappers do not.
+
+On a wrapper's channel come, for each turn: the attempt, with the descriptors that hold the run's
+slots; and the line that lets it go. The answer is the exit record, or why nothing was started.
 """
 
 from __future__ import annotations
@@ -28,10 +34,11 @@ MESSAGE_MAX = 1 << 20
 DESCRIPTORS_MAX = 200  # as many as a message can bring
 MORE = b"+"  # a message that brings the first descriptors of the next one
 # What a request says of an attempt, in this order. `starters`: the files that start launch.sh, if
-# one of them exists.
+# one of them exists. `turn`, `number`, `mark`: see `motoko/runs/wrappers.py`. In turn 0 launch.sh
+# is in the wrapper's session, and the wrapper has no other turn.
 FIELDS = (
     *("directory", "attempt", "claim", "exit", "stdout", "stderr"),
-    *("boot", "host", "namespace", "launch", "starters"),
+    *("boot", "host", "namespace", "turn", "mark", "launch", "starters", "number"),
 )
 # What a wrapper tells that has started nothing.
 NO_DIRECTORY = 120
@@ -43,6 +50,7 @@ UNFORKED = 125  # no process could be started for launch.sh: the claim is still 
 # As a shell tells it: the program that launch.sh names does not exist, or cannot be executed.
 MISSING, UNEXECUTABLE = 127, 126
 _IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
+_MARKED = 10  # RLIMIT_LOCKS: see `motoko/host/process_limits.py`
 
 
 class Unstarted(Exception):
@@ -61,37 +69,22 @@ def main() -> None:
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # this process does not wait for wrappers
     gc.disable()
     gc.freeze()
-    room = _socket.CMSG_SPACE(4 * DESCRIPTORS_MAX)
-    descriptors: list[int] = []
     while True:
-        try:
-            data, rights, _, _ = connection.recvmsg(MESSAGE_MAX, room, _socket.MSG_CMSG_CLOEXEC)
-        except ConnectionError:
+        asked, descriptors = received(connection)
+        if not asked:
             return
-        if not data:
-            return
-        for _, _, numbers in rights:
-            descriptors += [
-                int.from_bytes(numbers[at : at + 4], sys.byteorder)
-                for at in range(0, len(numbers), 4)
-            ]
-        if data == MORE:
-            continue
-        # Here, since a page of memory that a wrapper is the first to touch takes as long as a call.
-        attempt = dict(zip(FIELDS, map(os.fsdecode, data.split(b"\0"))))  # noqa: B905 (Python 3.9)
         own = -1
         try:
             pid = os.fork()
             if pid == 0:
                 connection.close()
-                wrapper(attempt, descriptors)
+                wrapper(_socket.socket(fileno=descriptors[0]))
             own = os.pidfd_open(pid)
             answer = b'{"pid": %d}' % pid
         except OSError as error:
             answer = b'{"error": %d}' % (error.errno or 0)
         for descriptor in descriptors:
             os.close(descriptor)
-        descriptors.clear()
         pidfd = (
             _socket.SOL_SOCKET,
             _socket.SCM_RIGHTS,
@@ -105,23 +98,57 @@ def main() -> None:
             os.close(own)
 
 
-def wrapper(attempt: dict[str, str], descriptors: list[int]) -> None:
-    """In a forked child: what an attempt's wrapper does. Does not return."""
-    channel, *slots = descriptors
-    text = b""
+def received(connection: _socket.socket) -> tuple[bytes, list[int]]:
+    """The next message, with all its descriptors; an empty one if there will be none."""
+    room = _socket.CMSG_SPACE(4 * DESCRIPTORS_MAX)
+    descriptors: list[int] = []
+    while True:
+        try:
+            data, rights, _, _ = connection.recvmsg(MESSAGE_MAX, room, _socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:
+            return b"", []
+        for _, _, numbers in rights:
+            descriptors += [
+                int.from_bytes(numbers[at : at + 4], sys.byteorder)
+                for at in range(0, len(numbers), 4)
+            ]
+        if data != MORE:
+            return data, descriptors
+
+
+def wrapper(connection: _socket.socket) -> None:
+    """In a forked child: take turns until the channel is closed. Does not return."""
+    channel = connection.fileno()
     try:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         os.setsid()
         os.dup2(1, 2)  # the launcher's log is not the wrapper's
-        try:
-            outputs, mark = begun(attempt, channel)
-            pid, code = started(attempt, outputs, mark, slots)
-        except Unstarted as error:
-            text = b"%d" % error.code
-        else:
-            text = ended(attempt, pid, code)
+        unmarked = resource.getrlimit(_MARKED)
+        while True:
+            asked, slots = received(connection)
+            if not asked:
+                return
+            attempt = dict(zip(FIELDS, map(os.fsdecode, asked.split(b"\0"))))  # noqa: B905 (3.9)
+            turn = int(attempt["turn"])
+            if turn:
+                # Until its end is recorded, the wrapper itself is one of the attempt's processes.
+                resource.setrlimit(_MARKED, (int(attempt["number"]), unmarked[1]))
+            try:
+                outputs, mark = begun(attempt, channel)
+                pid, code = started(attempt, outputs, mark, slots, own_session=turn > 0)
+                if turn and pid:
+                    note_session(attempt, pid)
+                text = ended(attempt, pid, code)
+            except Unstarted as error:
+                text = b"%d" % error.code
+            resource.setrlimit(_MARKED, unmarked)
+            for slot in slots:
+                os.close(slot)
+            os.chdir("/")
+            tell(channel, text)
+            if not turn:
+                return
     finally:  # whatever has happened, the wrapper must not return
-        tell(channel, text)
         os._exit(0)
 
 
@@ -138,8 +165,8 @@ def begun(attempt: dict[str, str], channel: int) -> tuple[list[int], str]:
 
     Returns the descriptors of the outputs, and the mark for the run's environment. Raises
     ``Unstarted``. The claim is made with O_EXCL: the second wrapper of an attempt starts nothing.
-    It holds the boot id, the wrapper's own line of /proc, the host and the pid namespace: by these
-    a launcher recognises the wrapper.
+    It holds the boot id, the wrapper's own line of /proc, the host, the pid namespace and the
+    wrapper's turn: by these a launcher recognises the wrapper.
     """
     if os.read(channel, 1) != b"\n":
         raise Unstarted(NO_GO)
@@ -149,7 +176,7 @@ def begun(attempt: dict[str, str], channel: int) -> tuple[list[int], str]:
         raise Unstarted(NO_DIRECTORY) from None
     claim = attempt["claim"]
     boot, line = attempt["boot"], text_of("/proc/self/stat").decode(errors="replace")
-    text = f"{boot}\n{line}\n{attempt['host']}\n{attempt['namespace']}\n"
+    text = f"{boot}\n{line}\n{attempt['host']}\n{attempt['namespace']}\n{attempt['turn']}\n"
     try:
         file = os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
@@ -169,11 +196,17 @@ def begun(attempt: dict[str, str], channel: int) -> tuple[list[int], str]:
         finally:
             raise Unstarted(code) from None
     ticks = line.rpartition(")")[2].split()[19]
-    return outputs, f"{boot} {os.getpid()} {ticks} {os.getcwd()}/{claim}"
+    mark = attempt["mark"] or f"{boot} {os.getpid()} {ticks}"
+    return outputs, f"{mark} {os.getcwd()}/{claim}"
 
 
 def started(
-    attempt: dict[str, str], outputs: list[int], mark: str, slots: list[int]
+    attempt: dict[str, str],
+    outputs: list[int],
+    mark: str,
+    slots: list[int],
+    *,
+    own_session: bool,
 ) -> tuple[int, int]:
     """Start launch.sh in a process of its own: its pid, or 0 and the exit code if that fails.
 
@@ -198,15 +231,25 @@ def started(
             *(program, words, environment),
             file_actions=files,
             setsigdef=_IGNORED_BY_PYTHON,
+            setsid=own_session,
         )
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.ENOMEM):
             raise Unstarted(UNFORKED) from None
         tell(outputs[1], b"%s: %s\n" % (program, str(error.strerror).encode()))
         return 0, MISSING if isinstance(error, FileNotFoundError) else UNEXECUTABLE
-    for output in outputs:
-        os.close(output)
+    finally:
+        for output in outputs:
+            os.close(output)
     return pid, 0
+
+
+def note_session(attempt: dict[str, str], session: int) -> None:
+    """Add the session that launch.sh has begun to the claim."""
+    try:
+        write(attempt["claim"], b"%d\n" % session, os.O_APPEND)
+    except OSError:
+        pass  # on a full disk: if this process is killed, its successors do not know the session
 
 
 def command(starters: list[str], launch: str) -> list[bytes]:
@@ -240,21 +283,26 @@ def ended(attempt: dict[str, str], pid: int, code: int = 0, own_rss: int | None 
         _, status, usage = os.wait4(pid, 0)
         code = os.waitstatus_to_exitcode(status)
         code = 128 - code if code < 0 else code
-        used = f', "cpu_s": {usage.ru_utime + usage.ru_stime:.4f}'
+        used = f', "pid": {pid}, "cpu_s": {usage.ru_utime + usage.ru_stime:.4f}'
         if usage.ru_maxrss > own_rss:
             used += f', "max_rss_bytes": {usage.ru_maxrss * 1024}'
     text = f'{{"attempt": {attempt["attempt"]}, "code": {code}{used}}}\n'.encode()
     for path, flags in ((attempt["exit"], os.O_CREAT | os.O_TRUNC), (attempt["claim"], 0)):
         try:
-            file = os.open(path, os.O_WRONLY | flags, 0o666)
-            try:
-                os.write(file, text)
-            finally:
-                os.close(file)
+            write(path, text, flags)
         except OSError:
             continue
         break
     return text
+
+
+def write(path: str, data: bytes, flags: int) -> None:
+    """Write into a file."""
+    file = os.open(path, os.O_WRONLY | flags, 0o666)
+    try:
+        os.write(file, data)
+    finally:
+        os.close(file)
 
 
 def text_of(path: str) -> bytes:

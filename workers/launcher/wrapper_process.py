@@ -1,34 +1,55 @@
-"""An attempt's wrapper, as its launcher sees it: a process that is not its own child."""
+"""A wrapper, as its launcher sees it: a process that is not its own child."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from motoko.runs.wrappers import TURNS, Wrapper
+from motoko.workers.launcher.wrapper import DESCRIPTORS_MAX, MORE
 
 _TEXT_MAX = 4096
 
 
 class WrapperProcess:
-    """A wrapper that waits for :meth:`go`.
+    """A wrapper that waits for :meth:`go`, or for a turn.
 
     Args:
-        pid: its pid.
-        pidfd: its pidfd, which the caller has to close.
+        wrapper: its process, and the turn that is its present one, or was its last.
         channel: the launcher's end of its channel.
+        pidfd: its pidfd, if it has one turn only.
 
     Attributes:
-        unstarted: after its end: why it has started nothing (see ``wrapper.py``), if it has told.
-        record: after its end: the exit record, if it has told.
+        wrapper: as above; the turn changes.
+        watched: a descriptor that is readable when its turn has ended.
+        unstarted: after its turn: why it has started nothing (see ``wrapper.py``), if it has told.
+        record: after its turn: the exit record, if it has told.
     """
 
-    def __init__(self, pid: int, pidfd: int, channel: socket.socket) -> None:
-        self.pid = pid
-        self.pidfd = pidfd
+    def __init__(self, wrapper: Wrapper, channel: socket.socket, pidfd: int | None = None) -> None:
+        self.wrapper = wrapper
         self.unstarted: int | None = None
         self.record: Mapping[str, object] | None = None
         self._channel = channel
+        self._pidfd = pidfd
+        self.watched = channel.fileno() if pidfd is None else pidfd
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        return self.wrapper.pid
+
+    def ask(self, request: bytes, slots: Sequence[int]) -> None:
+        """Ask it to execute an attempt, when it is let go. Raises ``OSError`` if it has ended."""
+        self.unstarted = self.record = None
+        descriptors = [*slots]
+        while len(descriptors) > DESCRIPTORS_MAX:
+            socket.send_fds(self._channel, [MORE], descriptors[:DESCRIPTORS_MAX])
+            del descriptors[:DESCRIPTORS_MAX]
+        socket.send_fds(self._channel, [request], descriptors)
 
     def go(self) -> None:
         """Let it begin."""
@@ -40,21 +61,34 @@ class WrapperProcess:
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
         self.listen(socket.MSG_WAITALL)
+        self.close()
 
     @property
     def has_told(self) -> bool:
-        """Whether it has told how it ended: not if it was killed."""
+        """Whether it has told how its turn has ended: not if it was killed."""
         return self.unstarted is not None or self.record is not None
 
+    @property
+    def takes_another(self) -> bool:
+        """Whether it waits for another turn."""
+        return self.has_told and 0 < self.wrapper.turn < TURNS and self._channel.fileno() >= 0
+
     def listen(self, flag: int = socket.MSG_DONTWAIT) -> None:
-        """After its end: take note of what it has told."""
-        if self._channel.fileno() < 0:
+        """After its turn: take note of what it has told."""
+        if self.has_told:
             return
         text = b""
-        with self._channel, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
             text = self._channel.recv(_TEXT_MAX, flag)
         value = json.loads(text or b"null")
         if isinstance(value, int):
             self.unstarted = value
         else:
             self.record = value
+
+    def close(self) -> None:
+        """Close its channel: it ends after its turn."""
+        self._channel.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import socket
 import time
 from pathlib import Path
@@ -14,15 +15,18 @@ from motoko.config.policy import Policy
 from motoko.host.identity import Identity
 from motoko.host.living_processes import Process
 from motoko.host.proc_files import boot_id
+from motoko.host.process_limits import stamp
 from motoko.runs import claims, sessions
 from motoko.runs.claims import Claim, UnreadableRecord, Where, parse_claim, read_claim, read_exit
 from motoko.runs.job_script import read
-from motoko.runs.marks import Mark, parse
+from motoko.runs.marks import Mark, parse, text_of
 from motoko.runs.processes import running
 from motoko.runs.sessions import belonging, members_of, without_strangers
+from motoko.runs.wrappers import TURNS, Wrapper
 from motoko.workers.launcher.recovery import examine
 
 HERE, BOOT = socket.gethostname(), boot_id()
+RLIMIT_LOCKS = 10  # which Python does not name
 STAT = "{} (sh) S " + "0 " * 18 + "{} 0 0"
 
 
@@ -46,12 +50,12 @@ class TestClaim:
     def test_where(self, boot, host, where):
         claim = parse_claim(claim_of(4242424, 1, boot, host))
         assert claim.where is where and claim.is_here == (where is Where.HERE)
-        assert claim.wrapper == Identity(4242424, 1, boot, host or HERE)
+        assert claim.wrapper == Wrapper(Identity(4242424, 1, boot, host or HERE))
 
     def test_a_host_with_another_name(self):
         me = Identity.mine()
         claim = parse_claim(claim_of(me.pid, me.start_ticks, host="old-name"))
-        assert claim == Claim(me)
+        assert claim == Claim(Wrapper(me))
 
     @pytest.mark.parametrize("text", ["", "x\n", f"{BOOT}\n", "batch 3 n1\nn1\n", '{"code": 1}\nx'])
     def test_of_nobody_who_lives(self, text):
@@ -66,31 +70,66 @@ class TestStrangers:
         return Identity(pid, ticks, BOOT, HERE)
 
     def test_ours(self):
-        wrapper, child = self.process(10, 100), self.process(11, 101)
-        assert without_strangers([wrapper], [(wrapper, 10), (child, 10)]) == [
-            (wrapper, wrapper),
-            (child, wrapper),
-        ]
-        assert without_strangers([wrapper], [(child, 10)]) == [(child, wrapper)]
+        me, child = self.process(10, 100), self.process(11, 101)
+        wrapper = Wrapper(me)
+        owned = [(me, wrapper), (child, wrapper)]
+        assert without_strangers([wrapper], [(me, 10), (child, 10)]) == owned
+        assert without_strangers([wrapper], [(child, 10)]) == owned[1:]
 
     def test_the_number_belongs_to_another_process_now(self):
-        wrapper, other = self.process(10, 100), self.process(10, 500)
+        wrapper, other = Wrapper(self.process(10, 100)), self.process(10, 500)
         others = [(other, 10), (self.process(11, 501), 10)]
         assert without_strangers([wrapper], others) == []
         # Two attempts, of which the first has gone: what lives is the second's.
-        assert [w for _, w in without_strangers([wrapper, other], others)] == [other, other]
+        found = without_strangers([wrapper, Wrapper(other)], others)
+        assert [w.process for _, w in found] == [other, other]
 
     def test_older_than_the_wrapper(self):
-        assert without_strangers([self.process(10, 100)], [(self.process(11, 99), 10)]) == []
+        wrapper = Wrapper(self.process(10, 100))
+        assert without_strangers([wrapper], [(self.process(11, 99), 10)]) == []
 
     def test_others_sessions(self):
-        assert without_strangers([self.process(10, 100)], [(self.process(11, 101), 12)]) == []
+        wrapper = Wrapper(self.process(10, 100))
+        assert without_strangers([wrapper], [(self.process(11, 101), 12)]) == []
+
+    def test_a_wrapper_with_several_turns_is_alone_in_its_session(self):
+        wrapper = Wrapper(self.process(10, 100), turn=1)
+        assert without_strangers([wrapper], [(self.process(10, 100), 10)]) == []
+
+
+class TestTurns:
+    """Each of a wrapper's turns has a name of its own."""
+
+    @pytest.mark.parametrize("turn", [0, 1, TURNS])
+    def test_number_and_mark(self, turn):
+        wrapper = Wrapper(Identity((1 << 22) - 1, 1 << 35, BOOT, HERE), turn)
+        assert Wrapper.of_number(wrapper.number) == wrapper and wrapper.number < 1 << 63
+        assert parse(f"{text_of(wrapper)} /a b/attempt-1") == Mark(wrapper, "/a b/attempt-1")
+
+    def test_claim(self):
+        me = Identity.mine()
+        text = f"{claim_of(me.pid, me.start_ticks, host=HERE)}\n"  # no pid namespace
+        assert parse_claim(f"{text}7\n").wrapper == Wrapper(me, 7)
+        assert parse_claim(f"{text}7\n").wrapper.session is None
+        assert parse_claim(f"{text}7\n123\n").wrapper.session == 123
+
+    def test_it_lives_until_its_turn_ends(self):
+        me = Identity.mine()
+        wrapper = Wrapper(me, 7)
+        assert Wrapper(me).alive and not wrapper.alive
+        before = resource.getrlimit(RLIMIT_LOCKS)
+        try:
+            stamp(me.pid, wrapper.number)
+            assert wrapper.alive and not Wrapper(me, 6).alive
+        finally:
+            resource.setrlimit(RLIMIT_LOCKS, before)
+        wrapper.kill()  # which would end this test
 
 
 class TestBelonging:
     """Processes that left an attempt's session are recognised by their mark or ancestors."""
 
-    WRAPPER = Identity(10, 100, BOOT, HERE)
+    WRAPPER = Wrapper(Identity(10, 100, BOOT, HERE))
 
     def owned(self, table, marks=None):
         marks = marks or {}
@@ -102,7 +141,7 @@ class TestBelonging:
 
     def test_marked(self):
         table = [self.process(pid, 200) for pid in (20, 21, 22)]
-        other = Identity(10, 99, BOOT, HERE)  # had the same number before
+        other = Wrapper(Identity(10, 99, BOOT, HERE))  # had the same number before
         marks = {20: self.WRAPPER, 21: other}
         assert self.owned(table, marks) == {20}
 
