@@ -1,4 +1,4 @@
-"""What starting a run costs: by the spawner's wrappers, beside a wrapper that is a shell.
+"""What starting a run costs: by wrappers that take turns, beside a shell as wrapper for each run.
 
 Both do what the wrapper of a local run does: wait to be let go, claim, open the outputs, execute
 launch.sh (``bash``, with the header that Motoko writes, and ``true``), record the exit. A third way
@@ -27,7 +27,7 @@ from motoko.runs import launch_script
 from motoko.runs.run_directory import RunFile, write
 from motoko.workers.launcher.spawner import Spawner, environment
 
-SHARE = 1.1  # promised: at most this, of what the shell costs
+SHARE = 0.8  # promised: at most this, of what the shell costs
 BALLAST = 50_000_000
 # The wrapper of local runs as it was before there was a spawner.
 SHELL = """\

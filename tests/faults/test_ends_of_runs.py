@@ -58,6 +58,7 @@ class TestByItself:
             Row("false | true", 0, NO_FINISH),
             Row("set -o pipefail\nfalse | cat", 1, ended_with(1)),
             Row("kill -TERM $$; sleep 1", 143, "launch.sh was ended by SIGTERM.*"),
+            Row("kill 0; sleep 1", 143, "launch.sh was ended by SIGTERM.*"),  # with its group
             Row("kill -SEGV $$; sleep 1", 139, "launch.sh was ended by SIGSEGV.*"),
             Row("exec sh -c 'kill -9 $$'", 137, "launch.sh was ended by SIGKILL.*"),
             Row("rm launch.sh\nexit 5", 5, ended_with(5)),
