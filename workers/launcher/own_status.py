@@ -15,7 +15,7 @@ from motoko.workers.launcher.executors import Executors
 from motoko.workers.launcher.passes import Passes
 
 BEAT_S = 1.0  # while it copies files
-SOON_S = 0.25  # what happens in this time is told together
+SOON_S = 0.25  # from one report to the next, at least, while runs start and end
 
 
 class OwnStatus:
@@ -53,9 +53,12 @@ class OwnStatus:
         self._publisher.send(self._now())
 
     def report_soon(self) -> None:
-        """Send it in a moment: short runs end more often than anybody looks."""
-        if self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(SOON_S, self.report)
+        """Send it, at most so often: short runs end more often than anybody looks."""
+        left = self._reported_at + SOON_S - time.monotonic()
+        if left <= 0:
+            self.report()
+        elif self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(left, self.report)
 
     def report_now_and_then(self) -> None:
         """Send it if the last one was sent some time ago: large files are copied meanwhile."""
