@@ -42,6 +42,7 @@ class OwnStatus:
         self._passes = passes
         self._executors = executors
         self._reported_at = -math.inf
+        self._told_running = False
         self._soon: asyncio.TimerHandle | None = None
 
     def report(self) -> None:
@@ -50,12 +51,17 @@ class OwnStatus:
             self._soon.cancel()
             self._soon = None
         self._reported_at = time.monotonic()
+        self._told_running = len(self._executors.local) > 0
         self._publisher.send(self._now())
 
     def report_soon(self) -> None:
-        """Send it, at most so often: short runs end more often than anybody looks."""
+        """Send it, at most so often: short runs end more often than anybody looks.
+
+        Whether any run is running is always told at once: commands that stop the launcher ask for
+        consent then.
+        """
         left = self._reported_at + SOON_S - time.monotonic()
-        if left <= 0:
+        if left <= 0 or (len(self._executors.local) > 0) != self._told_running:
             self.report()
         elif self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(left, self.report)
