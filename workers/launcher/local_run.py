@@ -174,14 +174,11 @@ class LocalRun:
                 continue  # it is just ending
             self.pidfd = member.open_pidfd()
             if self.pidfd is not None:
-                self._drop_process()
+                if self.process is not None:
+                    self.process.close()
+                    self.process = None
                 return True
         return False
-
-    def _drop_process(self) -> None:
-        if self.process is not None:
-            self.process.close()
-            self.process = None
 
     def collect(self) -> tuple[int | None, str]:
         """After the end: launch.sh's exit code, if known, and a reason if the code does not say it.

@@ -196,7 +196,7 @@ class Spawner:
 
     def take_back(self, process: WrapperProcess) -> None:
         """After a wrapper's turn: let it wait for another one, if it can."""
-        if process.takes_another and process.pid:
+        if process.takes_another:
             self._idle.append(process)
         else:
             process.close()
