@@ -24,22 +24,20 @@ from typing import Any
 
 import psutil
 from chain import FILES as CHAIN_FILES
+from plain import FILES as PLAIN_FILES
+from plain import LAUNCHER, SLOTS
 from scratch import PROGRAMS, Scratch, cpu_s, end_cleanly_when_terminated, machine, report
 
 PACE = 0.85  # promised: the last tenth's pace, of the median tenth's
 GROWTH_MB = 10.0  # promised: a process's memory at the end, more than after the second tenth
 GROWS = ("orchestrator",)  # with the runs that it keeps in its lists
-SLOTS = 2
 TENTHS = 10
-LAUNCHER, FORKERS = "launcher:step", ("spawner", "warm_template")
+FORKERS = ("spawner", "warm_template")
 DEADLINE_S = 3600.0
 POLL_S = 0.1
 
 FILES = {
-    "motoko.yaml": f"slots: {SLOTS}\nfinish: on-exit\ntask_managers:\n  step:\n"
-    "orchestrator: orchestrator.main\n",
-    "step/bd.yaml": "study: step\n\njob:\n  x: int\n",
-    "step/launch.sh": "true\n",
+    **PLAIN_FILES,
     "orchestrator.py": """\
 import asyncio
 import time
