@@ -17,7 +17,7 @@ from motoko.runs.claims import Claim, Where, read_claim, read_exit
 from motoko.runs.entries import OwnEntries
 from motoko.runs.job_facts import is_followed
 from motoko.runs.paths import claim_path, present_directory, run_directory
-from motoko.runs.sessions import members_of, survivors
+from motoko.runs.sessions import kill, members_of, survivors
 from motoko.runs.states import (
     RUNNING_STATES,
     state_of,
@@ -64,24 +64,22 @@ def end_processes(claims: Collection[Claim], grace: float) -> None:
 
     The wrappers are spared for another ``grace`` seconds, so that they can record the exits.
     """
-    wrappers = {claim.wrapper.process: claim.wrapper for claim in claims}
+    here = [claim.wrapper for claim in claims if claim.is_here]
     start = time.monotonic()
     asked: set[Identity] = set()
-    while living := members(*claims):
+    while living := members_of(*here):
         passed = time.monotonic() - start
         if passed > 3 * grace:
             return  # a process cannot even be killed (a hung file system)
-        for member in living:
-            if member in wrappers:
-                if passed >= 2 * grace:
-                    wrappers[member].kill()
-            elif passed >= grace:
-                member.signal(signal.SIGKILL)
-            elif member not in asked:
+        for member, wrapper in living:
+            is_wrapper = member == wrapper.process
+            if passed >= (2 * grace if is_wrapper else grace):
+                kill(member, wrapper)
+            elif member not in asked and not is_wrapper:
                 member.signal(signal.SIGTERM)
                 asked.add(member)
         # New processes may have begun meanwhile: the next look finds them.
-        wait_for(living[-1], min(grace - passed, _LOOK_S) if passed < grace else _LOOK_S)
+        wait_for(living[-1][0], min(grace - passed, _LOOK_S) if passed < grace else _LOOK_S)
 
 
 def is_running(study: StudyConfig, entries: Mapping[str, Any], deadline: float = 0.0) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,14 @@ def without_strangers(
 def survivors(*wrappers: Wrapper) -> list[Identity]:
     """The living processes of attempts."""
     return [process for process, _ in members_of(*wrappers)]
+
+
+def kill(process: Identity, wrapper: Wrapper) -> None:
+    """Kill a process of an attempt; the wrapper itself only if its turn is not over by now."""
+    if process == wrapper.process:
+        wrapper.kill()
+    else:
+        process.signal(signal.SIGKILL)
 
 
 def in_session(wrapper: Wrapper) -> list[Identity]:

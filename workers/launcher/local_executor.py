@@ -18,7 +18,7 @@ from motoko.host.process_limits import spare_files
 from motoko.runs.claims import LOOK_AGAIN_S, UnreadableRecord
 from motoko.runs.ends import End
 from motoko.runs.outputs import tail
-from motoko.runs.sessions import survivors
+from motoko.runs.sessions import kill, survivors
 from motoko.runs.wrappers import Wrapper
 from motoko.workers.launcher.ahead import Ahead
 from motoko.workers.launcher.executor import Claimed, Ended, Event, HandedOver, Place, Unstarted
@@ -238,9 +238,7 @@ class LocalExecutor:
         run.reason += f"; killed, but not gone: pid {pids or wrapper.pid}"
         run.is_given_up = True
         for process in living:
-            if process != wrapper:
-                process.signal(signal.SIGKILL)
-        run.wrapper.kill()
+            kill(process, run.wrapper)
         self._leftovers.note_killed(living, patience=0.0)
         self._one_has_gone(run)
 

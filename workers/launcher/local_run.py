@@ -17,7 +17,7 @@ from motoko.host.machine_troubles import described, passes
 from motoko.host.process_limits import NO_ROOM
 from motoko.runs import claims
 from motoko.runs.outputs import output_stem, stderr_name, stdout_name
-from motoko.runs.sessions import group_lives, in_session, survivors
+from motoko.runs.sessions import group_lives, in_session, kill, survivors
 from motoko.runs.used import UNKNOWN, Used
 from motoko.runs.wrappers import Wrapper
 from motoko.workers.launcher import wrapper as wrappers
@@ -224,9 +224,7 @@ class LocalRun:
             group = pid if isinstance(pid, int) else None
         if group is None or group_lives(group):
             for member in survivors(self.wrapper):
-                if member != self.wrapper.process:
-                    member.signal(signal.SIGKILL)
-            self.wrapper.kill()
+                kill(member, self.wrapper)
 
     def _was_not_begun(self) -> bool:
         """Whether the wrapper had not even claimed the attempt: then nothing was started."""

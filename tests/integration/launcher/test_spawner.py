@@ -15,8 +15,9 @@ import spawning
 from support import wait_until
 
 from motoko.host.identity import Identity
-from motoko.runs.claims import read_claim, read_exit
+from motoko.runs.claims import Claim, read_claim, read_exit
 from motoko.runs.marks import parse
+from motoko.runs.processes import end_processes
 from motoko.runs.sessions import in_session, survivors
 from motoko.runs.wrappers import TURNS
 from motoko.workers.launcher import wrapper
@@ -147,6 +148,21 @@ def test_it_is_killed_in_its_turn_only(directory):
         wait_until(lambda: not process.alive, "it is dead")
         third = spawning.execute(spawner, directory, attempt=3)
         assert third.record["code"] == 0 and third.pid != second.pid
+
+
+def test_two_attempts_of_one_wrapper_are_ended(directory):
+    """The first one is over. The wrapper, which is stopped, is killed for the second one."""
+    (directory / "launch.sh").write_text("#!/bin/sh\n[ $MOTOKO_ATTEMPT = 1 ] || exec sleep 60\n")
+    with spawning.spawner() as spawner:
+        first = spawning.execute(spawner, directory).wrapper
+        second = spawner.start(directory, 2, "r.o7", "r.e7", ())
+        second.go()
+        wait_until((directory / ".motoko" / "attempt-2").exists, "it has begun")
+        assert second.wrapper.process.signal(signal.SIGSTOP)
+        end_processes([Claim(second.wrapper), Claim(first)], grace=0.2)
+        wait_until(lambda: not second.wrapper.process.alive, "it is killed")
+        wait_until(lambda: not survivors(second.wrapper), "and so is all the rest")
+        second.close()
 
 
 def test_a_wrapper_whose_launcher_has_gone(directory):
