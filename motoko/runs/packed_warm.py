@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 # The line of a pack's file that says that its runs are warm, and which modules they need.
 WARM = "warm"
-TEMPLATE, PARTS = "packed_template.py", "warm_template.py"
+TEMPLATE = "packed_template.py"
+FILES = (TEMPLATE, "warm_modules.py", "warm_run.py")  # copied for the jobs
 REQUESTS, STARTED, READY = "requests", "started", "ready"
 COLD, BEGUN = "cold", "begun"
 

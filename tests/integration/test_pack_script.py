@@ -222,7 +222,7 @@ print("from doIt.py")
             for number, end in zip(NUMBERS, ends, strict=False):
                 (tmp_path / f"run-{number}" / "doIt.py").write_text(self.DO_IT + end)
             source = Path(warm_template.__file__).parent
-            for name in (packed_warm.TEMPLATE, packed_warm.PARTS):
+            for name in packed_warm.FILES:
                 shutil.copy(source / name, tmp_path / packs.FOLDER)
             names = {number: NAME.format(number) for number in NUMBERS[: len(ends)]}
             line = packed_warm.line(["fractions"], ["json"])

@@ -1,8 +1,8 @@
 """The template of a pack's warm runs: loads their modules once, and forks a process for each run.
 
 A program of its own, executed in a batch job by the Python of the runs, beside a copy of
-warm_template.py, whose parts it uses. It needs nothing of Motoko. Its arguments are the directory
-of its files, the pid of the job's script, its own path, and the modules as JSON.
+warm_modules.py and warm_run.py, which it uses. It needs nothing of Motoko. Its arguments are the
+directory of its files, the pid of the job's script, its own path, and the modules as JSON.
 
 The directory has a named pipe, in which each line is the pid of a shell that waits for a run, and a
 file PID.request: the shell's numbers of the run's outputs, the Python, the directory, doIt.py and
@@ -64,21 +64,21 @@ def at_start(environment: Any) -> dict[str, str]:
     return {name: text for name, text in environment.items() if name.startswith(AT_START)}
 
 
-def main(template: dict[str, Any]) -> dict[str, Any]:
+def main(modules: dict[str, Any]) -> dict[str, Any]:
     """Serve requests until the job's script has ended; returns in the runs only."""
-    place, script, python, modules = sys.argv[1:]
+    place, script, python, wanted = sys.argv[1:]
     job = os.pidfd_open(int(script))
     for number in FOR_RUNS:
         signal.signal(number, signal.SIG_IGN)
     try:
-        template["load"](json.loads(modules))
-        problem = template["why_not_forked"]()
+        modules["load"](json.loads(wanted))
+        problem = modules["why_not_forked"]()
     except (Exception, SystemExit) as error:  # noqa: BLE001 (a module may raise anything)
         problem = repr(error)
     if problem:
         os._exit(1)  # the runs are cold
-    template["spare_detours"]()
-    files = template["loaded_files"]()
+    modules["spare_detours"]()
+    files = modules["loaded_files"]()
     own = at_start(os.environ)
     pipe = os.open(f"{place}/requests", os.O_RDWR | os.O_NONBLOCK)
     lines = os.fdopen(pipe, "rb", buffering=0)
@@ -105,7 +105,7 @@ def main(template: dict[str, Any]) -> dict[str, Any]:
                     if request is None:
                         continue
                     fits = request.python == python and at_start(request.environment) == own
-                    if not fits or any(template["stamp"](p) != s for p, s in files.items()):
+                    if not fits or any(modules["stamp"](p) != s for p, s in files.items()):
                         request.say("cold")
                         os.close(request.shell)
                         continue
@@ -188,8 +188,10 @@ def ended(place: str, request: Request) -> None:
 
 
 if __name__ == "__main__":
-    parts = runpy.run_path(
-        os.path.join(os.path.dirname(os.path.abspath(__file__)), "warm_template.py")
+    directory = os.path.dirname(__file__)
+    if not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]  # this file's directory
+    modules, warm_run = (
+        runpy.run_path(f"{directory}/{name}.py") for name in ("warm_modules", "warm_run")
     )
-    del sys.path[0]  # this file's directory
-    parts["run"](main(parts))
+    warm_run["run"](main(modules))

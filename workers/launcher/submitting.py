@@ -239,7 +239,7 @@ class Submitter:
             return ""
         folder = packs.folder(run.directory.parent)
         folder.mkdir(exist_ok=True)
-        for name in (packed_warm.TEMPLATE, packed_warm.PARTS):
+        for name in packed_warm.FILES:
             text = (Path(__file__).parent / name).read_text()
             if not (folder / name).exists() or (folder / name).read_text() != text:
                 write_atomically(folder / name, text)
