@@ -7,6 +7,7 @@ of failures, about which handlers are asked first. So here only runs count that 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ class AnnouncedEnds:
         self._waiter = waiter
         self._loop = loop
         self._pending = pending
+        self._thread = threading.get_ident()
         self._records: dict[RunKey, tuple[StudyBase, list[bytes]]] = {}
         self._unstarted: set[RunKey] = set()  # their next change will be their start
         self._changed: dict[RunKey, bytes] = {}
@@ -79,13 +81,14 @@ class AnnouncedEnds:
             base.announcements.ignore(oids, self._on_announcement)
 
     def _on_announcement(self, announcement: Announcement) -> None:
-        # This is not the thread of the loop.
         keys = set(announcement.keys)
         starting = keys & self._unstarted
         self._unstarted -= starting
         if keys > starting:
+            is_here = threading.get_ident() == self._thread
+            call = self._loop.call_soon if is_here else self._loop.call_soon_threadsafe
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._wake, announcement.tid, keys - starting)
+                call(self._wake, announcement.tid, keys - starting)
 
     def _wake(self, tid: bytes, keys: set[RunKey]) -> None:
         self._changed.update(dict.fromkeys(keys, tid))

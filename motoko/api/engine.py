@@ -114,6 +114,8 @@ class Engine:
             connection = _Connection(base, session(), threading.get_ident())
             connection.session.attach(base)
             self._connections[study] = connection
+            if self._dispatcher is not None:
+                base.join(self._dispatcher.loop)
         return connection.base
 
     def connected(self, study: str) -> StudyBase:
@@ -121,7 +123,7 @@ class Engine:
         from motoko.mirror.run_finder import MirrorFinder, WatchedMirror
         from motoko.store.base import connect
 
-        base = connect(self.definition.studies[study], self.served())
+        base = connect(self.definition.studies[study], self.served(), threadless=True)
         base.finder = MirrorFinder(base.study, WatchedMirror(self.definition, base.study))
         return base
 
@@ -166,6 +168,8 @@ class Engine:
                 on_other=self._heard,
             )
             self._dispatcher = current
+            for connection in self._connections.values():
+                connection.base.join(current.loop)
             if not self._leaves_at_exit:
                 self._leaves_at_exit = True
                 atexit.register(_leave, weakref.ref(self), os.getpid())

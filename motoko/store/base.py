@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
@@ -264,6 +265,11 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         if len(ghosts) > 1:
             self.connection.prefetch(ghosts)
 
+    def join(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear the server's announcements in an event loop of this thread, from now on."""
+        if isinstance(self.db.storage, PatientStorage):
+            self.db.storage.join(loop)
+
     def close(self) -> None:
         """Forget the study's pending changes, and disconnect; those of other studies are kept."""
         if self.finder is not None:
@@ -307,7 +313,7 @@ def connect(
         cache_objects: how many objects are kept in memory from one transaction to the next.
         read_only: whether changes are refused when they are saved.
         threadless: whether the calling thread does all of the networking: within calls, and between
-            them in the event loop that ``db.storage.join`` is called with.
+            them in the event loop that ``join`` is called with.
 
     Raises ``StudyUnavailable`` if the server does not answer, ``NotCreated`` if the database does
     not hold the study.

@@ -8,9 +8,11 @@ import threading
 import pytest
 from arrivals import descriptors
 from study_clients import Client
-from support import kill9
+from support import kill9, wait_until
+from ZEO.Exceptions import ClientDisconnected
 
 from motoko.config import load
+from motoko.errors import StudyUnavailable
 from motoko.layout import locate
 
 DEADLINE_S = 30.0
@@ -97,3 +99,101 @@ def test_it_finds_its_server_again(clients):
         assert usual.read("number") == 2
 
     asyncio.run(main())
+
+
+def test_it_hears_of_commits_without_any_loop(clients):
+    """As in a script that looks again and again, or in a loop that is kept busy."""
+    _, usual, client = clients
+
+    async def busy():
+        client.storage.join(asyncio.get_running_loop())
+        look(2)
+
+    def look(number):
+        usual.write(number=number)
+        wait_until(lambda: client.tid == usual.tid, "it hears of the commit", DEADLINE_S)
+        assert client.read("number") == number
+
+    look(1)
+    asyncio.run(busy())
+    look(3)
+
+
+def test_other_threads_may_use_it(clients):
+    flow, usual, client = clients
+    others = networking_threads()
+
+    async def main():
+        client.storage.join(asyncio.get_running_loop())
+        client.write(first=1)
+        assert networking_threads() == others
+        await asyncio.to_thread(client.write, second=2)
+        assert networking_threads() > others
+        assert client.read("second") == 2
+        usual.storage.ping()
+        usual.write(third=3)
+        await until(lambda: client.tid == usual.tid)
+        await asyncio.gather(*(asyncio.to_thread(client.storage.ping) for _ in range(20)))
+        kill9(flow.pids()["zeo:mult"])
+        client.storage.ping()
+        client.write(fourth=4)
+
+    asyncio.run(main())
+    usual.storage.ping()
+    assert [usual.read(name) for name in ("first", "second", "third", "fourth")] == [1, 2, 3, 4]
+    client.close()
+    assert networking_threads() == others
+
+
+def networking_threads():
+    return {thread for thread in threading.enumerate() if "zeo client" in thread.name}
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_it_survives_an_interrupt(clients, joined):
+    """One that comes when a message has been received and not been understood yet."""
+    _, usual, client = clients
+
+    def interrupt(tid, oids):
+        client.storage.announce = None
+        raise KeyboardInterrupt
+
+    async def main():
+        if joined:
+            client.storage.join(asyncio.get_running_loop())
+        client.storage.announce = interrupt
+        usual.write(number=1)
+        with pytest.raises(KeyboardInterrupt):
+            while client.storage.announce is not None:
+                client.storage.ping()
+        client.storage.ping()
+        assert client.tid == usual.tid and client.read("number") == 1
+        client.write(number=2)
+
+    asyncio.run(main())
+    usual.storage.ping()
+    assert usual.read("number") == 2
+
+
+def test_a_forked_child_leaves_it_to_its_parent(clients):
+    _, usual, client = clients
+
+    async def main():
+        client.storage.join(asyncio.get_running_loop())
+        usual.write(number=1)  # the socket has something to read
+        if (child := os.fork()) == 0:
+            with contextlib.suppress(BaseException):
+                client.storage._server._turn()  # as the loop's copy would
+                with contextlib.suppress(StudyUnavailable, ClientDisconnected):
+                    client.write(large=bytes(1 << 20))
+                client.storage._server.loop.__del__()  # as at the interpreter's exit
+                os._exit(0)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        await until(lambda: client.tid == usual.tid)
+        client.write(answer=2)
+        await asyncio.to_thread(client.storage.ping)  # from now on its loop has a thread
+
+    asyncio.run(main())
+    usual.storage.ping()
+    assert (usual.read("number"), usual.read("large"), usual.read("answer")) == (1, None, 2)

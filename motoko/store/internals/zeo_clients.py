@@ -61,8 +61,8 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
     Args:
         address: a socket's path, or a TCP host and port.
         reconnect_s: how often to try to connect, in seconds.
-        threadless: whether the calling thread does the networking itself, and is the only one that
-            uses this; see :meth:`join`.
+        threadless: whether the calling thread does the networking itself, until another thread uses
+            this; see :meth:`join`.
         wants_records: whether the server sends the records that others have written, when it
             announces a transaction; see :meth:`take_written`.
         cache_bytes: of records that are remembered.
@@ -88,6 +88,7 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         # one goes on anyway, when ZEO's thread waits for the next message: without the sleep, a
         # call takes two thirds of the CPU time, and less time.
         ZEO.asyncio.futures.switch_thread = lambda: None
+        self._is_threadless = threadless
         kind = ThreadlessClient if threadless else ZEO.asyncio.client.ClientThread
         client = functools.partial(kind, disconnect_poll=reconnect_s)
         super().__init__(address, cache=self.known_records, _client_factory=client, **options)
@@ -113,7 +114,15 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
 
     def join(self, loop: asyncio.AbstractEventLoop) -> None:
         """Receive the server's messages between calls: in the loop of this thread, from now on."""
-        self._server.join(loop)
+        if self._is_threadless:
+            self._server.join(loop)
+
+    def lastTransaction(self) -> bytes:
+        """The newest transaction that the server has announced; no round trip."""
+        if self._is_threadless:
+            self._server.catch_up()
+        tid: bytes = super().lastTransaction()
+        return tid
 
     @property
     def _is_copy(self) -> bool:
