@@ -14,7 +14,8 @@ from collections.abc import Sequence
 # The line of a pack's file that says that its runs are warm, and which modules they need.
 WARM = "warm"
 TEMPLATE = "packed_template.py"
-FILES = (TEMPLATE, "warm_modules.py", "warm_run.py")  # copied for the jobs
+PARTS = ("warm_modules.py", "warm_run.py", "warm_zeo.py", "warm_line.py")
+FILES = (TEMPLATE, *PARTS)  # copied for the jobs
 REQUESTS, STARTED, READY = "requests", "started", "ready"
 COLD, BEGUN = "cold", "begun"
 

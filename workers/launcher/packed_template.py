@@ -1,8 +1,8 @@
 """The template of a pack's warm runs: loads their modules once, and forks a process for each run.
 
-A program of its own, executed in a batch job by the Python of the runs, beside a copy of
-warm_modules.py and warm_run.py, which it uses. It needs nothing of Motoko. Its arguments are the
-directory of its files, the pid of the job's script, its own path, and the modules as JSON.
+A program of its own, executed in a batch job by the Python of the runs, beside copies of the files
+that it uses: see packed_warm.py. It needs nothing of Motoko. Its arguments are the directory of its
+files, the pid of the job's script, its own path, and the modules as JSON.
 
 The directory has a named pipe, in which each line is the pid of a shell that waits for a run, and a
 file PID.request: the shell's numbers of the run's outputs, the Python, the directory, doIt.py and
@@ -78,6 +78,7 @@ def main(modules: dict[str, Any]) -> dict[str, Any]:
     if problem:
         os._exit(1)  # the runs are cold
     modules["spare_detours"]()
+    runpy.run_path(f"{os.path.dirname(__file__)}/warm_zeo.py")["install"]()
     files = modules["loaded_files"]()
     own = at_start(os.environ)
     pipe = os.open(f"{place}/requests", os.O_RDWR | os.O_NONBLOCK)

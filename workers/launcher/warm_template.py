@@ -51,6 +51,7 @@ def main() -> dict[str, Any]:
         problem = f"{type(error).__name__}: {error}"
         traceback.print_exc()
     modules.spare_detours()
+    part("warm_zeo").install()
     files = modules.loaded_files()
     installed = {path for path in files if path.startswith(modules.installed_places())}
     checked_at = time.monotonic()
