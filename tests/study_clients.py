@@ -2,6 +2,7 @@
 
 import transaction
 
+from motoko.store.internals.zeo_short_commits import shorten_commits
 from motoko.store.server_address import address
 from motoko.store.storage import open_database, open_storage
 
@@ -14,7 +15,9 @@ class Client:
         self.storage = open_storage(where, study.database.blobs, threadless=threadless)
         self.manager = transaction.TransactionManager()
         self.database = open_database(self.storage)
-        self.root = self.database.open(self.manager).root()
+        self.connection = self.database.open(self.manager)
+        shorten_commits(self.connection, self.storage.finish_with_vote)
+        self.root = self.connection.root()
 
     @property
     def tid(self):

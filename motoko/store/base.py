@@ -28,6 +28,7 @@ from motoko.store.found_runs import Found, Pairs
 from motoko.store.internals import self_check, singleton
 from motoko.store.internals.connections import drop_changes, view_of, when_others_committed
 from motoko.store.internals.zeo_clients import CACHE_BYTES
+from motoko.store.internals.zeo_short_commits import shorten_commits
 from motoko.store.matches import Matches
 from motoko.store.predicates import Predicate
 from motoko.store.run_finders import RunFinder
@@ -67,6 +68,8 @@ class StudyBase(BaseZEO):  # type: ignore[misc]  # BlackDynamite has no types
         if isinstance(db.storage, PatientStorage):
             db.storage.announce = self.announcements.announce
         self.connection = db.open()
+        if isinstance(db.storage, PatientStorage):
+            shorten_commits(self.connection, db.storage.finish_with_vote)
         self.root = self.connection.root
         self.finder: RunFinder | None = None
         self.stub: str | None = None  # in a dry run: the file that gives results, for messages

@@ -22,6 +22,7 @@ from motoko.store.internals import zeo_messages, zeo_transactions
 from motoko.store.internals.self_check import Need, relies_on
 from motoko.store.internals.threadless_client import ThreadlessClient
 from motoko.store.internals.zeo_cache import MemoryCache
+from motoko.store.internals.zeo_short_commits import METHOD, ShortCommit, Tell
 from motoko.store.internals.zeo_written import KEY, WANTS_RECORDS
 
 _STORAGE = "ZEO.ClientStorage:ClientStorage"
@@ -89,6 +90,8 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
         # call takes two thirds of the CPU time, and less time.
         ZEO.asyncio.futures.switch_thread = lambda: None
         self._is_threadless = threadless
+        self._tell: Tell | None = None
+        self._commit: ShortCommit | None = None
         kind = ThreadlessClient if threadless else ZEO.asyncio.client.ClientThread
         client = functools.partial(kind, disconnect_poll=reconnect_s)
         super().__init__(address, cache=self.known_records, _client_factory=client, **options)
@@ -136,6 +139,7 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
 
     def notify_connected(self, conn: Any, info: Any) -> None:
         """ZEO has connected: over TCP, have the kernel check that the server's host is alive."""
+        self._info.pop(METHOD, None)  # this may be another server
         super().notify_connected(conn, info)
         connection = conn.protocol.sm_protocol.transport.get_extra_info("socket")
         if connection is not None and connection.family != socket.AF_UNIX:
@@ -158,7 +162,35 @@ class ServerClient(ClientStorage):  # type: ignore[misc]  # ZEO has no types
 
     def call_server(self, method: str, *args: Any, **options: Any) -> Any:
         """Call the server; once the storage is open, all calls that wait for answers come here."""
+        if method == "vote" and self._commit is not None:
+            return self._server.io_call(self._commit.vote(self._server.client, *args))
         return self._server.call(method, *args, **options)
+
+    def finish_with_vote(self, tell: Tell) -> None:
+        """Have the transaction that is voted for next finished together with the vote, if possible.
+
+        ``tell`` is called with its tid on the thread that receives the server's messages.
+        """
+        self._tell = tell
+
+    def tpc_vote(self, txn: Any) -> Any:
+        tell, self._tell = self._tell, None
+        buffer = self._check_trans(txn, "tpc_vote")
+        if tell is not None and self._info.get(METHOD) and not buffer.blobs:
+            self._commit = ShortCommit(buffer, tell)
+        return super().tpc_vote(txn)
+
+    def tpc_finish(self, txn: Any, f: Tell = lambda tid: None) -> bytes:
+        if self._commit is not None and (tid := self._commit.tid) is not None:
+            self.tpc_end(txn)
+            self._iterator_gc()
+            return tid
+        finished: bytes = super().tpc_finish(txn, f)
+        return finished
+
+    def tpc_end(self, txn: Any) -> None:
+        self._commit = None
+        super().tpc_end(txn)
 
     def call_in_time(self, deadline_s: float, method: str, *args: Any, **options: Any) -> Any:
         """Call, and wait no longer than ``deadline_s``; ``TimeoutError`` then."""

@@ -24,7 +24,7 @@ from ZODB.utils import load_current, z64
 
 from motoko.channel.tls import keep_alive
 from motoko.store.internals.self_check import Need, relies_on
-from motoko.store.internals.zeo_sending import SendingClient
+from motoko.store.internals.zeo_finishing import FinishingClient
 
 _ACCEPTOR = "ZEO.asyncio.server:Acceptor"
 _STORAGE = "ZEO.StorageServer:ZEOStorage"
@@ -265,7 +265,7 @@ def replace_stores(
     logging.getLogger(ConflictResolution.__name__).setLevel(logging.CRITICAL)
 
 
-class _StoringClient(SendingClient):
+class _StoringClient(FinishingClient):
     """The server's side of one client's connection."""
 
     def __init__(
