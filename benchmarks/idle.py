@@ -2,7 +2,9 @@
 
 It measures twice: with nothing to do (``quiet``), and with an orchestrator that awaits one run of
 each study, whose script sleeps, and has an action that never fires (``awaiting``). The script
-makes its own workflow: ``--studies`` studies, each with ``--runs`` finished runs.
+makes its own workflow: ``--studies`` studies, each with ``--runs`` finished runs, and a further one
+with ``python: warm``, which has executed a warm run: its template waits for the next one, and has
+to use no CPU time at all.
 
 - CPU: user and system time of each daemon and of the supervisor (their pids by ``motoko ps``), from
   the operating system's accounts, which are kept in steps of 0.01 s; scaled to a minute.
@@ -27,6 +29,7 @@ from motoko.layout import locate
 from motoko.supervisor.probes import ping_zeo
 
 CPU_S_A_MINUTE = 0.3  # promised for all daemons together
+TEMPLATE = "warm_template"  # a part of the command line of a template of warm runs
 SETTLE_S = 10.0
 DEADLINE_S = 60.0
 ANSWER_S = 10.0
@@ -38,14 +41,22 @@ from pathlib import Path
 
 def populate_arg_parser(parser):
     parser.add_argument("--fill", type=int, default=0)
+    parser.add_argument("--warm", action="store_true")
 
 
 async def never(**params):
     raise RuntimeError("no run is ever FORWARDED")
 
 
-async def main(workflow, fill, **params):
-    studies = workflow.task_managers.values()
+async def main(workflow, fill, warm, **params):
+    studies = [study for study in workflow.task_managers.values() if study.study != "warm"]
+    if warm:
+        for x in range(100):
+            ((run, _),) = await workflow.warm.createTask(x=x)
+            if run["is_warm"]:
+                break
+        workflow.finished = True
+        return
     if fill:
         for study in studies:
             for run, _ in study.createTask(x=list(range(1, fill + 1))).runs:
@@ -54,6 +65,18 @@ async def main(workflow, fill, **params):
         return
     workflow.add_action("never", event="state = FORWARDED", f=never)
     await asyncio.gather(*(study.createTask(x=0) for study in studies))
+"""
+
+
+# It tells whether it was forked from a template: the first ones are not, while that loads.
+WARM_RUN = """\
+from pathlib import Path
+import BlackDynamite as BD
+
+run, job = BD.getRunFromScript()
+run.start()
+run["is_warm"] = "warm_template" in Path("/proc/self/cmdline").read_text()
+run.finish()
 """
 
 
@@ -66,13 +89,14 @@ class Measurement:
     cpu: dict[str, float]
     total: float
     orchestrators: dict[str, float]
+    templates: dict[str, float]
     calls: dict[str, dict[str, int]]
 
     @property
     def passed(self) -> bool:
         """Whether it is as promised."""
         silent = not any(count for counts in self.calls.values() for count in counts.values())
-        return silent and self.total < CPU_S_A_MINUTE
+        return silent and self.total < CPU_S_A_MINUTE and not any(self.templates.values())
 
     def table(self) -> str:
         """For people."""
@@ -88,15 +112,16 @@ class Measurement:
                 f"  {name + ' (no daemon)':<30}{cpu:8.3f}"
                 for name, cpu in self.orchestrators.items()
             ),
+            *(f"  {name:<30}{cpu:8.3f}   (promised: 0)" for name, cpu in self.templates.items()),
             f"  {'storage calls':<30}{calls:8}   (promised: 0; {others})",
         ]
         return "\n".join(lines)
 
 
 def files(studies: int) -> dict[str, str]:
-    """A workflow of this many studies."""
+    """A workflow of this many studies, and a warm one."""
     names = [f"study{number}" for number in range(1, studies + 1)]
-    managers = "".join(f"  {name}:\n" for name in names)
+    managers = "".join(f"  {name}:\n" for name in names) + "  warm:\n    python: warm\n"
     found = {
         "motoko.yaml": f"task_managers:\n{managers}\norchestrator: orchestrator.main\n",
         "orchestrator.py": ORCHESTRATOR,
@@ -105,6 +130,9 @@ def files(studies: int) -> dict[str, str]:
         found[f"{name}/bd.yaml"] = f"study: {name}\n\njob:\n  x: int\n"
         found[f"{name}/launch.sh"] = "sleep 100000\n"
         found[f"{name}/doIt.py"] = ""
+    found["warm/bd.yaml"] = "study: warm\n\njob:\n  x: int\n"
+    found["warm/launch.sh"] = "python doIt.py\n"
+    found["warm/doIt.py"] = WARM_RUN
     return found
 
 
@@ -118,15 +146,20 @@ def measure(scratch: Scratch, name: str, seconds: float) -> Measurement:
         f"orchestrator:{each['run_name']}": psutil.Process(each["pid"])
         for each in state["orchestrators"]
     }
+    templates = {
+        f"template of {name}": process
+        for name, daemon in daemons.items()
+        for process in daemon.children()
+        if any(TEMPLATE in word for word in process.cmdline())
+    }
+    if not templates:
+        raise RuntimeError("there is no template of warm runs")
+    processes = daemons | orchestrators | templates
     time.sleep(1.0)  # answering `ps` is not part of it
 
-    started, cpu, calls = time.monotonic(), _cpu(daemons | orchestrators), _calls(scratch)
+    started, cpu, calls = time.monotonic(), _cpu(processes), _calls(scratch)
     time.sleep(seconds)
-    later, cpu_later, calls_later = (
-        time.monotonic(),
-        _cpu(daemons | orchestrators),
-        _calls(scratch),
-    )
+    later, cpu_later, calls_later = time.monotonic(), _cpu(processes), _calls(scratch)
     minutes = (later - started) / 60
     spent = {name: (cpu_later[name] - cpu[name]) / minutes for name in cpu}
     return Measurement(
@@ -135,6 +168,7 @@ def measure(scratch: Scratch, name: str, seconds: float) -> Measurement:
         cpu={name: round(spent[name], 3) for name in daemons},
         total=round(sum(spent[name] for name in daemons), 3),
         orchestrators={name: round(spent[name], 3) for name in orchestrators},
+        templates={name: round(spent[name], 3) for name in templates},
         calls={
             study: {key: counts[key] - calls[study][key] for key in counts}
             for study, counts in calls_later.items()
@@ -182,14 +216,15 @@ def run(studies: int, runs: int, seconds: float) -> list[Measurement]:
             start = ("orchestrator", "start", "--run_name", "idle")
             scratch.motoko(*start, "--fill", str(runs), timeout=60 + 0.1 * runs * studies)
         # A slot for each run: a launcher that is short of slots has something to do.
-        scratch.motoko("supervise", "--detach", "--slots", str(studies))
+        scratch.motoko("supervise", "--detach", "--slots", str(studies + 1))
+        scratch.motoko("orchestrator", "start", "--run_name", "warm", "--warm")
         time.sleep(SETTLE_S)
         quiet = measure(scratch, "quiet", seconds)
 
         scratch.motoko("orchestrator", "start", "--run_name", "idle", "--detach")
         started = scratch.directory.glob
         wait_until(
-            lambda: len(list(started("*/BD-*-runs/run-*/launch.sh"))) == studies,
+            lambda: len(list(started("study*/BD-*-runs/run-*/launch.sh"))) == studies,
             "a run of each study has been started",
         )
         time.sleep(SETTLE_S)
