@@ -5,16 +5,14 @@ from __future__ import annotations
 from motoko.config import StudyConfig
 from motoko.config.daemon_kinds import LAUNCHER, daemon_of
 from motoko.control.daemon_records import living_daemons
-from motoko.host.identity import Identity
-from motoko.host.living_processes import command_line
+from motoko.host.living_processes import command_of
 from motoko.layout import Runtime
 from motoko.store.blackdynamite_daemons import is_launcher
 
 
 def rival(runtime: Runtime, study: StudyConfig, pid: int) -> str:
     """Why a process is refused: a launcher of BlackDynamite next to Motoko's; empty if served."""
-    identity = Identity.of(pid)
-    if identity is None or not is_launcher(command_line(identity)):
+    if not is_launcher(command_of(pid)):
         return ""
     launcher = daemon_of(LAUNCHER, study.name)
     if not any(daemon.name == launcher for daemon in living_daemons(runtime)):

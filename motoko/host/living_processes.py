@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motoko.host.identity import Identity, pid_namespace
-from motoko.host.proc_files import boot_id, fields_in
+from motoko.host.proc_files import boot_id, fields_in, stat_of
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,21 @@ class Process:
     session: int
 
 
-def processes() -> list[Process]:
-    """All living processes that can be seen; zombies do not count."""
+def processes(since: int = 0) -> list[Process]:
+    """All living processes that can be seen; zombies do not count.
+
+    ``since``: only those that started then or later, in clock ticks since boot.
+    """
     here, boot, namespace = socket.gethostname(), boot_id(), pid_namespace()
     table = []
     for name in (entry.name for entry in os.scandir("/proc")):
         if not name.isdigit():
             continue
         try:
-            # A `Path` and a buffer would take half of the time, and there may be many processes.
-            with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
-                fields = fields_in(file.read())
+            fields = fields_in(stat_of(name))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # the process has just ended, or is hidden
-        if fields[0] not in (b"Z", b"X"):
+        if int(fields[19]) >= since and fields[0] not in (b"Z", b"X"):
             identity = Identity(int(name), int(fields[19]), boot, here, namespace)
             table.append(Process(identity, int(fields[1]), int(fields[3])))
     return table
@@ -57,11 +58,17 @@ def session_members(*sessions: int) -> list[tuple[Identity, int]]:
 
 def command_line(identity: Identity) -> list[str]:
     """A process's program and arguments; empty if it is gone."""
+    command = command_of(identity.pid)
+    return command if identity.alive else []
+
+
+def command_of(pid: int) -> list[str]:
+    """The program and arguments of whatever process has a pid now; empty if there is none."""
     try:
-        command = Path(f"/proc/{identity.pid}/cmdline").read_bytes().split(b"\0")[:-1]
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:
+            return [os.fsdecode(argument) for argument in file.read().split(b"\0")[:-1]]
     except OSError:
         return []
-    return [os.fsdecode(argument) for argument in command] if identity.alive else []
 
 
 def working_directory(pid: int) -> str | None:

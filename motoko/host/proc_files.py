@@ -13,13 +13,28 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+STAT_MAX = 4096  # bytes: more than any line has
+
+
+def stat_of(pid: int | str) -> bytes:
+    """The line of a process. Raises ``OSError`` if it is gone, or hidden.
+
+    There may be many processes, and a file object would take most of the time.
+    """
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, STAT_MAX)
+    finally:
+        os.close(descriptor)
+
+
 def start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; ``None`` if it is gone or a zombie.
 
     Also ``None`` for another user's process where the system hides those: ours are not among them.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        stat = stat_of(pid)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     return ticks_in(stat)
@@ -28,7 +43,7 @@ def start_ticks(pid: int) -> int | None:
 def fields_of(pid: int) -> list[bytes] | None:
     """The :func:`fields_in` the line of a process; ``None`` if it is gone, or hidden."""
     try:
-        return fields_in(Path(f"/proc/{pid}/stat").read_bytes())
+        return fields_in(stat_of(pid))
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
 
@@ -48,7 +63,7 @@ def fields_in(stat: bytes) -> list[bytes]:
     Raises ``ValueError`` if the text is not such a line, or only a part of one.
     """
     # The command name, in parentheses, may hold anything, even spaces and parentheses.
-    fields = stat.rpartition(b")")[2].split()
+    fields = stat.rpartition(b")")[2].split(None, 20)
     if len(fields) < 20:
         raise ValueError(f"no line of /proc/<pid>/stat: {stat!r}")
     return fields
@@ -61,7 +76,8 @@ def variable(pid: int, name: str) -> str | None:
     instance another user's process, or one that has overwritten its environment.
     """
     try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            environment = file.read()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     beginning = f"{name}=".encode()

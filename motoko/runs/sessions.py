@@ -35,7 +35,10 @@ def members_of(*wrappers: Wrapper) -> list[tuple[Identity, Wrapper]]:
         wrappers: the attempts' wrappers, living or not, of this host's present boot.
     """
     wrappers = tuple(wrapper for wrapper in wrappers if wrapper.pid)
-    return belonging(wrappers, processes(), wrapper_in) if wrappers else []
+    if not wrappers:
+        return []
+    oldest = min(wrapper.process.start_ticks for wrapper in wrappers)
+    return belonging(wrappers, processes(since=oldest), wrapper_in)
 
 
 def belonging(

@@ -83,7 +83,7 @@ def _files(
 
 def is_launcher(command: Sequence[str]) -> bool:
     """Whether a command line is that of a launcher of BlackDynamite's."""
-    if "canYouDigIt" not in {Path(word).name for word in command[:2]}:
+    if not any(word.rpartition("/")[2] == "canYouDigIt" for word in command[:2]):
         return False
     by_hand = ("runs", "launch") in itertools.pairwise(command)
     return by_hand or {"launch_daemon", "--start"} <= {*command}

@@ -25,8 +25,10 @@ def forget_copied_conf(pid: int, files: DatabaseFiles) -> str:
         What to tell the process; empty if no copy has led it to the server.
     """
     conf = _conf_of(pid)
+    if conf is None or conf == files.server_config:  # as nearly always: there is no need to look
+        return ""
     try:
-        if conf is None or conf.parent.samefile(files.directory):
+        if conf.parent.samefile(files.directory):
             return ""
         if conf.read_bytes() != files.server_config.read_bytes():
             return ""

@@ -41,6 +41,7 @@ from motoko.store.internals.zeo_packing import last_commit, pack_storages, pack_
 from motoko.store.internals.zeo_servers import (
     extend_ruok,
     listen_besides,
+    log_no_probes,
     replace_stores,
     skip_promised_oids,
     when_called,
@@ -98,6 +99,7 @@ class StudyServer(ZEOServer):  # type: ignore[misc]  # ZEO has no types
         super().create_server()
         extend_ruok(self, self._answer)
         when_called(self._count)
+        log_no_probes()
         replace_stores(self, concerned, replacement, EntryMerges)
         when_registering(self._refused)
         self._fences = FencedClients(self, self._runtime.directory)

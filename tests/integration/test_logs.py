@@ -2,11 +2,17 @@
 
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 
 import pytest
 from support import Flow, kill9, motoko_command, wait_until
+from ZEO.asyncio.marshal import encode
+
+from motoko.config import load
+from motoko.layout import locate
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ (\S+) ")
 NAMES = ["supervisor", "zeo:mult", "bus", "watcher", "launcher:mult"]
@@ -207,3 +213,26 @@ class TestContinued:
         sizes = [file.stat().st_size for file in logs.glob("zeo-mult.log*")]
         assert len(sizes) == 5  # one for each attempt, since each is more than 1 kB
         assert small.daemons()["zeo:mult"]["log_tail"]
+
+
+class TestConnections:
+    def connect(self, place):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(place))
+        return client
+
+    def test_only_clients_that_have_said_something_are_logged_when_they_break_off(self, flow):
+        """BlackDynamite's clients look whether somebody listens first; and each run is a client."""
+        flow.supervise("--no-launchers")
+        definition = load(flow.path)
+        place, log = locate(definition).zeo("mult"), locate(definition).log("zeo:mult")
+        for _ in range(3):
+            self.connect(place).close()
+        with self.connect(place) as client:
+            assert client.recv(6) == b"\0\0\0\2Z5"
+            call = encode(1, False, "register", ("1", True))
+            for message in b"Z5", call:
+                client.sendall(len(message).to_bytes(4, "big") + message)
+            select.select([client], [], [])  # an answer, which it does not read
+        wait_until(lambda: "Disconnected ConnectionResetError" in log.read_text(), "it is logged")
+        assert log.read_text().count("Disconnected") == 1

@@ -1,15 +1,24 @@
-"""Into ZEO's server: sending what a transaction has written, see :mod:`.zeo_written`."""
+"""Into ZEO's server: announcing transactions to its clients, with what they have written.
+
+See :mod:`.zeo_written`. An announcement is encoded once, not once for each client, and each client
+gets all of it at once. ZEO's own way also wakes the server's loop once for each message, as it must
+from another thread: here it is in this thread already.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ZEO.StorageServer import ZEOStorage
 
 from motoko.store.internals.self_check import Need, relies_on
+from motoko.store.internals.zeo_messages import together
 from motoko.store.internals.zeo_written import KEY, WANTS_RECORDS
 
 _STORAGE = "ZEO.StorageServer:ZEOStorage"
+_SERVER = "ZEO.StorageServer:StorageServer"
+_BASE = "ZEO.asyncio.base:ZEOBaseProtocol"
 relies_on(
     "ZEO",
     Need(_STORAGE, "set_client_label", ("self", "label")),
@@ -18,8 +27,15 @@ relies_on(
     Need(_STORAGE, "storage_id", set_by="register"),
     Need(_STORAGE, "serials", set_by="tpc_begin"),
     Need(_STORAGE, "connection", set_by="notify_connected"),
-    Need("ZEO.StorageServer:StorageServer", "zeo_storages_by_storage_id", set_by="__init__"),
-    Need("ZEO.asyncio.base:ZEOBaseProtocol", "sm_protocol", set_by="connection_made"),
+    Need(_STORAGE, "invalidated", set_by="tpc_begin"),
+    Need(_SERVER, "invq", set_by="__init__"),
+    Need(_SERVER, "invq_bound", set_by="__init__"),
+    Need(_SERVER, "zeo_storages_by_storage_id", set_by="__init__"),
+    Need(_BASE, "loop", set_by="__init__"),
+    Need(_BASE, "sm_protocol", set_by="connection_made"),
+    Need(_BASE, "write_message", set_by="connection_made"),
+    Need(_BASE, "protocol_version"),
+    Need("ZEO.asyncio.server:ServerProtocol", "encode", set_by="finish_connection"),
 )
 
 SENT_MAX = 4 << 20  # bytes of records: of a larger transaction, clients load what they need
@@ -53,13 +69,37 @@ class SendingClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
     def _invalidate(self, tid: bytes) -> None:
         for oid in self.serials:
             self._written.pop(oid, None)  # the storage may have stored something else
-        if self._written:
-            message = {KEY: (tid, self._written)}
-            for client in self.server.zeo_storages_by_storage_id[self.storage_id]:
-                if client is not self and client.wants_records and not _is_behind(client):
-                    client.async_threadsafe("info", message)
-        super()._invalidate(tid)
+        server, oids = self.server, self.invalidated
+        # As ZEO does: for clients that come back.
+        queue = server.invq[self.storage_id]
+        if len(queue) >= server.invq_bound:
+            queue.pop()
+        queue.insert(0, (tid, oids))
+        clients = server.zeo_storages_by_storage_id[self.storage_id]
+        others = [client for client in clients if client is not self]
+        # In the loop's next turn: the transaction is finished now.
+        self.connection.loop.call_soon(_announce, others, tid, oids, self._written)
 
 
-def _is_behind(client: Any) -> bool:
-    return bool(client.connection.sm_protocol.transport.get_write_buffer_size() > UNREAD_MAX)
+def _announce(
+    clients: Sequence[Any], tid: bytes, oids: Sequence[bytes], records: Mapping[bytes, bytes]
+) -> None:
+    """Tell clients of a transaction, and those that want them its records before."""
+    encoded: dict[tuple[bytes, str], bytes] = {}
+
+    def send(protocol: Any, method: str, *arguments: Any) -> None:
+        key = protocol.protocol_version, method
+        if key not in encoded:
+            encoded[key] = protocol.encode(0, True, method, arguments)
+        protocol.write_message(encoded[key])
+
+    for client in clients:
+        protocol = client.connection
+        with together(protocol):
+            if records and client.wants_records and not _is_behind(protocol):
+                send(protocol, "info", {KEY: (tid, records)})
+            send(protocol, "invalidateTransaction", tid, oids)
+
+
+def _is_behind(protocol: Any) -> bool:
+    return bool(protocol.sm_protocol.transport.get_write_buffer_size() > UNREAD_MAX)

@@ -50,13 +50,14 @@ relies_on(
     Need(_ACCEPTOR, "event_loop", set_by="__init__"),
     Need(_ACCEPTOR, "factory", ("self",)),
     Need("ZEO.asyncio.server:ServerProtocol", "message_received", ("self", "message")),
+    Need("ZEO.asyncio.server:ServerProtocol", "connection_lost", ("self", "exc")),
     Need("ZEO.asyncio.base:ZEOBaseProtocol", "protocol_factory", ("self",)),
+    Need("ZEO.asyncio.base:ZEOBaseProtocol", "protocol_version"),
     Need("ZEO.asyncio.base:ZEOBaseProtocol", "sm_protocol", set_by="connection_made"),
     Need("ZEO.StorageServer:ZEOStorage", "register", ("self", "storage_id", "read_only")),
     Need("ZEO.StorageServer:ZEOStorage", "connection", set_by="notify_connected"),
 )
 
-KEEP_ALIVE_MAX = 64  # bytes: a longer message is a call
 # Skipped at random, since promised oids are recorded nowhere: a collision is as rare as hitting one
 # of 10^5 oids among 2^40. There is room for millions of starts.
 _SKIPPED_BITS = 40
@@ -66,14 +67,31 @@ _REMEMBERED = 2_000  # of the records that a client has read last
 def when_called(tell: Callable[[], None]) -> None:
     """Have ``tell`` called for each call that a client of this process's server makes."""
     received = ServerProtocol.message_received
+    keep_alives: dict[bytes, bytes] = {}  # by the version of the protocol
 
     def message_received(protocol: Any, message: bytes) -> None:
         # A client without news sends a keep-alive once a minute, which is not a call.
-        if len(message) > KEEP_ALIVE_MAX or message != protocol.encode(-1, 0, ".reply", None):
+        version = protocol.protocol_version
+        if version not in keep_alives:
+            keep_alives[version] = protocol.encode(-1, 0, ".reply", None)
+        if message != keep_alives[version]:
             tell()
         received(protocol, message)
 
     ServerProtocol.message_received = message_received
+
+
+def log_no_probes() -> None:
+    """Have this process's server not log connections that end before the client said anything.
+
+    BlackDynamite's clients first look whether somebody listens, and each run is a client.
+    """
+    lost = ServerProtocol.connection_lost
+
+    def connection_lost(protocol: Any, error: Exception | None) -> None:
+        lost(protocol, error if protocol.protocol_version is not None else None)
+
+    ServerProtocol.connection_lost = connection_lost
 
 
 def when_registering(refusal: Callable[[int], str]) -> None:
