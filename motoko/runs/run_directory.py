@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from motoko.runs.earlier_layout import make_own_folder
 
@@ -42,14 +42,15 @@ def write(
     """
     is_new = make_own_folder(directory)
     for file in files:
-        if PurePosixPath(file.name).is_absolute() or ".." in PurePosixPath(file.name).parts:
+        if file.name.startswith("/") or ".." in file.name.split("/"):
             raise ValueError(f"{file.name!r} is no name of a file in a run directory")
-        path = directory / file.name
         if "/" in file.name:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            (directory / file.name).parent.mkdir(parents=True, exist_ok=True)
         if not is_new:
-            path.unlink(missing_ok=True)  # an earlier attempt's, which may still run and use it
+            # An earlier attempt's, which may still run and use it.
+            (directory / file.name).unlink(missing_ok=True)
         mode = file.mode if file.is_masked else 0o600
+        path = f"{directory}/{file.name}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(descriptor, "wb") as target:
             for part in _parts(file.content):

@@ -55,10 +55,23 @@ class Executors:
         """The executor that has a run, or has it prepared."""
         return next((e for e in self if run_id in e or run_id in e.ahead.runs), None)
 
+    def has(self, run_id: int) -> bool:
+        """Whether an executor has a run, or has it prepared."""
+        return self.of(run_id) is not None
+
+    def is_ahead(self, run_id: int) -> bool:
+        """Whether a run is prepared, and has not started: others may still change that."""
+        return any(run_id in executor.ahead.runs for executor in self)
+
     @property
     def runs(self) -> list[int]:
         """The runs that the executors have, and those that are prepared."""
         return [number for executor in self for number in (*executor, *executor.ahead.runs)]
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether they have any, or any is prepared."""
+        return any(len(executor) or executor.ahead.runs for executor in self)
 
     @property
     def present(self) -> tuple[Sequence[int], Sequence[int]]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from motoko.batch.registry import UnknownSystem
 from motoko.bus.dispatcher import Dispatcher
-from motoko.bus.messages import Message, SlotsFreed, Transition
+from motoko.bus.messages import Message, SlotsFreed
 from motoko.bus.publisher import Publisher
 from motoko.bus.waiters import Interest, Waiter
 from motoko.control.launcher_pauses import is_paused
@@ -29,30 +29,25 @@ from motoko.host.cpus import usable_cpus
 from motoko.host.machine_troubles import described
 from motoko.operations.relocating import relocate
 from motoko.runs.claims import LOOK_AGAIN_S
-from motoko.runs.ends import RETRY_PAUSE_MAX_S, STOPPED, cancelled_reason
+from motoko.runs.ends import RETRY_PAUSE_MAX_S, STOPPED
 from motoko.runs.entries import OwnEntries
 from motoko.runs.foreign_processes import ForeignProcesses
 from motoko.runs.paths import runs_directory
 from motoko.runs.sessions import left_in
 from motoko.runs.states import (
     CREATED,
-    FAILED,
-    FAILED_STATES,
     FINISHED,
-    LAUNCHED,
     RUNNING_STATES,
     TOBELAUNCHED,
-    WAITING_STATES,
-    state_of,
 )
 from motoko.store.base import StudyBase, connect
 from motoko.store.blackdynamite_daemons import LAUNCHER as FOREIGN_LAUNCHER
 from motoko.store.blackdynamite_daemons import foreign_daemons
-from motoko.store.changed_runs import RunChanges
 from motoko.store.transactions import atomically
 from motoko.workers.daemon import Daemon
 from motoko.workers.launcher.executor import Changed, Claimed, Ended, Event, Unstarted
 from motoko.workers.launcher.executors import Executors
+from motoko.workers.launcher.heeding import Heeding
 from motoko.workers.launcher.hindrances import Rivals
 from motoko.workers.launcher.local_executor import KILL_GRACE_S
 from motoko.workers.launcher.new_runs import NewRuns
@@ -61,6 +56,7 @@ from motoko.workers.launcher.own_status import OwnStatus
 from motoko.workers.launcher.passes import NEWS_AT_ONCE, Passes
 from motoko.workers.launcher.recovery import Situation, examine
 from motoko.workers.launcher.slots import Slots
+from motoko.workers.launcher.wake_filter import WakeFilter
 
 log = logging.getLogger(__name__)
 
@@ -111,9 +107,9 @@ class Launcher:
         # Runs whose situation cannot be found out now, and why; and when to look at them again.
         self._unknown: dict[int, str] = {}
         self._look_again_at = math.inf
-        self._changes = RunChanges(self._base)
+        self._heeding = Heeding(self._base, self._executors, self._passes.preparer.between)
         self._new_runs = NewRuns(self._base, self._wake)
-        self._heeded: object = None  # the present when changes of its runs were looked for
+        self._wake_filter = WakeFilter(self._executors, self._new_runs)
         self._stopping = False
         self._waiter: Waiter | None = None
         self._dispatcher: Dispatcher | None = None
@@ -138,7 +134,7 @@ class Launcher:
         )
         self._dispatcher, self._status.woken = dispatcher, dispatcher.counters
         with dispatcher.waiting(
-            Interest(studies=[self.study.name], accepts=self._concerns)
+            Interest(studies=[self.study.name], accepts=self._wake_filter.accepts)
         ) as waiter:
             self._waiter = waiter
             await dispatcher.live()
@@ -146,16 +142,14 @@ class Launcher:
             await self._look_at_everything()
             self._end_what_is_left()
             self._executors.watch()
-            self._status.is_ready = True
+            self._status.is_ready = self._wake_filter.is_ready = True
             log.info("ready: %d slots, %d waiting", self._slots.count, len(self._agenda.waiting))
             self._status.report()
             while not self._stopping:
                 await self._step()
                 news = await waiter.wait(self._pause())
-                heeded = self._tid(), self._base.tid, self._executors.present
-                if self._executors.runs and heeded != self._heeded:
-                    await atomically(self._base, self._heed, self._tid())
-                    self._heeded = heeded
+                at_once = any(self._executors.is_ahead(change.run_id) for change in news)
+                await self._heeding.look_if_due(self._tid(), at_once=at_once)
                 if (tid := self._new_runs.due) is not None:
                     for number in await atomically(self._base, self._new_runs.take, tid):
                         self._agenda.waiting.add(number)
@@ -244,11 +238,10 @@ class Launcher:
 
     def _pause(self) -> float | None:
         """How long to sleep at most, if nothing happens."""
-        pause = self._passes.pause()
-        if not self._unknown:
-            return pause
-        left = max(0.0, self._look_again_at - time.monotonic())
-        return left if pause is None else min(pause, left)
+        pauses = [self._passes.pause(), self._heeding.due_in(self._tid())]
+        if self._unknown:
+            pauses.append(max(0.0, self._look_again_at - time.monotonic()))
+        return min((pause for pause in pauses if pause is not None), default=None)
 
     def _take_up(self, situations: Mapping[int, Situation]) -> None:
         """Queue, follow or settle runs that were examined."""
@@ -294,36 +287,6 @@ class Launcher:
         """The newest transaction that the bus has announced."""
         assert self._dispatcher is not None
         return self._dispatcher.tid(self.study.name)
-
-    def _concerns(self, change: Transition) -> bool:
-        """Whether a transition wakes the launcher: there may be something to do about it."""
-        if not self._status.is_ready or change.new == CREATED:
-            return not self._new_runs.has(change)
-        executor = self._executors.of(change.run_id)
-        if executor is None:
-            return change.old == CREATED and change.new not in RUNNING_STATES
-        return change.new not in RUNNING_STATES or (
-            change.new != LAUNCHED and change.run_id in executor.ahead.runs
-        )
-
-    def _heed(self) -> None:
-        """End runs that were cancelled, which no state may tell; look at those handed over."""
-        local = self._executors.local
-        for number in local.handed_over:
-            run = self._base.runs.entries.get(number)
-            state = FAILED if run is None else state_of(run.entries)
-            if state == FINISHED or state in FAILED_STATES or state in WAITING_STATES:
-                local.hand_back(number)
-        changed, runs = self._changes.among(self._executors.runs), self._base.runs.entries
-        for number, run in self._base.loaded((n, runs.get(n)) for n in changed):
-            self._passes.preparer.between()
-            who = OwnEntries(run.entries).cancelled_by if run is not None else None
-            executor = self._executors.of(number)
-            if executor is not None and who:
-                executor.end(number, cancelled_reason(who), final=True)
-            elif executor is not None and (run is None or state_of(run.entries) != LAUNCHED):
-                executor.ahead.drop(number)
-            self._changes.seen(number)
 
     def _on_event(self, event: Event) -> None:
         """Take in an executor's event."""

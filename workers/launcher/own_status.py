@@ -6,7 +6,6 @@ import asyncio
 import math
 import os
 import time
-from dataclasses import asdict
 
 from motoko.bus.dispatcher import Counters
 from motoko.bus.messages import DaemonStatus
@@ -16,6 +15,7 @@ from motoko.workers.launcher.passes import Passes
 
 BEAT_S = 1.0  # while it copies files
 SOON_S = 0.25  # from one report to the next, at least, while runs start and end
+IDLE_S = 0.05  # in a chain of runs the next one starts sooner
 
 
 class OwnStatus:
@@ -57,14 +57,20 @@ class OwnStatus:
     def report_soon(self) -> None:
         """Send it, at most so often: short runs end more often than anybody looks.
 
-        Whether any run is running is always told at once: commands that stop the launcher ask for
-        consent then.
+        That a run is running is told at once: commands that stop the launcher ask for consent then.
+        That none is any more is told when none has started for a moment.
         """
-        left = self._reported_at + SOON_S - time.monotonic()
-        if left <= 0 or (len(self._executors.local) > 0) != self._told_running:
+        is_running, now = len(self._executors.local) > 0, time.monotonic()
+        if is_running == self._told_running:
+            left = self._reported_at + SOON_S - now
+        else:
+            left = 0.0 if is_running else IDLE_S
+        if left <= 0:
             self.report()
-        elif self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(left, self.report)
+            return
+        if self._soon is not None:
+            self._soon.cancel()
+        self._soon = asyncio.get_running_loop().call_later(left, self.report)
 
     def report_now_and_then(self) -> None:
         """Send it if the last one was sent some time ago: large files are copied meanwhile."""
@@ -90,6 +96,6 @@ class OwnStatus:
                 "slots": self._slots,
                 "paused": int(passes.paused),
                 **executors.counts,
-                **asdict(self.woken),
+                **vars(self.woken),
             },
         )
