@@ -14,7 +14,7 @@ from collections.abc import Sequence
 # The line of a pack's file that says that its runs are warm, and which modules they need.
 WARM = "warm"
 TEMPLATE = "packed_template.py"
-PARTS = ("warm_modules.py", "warm_run.py", "warm_zeo.py", "warm_line.py")
+PARTS = ("warm_modules.py", "warm_run.py", "warm_zeo.py", "warm_line.py", "warm_rehearsal.py")
 FILES = (TEMPLATE, *PARTS)  # copied for the jobs
 REQUESTS, STARTED, READY = "requests", "started", "ready"
 COLD, BEGUN = "cold", "begun"

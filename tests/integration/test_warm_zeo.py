@@ -37,6 +37,7 @@ def read():
 CHECKED = """\
 assert type(client).__name__ == "WarmClient", client
 assert is_alone()
+assert client._check.__func__.__globals__["KEPT"]  # of the rehearsal
 """
 PROGRAMS = {
     "plain": "run.start(); run.finish(); assert is_alone() and client.thread.daemon",

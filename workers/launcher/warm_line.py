@@ -143,8 +143,11 @@ class Line:
 class Loop:
     """What ZEO's code finds in place of an event loop, before there is one."""
 
-    def __init__(self, soon: Callable[..., None]) -> None:
+    def __init__(
+        self, soon: Callable[..., None], connected: Callable[[int, Any], socket.socket]
+    ) -> None:
         self.call_soon_threadsafe = soon
+        self._connected = connected
         self.line: Line | None = None
         self.later: list[Later] = []
         self.has_tasks = False
@@ -180,19 +183,23 @@ class Loop:
         self._connect(family, address, protocol())
 
     def _connect(self, family: int, address: Any, protocol: Any) -> None:
-        connected = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            connected.settimeout(CONNECTED_S)
-            connected.connect(address)
-            connected.settimeout(0)
-            if family != socket.AF_UNIX:
-                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            connected.close()
-            raise Unusual from None
-        self.line = Line(connected)
+        self.line = Line(self._connected(family, address))
         self.line.protocol = protocol
         protocol.connection_made(self.line)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         logging.getLogger("asyncio").error(context["message"], exc_info=context.get("exception"))
+
+
+def connected(family: int, address: Any) -> socket.socket:
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(CONNECTED_S)
+        connection.connect(address)
+        connection.settimeout(0)
+        if family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        connection.close()
+        raise Unusual from None
+    return connection

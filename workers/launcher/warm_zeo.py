@@ -37,8 +37,9 @@ _getsignal: Any = importlib.import_module("_signal").getsignal  # its public twi
 _client: Any = sys.modules.get("ZEO.asyncio.client")
 _futures: Any = sys.modules.get("ZEO.asyncio.futures")
 _storage: Any = sys.modules.get("ZEO.ClientStorage")
-_line: Any = runpy.run_path(f"{os.path.dirname(__file__)}/warm_line.py")
-Loop, Unusual = _line["Loop"], _line["Unusual"]
+_parts: Any = runpy.run_path(f"{os.path.dirname(__file__)}/warm_line.py")
+Loop, Unusual = _parts["Loop"], _parts["Unusual"]
+KEPT: list[Any] = []  # what runs find made
 _ClientThread: Any = getattr(_client, "ClientThread", object)
 
 
@@ -60,7 +61,7 @@ class WarmClient(_ClientThread):  # type: ignore[misc]  # ZEO has no types
     def __init__(self, addrs: Any, client: Any, cache: Any, *args: Any, **options: Any) -> None:
         is_main = threading.current_thread() is threading.main_thread()
         is_plain = len(addrs) == 1 and not len(cache) and options.get("ssl") is None
-        loop = Loop(self._soon)
+        loop = Loop(self._soon, self._connected)
         self.set_options(addrs, client, cache, *args, **options)
         try:
             if not is_main or not is_plain or handles_signals():
@@ -79,13 +80,16 @@ class WarmClient(_ClientThread):  # type: ignore[misc]  # ZEO has no types
         cache.getLastTid = self._last_tid
         client._server = self  # it is asked for when the connection is lost
         self.started = threading.Event()
-        self.thread = threading.Thread(
-            target=self._serve, name=f"{client.__name__} zeo client networking thread", daemon=True
-        )
-        self.thread._started = Unawaited()  # type: ignore[attr-defined]
-        self.thread.start()
+        self._begin_thread(f"{client.__name__} zeo client networking thread")
         while not (self.client.operational or self._turn(ANSWER_S)):
             pass
+
+    _connected = staticmethod(_parts["connected"])
+
+    def _begin_thread(self, name: str) -> None:
+        self.thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self.thread._started = Unawaited()  # type: ignore[attr-defined]
+        self.thread.start()
 
     # What the thread does that has made this, as long as there is no event loop
 
@@ -263,3 +267,6 @@ def install() -> None:
             init.__defaults__ = tuple(
                 WarmClient if default is _ClientThread else default for default in init.__defaults__
             )
+            part = runpy.run_path(f"{os.path.dirname(__file__)}/warm_rehearsal.py")
+            with contextlib.suppress(Exception):  # of another BlackDynamite
+                KEPT.extend(part["rehearse"](WarmClient))
