@@ -67,7 +67,7 @@ def by_spawner(spawner: Spawner) -> Execute:
         process.go()
         select.select([process.watched], [], [])
         process.listen()
-        spawner.take_back(process)
+        process.rest()
 
     return execute
 

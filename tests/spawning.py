@@ -26,7 +26,7 @@ def execute(
     process = made.start(directory, attempt, "r.o7", "r.e7", slots)
     process.go()
     ended(process)
-    made.take_back(process)
+    process.rest()
     return process
 
 

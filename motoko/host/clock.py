@@ -28,3 +28,9 @@ def uptime_s(identity: Identity) -> float:
     """How long a process of this host has been running, in seconds, to a hundredth."""
     started = identity.start_ticks / os.sysconf("SC_CLK_TCK")
     return round(max(time.clock_gettime(time.CLOCK_BOOTTIME) - started, 0.0), 2)
+
+
+def ticks_at(moment: float) -> int:
+    """The start ticks of a process of this host that was started at a moment (since 1970)."""
+    uptime = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.time() - moment)
+    return round(uptime * os.sysconf("SC_CLK_TCK"))

@@ -17,10 +17,10 @@ from motoko.config.daemon_kinds import LAUNCHER, subject_of
 from motoko.control import daemon_records
 from motoko.host import clock
 from motoko.host.identity import Identity
-from motoko.host.living_processes import processes
+from motoko.host.living_processes import command_line, processes
 from motoko.reports.run_facts import Holder
 from motoko.runs.marks import wrapper_in
-from motoko.runs.paths import run_of
+from motoko.runs.paths import CLAIM, own_folder, run_directory, run_of
 from motoko.runs.references import reference
 from motoko.runs.wrappers import Wrapper
 
@@ -59,9 +59,13 @@ def holders(config: WorkflowConfig) -> list[Holder]:
         begun = [process for process in members[owner] if process != lasting]
         first = min(begun, key=lambda process: process.start_ticks, default=None)
         since = None if first is None else clock.started_at(first)
-        pids = [process.pid for process in members[owner]]
-        name = _run_in(config, pids) or f"pid {pids[0]}"
         ticks = 0 if first is None else first.start_ticks
+        pids = [process.pid for process in members[owner]]
+        name, directory = _run_in(config, pids) or (f"pid {pids[0]}", None)
+        if first is not None and directory is not None and _is_warm(first):
+            claimed = _claimed_at(directory)
+            if claimed is not None:
+                since, ticks = claimed, clock.ticks_at(claimed)
         holding.append((ticks, Holder(name, len(held), since)))
     return in_order(holding)
 
@@ -100,12 +104,26 @@ def _open_files(process: Path) -> Iterator[str]:
             yield str(descriptor.readlink())
 
 
-def _run_in(config: WorkflowConfig, pids: list[int]) -> str | None:
-    """The run in whose directory one of the processes works, as STUDY.ID."""
+def _is_warm(process: Identity) -> bool:
+    """Whether a process was forked before it became a run."""
+    return any(text.endswith("/warm_template.py") for text in command_line(process)[:3])
+
+
+def _claimed_at(directory: Path) -> float | None:
+    """When the last attempt of a run was claimed (seconds since 1970), if that can be seen."""
+    try:
+        claims = [path.stat().st_mtime for path in own_folder(directory).glob(f"{CLAIM}*")]
+    except OSError:  # they have just been removed, or cannot be read now
+        return None
+    return max(claims, default=None)
+
+
+def _run_in(config: WorkflowConfig, pids: list[int]) -> tuple[str, Path] | None:
+    """The run in whose directory one of the processes works, as STUDY.ID, and the directory."""
     for pid in pids:
         with contextlib.suppress(OSError):
             where = Path(f"/proc/{pid}/cwd").readlink()
             for study in config.studies.values():
                 if (number := run_of(study, where)) is not None:
-                    return f"{study.name}.{number}"
+                    return f"{study.name}.{number}", run_directory(study, number)
     return None

@@ -26,6 +26,7 @@ from motoko.control.study_access import opened
 from motoko.errors import StudyUnavailable
 from motoko.host.files import read_json
 from motoko.host.identity import Identity
+from motoko.host.process_limits import stamp_of
 from motoko.runs.entries import DocumentedEntries
 
 PLAIN, COLD, WARM = STUDIES = ("a", "b", "c")
@@ -167,9 +168,12 @@ class Chaos:
         self.forkers = set()
 
     def strike(self):
-        kind = self.rng.choices(("launcher", "forker", "zeo"), (5, 3, 2))[0]
+        kind = self.rng.choices(("launcher", "forker", "waiting", "zeo"), (5, 3, 3, 2))[0]
         if kind == "forker":
             self.strike_forkers()
+            return
+        if kind == "waiting":
+            self.strike_waiting()
             return
         names = [f"{kind}:{study}" for study in STUDIES]
         for name in self.rng.sample(names, self.rng.choice([1, 1, 1, 2, 3])):
@@ -193,6 +197,19 @@ class Chaos:
                 if forker.signal(signal.SIGKILL):
                     self.killed.append(f"forker:{study}")
 
+    def strike_waiting(self):
+        """Wrappers that wait for a turn, and warm runs that were forked ahead."""
+        for study in STUDIES:
+            data = read_json(self.records.record(f"launcher:{study}"))
+            for forker in children(data["pid"]) if data else ():
+                for wrapper in children(forker.pid):
+                    for process in (wrapper, *children(wrapper.pid)):
+                        if self.rng.random() < 0.5 and stamp_of(process.pid) is None:
+                            process.signal(signal.SIGSTOP)  # it cannot begin meanwhile
+                            waits = stamp_of(process.pid) is None
+                            if process.signal(signal.SIGKILL if waits else signal.SIGCONT):
+                                self.killed += [f"waiting:{study}"] * waits
+
     def until_all_are(self, state, count):
         """Go on until all runs are in a state."""
         end = time.monotonic() + PATIENCE_S
@@ -210,7 +227,7 @@ class Chaos:
 
 
 def children(pid):
-    """The processes that a launcher has started itself: its spawner, and its templates."""
+    """A process's own: of a launcher its spawner and its templates, of these the wrappers."""
     try:
         pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:

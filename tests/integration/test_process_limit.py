@@ -1,13 +1,14 @@
 """An account that may have no more processes (`ulimit -u`): said, and nobody's failure."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from motoko.host.process_limits import NO_ROOM, NoMoreProcesses
-from motoko.workers.launcher import spawner, wrapper
+from motoko.workers.launcher import spawner, warm_pythons, wrapper
 
 LIMITED = ("bash", "-c", 'ulimit -u 1; exec "$@"', "limited")
 ACCOUNT = 40000 + os.getpid() % 20000  # nobody else's: the limit is of all processes of one
@@ -98,6 +99,27 @@ def test_an_attempt(limited, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("attempt-1", "err", "launch.sh", "out")
     ]
+
+
+WARM = """
+import os, runpy, socket, sys, types
+template, parts = (types.SimpleNamespace(**runpy.run_path(path)) for path in sys.argv[1:3])
+template.wrapper(parts, None, socket.socket(fileno=int(sys.argv[3])))
+"""
+
+
+def test_a_warm_attempt(limited, tmp_path):
+    """It is not even claimed."""
+    if os.getuid() == 0:
+        os.chown(tmp_path, ACCOUNT, ACCOUNT)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        ours.send("\0".join([*spawner.facts(tmp_path, 1, "out", "err").values()]).encode())
+        ours.send(b"\n")
+        files, channel = (warm_pythons.PROGRAM, wrapper.__file__), theirs.fileno()
+        limited(sys.executable, "-c", WARM, *files, str(channel), pass_fds=[channel])
+        assert ours.recv(100) == str(wrapper.UNFORKED).encode()
+    assert not [*tmp_path.iterdir()]
 
 
 NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")

@@ -6,13 +6,25 @@ import os
 import re
 import signal
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
-from launching import all_slots_free, identity, kill_daemon, nothing_lives, place, supervising
+from launching import (
+    all_slots_free,
+    identity,
+    kill_daemon,
+    nothing_lives,
+    place,
+    supervising,
+    wrapper_of,
+)
 from support import wait_until
 
+from motoko.config import load
+from motoko.host.clock import uptime_s
 from motoko.host.identity import Identity
+from motoko.reports import slot_use
 from motoko.runs.entries import DocumentedEntries
 
 WARM, COLD = {"python": "warm"}, {}
@@ -64,7 +76,7 @@ PROGRAMS = {
         print(sorted((k, v) for k, v in os.environ.items() if k not in own))
         print(sorted(vars(__main__)), __name__, __file__, __spec__, __package__, __cached__)
         print(sys.argv, sys.orig_argv, sys.path, sys.flags, sys.executable)
-        print(os.getcwd(), os.getsid(0) != os.getpid(), os.getpgrp() == os.getsid(0))
+        print(os.getcwd(), os.getpgrp() == os.getsid(0))
         print([resource.getrlimit(n) for n in range(10)], os.umask(0o77))
         print(sorted(os.listdir("/proc/self/fd"))[:3], os.isatty(0))
         print([signal.getsignal(n) for n in range(1, 32)])
@@ -291,15 +303,92 @@ def test_a_killed_template(supervised):
     assert template_of(session, flow) != template
 
 
-def test_a_stopped_template(supervised):
-    """Runs start cold, and another one takes its place."""
+def wrapper_that_waits(session, flow):
+    """The wrapper that waits for another turn, and the run that it has forked ahead."""
+    wrapper = wrapper_of(place(flow, warmed(session))).process
+
+    def forked():
+        children = Path(f"/proc/{wrapper.pid}/task/{wrapper.pid}/children").read_text().split()
+        return Identity.of(int(children[0])) if children else None
+
+    return wrapper, wait_until(forked, "a run is forked ahead")
+
+
+def executed_by(session, flow):
+    """The wrapper of another run."""
+    run = session.create(f"{CALL}# {os.urandom(8).hex()}", END, **WARM)
+    assert session.ends(run) == [None]
+    session.until(run, state="FINISHED", attempt=1, exit_code=0)
+    assert is_warm(run)
+    return wrapper_of(place(flow, run)).process
+
+
+def test_a_wrapper_takes_turns(supervised):
+    flow, session = supervised()
+    wrapper, _ = wrapper_that_waits(session, flow)
+    assert {executed_by(session, flow) for _ in range(3)} == {wrapper}
+
+
+def test_a_wrapper_that_waits_is_killed(supervised):
+    flow, session = supervised()
+    wrapper, standby = wrapper_that_waits(session, flow)
+    assert wrapper.signal(signal.SIGKILL)
+    wait_until(lambda: not wrapper.alive and not standby.alive, "it has ended")
+    assert executed_by(session, flow) != wrapper
+
+
+def test_a_run_that_was_forked_ahead_is_killed(supervised):
+    flow, session = supervised()
+    wrapper, standby = wrapper_that_waits(session, flow)
+    assert standby.signal(signal.SIGKILL)
+    wait_until(lambda: not standby.alive, "it has ended")
+    assert executed_by(session, flow) == wrapper
+
+
+def test_a_template_is_killed_while_wrappers_wait(supervised):
     flow, session = supervised()
     template = template_of(session, flow)
-    assert template.signal(signal.SIGSTOP)
-    run = session.create(CALL, END, **WARM)
-    assert session.ends(run) == [None]
+    waiting = wrapper_that_waits(session, flow)
+    assert template.signal(signal.SIGKILL)
+    wait_until(lambda: not any(one.alive for one in (template, *waiting)), "they have ended")
     assert template_of(session, flow) != template
-    template.signal(signal.SIGKILL)
+
+
+def test_a_launcher_is_killed_while_wrappers_wait(supervised):
+    flow, session = supervised()
+    waiting = wrapper_that_waits(session, flow)
+    kill_daemon(flow, "launcher:mult")
+    wait_until(lambda: not any(one.alive for one in waiting), "they have ended")
+    assert wrapper_that_waits(session, flow)[0] not in waiting
+
+
+def test_since_when_a_run_holds_its_slots(supervised):
+    """Not since it was forked."""
+    flow, session = supervised()
+    _, standby = wrapper_that_waits(session, flow)
+    wait_until(lambda: uptime_s(standby) > 1, "it has waited for a while")
+    before = time.time() - 0.02  # a file's time is that of a tick
+    run = waiting(flow, session)
+    (holder,) = slot_use.holders(load(flow.path))
+    assert holder.name == f"mult.{run.id}" and holder.since >= before
+    (place(flow, run) / "go").touch()
+    assert session.ends(run) == [None]
+
+
+def test_a_stopped_template(supervised):
+    """Wrappers that wait take their turns. Then a run starts cold, and another one forks."""
+    flow, session = supervised("--slots", "2")
+    template = template_of(session, flow)
+    assert template.signal(signal.SIGSTOP)
+    warm = waiting(flow, session)
+    cold = session.create(CALL, END, **WARM)
+    assert session.ends(cold) == [None]
+    (place(flow, warm) / "go").touch()
+    assert session.ends(warm) == [None]
+    session.refresh()
+    assert is_warm(warm) and not is_warm(cold)
+    wait_until(lambda: not template.alive, "it is killed")
+    assert template_of(session, flow) != template
 
 
 def test_ended_by_its_time_limit(supervised):
@@ -316,14 +405,15 @@ def test_a_changed_module(supervised, tmp_path, monkeypatch):
     """After a module has changed, no run uses its earlier content."""
     (tmp_path / "mine.py").write_text("number = 1\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    _, session = supervised(yaml="preload: [mine]\n")
-    warmed(session)
+    flow, session = supervised(yaml="preload: [mine]\n")
+    waiting = wrapper_that_waits(session, flow)
     (tmp_path / "mine.py").write_text("number = 22\n")
-    text = "import mine; run['number'] = mine.number; "
+    text = "run['number'] = __import__('mine').number; "
     run = session.create(CALL, text + END, **WARM)
     assert session.ends(run) == [None]
     session.refresh()
-    assert run["number"] == 22
+    assert run["number"] == 22 and not is_warm(run)
+    wait_until(lambda: not any(one.alive for one in waiting), "no run is forked from it any more")
     warmed(session)
 
 

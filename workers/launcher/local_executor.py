@@ -293,7 +293,7 @@ class LocalExecutor:
             return
         del self._runs[run.run_id]
         if run.process is not None:
-            self._spawner.take_back(run.process)
+            run.process.rest()
             run.process = None
         self.sweep(run.wrapper)
         if run.may_hand_over and code == 0 and not reason:

@@ -195,4 +195,6 @@ if __name__ == "__main__":
     modules, warm_run = (
         runpy.run_path(f"{directory}/{name}.py") for name in ("warm_modules", "warm_run")
     )
-    warm_run["run"](main(modules))
+    attempt = main(modules)
+    warm_run["prepare"](attempt)
+    warm_run["run"](attempt)

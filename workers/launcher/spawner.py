@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +85,7 @@ class Forker:
         variables: Mapping[str, str],
         text: bytes = b"",
     ) -> None:
+        self._idle: deque[WrapperProcess] = deque()  # wrappers that wait for another turn
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, open(os.memfd_create(_NAME), "w+b", buffering=0) as stdin:
             stdin.write(text)
@@ -103,21 +105,42 @@ class Forker:
         """Its pid."""
         return self._process.pid
 
-    def fork(
-        self, request: bytes, slots: Sequence[int], patience: float
-    ) -> tuple[Identity, socket.socket, int]:
-        """Have it fork a wrapper, which waits: the wrapper's identity, channel and pidfd.
+    def start(
+        self, known: Mapping[str, str], slots: Sequence[int], patience: float = ANSWER_S
+    ) -> WrapperProcess:
+        """Give a wrapper an attempt: one that waits, or a new one. It waits for ``go``.
 
         Raises ``Unusable``, or ``OSError`` if no process can be started now.
         """
+        while self._idle:
+            process = self._idle.popleft()
+            with contextlib.suppress(OSError):  # it was killed
+                return self._asked(process, known, slots)
+            process.close()
+        return self._asked(self._fork(patience), known, slots)
+
+    def _asked(
+        self, process: WrapperProcess, known: Mapping[str, str], slots: Sequence[int]
+    ) -> WrapperProcess:
+        wrapper = process.wrapper
+        if may_stamp():
+            wrapper = process.wrapper = replace(wrapper, turn=wrapper.turn + 1)
+        of_turn = {"turn": str(wrapper.turn), "number": str(wrapper.number)}
+        known = {**dict.fromkeys(FIELDS, ""), **known, **of_turn, "mark": marks.text_of(wrapper)}
+        request = "\0".join(known[name] for name in FIELDS).encode(errors="surrogateescape")
+        process.ask(request, slots)
+        return process
+
+    def _fork(self, patience: float) -> WrapperProcess:
+        """Have it fork a wrapper."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.ExitStack() as stack:
             stack.enter_context(ours)
             try:
                 with theirs:
                     self.socket.settimeout(patience)
-                    socket.send_fds(self.socket, [request], [theirs.fileno(), *slots])
-                answer, received, _, _ = socket.recv_fds(self.socket, MESSAGE_MAX, 1)
+                    socket.send_fds(self.socket, [_FORK], [theirs.fileno()])
+                answer = self.socket.recv(MESSAGE_MAX)
                 self.socket.setblocking(False)
             except OSError as error:  # the timeout is one
                 self._process.kill()  # a stopped process does not see that its socket is closed
@@ -126,14 +149,21 @@ class Forker:
             if "error" in reply:
                 raise OSError(reply["error"], os.strerror(reply["error"]))
             if "pid" not in reply:
-                raise Unusable(f"{reply['changed']} has changed" if reply else "it has ended")
+                raise Unusable("it has ended")
             stack.pop_all()
         pid = reply["pid"]
         restore_for(pid)
         process = Identity.of(pid)
         if process is None:  # it was killed
             process = Identity(pid, 0, boot_id(), socket.gethostname(), pid_namespace())
-        return process, ours, received[0]
+        return WrapperProcess(Wrapper(process), ours, self)
+
+    def take_back(self, process: WrapperProcess) -> None:
+        """Let a wrapper wait for another turn, unless this process is not used any more."""
+        if self.socket.fileno() >= 0:
+            self._idle.append(process)
+        else:
+            process.close()
 
     @property
     def has_ended(self) -> bool:
@@ -141,11 +171,13 @@ class Forker:
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """Close its socket, which ends it."""
+        """Close its socket, which ends it, and end the wrappers that wait."""
         self.socket.close()
+        while self._idle:
+            self._idle.pop().close()
 
     def end(self) -> None:
-        """End it, and wait until it has ended."""
+        """End it, and wait until it has ended. Wrappers that execute runs live on."""
         self.close()
         self._process.kill()
         self._process.wait()
@@ -163,7 +195,6 @@ class Spawner:
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = environment() if variables is None else variables
         self._forker: Forker | None = None
-        self._idle: list[WrapperProcess] = []  # wrappers that wait for another turn
 
     def start(
         self, directory: Path, attempt: int, stdout: str, stderr: str, slots: Sequence[int]
@@ -175,61 +206,22 @@ class Spawner:
         """
         known = facts(directory, attempt, stdout, stderr)
         known |= {"launch": LAUNCH, "starters": f"{ENVIRONMENT}\n{EARLIER_ENVIRONMENT}"}
-        while self._idle:
-            process = self._idle.pop()
-            with contextlib.suppress(OSError):  # it was killed
-                return self._asked(process, known, slots)
-            process.close()
-        return self._asked(self._forked(), known, slots)
-
-    def _asked(
-        self, process: WrapperProcess, known: Mapping[str, str], slots: Sequence[int]
-    ) -> WrapperProcess:
-        wrapper = process.wrapper
-        if may_stamp():
-            wrapper = process.wrapper = replace(wrapper, turn=wrapper.turn + 1)
-        of_turn = {"turn": str(wrapper.turn), "number": str(wrapper.number)}
-        known = {**known, **of_turn, "mark": marks.text_of(wrapper)}
-        request = "\0".join(known[name] for name in FIELDS).encode(errors="surrogateescape")
-        process.ask(request, slots)
-        return process
-
-    def take_back(self, process: WrapperProcess) -> None:
-        """After a wrapper's turn: let it wait for another one, if it can."""
-        if process.takes_another:
-            self._idle.append(process)
-        else:
-            process.close()
-
-    def _forked(self) -> WrapperProcess:
-        """A new wrapper."""
         if self._forker is not None:
             try:
-                return self._fork(self._forker, ANSWER_S)
+                return self._forker.start(known, slots)
             except Unusable as error:
                 log.info("the process that starts runs is replaced: %s", error)
-                self._end_forker()
+                self.close()
         command = [sys.executable, "-I", "-S", "-"]
         self._forker = Forker(command, (_NAME,), self._variables, _PROGRAM)
         try:
-            return self._fork(self._forker, _START_S)
+            return self._forker.start(known, slots, _START_S)
         except Unusable as error:
-            self._end_forker()
+            self.close()
             raise OSError(f"the process that starts runs: {error}") from error
-
-    def _fork(self, forker: Forker, patience: float) -> WrapperProcess:
-        process, channel, pidfd = forker.fork(_FORK, (), patience)
-        os.close(pidfd)
-        return WrapperProcess(Wrapper(process), channel)
-
-    def _end_forker(self) -> None:
-        if self._forker is not None:
-            self._forker.end()
-            self._forker = None
 
     def close(self) -> None:
         """End its process, and the wrappers that wait. Those that execute runs live on."""
-        self._end_forker()
-        for process in self._idle:
-            process.close()
-        self._idle.clear()
+        if self._forker is not None:
+            self._forker.end()
+            self._forker = None

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from motoko.host.process_limits import restore_for
-from motoko.runs import marks
 from motoko.runs.warm_start import WarmStart, imports_of, is_read_at_start
-from motoko.runs.wrappers import Wrapper
 from motoko.workers.launcher.preparing import Prepared
-from motoko.workers.launcher.spawner import ANSWER_S, Forker, Unusable, facts
-from motoko.workers.launcher.wrapper import DESCRIPTORS_MAX, MESSAGE_MAX
+from motoko.workers.launcher.spawner import Forker, Unusable, facts
+from motoko.workers.launcher.warm_modules import stamp
+from motoko.workers.launcher.wrapper import MESSAGE_MAX
 from motoko.workers.launcher.wrapper_process import WrapperProcess
 
 log = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).parent / "warm_template.py"
 TEMPLATES_MAX = 4
-_ENVIRONMENT_MAX = 100_000  # characters of all variables; the size of a message is limited
+CHECK_S = 0.25  # how often to look whether files of installed modules have changed
+_TEXT_MAX = 150_000  # characters; the size of a message is limited
 
 
 class WarmPythons:
@@ -42,8 +44,16 @@ class WarmPythons:
         """
         self._gone = [template for template in self._gone if not template.has_ended]
         interpreter = warm.interpreter
-        size = sum(map(len, [*warm.environment, *warm.environment.values()]))
-        if interpreter is None or len(slots) >= DESCRIPTORS_MAX or size > _ENVIRONMENT_MAX:
+        text = json.dumps(
+            {
+                "environment": dict(warm.environment),
+                "python": warm.python,
+                "options": warm.options,
+                "script": warm.script,
+                "arguments": warm.arguments,
+            }
+        )
+        if interpreter is None or len(text) > _TEXT_MAX:
             return None
         preload, imports = imports_of(prepared.directory, prepared.policy.preload)
         modules = json.dumps({"preload": preload, "imports": imports})
@@ -52,19 +62,10 @@ class WarmPythons:
             self._say(f"runs start cold, without a template: {template.problem}")
         if not template.is_ready:
             return None
-        attempt = {
-            **facts(prepared.directory, prepared.attempt, stdout, stderr),
-            "environment": dict(warm.environment),
-            "python": warm.python,
-            "options": warm.options,
-            "script": warm.script,
-            "arguments": warm.arguments,
-        }
+        known = facts(prepared.directory, prepared.attempt, stdout, stderr) | {"warm": text}
         try:
-            wrapper, channel, pidfd = template.fork(json.dumps(attempt).encode(), slots, ANSWER_S)
-            made = WrapperProcess(Wrapper(wrapper), channel, pidfd)
-            marks.mark(made.wrapper)
-            return made
+            template.check()
+            return template.start(known, slots)
         except Unusable as error:
             log.info("the template of warm runs is replaced: %s", error)
             self._drop(template)
@@ -102,6 +103,9 @@ class WarmPythons:
         self._gone.append(template)
 
 
+_Stamps = dict[str, tuple[int, ...]]
+
+
 class _Template(Forker):
     """One template.
 
@@ -116,6 +120,9 @@ class _Template(Forker):
         self.environment = environment
         self.is_ready = self.has_gone = False
         self.problem = ""
+        self._own: _Stamps = {}  # the files of modules that may change at any time
+        self._installed: _Stamps = {}  # of all other modules
+        self._checked_at = 0.0
         super().__init__([interpreter, str(PROGRAM)], [modules], environment)
         restore_for(self.pid)
         self.socket.setblocking(False)
@@ -123,14 +130,21 @@ class _Template(Forker):
 
     def _heard(self) -> None:
         """Read the template's message that it has loaded all modules, or notice its end."""
+        descriptors: list[int] = []
         try:
-            data = self.socket.recv(MESSAGE_MAX)
+            data, descriptors, _, _ = socket.recv_fds(self.socket, MESSAGE_MAX, 1)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if data:
             self.problem = json.loads(data)["problem"]
+            with open(descriptors[0]) as file:
+                self._own, self._installed = (
+                    {path: tuple(stamp) for path, stamp in files.items()}
+                    for files in json.load(file)
+                )
+            self._checked_at = time.monotonic()
             self.is_ready = not self.problem
             if self.problem:
                 self.close()
@@ -140,8 +154,19 @@ class _Template(Forker):
             self.problem = self.problem or f"{self.key[0]} has ended while it loaded modules"
         self.close()
 
+    def check(self) -> None:
+        """Raise ``Unusable`` if files of the modules that it has loaded have changed."""
+        looked_at = [self._own]
+        if time.monotonic() > self._checked_at + CHECK_S:
+            self._checked_at = time.monotonic()
+            looked_at.append(self._installed)
+        for files in looked_at:
+            for path, before in files.items():
+                if stamp(path) != before:
+                    raise Unusable(f"{path} has changed")
+
     def close(self) -> None:
-        """Close its socket, which ends it."""
+        """Close its socket, which ends it, and end the wrappers that wait."""
         self.is_ready = False
         if self.socket.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self.socket)

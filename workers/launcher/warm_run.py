@@ -23,11 +23,8 @@ import weakref
 from typing import Any
 
 
-def as_if_started(attempt: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Make this interpreter look as if it was just started for an attempt.
-
-    Returns the path of doIt.py, and the namespace of its ``__main__``.
-    """
+def prepare(attempt: dict[str, Any]) -> None:
+    """Make this interpreter look as if it was just started for an attempt, outside its modules."""
     wanted = attempt["environment"]
     for name in [name for name in os.environ if name not in wanted]:
         del os.environ[name]
@@ -39,6 +36,13 @@ def as_if_started(attempt: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     random.seed()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
+
+
+def as_if_started(attempt: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """In the run's directory: have its modules look as if this interpreter was just started.
+
+    Returns the path of doIt.py, and the namespace of its ``__main__``.
+    """
     sys.argv[:] = [attempt["script"], *attempt["arguments"]]
     sys.orig_argv[:] = [attempt["python"], *attempt["options"], *sys.argv]
     path = os.path.join(os.getcwd(), attempt["script"])

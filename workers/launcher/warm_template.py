@@ -1,16 +1,17 @@
-"""A Python that has loaded the modules that runs import, and forks each run. It does nothing else.
+"""A Python that has loaded the modules that runs import, and forks them. It does nothing else.
 
 This file stands alone, but for those beside it: it is executed by the Python that launch.sh names,
 which may not have Motoko installed. Its arguments are the descriptor of a socket, and the modules
 to load, as JSON.
 
-Each message on the socket asks for one attempt, and brings descriptors: the channel of the
-attempt's wrapper, and those that hold the run's slots. The answer is the wrapper's pid, with a
-pidfd. This process ends when the socket is closed.
+When it is ready, it says so on the socket, or why it cannot be used, with a file that holds the
+files of all modules and their stamps, as JSON: those that a user may change at any time, and those
+that are installed. Then it forks wrappers, until the socket is closed (see ``fork_wrappers`` in
+wrapper.py, beside this file).
 
-The wrapper does what those of other runs do (see ``wrapper.py``, beside this file): it begins a
-session, claims the attempt, and records its exit. It forks the run itself: an interpreter as if
-just started.
+The wrappers do what those of other runs do: they take turns, claim attempts, and record exits. But
+a wrapper forks the run itself: an interpreter as if just started. It does that ahead, before it has
+the run's attempt. The run waits for that on a socket of its wrapper, and ends if it is closed.
 """
 
 from __future__ import annotations
@@ -19,18 +20,16 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import runpy
 import signal
 import socket
 import sys
-import time
 import traceback
 import types
-from collections.abc import Sequence
 from typing import Any
 
-CHECK_S = 0.25  # how often to look whether files of installed modules have changed
-KEPT: list[Any] = []  # what a run would only copy to give it back
+TRIES = 3  # how many runs a wrapper forks for an attempt, if something kills them before they begin
 
 
 def part(name: str) -> Any:
@@ -38,11 +37,11 @@ def part(name: str) -> Any:
     return types.SimpleNamespace(**runpy.run_path(f"{os.path.dirname(__file__)}/{name}.py"))
 
 
-def main() -> dict[str, Any]:
+def main(warm_run: Any) -> dict[str, Any]:
+    """Serve until the socket is closed. Returns in the runs only: what a run is to execute."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     wanted = json.loads(sys.argv[2])
     modules, parts = part("warm_modules"), part("wrapper")
-    limits = parts.MESSAGE_MAX, parts.DESCRIPTORS_MAX
     problem = ""
     try:
         modules.load(wanted)
@@ -52,98 +51,162 @@ def main() -> dict[str, Any]:
         traceback.print_exc()
     modules.spare_detours()
     part("warm_zeo").install()
-    files = modules.loaded_files()
-    installed = {path for path in files if path.startswith(modules.installed_places())}
-    checked_at = time.monotonic()
-    say(connection, {"problem": problem})
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # this process does not wait for wrappers
-    KEPT.extend([files, installed])
+    tell_files(connection, problem, modules)
     gc.collect()
     gc.freeze()
-    while True:
-        try:
-            data, descriptors, _, _ = socket.recv_fds(connection, *limits)
-        except ConnectionError:
-            os._exit(0)
-        if not data:
-            os._exit(0)
-        attempt = json.loads(data)
-        answer: dict[str, Any] = {}
-        own: list[int] = []
-        looked_at = files.keys() - installed
-        if time.monotonic() > checked_at + CHECK_S:
-            checked_at, looked_at = time.monotonic(), set(files)
-        if changed := [path for path in looked_at if modules.stamp(path) != files[path]]:
-            answer = {"changed": changed[0]}
-        else:
-            # The wrapper must not be reaped before its pidfd is open.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            try:
-                pid = os.fork()
-                if pid == 0:
-                    connection.close()
-                    return wrapper(parts, attempt, descriptors)
-                own = [os.pidfd_open(pid)]
-                answer = {"pid": pid}
-            except OSError as error:
-                answer = {"error": error.errno}
-            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        say(connection, answer, own)
-        for descriptor in own:
-            os.close(descriptor)
-        reap()
-
-
-def say(connection: socket.socket, answer: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
-    try:
-        socket.send_fds(connection, [json.dumps(answer).encode()], descriptors)
-    except OSError:
+    channel = parts.fork_wrappers(connection)
+    if channel < 0:
         os._exit(0)
+    return wrapper(parts, warm_run, socket.socket(fileno=channel))
 
 
-def reap() -> None:
-    """Reap the wrappers that ended in the moment of a fork."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+def tell_files(connection: socket.socket, problem: str, modules: Any) -> None:
+    """Tell the launcher that this process is ready, and which files must not have changed."""
+    files = modules.loaded_files()
+    installed = {path for path in files if path.startswith(modules.installed_places())}
+    own = {path: stamp for path, stamp in files.items() if path not in installed}
+    with open(os.memfd_create("files"), "w") as file:
+        json.dump([own, {path: files[path] for path in installed}], file)
+        file.flush()
+        file.seek(0)
+        text = json.dumps({"problem": problem}).encode()
+        try:
+            socket.send_fds(connection, [text], [file.fileno()])
+        except OSError:
+            os._exit(0)
 
 
 # The wrapper
 
 
-def wrapper(parts: Any, attempt: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
-    """In a forked child: what an attempt's wrapper does. Returns only in the run itself."""
-    for number in (signal.SIGINT, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    os.setsid()
-    channel, *slots = descriptors
-    text = b""
-    pid = -1
+def wrapper(parts: Any, warm_run: Any, channel: socket.socket) -> dict[str, Any]:
+    """In a forked child: take turns until the channel is closed. Returns in the runs only."""
+    me = os.getpid()
     try:
-        outputs, mark = parts.begun(attempt, channel)
-        try:
-            pid = os.fork()
-        except OSError:
-            raise parts.Unstarted(parts.UNFORKED) from None
-        if pid:
-            for descriptor in outputs:
+        for number in (signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        unmarked = resource.getrlimit(parts.MARKED)
+        asked, begun = b"", None
+        while True:
+            ahead = Ahead(parts)
+            if ahead.pid == 0:
+                channel.close()
+                return awaited(parts, warm_run, ahead.connection)
+            if not asked:  # else the run that was forked before was killed
+                asked, slots = parts.received(channel)
+                if not asked:
+                    os._exit(0)
+                attempt, tries = parts.attempt_of(asked), 1
+                turn = parts.begin_turn(attempt)
+            try:
+                is_ready = ahead.takes(asked, slots)
+                if is_ready:
+                    begun = begun or parts.begun(attempt, channel.fileno())
+                if not (begun and is_ready and ahead.begins(*begun)):
+                    ahead.end()
+                    if tries == TRIES:
+                        raise parts.Unstarted(parts.UNFORKED)
+                    tries += 1
+                    continue
+                if turn:
+                    parts.note_session(attempt, ahead.pid)
+                text = parts.ended(attempt, ahead.pid, own_rss=0)  # what the template has is its
+                ahead.close()
+            except parts.Unstarted as error:
+                ahead.end()
+                text = b"%d" % error.code
+            for descriptor in begun[0] if begun else ():
                 os.close(descriptor)
-            text = parts.ended(attempt, pid, own_rss=0)  # what the template has is the run's
-    except parts.Unstarted as error:
-        text = b"%d" % error.code
-    finally:
-        if pid:  # whatever has happened, the wrapper must not return
-            parts.tell(channel, text)
+            parts.end_turn(unmarked, slots)
+            parts.tell(channel.fileno(), text)
+            if not turn:
+                os._exit(0)
+            asked, begun = b"", None
+    finally:  # whatever has happened, the wrapper must not return
+        if os.getpid() == me:
             os._exit(0)
-    os.close(channel)
-    for place, descriptor in enumerate([os.open(os.devnull, os.O_RDONLY), *outputs]):
-        os.dup2(descriptor, place)
-        os.close(descriptor)
-    for slot in slots:
-        os.set_inheritable(slot, True)  # the slot is held as long as any process of the run lives
-    attempt["environment"]["MOTOKO_RUN"] = mark
+
+
+class Ahead:
+    """A run that a wrapper has forked ahead.
+
+    Attributes:
+        pid: its pid; -1 if it could not be forked, or has ended; 0 in the run itself.
+        connection: the wrapper's end of a pair of sockets; the run's end in the run itself.
+    """
+
+    def __init__(self, parts: Any) -> None:
+        self.pid = -1
+        self._parts = parts
+        self.connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.suppress(OSError):
+            self.pid = os.fork()
+        if self.pid == 0:
+            self.connection, theirs = theirs, self.connection
+        theirs.close()
+
+    def takes(self, asked: bytes, slots: list[int]) -> bool:
+        """Give it the attempt: whether it is one of the attempt's processes now."""
+        try:
+            self._parts.send(self.connection, asked, slots)
+            return self.connection.recv(1) != b""
+        except OSError:
+            return False
+
+    def begins(self, outputs: list[int], mark: str) -> bool:
+        """Let it begin: in this process's directory, with these outputs and this mark."""
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+        try:
+            self._parts.send(self.connection, os.fsencode(mark), [here, *outputs])
+        except OSError:
+            return False
+        finally:
+            os.close(here)
+        return True
+
+    def end(self) -> None:
+        """Kill it, unless it was waited for."""
+        self.close()
+        if self.pid > 0:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = -1
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+# The run
+
+
+def awaited(parts: Any, warm_run: Any, connection: socket.socket) -> dict[str, Any]:
+    """In a run: wait for its attempt, and until it may begin."""
+    try:
+        asked, slots = parts.received(connection)
+        if not asked:
+            os._exit(0)
+        known = parts.attempt_of(asked)
+        if parts.begin_turn(known):
+            os.setsid()
+        connection.send(b"+")
+        attempt: dict[str, Any] = json.loads(known["warm"])
+        warm_run.prepare(attempt)
+        mark, descriptors = parts.received(connection)
+        if not mark:
+            os._exit(0)
+        connection.close()
+        directory, *outputs = descriptors
+        os.fchdir(directory)
+        os.close(directory)
+        for place, descriptor in enumerate([os.open(os.devnull, os.O_RDONLY), *outputs]):
+            os.dup2(descriptor, place)
+            os.close(descriptor)
+        for slot in slots:
+            os.set_inheritable(slot, True)  # a slot is held as long as any process of the run lives
+        os.environ["MOTOKO_RUN"] = os.fsdecode(mark)
+    except BaseException:  # noqa: BLE001 (its wrapper forks another one)
+        os._exit(1)
     return attempt
 
 
@@ -151,4 +214,4 @@ if __name__ == "__main__":
     if not getattr(sys.flags, "safe_path", False):
         del sys.path[0]  # this file's directory
     warm_run = part("warm_run")
-    warm_run.run(main())
+    warm_run.run(main(warm_run))

@@ -8,12 +8,11 @@ when its launcher has ended, but finishes its turn.
 This file is a program, too, and stands alone: a small Python that forks the wrappers, and does
 nothing else. It imports little, since before a process becomes another program it is a copy of the
 one that has started it: a run that takes less memory than a wrapper has no figure. Templates of
-warm runs use the wrapper's parts (see ``warm_template.py``), perhaps with an older Python. Their
-wrappers have one turn.
+warm runs use the wrapper's parts (see ``warm_template.py``), perhaps with an older Python.
 
 The program's first argument is the descriptor of a socket. Each message there asks for a wrapper,
-and brings a descriptor: the wrapper's channel. The answer is the wrapper's pid, with a pidfd. The
-program ends when the socket is closed; its wrappers do not.
+and brings a descriptor: the wrapper's channel. The answer is the wrapper's pid. The program ends
+when the socket is closed; its wrappers do not.
 
 On a wrapper's channel come, for each turn: the attempt, with the descriptors that hold the run's
 slots; and the line that lets it go. The answer is the exit record, or why nothing was started.
@@ -35,10 +34,10 @@ DESCRIPTORS_MAX = 200  # as many as a message can bring
 MORE = b"+"  # a message that brings the first descriptors of the next one
 # What a request says of an attempt, in this order. `starters`: the files that start launch.sh, if
 # one of them exists. `turn`, `number`, `mark`: see `motoko/runs/wrappers.py`. In turn 0 launch.sh
-# is in the wrapper's session, and the wrapper has no other turn.
+# is in the wrapper's session, and the wrapper has no other turn. `warm`: what a warm run needs.
 FIELDS = (
     *("directory", "attempt", "claim", "exit", "stdout", "stderr"),
-    *("boot", "host", "namespace", "turn", "mark", "launch", "starters", "number"),
+    *("boot", "host", "namespace", "turn", "mark", "launch", "starters", "number", "warm"),
 )
 # What a wrapper tells that has started nothing.
 NO_DIRECTORY = 120
@@ -50,7 +49,7 @@ UNFORKED = 125  # no process could be started for launch.sh: the claim is still 
 # As a shell tells it: the program that launch.sh names does not exist, or cannot be executed.
 MISSING, UNEXECUTABLE = 127, 126
 _IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
-_MARKED = 10  # RLIMIT_LOCKS: see `motoko/host/process_limits.py`
+MARKED = 10  # RLIMIT_LOCKS: see `motoko/host/process_limits.py`
 
 
 class Unstarted(Exception):
@@ -66,36 +65,34 @@ def main() -> None:
     connection = _socket.socket(fileno=int(sys.argv[1]))
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # this process does not wait for wrappers
     gc.disable()
     gc.freeze()
+    channel = fork_wrappers(connection)
+    if channel >= 0:
+        wrapper(_socket.socket(fileno=channel))
+
+
+def fork_wrappers(connection: _socket.socket) -> int:
+    """Fork a wrapper for each message. Returns its channel in a wrapper, and -1 at the end."""
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # this process does not wait for wrappers
     while True:
         asked, descriptors = received(connection)
         if not asked:
-            return
-        own = -1
+            return -1
         try:
             pid = os.fork()
             if pid == 0:
                 connection.close()
-                wrapper(_socket.socket(fileno=descriptors[0]))
-            own = os.pidfd_open(pid)
+                return descriptors[0]
             answer = b'{"pid": %d}' % pid
         except OSError as error:
             answer = b'{"error": %d}' % (error.errno or 0)
         for descriptor in descriptors:
             os.close(descriptor)
-        pidfd = (
-            _socket.SOL_SOCKET,
-            _socket.SCM_RIGHTS,
-            own.to_bytes(4, sys.byteorder, signed=True),
-        )
         try:
-            connection.sendmsg([answer], [pidfd] if own >= 0 else [])
+            connection.send(answer)
         except OSError:
-            return
-        if own >= 0:
-            os.close(own)
+            return -1
 
 
 def received(connection: _socket.socket) -> tuple[bytes, list[int]]:
@@ -116,6 +113,16 @@ def received(connection: _socket.socket) -> tuple[bytes, list[int]]:
             return data, descriptors
 
 
+def send(connection: _socket.socket, data: bytes, descriptors: list[int]) -> None:
+    """Send what ``received`` returns. Raises ``OSError`` if nobody receives it."""
+    for at in range(0, max(len(descriptors), 1), DESCRIPTORS_MAX):
+        some = descriptors[at : at + DESCRIPTORS_MAX]
+        numbers = b"".join(number.to_bytes(4, sys.byteorder) for number in some)
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)] if some else []
+        is_last = at + DESCRIPTORS_MAX >= len(descriptors)
+        connection.sendmsg([data if is_last else MORE], rights)
+
+
 def wrapper(connection: _socket.socket) -> None:
     """In a forked child: take turns until the channel is closed. Does not return."""
     channel = connection.fileno()
@@ -123,16 +130,13 @@ def wrapper(connection: _socket.socket) -> None:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         os.setsid()
         os.dup2(1, 2)  # the launcher's log is not the wrapper's
-        unmarked = resource.getrlimit(_MARKED)
+        unmarked = resource.getrlimit(MARKED)
         while True:
             asked, slots = received(connection)
             if not asked:
                 return
-            attempt = dict(zip(FIELDS, map(os.fsdecode, asked.split(b"\0"))))  # noqa: B905 (3.9)
-            turn = int(attempt["turn"])
-            if turn:
-                # Until its end is recorded, the wrapper itself is one of the attempt's processes.
-                resource.setrlimit(_MARKED, (int(attempt["number"]), unmarked[1]))
+            attempt = attempt_of(asked)
+            turn = begin_turn(attempt)
             try:
                 outputs, mark = begun(attempt, channel)
                 pid, code = started(attempt, outputs, mark, slots, own_session=turn > 0)
@@ -141,15 +145,36 @@ def wrapper(connection: _socket.socket) -> None:
                 text = ended(attempt, pid, code)
             except Unstarted as error:
                 text = b"%d" % error.code
-            resource.setrlimit(_MARKED, unmarked)
-            for slot in slots:
-                os.close(slot)
-            os.chdir("/")
+            end_turn(unmarked, slots)
             tell(channel, text)
             if not turn:
                 return
     finally:  # whatever has happened, the wrapper must not return
         os._exit(0)
+
+
+def attempt_of(asked: bytes) -> dict[str, str]:
+    """The attempt that a request is for."""
+    return dict(zip(FIELDS, map(os.fsdecode, asked.split(b"\0"))))  # noqa: B905 (3.9)
+
+
+def begin_turn(attempt: dict[str, str]) -> int:
+    """Give this process the number of the attempt's processes, and return the turn.
+
+    Until its end is recorded, the wrapper itself is one of them.
+    """
+    turn = int(attempt["turn"])
+    if turn:
+        resource.setrlimit(MARKED, (int(attempt["number"]), resource.getrlimit(MARKED)[1]))
+    return turn
+
+
+def end_turn(unmarked: tuple[int, int], slots: list[int]) -> None:
+    """Leave nothing of the attempt in this process."""
+    resource.setrlimit(MARKED, unmarked)
+    for slot in slots:
+        os.close(slot)
+    os.chdir("/")
 
 
 def tell(channel: int, text: bytes) -> None:

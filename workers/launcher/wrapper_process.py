@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from motoko.runs.wrappers import TURNS, Wrapper
 from motoko.workers.launcher.wrapper import DESCRIPTORS_MAX, MORE
 
 _TEXT_MAX = 4096
+
+
+class Home(Protocol):
+    """Where wrappers wait for another turn."""
+
+    def take_back(self, process: WrapperProcess) -> None:
+        """Let a wrapper wait that can take another turn."""
 
 
 class WrapperProcess:
@@ -20,7 +27,7 @@ class WrapperProcess:
     Args:
         wrapper: its process, and the turn that is its present one, or was its last.
         channel: the launcher's end of its channel.
-        pidfd: its pidfd, if it has one turn only.
+        home: where it waits.
 
     Attributes:
         wrapper: as above; the turn changes.
@@ -29,13 +36,13 @@ class WrapperProcess:
         record: after its turn: the exit record, if it has told.
     """
 
-    def __init__(self, wrapper: Wrapper, channel: socket.socket, pidfd: int | None = None) -> None:
+    def __init__(self, wrapper: Wrapper, channel: socket.socket, home: Home) -> None:
         self.wrapper = wrapper
         self.unstarted: int | None = None
         self.record: Mapping[str, object] | None = None
         self._channel = channel
-        self._pidfd = pidfd
-        self.watched = channel.fileno() if pidfd is None else pidfd
+        self._home = home
+        self.watched = channel.fileno()
 
     @property
     def pid(self) -> int:
@@ -68,10 +75,12 @@ class WrapperProcess:
         """Whether it has told how its turn has ended: not if it was killed."""
         return self.unstarted is not None or self.record is not None
 
-    @property
-    def takes_another(self) -> bool:
-        """Whether it waits for another turn."""
-        return self.has_told and 0 < self.wrapper.turn < TURNS and self._channel.fileno() >= 0
+    def rest(self) -> None:
+        """After its turn: wait for another one, if it can."""
+        if self.has_told and 0 < self.wrapper.turn < TURNS and self._channel.fileno() >= 0:
+            self._home.take_back(self)
+        else:
+            self.close()
 
     def listen(self, flag: int = socket.MSG_DONTWAIT) -> None:
         """After its turn: take note of what it has told."""
@@ -89,6 +98,3 @@ class WrapperProcess:
     def close(self) -> None:
         """Close its channel: it ends after its turn."""
         self._channel.close()
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None

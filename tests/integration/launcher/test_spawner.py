@@ -93,7 +93,7 @@ def test_very_many_slots(directory):
                 process = spawner.start(directory, attempt, "r.o7", "r.e7", slots)
                 process.go()
                 spawning.ended(process)
-                spawner.take_back(process)
+                process.rest()
                 assert len(state_of(directory)["descriptors"]) == len(slots) + 3
             assert len([*Path(f"/proc/{spawner._forker.pid}/fd").iterdir()]) == 4
     finally:
@@ -123,7 +123,7 @@ def test_turns(directory):
             marked.add(number)
             pids.append(process.pid)
             assert left.signal(signal.SIGKILL)
-            spawner.take_back(process)
+            process.rest()
     assert len(names) == len(marked) == TURNS + 1
     assert pids == [pids[0]] * TURNS + pids[-1:] and pids[-1] != pids[0]
 
@@ -142,7 +142,7 @@ def test_it_is_killed_in_its_turn_only(directory):
         (directory / "go").touch()
         spawning.ended(second)
         assert second.record["code"] == 0
-        spawner.take_back(second)
+        second.rest()
         process = second.wrapper.process
         process.signal(signal.SIGKILL)  # while it waits
         wait_until(lambda: not process.alive, "it is dead")
@@ -199,7 +199,7 @@ for attempt in (1, 2):
     assert process.record["code"] == 0 and int(session) == process.pid
     assert claimed == process.wrapper and claimed.turn == 0
     assert mark.split()[1:3] == [str(process.pid), str(claimed.process.start_ticks)]
-    spawner.take_back(process)
+    process.rest()
 spawner.close()
 """
 
