@@ -72,7 +72,8 @@ class Fictitious:
 
     def job_options(self, script, chosen, tasks):
         lines = [line[3:] for line in script.splitlines() if line.startswith("#F ")]
-        return JobOptions([*self.read_options(lines), *chosen, f"x{tasks}"])
+        words = [*self.read_options(lines), *chosen, f"x{tasks}"]
+        return JobOptions(words, is_alone="single" in words)
 
     def check(self, file):
         if self.is_broken:

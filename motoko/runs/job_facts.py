@@ -11,8 +11,10 @@ from motoko.runs.entries import OwnEntries
 
 # The state of a submission that has no job yet.
 SUBMITTING = "submitting"
+# The state of a run that waits to be submitted in a pack, for the first time.
+PACKING = "submitting in a pack"
 # The state of a run that will be in another pack, together with others.
-GATHERED = "not submitted again yet: it waits for others, at most two minutes"
+GATHERED = "not submitted again yet: it waits for others while runs of its study go on"
 # The state of a run of a pack whose job runs, but has not come to this run yet.
 IN_PACK = "waits in its pack"
 
@@ -79,7 +81,7 @@ class JobFacts:
         if self.silent:
             yield "scheduler-silent", f"{self.system} gives no answer: {self.silent}", None
         if self.id is None:
-            if self.state == SUBMITTING:
+            if self.state in (SUBMITTING, PACKING):
                 yield "submitting", f"it is being submitted to {self.system}", None
             else:
                 yield "not-submitted", self.state, None

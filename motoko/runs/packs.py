@@ -8,12 +8,11 @@ afterwards. The job reads the same file. Files of packs are beside the directori
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from motoko.batch import job_names
-from motoko.host.file_clock import age
 from motoko.host.files import contents, write_durably
 
 # Beside the runs' directories. The scheduler's own output of packs is there as well.
@@ -83,12 +82,6 @@ def all_of(runs: Path) -> Iterator[Pack]:
             pack = read(runs, path.name)
             if pack is not None and pack.members:
                 yield pack
-
-
-def newest(runs: Path, names: Collection[str]) -> float | None:
-    """How many seconds ago the last file of packs of these names was changed; ``None`` without."""
-    files = [path for name in names if (path := folder(runs) / name).exists()]
-    return age(max(files, key=lambda path: path.stat().st_mtime)) if files else None
 
 
 def end(runs: Path, name: str, run_id: int) -> None:

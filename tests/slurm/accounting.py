@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from cluster import Cluster
 from this_host import free_ports, host_name, user_name
@@ -34,7 +35,15 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={port}
 AccountingStoragePass={top}/munge/sock
+AccountingStorageEnforce=limits
 """
+
+
+def _stored_procedures() -> str:
+    """What lets MariaDB keep stored procedures: without that limits are read as 0."""
+    tables = next(Path("/usr/share/mysql").glob("m*_system_tables.sql")).read_text()
+    (proc,) = [line for line in tables.splitlines() if " EXISTS proc (" in line]
+    return f"CREATE DATABASE IF NOT EXISTS mysql;\nUSE mysql;\n{proc}\n"
 
 
 @dataclass
@@ -58,11 +67,21 @@ class AccountedCluster(Cluster):
         """The state of a job in accounting; nothing if it is not known there."""
         return self.run("sacct", "-X", "-n", "-P", "-o", "State", "-j", str(job))
 
+    def let_submit(self, jobs: int) -> None:
+        """Let this user have so many jobs in the queue; any number if it is -1."""
+        self.run(
+            *("sacctmgr", "--immediate", "modify", "user", user_name()),
+            *("set", f"MaxSubmitJobs={jobs}"),
+        )
+
     def _start_accounting(self) -> None:
         data = self.top / "db"
         data.mkdir(mode=0o700)
         socket = data / "sock"
+        init = self.top / "etc" / "init.sql"
+        init.write_text(_stored_procedures())
         options = ["--no-defaults", f"--datadir={data}", f"--socket={socket}"]
+        options.append(f"--init-file={init}")
         if os.geteuid() == 0:
             options.append("--user=root")
         # Nobody else gets into that directory: so there is no need for accounts.

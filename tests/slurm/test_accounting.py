@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from batch import executing, executions, failed, finished, job_of
 from cluster import running
 from launching import GATE, go, place, start, stop
 from support import wait_until
+from test_arrays import fan
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,24 @@ def test_more_memory_than_it_may_use(batch, cluster):
     failed(session, run, "Exceeded job memory limit", timeout=90)
     enough = session.create("python doIt.py\n", slurm_options=["mem=1000"])
     finished(session, enough)
+
+
+@pytest.mark.parametrize(("pack", "count"), [("", 70), ("pack: 3\n", 150)])
+def test_a_limit_of_the_users(batch, cluster, calls, pack, count):
+    """Accounting says how many jobs the user may have: sbatch is never called in vain."""
+    cluster.let_submit(20)
+    try:
+        flow, session = batch(yaml=f"finish: on-exit\n{pack}")
+        runs = fan(session, count)
+        finished(session, *runs, timeout=170)
+    finally:
+        cluster.let_submit(-1)
+    submissions = calls.all("sbatch")
+    print(f"{pack or 'no packs'}: {len(submissions)} sbatch")
+    assert "takes no more jobs" not in flow.log("launcher:mult")
+    elements = [re.search(r"--array=0-(\d+)", call.arguments) for call in submissions]
+    assert max(int(found[1]) for found in elements if found) == 19, "all that may be"
+    assert len(submissions) <= 6
 
 
 def test_memory_that_runs_have_used(batch, cluster):

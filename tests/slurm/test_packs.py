@@ -129,20 +129,68 @@ def test_it_cannot_start(batch, cluster, calls):
     wait_until(lambda: cluster.job(job)["state"] == "CANCELLED", "nothing is left of it")
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_launcher_killed_at_sbatch(batch, cluster, tmp_path, monkeypatch, moment):
-    """The pack is found again by its file, or its runs are submitted as another one."""
+@pytest.mark.parametrize("moment", ["earlier", "before", "after"])
+def test_launcher_killed_at_sbatch(batch, cluster, calls, tmp_path, monkeypatch, moment):
+    """The pack is found again by its file, or its runs are submitted as another one.
+
+    Without a file nothing was submitted, and the scheduler need not be asked.
+    """
     submit = '"$TRUE" "$@" > "$0.first"\n' if moment == "after" else ""
-    done = faulty(tmp_path, monkeypatch, "sbatch", f"{submit}kill -9 $PPID")
+    program = "scontrol" if moment == "earlier" else "sbatch"
+    done = faulty(tmp_path, monkeypatch, program, f"{submit}kill -9 $PPID")
     flow, session = batch(yaml=f"{PLAIN}pack: 4\n")
     runs = fan(session, 10, "sleep 0.1")
     finished(session, *runs)
     assert flow.daemons()["launcher:mult"]["restarts"] == 1 and done.exists()
     jobs = {job for run in runs for job in executions(place(flow, run))}
     assert len(jobs) == 3 and all(len(executions(place(flow, run))) == 1 for run in runs)
+    assert len({job.partition("_")[0] for job in jobs}) == 1
     if moment == "after":
         array = (done.parent / "sbatch.first").read_text().strip()
         assert {job.partition("_")[0] for job in jobs} == {array}
+    if moment == "earlier":
+        assert "submitted again" not in flow.log("launcher:mult")
+        assert len(calls.all("sbatch")) == 1
+
+
+def test_four_at_once_while_the_controller_is_away(batch, cluster, calls):
+    """Where a run has ended, the job starts the next one, and never more than four."""
+    flow, session = batch(yaml=f"{PLAIN}pack: {{runs: 20, at_once: 4}}\n")
+    runs = fan(session, 7, HOLD)
+    job = job_of(session, runs[0])
+    assert [executing(session, run) for run in runs[:4]] == [job] * 4
+    cluster.stop_controller()
+    for run in runs[:2]:
+        go(flow, run)
+    finished(session, *runs[:2])
+    assert [executing(session, run) for run in runs[4:6]] == [job] * 2
+    assert not executions(place(flow, runs[6])), "four others go on"
+    cluster.start_controller()
+    for run in runs[2:]:
+        go(flow, run)
+    finished(session, *runs[2:])
+    for run in runs:
+        assert executions(place(flow, run)) == [job] and run["attempt"] == 1
+    assert len(calls.all("sbatch")) == 1
+
+
+def test_the_controller_forgets_them(batch, cluster, calls):
+    """What it had accepted in its last seconds is submitted again, together."""
+    flow, session = batch(yaml=f"{PLAIN}pack: 3\n")
+    runs = fan(session, 8, slurm_options=["hold"])
+    assert len({job_of(session, run) for run in runs}) == 3
+    cluster.forget_all()
+    held = wait_until(
+        lambda: len(found := cluster.jobs("PENDING")) == 3 and found,
+        "as many jobs are in the queue",
+        timeout=60,
+    )
+    for job in held:
+        cluster.run("scontrol", "release", job["id"])
+    finished(session, *runs, timeout=90)
+    for run in runs:
+        assert len(executions(place(flow, run))) == 1 and run["attempt"] == 1
+    assert len(calls.all("sbatch")) == 2
 
 
 def test_without_a_launcher(batch, cluster):

@@ -18,7 +18,7 @@ from motoko.config.policy import Policy
 from motoko.layout import channel_directory
 from motoko.runs.entries import OwnEntries
 from motoko.runs.fences import fence
-from motoko.runs.job_facts import GATHERED, SUBMITTING
+from motoko.runs.job_facts import GATHERED, PACKING, SUBMITTING
 from motoko.workers.daemon import Daemon
 from motoko.workers.launcher.ahead import Ahead
 from motoko.workers.launcher.batch_run import BatchRun
@@ -50,14 +50,16 @@ class BatchStart:
 
     def mark(self, entries: MutableMapping[str, Any]) -> None:
         pack = self.prepared.policy.pack
-        is_gathered = pack is not None and pack.runs > 1 and self.prepared.attempt > 1
+        state = SUBMITTING
+        if pack is not None and pack.runs > 1:
+            state = GATHERED if self.prepared.attempt > 1 else PACKING
         OwnEntries(entries).update(
             {
                 "batch_system": self.executor.name,
                 "batch_name": self.name,
                 "batch_attempt": self.prepared.attempt,
                 "batch_job_id": None,
-                "batch_state": GATHERED if is_gathered else SUBMITTING,
+                "batch_state": state,
                 "batch_nodes": None,
             }
         )
@@ -156,6 +158,9 @@ class BatchExecutor:
 
     def proceed(self) -> None:
         """Nothing to do: no run is prepared ahead, since the scheduler has a queue of its own."""
+
+    def expect(self, *, more: bool, next_at: float) -> None:
+        self._submitter.gathering.expect(more=more, next_at=next_at)
 
     def attend(self) -> None:
         """Nothing to do, for the same reason."""

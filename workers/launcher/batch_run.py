@@ -15,6 +15,7 @@ from motoko.runs import job_script
 from motoko.runs.claims import begun_for
 from motoko.runs.ends import End
 from motoko.runs.entries import OwnEntries
+from motoko.runs.job_facts import GATHERED, PACKING
 from motoko.runs.job_script import Evidence
 from motoko.runs.outputs import output_stem
 from motoko.workers.launcher.reconcile import Followed, Verdict
@@ -74,12 +75,19 @@ class BatchRun:
                 "batch_state": own.batch_state,
                 "batch_nodes": own.batch_nodes,
             },
+            was_lost=own.batch_state == GATHERED,
         )
 
     @property
     def is_packed(self) -> bool:
         """Whether its policy is that it is in a pack with others."""
         return self.policy.pack is not None and self.policy.pack.runs > 1
+
+    @property
+    def is_unsubmitted(self) -> bool:
+        """Whether its entries say that it waits to be packed, and no pack has it."""
+        waits = self.recorded["batch_state"] in (PACKING, GATHERED)
+        return waits and self.is_packed and not (self.followed.packed or self.followed.job)
 
     @property
     def is_again(self) -> bool:

@@ -107,10 +107,10 @@ class BatchRuns:
     def add(self, run: BatchRun) -> None:
         """Follow a run that an earlier launcher has submitted, or may have.
 
-        Raises ``OSError`` if the files of packs cannot be read now.
+        Raises ``OSError`` if its files, or those of packs, cannot be read now.
         """
         self._packs.recognise(run)
-        self._submitter.gathering.submitted(self._packs.newest)
+        self._submitter.take_up(run)
         self.runs[run.run_id] = run
         self.wake(ask=True)
 

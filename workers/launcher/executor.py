@@ -135,6 +135,12 @@ class Executor(Protocol):
     def proceed(self) -> None:
         """Start the prepared runs for which there is room. Raises ``Hindered``."""
 
+    def expect(self, *, more: bool, next_at: float) -> None:
+        """Note whether more runs will be started at once, and when (``time.monotonic``) the next.
+
+        ``next_at`` is of a run that is tried again; ``inf`` without.
+        """
+
     def attend(self) -> None:
         """Do so at once where runs have ended, of which the event loop has not told yet.
 

@@ -165,6 +165,9 @@ class LocalExecutor:
             self.add(run)
             self.ahead.drop(prepared.run_id)
 
+    def expect(self, *, more: bool, next_at: float) -> None:
+        """Nothing to do: each run is started by itself."""
+
     def attend(self) -> None:
         if not self.ahead.runs:
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -22,14 +21,9 @@ KEPT_S = 600.0
 
 
 class PackFiles:
-    """The packs of the runs that a launcher follows.
-
-    Attributes:
-        newest: when (``time.monotonic``) an earlier launcher submitted the last of them.
-    """
+    """The packs of the runs that a launcher follows."""
 
     def __init__(self) -> None:
-        self.newest = -math.inf
         # Where the runs are, and the packs found there by the names under which their runs waited.
         self._found: dict[Path, dict[str, packs.Pack]] = {}
         self._used: dict[tuple[Path, str], float] = {}  # when (`time.monotonic`) it was needed last
@@ -45,8 +39,6 @@ class PackFiles:
             present = list(packs.all_of(runs))
             self._found[runs] = {name: pack for pack in present for name in pack.members.values()}
             self._used |= {(runs, pack.name): time.monotonic() for pack in present}
-            if (since := packs.newest(runs, [pack.name for pack in present])) is not None:
-                self.newest = max(self.newest, time.monotonic() - since)
         pack = packs.read(runs, name) or self._found[runs].get(name)
         if pack is not None:
             run.followed = replace(run.followed, name=pack.name, packed=True)

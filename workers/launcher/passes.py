@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -95,6 +96,7 @@ class Passes:
         if not facts.is_due:
             if not (facts.waiting or self._executor.ahead.runs):
                 self._executor.room(())
+            self._tell_what_comes()
             return None
         news = self.agenda.take_news(NEWS_AT_ONCE)
         facts = replace(facts, news=news)
@@ -114,6 +116,7 @@ class Passes:
                 self.hindrance.clear()
         finally:
             self._executor.release(one.places)
+            self._tell_what_comes()
         return len(one.plan.end) if one.plan.does_something else None
 
     def _write(self, one: OnePass) -> None:
@@ -139,6 +142,15 @@ class Passes:
                 self._executor.attend()
 
         one.commit.write(one.plan, one.places, between)
+
+    def _tell_what_comes(self) -> None:
+        """Tell the executor, which may submit runs together, what it will be given soon."""
+        now, monotonic = time.time(), time.monotonic()
+        starts = self.agenda.has_waiting and not (self.paused or self._executor.is_short)
+        starts = starts and not self.hindrance.left(monotonic)
+        at = self.agenda.waiting.next_at(now) if starts else None
+        next_at = math.inf if at is None else monotonic + at - now
+        self._executor.expect(more=self._more and starts, next_at=next_at)
 
     def _note_hindrance(self, reason: str) -> None:
         self.hindrance.note(reason, time.monotonic())

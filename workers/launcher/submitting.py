@@ -26,7 +26,7 @@ from motoko.host.machine_troubles import passes
 from motoko.runs import job_script, packed_warm, packs
 from motoko.runs.ends import End
 from motoko.runs.warm_start import imports_of
-from motoko.workers.launcher import submission
+from motoko.workers.launcher import submission, submission_times
 from motoko.workers.launcher.allowance import Allowance
 from motoko.workers.launcher.batch_run import BatchRun
 from motoko.workers.launcher.gathering import Gathering
@@ -73,10 +73,12 @@ class Submitter:
     ) -> None:
         self.queue: deque[BatchRun] = deque()
         self.gathering = Gathering()
+        self._times = directories[0] / f"submitted-{spool.name}.json"
+        self.gathering.submitted = submission_times.read(self._times)
         self._allowance = Allowance()
         self._others = 0  # how many runs of the study do not wait
         self._jobs = 0  # how many jobs it has in the scheduler's queue
-        self._left: deque[float] = deque()  # when jobs of single runs have ended
+        self._left: dict[str, float] = {}  # names of jobs, and when a run of theirs has ended
         self._directories = directories
         self._spool = spool
         self._system = system
@@ -93,20 +95,28 @@ class Submitter:
         self.gathering.come(time.monotonic(), is_first=not self.queue)
         self.queue.append(run)
 
+    def take_up(self, run: BatchRun) -> None:
+        """Add a run of an earlier launcher, if that has certainly not submitted it.
+
+        The file of a pack is written before its job is submitted. Raises ``OSError``.
+        """
+        if run.is_unsubmitted and isinstance(built := self._built(run), Built) and built.pack:
+            self.add(run)
+
     def count(self, runs: Collection[BatchRun]) -> None:
         """Count what goes on while runs wait: of all of the study's runs."""
         if self.queue:
-            while self._left and self._left[0] < time.monotonic() - LEAVING_S:
-                self._left.popleft()
+            since = time.monotonic() - LEAVING_S
+            self._left = {name: at for name, at in self._left.items() if at > since}
             waiting = {run.followed.name for run in self.queue}
             names = {run.followed.name for run in runs} - waiting
             self._others = len(runs) - len(self.queue)
-            self._jobs = len(names) + len(self._left)
+            self._jobs = len(names | self._left.keys())
 
     def leave(self, run: BatchRun) -> None:
-        """A run has ended, and so has its job if it is not in a pack."""
-        if run.followed.job is not None and not run.followed.packed:
-            self._left.append(time.monotonic())
+        """A run has ended, and so has its job, or that will if it was the last one of a pack."""
+        if run.followed.job is not None:
+            self._left[run.followed.name] = time.monotonic()
 
     @property
     def opens_at(self) -> float:
@@ -149,7 +159,11 @@ class Submitter:
             return {}  # runs may have been cancelled meanwhile
         jobs = self._alike(first, built)
         written = self._write_packs(jobs)
-        for run in chain(*jobs):
+        runs = list(chain(*jobs))
+        if written and len(runs) == len(self.queue):
+            # Whoever kills this launcher now does not make the next one forget it.
+            submission_times.write(self._times, self.gathering.after(runs, time.monotonic()))
+        for run in runs:
             self.queue.remove(run)
         return await self._submit(jobs, written)
 
@@ -302,8 +316,7 @@ class Submitter:
         since: float,
     ) -> Mapping[BatchRun, Outcome]:
         """Note that jobs are submitted, or may be; ``ids``: their ids, if these are known."""
-        if not self.queue:
-            self.gathering.submitted(since)
+        self.gathering.gone(list(chain(*jobs)), since, are_all=not self.queue)
         outcomes: dict[BatchRun, Outcome] = {}
         for index, job in enumerate(jobs):
             number = ids[index] if ids is not None else None

@@ -57,6 +57,7 @@ _FULL = re.compile(
 )
 _SETTING = re.compile(r"^(MaxArraySize|MaxJobCount|SchedulerParameters)\s*=\s*(\S*)", re.MULTILINE)
 _ENFORCED = re.compile(r"^AccountingStorageEnforce\s*=.*\b(?:limits|safe)\b", re.MULTILINE)
+_CLUSTER = re.compile(r"^ClusterName\s*=\s*(\S+)", re.MULTILINE)
 _MOST_ELEMENTS = re.compile(r"\bmax_array_tasks=(\d+)")
 _ELEMENTS = re.compile(r"(\d+)_\[?([0-9,:-]+)(?:%\d+)?\]?")
 # What a node writes about a job into its output; lines with stars only repeat the job's state.
@@ -157,6 +158,14 @@ def array_limits(text: str) -> ArrayLimits:
 def enforces_limits(text: str) -> bool:
     """Whether users' limits count, by what ``scontrol show config`` prints."""
     return bool(_ENFORCED.search(text))
+
+
+def cluster(text: str) -> list[str]:
+    """Which cluster accounting is asked about, by what ``scontrol show config`` prints.
+
+    The user may have other limits on other clusters.
+    """
+    return [f"cluster={name}" for name in _CLUSTER.findall(text)]
 
 
 def most_submitted(text: str) -> int | None:

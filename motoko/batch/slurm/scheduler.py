@@ -64,9 +64,9 @@ class SlurmScheduler:
             raise self._unanswered("scontrol", done)
         limits = parsing.array_limits(done.stdout)
         if parsing.enforces_limits(done.stdout):
-            user = f"user={name_of(os.getuid())}"
+            mine = [f"user={name_of(os.getuid())}", *parsing.cluster(done.stdout)]
             most = [
-                await self._submit_limit("associations", "where", user, "format=MaxSubmitJobs"),
+                await self._submit_limit("associations", "where", *mine, "format=MaxSubmitJobs"),
                 await self._submit_limit("qos", "format=MaxSubmitJobsPerUser"),
             ]
             if any(most):

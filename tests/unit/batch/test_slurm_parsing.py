@@ -125,6 +125,10 @@ class TestArrays:
         text = f"AccountingStorageEnforce = {setting}\nAccountingStorageHost = limits\n"
         assert parsing.enforces_limits(text) is expected
 
+    def test_only_those_of_this_cluster(self):
+        text = "ControlMachine = ClusterName\nClusterName             = motoko\n"
+        assert parsing.cluster(text) == ["cluster=motoko"] and not parsing.cluster("")
+
     @pytest.mark.parametrize(
         ("text", "expected"), [("50\n200\n", 200), ("50\n\n", None), ("", None), ("no\n", None)]
     )

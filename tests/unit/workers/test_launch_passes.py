@@ -2,22 +2,23 @@
 
 import asyncio
 import errno
+import math
 import os
+import time
 
 import pytest
 import transaction
 from bare_studies import study_with_files
+from puppet_executor import PuppetExecutor
 
 from motoko.config.policy import Policy
-from motoko.runs.ends import End
+from motoko.runs.ends import RETRY_PAUSE_S, End
 from motoko.runs.entries import OwnEntries
 from motoko.store.base import open_file
 from motoko.store.study_database import create_study
 from motoko.store.task_creator import TaskCreator
 from motoko.workers.launcher import hindrances, preparing
 from motoko.workers.launcher import passes as passing
-from motoko.workers.launcher.ahead import Ahead
-from motoko.workers.launcher.hindrances import Hindered
 from motoko.workers.launcher.passes import SLOT_RETRY_S, Passes
 
 RUNS = [1, 2, 3, 4]
@@ -43,59 +44,6 @@ def base(tmp_path):
 def soon(monkeypatch):
     """What hinders is tried again at once."""
     monkeypatch.setattr(hindrances, "PAUSE_S", 0.0)
-
-
-class PuppetStart:
-    def __init__(self, log, prepared, place):
-        self.log, self.key, self.place = log, (prepared.run_id, prepared.attempt), place
-
-    def mark(self, entries):
-        assert entries["state"] == "launched"
-
-    def begin(self):
-        self.log.append(("begin", *self.key, *self.place))
-
-    def abandon(self):
-        self.log.append(("abandon", *self.key))
-
-
-class PuppetExecutor:
-    """Has so many places; starts nothing."""
-
-    widest = 2
-
-    def __init__(self, places):
-        self.places = places
-        self.ahead = Ahead(2)
-        self.is_short = False
-        self.reach = 10
-        self.log = []
-        self.released = []
-        self.hindrance = None  # of all
-        self.can_start = 99  # before it is hindered
-        self.attended = 0
-
-    def room(self, widths):
-        if self.hindrance and widths:
-            raise Hindered(self.hindrance)
-        places = [[number] for number in range(self.places)][: len(widths)]
-        self.is_short = len(places) < len(widths)
-        return places
-
-    def release(self, places):
-        self.released += places
-
-    def proceed(self):
-        pass
-
-    def attend(self):
-        self.attended += 1
-
-    def start(self, prepared, place):
-        self.can_start -= 1
-        if self.can_start < 0:
-            raise Hindered("no process can be started")
-        return PuppetStart(self.log, prepared, place)
 
 
 class Transactions:
@@ -157,6 +105,7 @@ def test_not_all_that_wait_are_looked_at(base, through):
     assert len(executor.log) == 3 and passes.pause() == 0.0, "there may be more"
     step(passes)
     assert len(executor.log) == 4 and passes.pause() is None
+    assert executor.expected == [(True, math.inf), (False, math.inf)]
 
 
 def test_paused(base, through):
@@ -240,6 +189,11 @@ def test_ends_and_what_follows_from_them(base, through):
     own = OwnEntries(entries)
     assert (entries["state"], own.attempt, own.exit_code) == ("CREATED", 2, 3)
     assert passes.agenda.waiting.next_at(own.retry_at - 1) == own.retry_at
+    assert executor.expected[-1] == (False, math.inf), "there is no room"
+    executor.places = 9
+    step(passes)
+    more, at = executor.expected[-1]
+    assert not more and at <= time.monotonic() + RETRY_PAUSE_S, "the executor knows when it comes"
 
 
 def test_those_that_wait_for_room_for_too_long_wait_like_the_others(base, through):

@@ -16,6 +16,8 @@ from motoko.batch.job_names import Names, parts
 from motoko.config.policy import Policy
 from motoko.runs import packs
 from motoko.runs.ends import End
+from motoko.runs.job_facts import GATHERED, PACKING, SUBMITTING
+from motoko.workers.launcher import submitting
 from motoko.workers.launcher.batch_run import BatchRun
 from motoko.workers.launcher.submitting import Submitter
 
@@ -235,6 +237,56 @@ class TestArrays:
     def test_packs_within_the_limits(self, submitter, runs, scheduler):
         runs(*range(1, 20), pack=2)
         assert self.submitted(submitter, scheduler) == [[*range(8)], [0, 1]]
+
+    @pytest.mark.parametrize(
+        ("state", "pack", "launch", "waits"),
+        [
+            (PACKING, 4, "true", True),
+            (GATHERED, 4, "true", True),
+            (SUBMITTING, 4, "true", False),  # it was submitted under its own name, perhaps
+            (PACKING, None, "true", False),
+            (PACKING, 4, "#F single\ntrue", False),
+        ],
+    )
+    def test_what_an_earlier_launcher_had_not_packed(
+        self, submitter, runs, scheduler, state, pack, launch, waits
+    ):
+        """It is submitted with the others, at once; else the scheduler is asked."""
+        (run,) = runs(3, pack=pack, launch=f"#!/bin/sh\n{launch}\n")
+        submitter.queue.clear()
+        run.recorded["batch_state"] = state
+        submitter.take_up(run)
+        assert list(submitter.queue) == [run] * waits
+
+    def test_the_next_launcher_knows_when_packs_were_submitted(
+        self, submitter, runs, scheduler, tmp_path, monkeypatch
+    ):
+        """Also if this one is killed while sbatch goes on."""
+        runs(1, 2, 3, pack=2)
+        asyncio.run(submitter.submit())
+        answering(scheduler, monkeypatch, KeyboardInterrupt())
+        before = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(submitter.submit())
+        places = (tmp_path / "batch", tmp_path / "channel"), tmp_path / "spool"
+        other = Submitter(*places, Fictitious(), scheduler, NAMES, arrays=True)
+        times = other.gathering.submitted
+        assert before <= times.first == times.last <= time.monotonic()
+
+    def test_a_pack_that_is_over_is_in_the_queue_for_a_moment(
+        self, submitter, runs, scheduler, monkeypatch
+    ):
+        """Where so many jobs are taken, the next one would be refused."""
+        made = runs(1, 2, 3, pack=2)
+        self.submitted(submitter, scheduler)
+        (other,) = runs(4, pack=2)
+        for _ in range(2):  # its first run ends, then the second one
+            submitter.leave(made.pop(0))
+            submitter.count([*made, other])
+            assert submitter._jobs == 2
+        monkeypatch.setattr(submitting, "LEAVING_S", -1.0)
+        submitter.count([*made, other])
+        assert submitter._jobs == 1
 
     def test_packs_without_arrays(self, submitter, runs, scheduler):
         """One submission each; other policies and other options are other packs."""
