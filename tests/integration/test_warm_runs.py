@@ -2,70 +2,22 @@
 
 import difflib
 import json
-import os
 import re
 import signal
 import textwrap
-import time
-from pathlib import Path
 
 import pytest
-from launching import (
-    all_slots_free,
-    identity,
-    kill_daemon,
-    nothing_lives,
-    place,
-    supervising,
-    wrapper_of,
-)
+from launching import all_slots_free, kill_daemon, nothing_lives, place, supervising
 from support import wait_until
+from warming import CALL, COLD, END, WARM, WHO, is_warm, template_of, waiting, warmed
 
-from motoko.config import load
-from motoko.host.clock import uptime_s
-from motoko.host.identity import Identity
-from motoko.reports import slot_use
 from motoko.runs.entries import DocumentedEntries
-
-WARM, COLD = {"python": "warm"}, {}
-CALL = "#!/bin/bash\n# as usual\nset -e\nexport WHAT='so and so'\npython doIt.py --an option\n"
-# Who executes it, last of all.
-WHO = (
-    "run['who'] = Path(f'/proc/{os.getppid()}/cmdline').read_bytes().decode(); "
-    "transaction.commit(); "
-)
-END = WHO + "run.start(); run.finish()"
 
 
 @pytest.fixture
 def supervised(workflow):
     with supervising(workflow) as make:
         yield make
-
-
-def is_warm(run):
-    return "warm_template.py" in run["who"]
-
-
-def warmed(session, script=CALL, **params):
-    """Have a run executed by a template: the first ones start cold, as long as that loads."""
-    for number in range(40):
-        text = f"{script}# {os.urandom(8).hex()} {number}\n"
-        run = session.create(text, END, **WARM, **params)
-        assert session.ends(run) == [None]
-        session.refresh()
-        if is_warm(run):
-            return run
-    raise AssertionError("no run was ever executed by a template")
-
-
-def template_of(session, flow):
-    launcher = identity(flow, "launcher:mult")
-    warmed(session)
-    for path in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split():
-        if b"warm_template.py" in Path(f"/proc/{path}/cmdline").read_bytes():
-            return Identity.of(int(path))
-    raise AssertionError("the launcher has no template")
 
 
 # What doIt.py does; each is executed cold and warm, and may not be told apart.
@@ -266,18 +218,6 @@ def test_random_numbers_differ(supervised):
     assert len({number for run in runs for number in run["r"]}) == 8
 
 
-WAITS = (
-    WHO + "run.start(); Path('here').touch()\nwhile not Path('go').exists(): time.sleep(0.05)\n"
-    "run['after'] = 1; run.finish()"
-)
-
-
-def waiting(flow, session, **params):
-    run = session.create(f"{CALL}# {os.urandom(8).hex()}", WAITS, **WARM, **params)
-    wait_until((place(flow, run) / "here").exists, "it has begun")
-    return run
-
-
 def test_a_killed_launcher(supervised):
     flow, session = supervised()
     warmed(session)
@@ -301,78 +241,6 @@ def test_a_killed_template(supervised):
     session.until(run, state="FINISHED", attempt=1, after=1, exit_code=0)
     assert is_warm(run)
     assert template_of(session, flow) != template
-
-
-def wrapper_that_waits(session, flow):
-    """The wrapper that waits for another turn, and the run that it has forked ahead."""
-    wrapper = wrapper_of(place(flow, warmed(session))).process
-
-    def forked():
-        children = Path(f"/proc/{wrapper.pid}/task/{wrapper.pid}/children").read_text().split()
-        return Identity.of(int(children[0])) if children else None
-
-    return wrapper, wait_until(forked, "a run is forked ahead")
-
-
-def executed_by(session, flow):
-    """The wrapper of another run."""
-    run = session.create(f"{CALL}# {os.urandom(8).hex()}", END, **WARM)
-    assert session.ends(run) == [None]
-    session.until(run, state="FINISHED", attempt=1, exit_code=0)
-    assert is_warm(run)
-    return wrapper_of(place(flow, run)).process
-
-
-def test_a_wrapper_takes_turns(supervised):
-    flow, session = supervised()
-    wrapper, _ = wrapper_that_waits(session, flow)
-    assert {executed_by(session, flow) for _ in range(3)} == {wrapper}
-
-
-def test_a_wrapper_that_waits_is_killed(supervised):
-    flow, session = supervised()
-    wrapper, standby = wrapper_that_waits(session, flow)
-    assert wrapper.signal(signal.SIGKILL)
-    wait_until(lambda: not wrapper.alive and not standby.alive, "it has ended")
-    assert executed_by(session, flow) != wrapper
-
-
-def test_a_run_that_was_forked_ahead_is_killed(supervised):
-    flow, session = supervised()
-    wrapper, standby = wrapper_that_waits(session, flow)
-    assert standby.signal(signal.SIGKILL)
-    wait_until(lambda: not standby.alive, "it has ended")
-    assert executed_by(session, flow) == wrapper
-
-
-def test_a_template_is_killed_while_wrappers_wait(supervised):
-    flow, session = supervised()
-    template = template_of(session, flow)
-    waiting = wrapper_that_waits(session, flow)
-    assert template.signal(signal.SIGKILL)
-    wait_until(lambda: not any(one.alive for one in (template, *waiting)), "they have ended")
-    assert template_of(session, flow) != template
-
-
-def test_a_launcher_is_killed_while_wrappers_wait(supervised):
-    flow, session = supervised()
-    waiting = wrapper_that_waits(session, flow)
-    kill_daemon(flow, "launcher:mult")
-    wait_until(lambda: not any(one.alive for one in waiting), "they have ended")
-    assert wrapper_that_waits(session, flow)[0] not in waiting
-
-
-def test_since_when_a_run_holds_its_slots(supervised):
-    """Not since it was forked."""
-    flow, session = supervised()
-    _, standby = wrapper_that_waits(session, flow)
-    wait_until(lambda: uptime_s(standby) > 1, "it has waited for a while")
-    before = time.time() - 0.02  # a file's time is that of a tick
-    run = waiting(flow, session)
-    (holder,) = slot_use.holders(load(flow.path))
-    assert holder.name == f"mult.{run.id}" and holder.since >= before
-    (place(flow, run) / "go").touch()
-    assert session.ends(run) == [None]
 
 
 def test_a_stopped_template(supervised):
@@ -399,22 +267,6 @@ def test_ended_by_its_time_limit(supervised):
     assert "time limit" in error.reason
     nothing_lives(place(flow, run))
     all_slots_free(flow)
-
-
-def test_a_changed_module(supervised, tmp_path, monkeypatch):
-    """After a module has changed, no run uses its earlier content."""
-    (tmp_path / "mine.py").write_text("number = 1\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    flow, session = supervised(yaml="preload: [mine]\n")
-    waiting = wrapper_that_waits(session, flow)
-    (tmp_path / "mine.py").write_text("number = 22\n")
-    text = "run['number'] = __import__('mine').number; "
-    run = session.create(CALL, text + END, **WARM)
-    assert session.ends(run) == [None]
-    session.refresh()
-    assert run["number"] == 22 and not is_warm(run)
-    wait_until(lambda: not any(one.alive for one in waiting), "no run is forked from it any more")
-    warmed(session)
 
 
 def test_what_cannot_be_loaded(supervised, tmp_path, monkeypatch):
