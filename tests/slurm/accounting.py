@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import Cluster
+from slurm_programs import Unavailable
 from this_host import free_ports, host_name, user_name
 
 PROGRAMS = ("mariadbd", "slurmdbd", "sacct", "sacctmgr")
@@ -41,8 +42,11 @@ AccountingStorageEnforce=limits
 
 def _stored_procedures() -> str:
     """What lets MariaDB keep stored procedures: without that limits are read as 0."""
-    tables = next(Path("/usr/share/mysql").glob("m*_system_tables.sql")).read_text()
-    (proc,) = [line for line in tables.splitlines() if " EXISTS proc (" in line]
+    files = Path("/usr/share").glob("m*/m*_system_tables.sql")  # mysql or mariadb
+    lines = [line for path in files for line in path.read_text().splitlines()]
+    proc = next((line for line in lines if " EXISTS proc (" in line), None)
+    if proc is None:
+        raise Unavailable("MariaDB's own tables are not described in /usr/share/mysql")
     return f"CREATE DATABASE IF NOT EXISTS mysql;\nUSE mysql;\n{proc}\n"
 
 
