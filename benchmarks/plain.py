@@ -4,8 +4,9 @@
 
 - a chain, each step created when the previous one has been awaited: a step's time, and its
   stages, by the orchestrator's clock and by the transaction ids' times, which ``motoko events``
-  prints. The unit is the time that this machine needs for a commit of one object: an entry of a
-  run, set and committed by the same orchestrator, half of them before the chain and half after;
+  prints. The unit is the time that this machine needs for a commit of one object to the study's
+  server by ZEO's own client, in a process without Motoko, half of them before the chain and half
+  after. An orchestrator needs less for a commit: that is shown, too;
 - independent runs, created at once and awaited together: runs per second, in several turns. Each
   state of each run is committed to disk;
 - the same with Parsl's HighThroughputExecutor, in a virtual environment of its own: a
@@ -31,7 +32,9 @@ from pathlib import Path
 from typing import Any
 
 from parsl_peer import DEFAULT_PARSL_VENV, rates
-from scratch import Scratch, cpu_s, end_cleanly_when_terminated, machine, report
+from scratch import PROGRAMS, Scratch, cpu_s, end_cleanly_when_terminated, machine, report
+
+from motoko.store.zeo_conf import read_address
 
 COMMITS = 8.0  # promised: at most this many a step
 SHARE = 0.6  # promised: at least this part of Parsl's rate
@@ -42,7 +45,29 @@ WARM_UP = 4
 LAUNCHER = "launcher:step"
 STAGES = ("build", "commit", "created to launched", "launched to finished", "finished to awake")
 
+# One commit after the other, by ZEO's own client; prints the seconds that each has taken.
+COMMITTING = """\
+import json
+import sys
+import time
+
+import transaction
+import ZEO
+from persistent.mapping import PersistentMapping
+
+root = ZEO.DB(sys.argv[1]).open().root()
+root["benchmark"] = PersistentMapping()
+transaction.commit()
+found = []
+for i in range(int(sys.argv[2])):
+    started = time.time()
+    root["benchmark"]["note"] = i
+    transaction.commit()
+    found.append(time.time() - started)
+print(json.dumps(found))
+"""
 FILES = {
+    "committing.py": COMMITTING,
     "motoko.yaml": f"slots: {SLOTS}\nfinish: on-exit\ntask_managers:\n  step:\n"
     "orchestrator: orchestrator.main\n",
     "step/bd.yaml": "study: step\n\njob:\n  x: int\n",
@@ -103,7 +128,8 @@ async def independent(step, runs):
 class Ours:
     """What was measured of ours: milliseconds, medians; runs per second."""
 
-    commit_ms: float
+    commit_ms: float  # by ZEO's own client
+    own_commit_ms: float  # by an orchestrator
     step_ms: float
     stages_ms: dict[str, float]
     rates: list[float]
@@ -136,9 +162,11 @@ def measure_ours(options: argparse.Namespace) -> Ours:
         orchestrate(scratch, "first", runs=WARM_UP)
         launcher = scratch.daemons()[LAUNCHER]
         cpu = {}
+        commits = committing(scratch, options.length // 2)
         started = cpu_s(launcher)
         chain = orchestrate(scratch, "chain", length=options.length)
         cpu["chain"] = (cpu_s(launcher) - started) / (options.length + 1)
+        commits += committing(scratch, options.length - options.length // 2)
         started = cpu_s(launcher)
         seconds = [
             orchestrate(scratch, f"turn-{turn}", runs=options.runs) for turn in range(options.turns)
@@ -150,6 +178,7 @@ def measure_ours(options: argparse.Namespace) -> Ours:
         idle = (cpu_s(launcher) - started) * 60 / options.idle_seconds
         stages = stages_of(scratch, chain["steps"])
     return Ours(
+        milliseconds(commits),
         milliseconds(chain["commits"]),
         milliseconds([awake - created for _, created, *_, awake in chain["steps"]]),
         {name: milliseconds(each) for name, each in zip(STAGES, stages, strict=True)},
@@ -157,6 +186,14 @@ def measure_ours(options: argparse.Namespace) -> Ours:
         {name: round(1000 * each, 2) for name, each in cpu.items()},
         round(idle, 3),
     )
+
+
+def committing(scratch: Scratch, times: int) -> list[float]:
+    """How long commits of one object take by ZEO's own client."""
+    address = read_address(scratch.directory / "step" / ".bd" / "zeo.conf")
+    program = PROGRAMS / "python"
+    found: list[float] = json.loads(scratch.run(program, "committing.py", str(address), str(times)))
+    return found
 
 
 def stages_of(scratch: Scratch, steps: list[Any]) -> list[list[float]]:
@@ -221,6 +258,7 @@ def main() -> None:
     lines = [
         f"a chain of {options.length} steps, milliseconds, medians",
         f"  {'a commit of one object':<24}{ours.commit_ms:8.2f}",
+        f"  {'the same, orchestrator':<24}{ours.own_commit_ms:8.2f}",
         f"  {'a step':<24}{ours.step_ms:8.2f}",
         *(f"    {name:<22}{ms:8.2f}" for name, ms in ours.stages_ms.items()),
         f"  {'a step, in commits':<24}{ours.commits:8.2f}   (promised: at most {COMMITS:g})",

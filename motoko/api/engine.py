@@ -92,6 +92,7 @@ class Engine:
         self._leaves_at_exit = False
         self._lookouts: dict[str, Lookout] = {}
         self._lacking = LackingDaemons()
+        self._read: dict[str, tuple[int, ...]] = {}  # studies, and what had been lost by then
 
     def check_writable(self, what: str) -> None:
         """Raise ``ReadOnly`` if the workflow is only read; ``what`` is the caller."""
@@ -180,6 +181,19 @@ class Engine:
         await current.live()
         return current
 
+    def told(self, study: str, dispatcher: Dispatcher) -> bytes | None:
+        """How new a view has to be at the beginning of an await that is registered already.
+
+        The bus tells of all that comes later than what it has told. So it need not be as new as the
+        server's (``None``), but for the first time, and when messages may have been lost since.
+        """
+        counters = dispatcher.counters
+        lost = id(dispatcher), counters.gaps, counters.resyncs, counters.holes
+        if self._read.get(study) == lost:
+            return dispatcher.tid(study)
+        self._read[study] = lost
+        return None
+
     @property
     def dispatcher(self) -> Dispatcher | None:
         """The dispatcher that listens to the bus now, if any; :meth:`attached` makes it."""
@@ -218,6 +232,7 @@ class Engine:
         if self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None
+            self._read.clear()
             self._lookouts.clear()
 
     def close(self) -> None:

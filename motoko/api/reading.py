@@ -67,6 +67,9 @@ class ReadingEngine(Engine):
         """A stand-in for a dispatcher: awaits of what has happened already return at once."""
         return _Silence(asyncio.get_running_loop())
 
+    def told(self, study: str, dispatcher: Any) -> None:
+        """Nobody tells this process of anything."""
+
     def check_writable(self, what: str) -> None:
         """Raise ``ReadOnly``."""
         raise ReadOnly(

@@ -135,8 +135,8 @@ class RunList:
         pending = {_key(run): run for run, _ in self.runs}
         with dispatcher.waiting(Interest(runs=pending), what=repr(self)) as waiter:
             announced = AnnouncedEnds(waiter, dispatcher.loop, pending)
-            for base in bases.values():
-                session().refresh(base)
+            for study, base in bases.items():
+                session().refresh(base, self._engine.told(study, dispatcher))
             await self._settle(pending, waiter, list(pending), set())
             with announced.listening():
                 await self._wait_for(pending, waiter, announced, bases)

@@ -29,10 +29,11 @@ import transaction
 from ZODB.POSException import ReadOnlyError
 
 from motoko.errors import CannotBeSaved, ChangeConflict, MotokoError, ReadOnly, StudyUnavailable
-from motoko.host.locks import FileLock, lock_in_time
+from motoko.host.locks import lock_in_time
 from motoko.host.pauses import Pauses
 from motoko.store.base import StudyBase
 from motoko.store.changes import Change, apply_again, capture, changes
+from motoko.store.creation_locks import CreationLock
 from motoko.store.internals.connections import (
     around_finish,
     begin_anew,
@@ -60,7 +61,7 @@ class Session:
     def __init__(self) -> None:
         self._bases: list[StudyBase] = []
         self._pending = False
-        self._locked: tuple[StudyBase, FileLock] | None = None  # the study whose lock is held
+        self._locked: tuple[StudyBase, CreationLock] | None = None  # the study whose lock is held
         self._first: Any = None  # the connection that must finish its commit before all others
         self._afterwards: list[Callable[[], None]] = []
         self._creations: list[tuple[StudyBase, Callable[[], None]]] = []
@@ -116,7 +117,7 @@ class Session:
                 into[:] = build()
             finally:
                 if not has_changes(base.connection):
-                    self._unlock()  # all of it existed: there is nothing to commit
+                    self._unlock(base.tid)  # all of it existed: there is nothing to commit
 
         creation()
         if has_changes(base.connection):
@@ -291,7 +292,7 @@ class Session:
     def _ended(self, success: bool = False) -> None:
         self._pending = False
         self._writers = Writers()
-        self._unlock()
+        self._unlock(self._locked[0].tid if success and self._locked else None)
 
     def _lock(self, base: StudyBase) -> None:
         """Take a study's lock, and see all that is in it."""
@@ -301,8 +302,10 @@ class Session:
             # One study's lock at a time, so that processes cannot deadlock.
             self.commit()
         while True:
-            self._locked = base, self._creation_lock(base)
-            base.db.storage.ping()
+            lock = self._creation_lock(base)
+            self._locked = base, lock
+            if lock.seen is None or base.tid < lock.seen:
+                base.db.storage.ping()
             if not self._pending:
                 transaction.begin()
                 return
@@ -314,7 +317,7 @@ class Session:
             self._unlock()
             self.commit()
 
-    def _creation_lock(self, base: StudyBase) -> FileLock:
+    def _creation_lock(self, base: StudyBase) -> CreationLock:
         path = base.study.database.creation_lock
         lock = lock_in_time(path, LOCK_DEADLINE_S)
         if lock is None:
@@ -322,13 +325,13 @@ class Session:
                 f"{path} was held by another process for {LOCK_DEADLINE_S:.0f} s",
                 hint=f"a stopped process may hold it: `fuser -v {path}` names it",
             )
-        return lock
+        return CreationLock(lock)
 
-    def _unlock(self) -> None:
+    def _unlock(self, seen: bytes | None = None) -> None:
         if self._locked is not None:
             _, lock = self._locked
             self._locked = None
-            lock.release()
+            lock.release(seen)
 
 
 _sessions = threading.local()

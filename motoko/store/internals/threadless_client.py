@@ -24,7 +24,7 @@ import ZEO.asyncio.client
 from ZEO.asyncio.futures import AsyncTask, run_coroutine_threadsafe
 
 from motoko.store.internals.self_check import Need, relies_on
-from motoko.store.internals.zeo_messages import Gathering, gathering
+from motoko.store.internals.zeo_messages import together
 
 _RUNNER = "ZEO.asyncio.client:ClientRunner"
 _IO = "ZEO.asyncio.client:ClientIO"
@@ -93,7 +93,7 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
         self._outer: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
-        self._held: Gathering | None = None
+        self._held: list[tuple[str, tuple[Any, ...]]] = []  # messages without answers
         self._process, self._user = os.getpid(), threading.get_ident()
         self._using = threading.RLock()  # the loop, while it has no thread
         self._thread: threading.Thread | None = None
@@ -125,10 +125,9 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
             if has_thread:
                 super().async_(method, *args)
                 return
-            self._hold()
-            with self._as_running():
-                self.client.call_async(method, args)
-            self._look_ahead()
+            self._held.append((method, args))
+            if len(self._held) == 1:
+                self._look_ahead()
 
     def async_iter(self, it: Iterator[tuple[str, tuple[Any, ...]]]) -> None:
         """Send messages that have no answers."""
@@ -137,6 +136,7 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
             if has_thread:
                 super().async_iter(it)
                 return
+            self._let_go()
             with self._as_running():
                 self.client.call_async_iter(it)
             self._look_ahead()
@@ -206,9 +206,8 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
         return future.result() if wait else future
 
     def _called_here(self, call: Coroutine[Any, Any, Any], wait: bool) -> Any:
-        with self._as_running():
+        with self._letting_go():
             task = AsyncTask(call, self.loop)
-        self._let_go()
         if wait and not task.done():
             task.add_done_callback(lambda _: self.loop.stop())
             while not task.done():  # a call that was interrupted stops the loop as well
@@ -265,7 +264,7 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
             self._outer = self._timer = None
             return
         pause = CALM_S if self.client.operational else CONNECTING_S
-        if self.loop.has_work or self._held is not None:
+        if self.loop.has_work or self._held:
             pause = 0.0
         if self._timer is not None and self._timer.when() > self._outer.time() + pause:
             self._timer.cancel()
@@ -273,16 +272,20 @@ class ThreadlessClient(ZEO.asyncio.client.ClientRunner):  # type: ignore[misc]  
         if self._timer is None:
             self._timer = self._outer.call_later(pause, self._tend)
 
-    def _hold(self) -> None:
-        """Send messages that have no answers together: with the next call, or at the next turn."""
-        if self._held is None and (transport := gathering(self.client.protocol)) is not None:
-            self._held = transport
-            transport.gather()
+    @contextlib.contextmanager
+    def _letting_go(self) -> Iterator[None]:
+        """Send messages that have no answers, together with what is sent in the block."""
+        held, self._held = self._held, []
+        with self._as_running(), together(self.client.protocol):
+            if self.client.operational:  # else the connection is lost, and the transaction with it
+                for message in held:
+                    self.client.call_async(*message)
+            yield
 
     def _let_go(self) -> None:
-        if self._held is not None:
-            transport, self._held = self._held, None
-            transport.release()
+        if self._held:
+            with self._letting_go():
+                pass
 
     @contextlib.contextmanager
     def _as_running(self) -> Iterator[None]:
