@@ -104,7 +104,7 @@ def test_an_attempt(limited, tmp_path):
 WARM = """
 import os, runpy, socket, sys, types
 template, parts = (types.SimpleNamespace(**runpy.run_path(path)) for path in sys.argv[1:3])
-template.wrapper(parts, None, socket.socket(fileno=int(sys.argv[3])))
+template.wrapper(parts, None, socket.socket(fileno=int(sys.argv[3])), None)
 """
 
 

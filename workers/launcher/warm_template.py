@@ -11,7 +11,8 @@ wrapper.py, beside this file).
 
 The wrappers do what those of other runs do: they take turns, claim attempts, and record exits. But
 a wrapper forks the run itself: an interpreter as if just started. It does that ahead, before it has
-the run's attempt. The run waits for that on a socket of its wrapper, and ends if it is closed.
+the run's attempt. The run waits for that on a socket of its wrapper, and ends if it is closed. At
+first it copies memory that it will write (see warm_pages.py).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import socket
 import sys
 import traceback
 import types
+from collections.abc import Callable
 from typing import Any
 
 TRIES = 3  # how many runs a wrapper forks for an attempt, if something kills them before they begin
@@ -41,7 +43,7 @@ def main(warm_run: Any) -> dict[str, Any]:
     """Serve until the socket is closed. Returns in the runs only: what a run is to execute."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     wanted = json.loads(sys.argv[2])
-    modules, parts = part("warm_modules"), part("wrapper")
+    modules, pages, parts = part("warm_modules"), part("warm_pages"), part("wrapper")
     problem = ""
     try:
         modules.load(wanted)
@@ -50,14 +52,24 @@ def main(warm_run: Any) -> dict[str, Any]:
         problem = f"{type(error).__name__}: {error}"
         traceback.print_exc()
     modules.spare_detours()
-    part("warm_zeo").install()
+    zeo, rehearsal = part("warm_zeo"), part("warm_rehearsal")
+    zeo.install()
+    gc.collect()
+    gc.freeze()
+
+    def rehearse() -> None:
+        modules.rehearse()
+        rehearsal.rehearse(zeo.WarmClient)
+
+    written = [] if problem else pages.written_by(rehearse)
     tell_files(connection, problem, modules)
     gc.collect()
     gc.freeze()
-    channel = parts.fork_wrappers(connection)
-    if channel < 0:
+    number = parts.fork_wrappers(connection)
+    if number < 0:
         os._exit(0)
-    return wrapper(parts, warm_run, socket.socket(fileno=channel))
+    channel = socket.socket(fileno=number)
+    return wrapper(parts, warm_run, channel, lambda: pages.copy(written))
 
 
 def tell_files(connection: socket.socket, problem: str, modules: Any) -> None:
@@ -79,7 +91,9 @@ def tell_files(connection: socket.socket, problem: str, modules: Any) -> None:
 # The wrapper
 
 
-def wrapper(parts: Any, warm_run: Any, channel: socket.socket) -> dict[str, Any]:
+def wrapper(
+    parts: Any, warm_run: Any, channel: socket.socket, get_ready: Callable[[], None]
+) -> dict[str, Any]:
     """In a forked child: take turns until the channel is closed. Returns in the runs only."""
     me = os.getpid()
     try:
@@ -92,6 +106,7 @@ def wrapper(parts: Any, warm_run: Any, channel: socket.socket) -> dict[str, Any]
             ahead = Ahead(parts)
             if ahead.pid == 0:
                 channel.close()
+                get_ready()
                 return awaited(parts, warm_run, ahead.connection)
             if not asked:  # else the run that was forked before was killed
                 asked, slots = parts.received(channel)
