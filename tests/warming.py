@@ -57,7 +57,8 @@ def waiting(flow, session, **params):
 
 def wrapper_that_waits(session, flow):
     """The wrapper that waits for another turn, and the run that it has forked ahead."""
-    wrapper = wrapper_of(place(flow, warmed(session))).process
+    run = session.until(warmed(session), exit_code=0)  # else it may be the run that is seen
+    wrapper = wrapper_of(place(flow, run)).process
 
     def forked():
         children = Path(f"/proc/{wrapper.pid}/task/{wrapper.pid}/children").read_text().split()

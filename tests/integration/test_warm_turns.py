@@ -30,7 +30,7 @@ def supervised(workflow):
 
 
 def test_a_wrapper_takes_turns(supervised):
-    flow, session = supervised()
+    flow, session = supervised("--slots", "1")
     wrapper, _ = wrapper_that_waits(session, flow)
     assert {executed_by(session, flow) for _ in range(3)} == {wrapper}
 
