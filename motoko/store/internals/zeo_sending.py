@@ -3,10 +3,14 @@
 See :mod:`.zeo_written`. An announcement is encoded once, not once for each client, and each client
 gets all of it at once. ZEO's own way also wakes the server's loop once for each message, as it must
 from another thread: here it is in this thread already.
+
+What a client does not read stays in the server's memory. So one that reads nothing any more, such
+as a stopped process, is disconnected: a client of ZEO connects again when it goes on.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +31,8 @@ relies_on(
     Need(_STORAGE, "storage_id", set_by="register"),
     Need(_STORAGE, "serials", set_by="tpc_begin"),
     Need(_STORAGE, "connection", set_by="notify_connected"),
+    Need(_STORAGE, "connected", set_by="notify_connected"),
+    Need(_STORAGE, "log", ("self", "msg", "level")),
     Need(_STORAGE, "invalidated", set_by="tpc_begin"),
     Need(_SERVER, "invq", set_by="__init__"),
     Need(_SERVER, "invq_bound", set_by="__init__"),
@@ -40,12 +46,14 @@ relies_on(
 
 SENT_MAX = 4 << 20  # bytes of records: of a larger transaction, clients load what they need
 UNREAD_MAX = 32 << 10  # bytes that a client has not read yet: one that is behind gets no records
+BACKLOG_MAX = 64 << 20  # bytes of announcements that a client has left unread, all in all
 
 
 class SendingClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
     """The server's side of one client's connection; sends what others have written."""
 
     wants_records = False
+    unread = 0  # bytes of the announcements since it had read all that it was sent
 
     def set_client_label(self, label: str) -> None:
         if label == WANTS_RECORDS:
@@ -87,19 +95,30 @@ def _announce(
     """Tell clients of a transaction, and those that want them its records before."""
     encoded: dict[tuple[bytes, str], bytes] = {}
 
-    def send(protocol: Any, method: str, *arguments: Any) -> None:
+    def send(client: Any, method: str, *arguments: Any) -> None:
+        protocol = client.connection
         key = protocol.protocol_version, method
         if key not in encoded:
             encoded[key] = protocol.encode(0, True, method, arguments)
         protocol.write_message(encoded[key])
+        client.unread += len(encoded[key])
 
     for client in clients:
-        protocol = client.connection
-        with together(protocol):
-            if records and client.wants_records and not _is_behind(protocol):
-                send(protocol, "info", {KEY: (tid, records)})
-            send(protocol, "invalidateTransaction", tid, oids)
+        if not client.connected:
+            continue  # it has left meanwhile
+        waiting = _bytes_waiting(client)
+        if not waiting:
+            client.unread = 0
+        elif client.unread > BACKLOG_MAX:
+            client.log("reads nothing any more: it is disconnected", logging.WARNING)
+            client.connection.sm_protocol.transport.abort()
+            continue
+        with together(client.connection):
+            if records and client.wants_records and waiting <= UNREAD_MAX:
+                send(client, "info", {KEY: (tid, records)})
+            send(client, "invalidateTransaction", tid, oids)
 
 
-def _is_behind(protocol: Any) -> bool:
-    return bool(protocol.sm_protocol.transport.get_write_buffer_size() > UNREAD_MAX)
+def _bytes_waiting(client: Any) -> int:
+    size: int = client.connection.sm_protocol.transport.get_write_buffer_size()
+    return size

@@ -9,6 +9,8 @@ published, ``published`` after it, ``walk`` in the middle of reading the runs.
 
 ``MOTOKO_FAULT_QUEUE=<n>``: the watcher's queue of pushes holds no more than these.
 
+``MOTOKO_FAULT_SERVER=<bytes>``: a ZEO server gives up a client that has left this much unread.
+
 ``MOTOKO_FAULT_LAUNCHER=<point>:<number>:<signal>:<file>``: the same for launchers. The points are
 what it is about to do, in ``LAUNCHER``; with ``-ed`` what it has just done.
 
@@ -180,3 +182,7 @@ if "motoko.workers.watcher" in sys.orig_argv and "MOTOKO_FAULT_QUEUE" in os.envi
 if "motoko.workers.launcher" in sys.orig_argv and "MOTOKO_FAULT_LAUNCHER" in os.environ:
     point, number, name, file = os.environ["MOTOKO_FAULT_LAUNCHER"].split(":", 3)
     faulty_launcher(hit(point, int(number), name, file))
+if "motoko.workers.zeo" in sys.orig_argv and "MOTOKO_FAULT_SERVER" in os.environ:
+    from motoko.store.internals import zeo_sending
+
+    zeo_sending.BACKLOG_MAX = int(os.environ["MOTOKO_FAULT_SERVER"])
