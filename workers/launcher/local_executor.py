@@ -35,6 +35,7 @@ from motoko.workers.launcher.warm_pythons import WarmPythons
 log = logging.getLogger(__name__)
 
 KILL_GRACE_S = 3.0  # from SIGTERM to SIGKILL
+UNUSED_S = 60.0  # for so long wrappers wait for another run, when none is executed
 # Open files that a run needs besides its slots, and those reserved for everything else.
 FILES_A_RUN = 4
 RESERVED_FILES = 48
@@ -82,6 +83,7 @@ class LocalExecutor:
         self.oom_kills = OomKills()
         self._spawner = Spawner()
         self._pythons = WarmPythons()
+        self._unused: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._runs) + len(self._handed_over)
@@ -198,6 +200,8 @@ class LocalExecutor:
 
     def add(self, run: LocalRun) -> None:
         """Watch a run, and end it when it exceeds its time limit."""
+        if self._unused is not None:
+            self._unused.cancel()
         self._runs[run.run_id] = run
         self._limit(run)
         self._watch(run)
@@ -298,6 +302,9 @@ class LocalExecutor:
         if run.process is not None:
             run.process.rest()
             run.process = None
+        if not self._runs:
+            loop = asyncio.get_running_loop()
+            self._unused = loop.call_later(UNUSED_S, self._dismiss_wrappers)
         self.sweep(run.wrapper)
         if run.may_hand_over and code == 0 and not reason:
             log.info("run %d: launch.sh has handed its work over", run.run_id)
@@ -316,6 +323,11 @@ class LocalExecutor:
         stderr = tail(run.directory / run.stderr)
         end = End(code, reason, stderr, final=run.final, interrupted=run.interrupted, used=run.used)
         self._report(Ended(run.run_id, end))
+
+    def _dismiss_wrappers(self) -> None:
+        """End the wrappers that wait: each holds some memory, those of warm runs ten megabytes."""
+        self._spawner.dismiss()
+        self._pythons.dismiss()
 
     def sweep(self, *wrappers: Wrapper) -> None:
         """In a moment, end the processes that are left of runs that have ended."""

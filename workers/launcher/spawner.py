@@ -173,6 +173,10 @@ class Forker:
     def close(self) -> None:
         """Close its socket, which ends it, and end the wrappers that wait."""
         self.socket.close()
+        self.dismiss()
+
+    def dismiss(self) -> None:
+        """End the wrappers that wait."""
         while self._idle:
             self._idle.pop().close()
 
@@ -219,6 +223,11 @@ class Spawner:
         except Unusable as error:
             self.close()
             raise OSError(f"the process that starts runs: {error}") from error
+
+    def dismiss(self) -> None:
+        """End the wrappers that wait."""
+        if self._forker is not None:
+            self._forker.dismiss()
 
     def close(self) -> None:
         """End its process, and the wrappers that wait. Those that execute runs live on."""

@@ -71,6 +71,11 @@ class WarmPythons:
             self._drop(template)
             return None
 
+    def dismiss(self) -> None:
+        """End the wrappers that wait."""
+        for template in self._templates:
+            template.dismiss()
+
     def _say(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
