@@ -100,3 +100,14 @@ def finished(session: Session, *runs: Any, timeout: float = 60.0) -> None:
     assert not errors, errors
     for run in runs:
         session.until(run, ended_state="FINISHED")
+
+
+def release_held(cluster: Any, count: int) -> None:
+    """Wait until so many jobs are in a cluster's queue, and let them start."""
+    held = wait_until(
+        lambda: len(jobs := cluster.jobs("PENDING")) == count and jobs,
+        "as many jobs are in the queue",
+        timeout=60,
+    )
+    for job in held:
+        cluster.run("scontrol", "release", job["id"])

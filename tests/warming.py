@@ -59,12 +59,17 @@ def wrapper_that_waits(session, flow):
     """The wrapper that waits for another turn, and the run that it has forked ahead."""
     run = session.until(warmed(session), exit_code=0)  # else it may be the run that is seen
     wrapper = wrapper_of(place(flow, run)).process
+    return wrapper, standby_of(wrapper)
+
+
+def standby_of(wrapper):
+    """The run that a wrapper has forked ahead."""
 
     def forked():
         children = Path(f"/proc/{wrapper.pid}/task/{wrapper.pid}/children").read_text().split()
         return Identity.of(int(children[0])) if children else None
 
-    return wrapper, wait_until(forked, "a run is forked ahead")
+    return wait_until(forked, "a run is forked ahead")
 
 
 def executed_by(session, flow):

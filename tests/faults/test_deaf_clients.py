@@ -1,29 +1,26 @@
 """Clients that read nothing any more: the server gives them up before they fill its memory."""
 
 import os
-from pathlib import Path
 
 import pytest
+from injecting import python_path
 from study_clients import Client
 from support import wait_until
 
 from motoko.config import load
 from motoko.layout import locate
 
-INJECT = Path(__file__).parent / "inject"
 DEADLINE_S = 30.0
 BACKLOG = 40_000  # bytes, in place of many megabytes
-CONNECTIONS = "connections"
 
 
 @pytest.fixture
 def clients(workflow):
     """A listener without a thread, which nobody lets read, and a writer."""
     flow = workflow()
-    path = os.pathsep.join([str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = flow.motoko(
         *("supervise", "--detach", "--no-launchers"),
-        PYTHONPATH=path,
+        PYTHONPATH=python_path(),
         MOTOKO_FAULT_SERVER=str(BACKLOG),
     )
     assert done.returncode == 0, done.stderr
@@ -38,7 +35,7 @@ def clients(workflow):
 
 def served(client):
     """How many clients the server has."""
-    return client.storage._call("server_status")[CONNECTIONS]
+    return client.storage._call("server_status")["connections"]
 
 
 def test_it_is_disconnected_and_finds_its_server_again(clients):

@@ -1,10 +1,9 @@
 """A launcher that is killed at chosen moments: its successor goes on, and starts nothing twice."""
 
-import os
 import signal
-from pathlib import Path
 
 import pytest
+from injecting import python_path
 from launching import (
     GATE,
     all_slots_free,
@@ -18,7 +17,6 @@ from launching import (
 )
 from support import wait_until
 
-INJECT = Path(__file__).parent / "inject"
 RUNS = 4
 YAML = "finish: on-exit\nretries: 1\nresults: {done: {regex: 'done (.*)', type: int}}\n"
 EXECUTED = 'claims=(.motoko/attempt-*)\ntouch "exec-${#claims[@]}-$$"\n'
@@ -43,8 +41,7 @@ def limit():
 @pytest.mark.parametrize(("point", "number"), WORK + RECOVERY)
 def test_killed(supervised, monkeypatch, tmp_path, point, number):
     hit = tmp_path / "hit"
-    path = os.pathsep.join([str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("PYTHONPATH", python_path())
     monkeypatch.setenv("MOTOKO_FAULT_LAUNCHER", f"{point}:{number}:SIGKILL:{hit}")
     flow, session = supervised("--slots", str(RUNS), yaml=YAML)
     # The last one fails once.
@@ -80,8 +77,7 @@ def test_told_to_end_all_runs_while_it_starts(supervised, monkeypatch, tmp_path,
     """The runs of its predecessor are ended, however early it is told."""
     hit = tmp_path / "hit"
     hit.touch()  # so the first launcher goes on
-    path = os.pathsep.join([str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("PYTHONPATH", python_path())
     monkeypatch.setenv("MOTOKO_FAULT_LAUNCHER", f"{point}:1:SIGUSR1:{hit}")
     flow, session = supervised("--slots", str(RUNS), yaml="finish: on-exit\n")
     runs = [session.create(f"{GATE}true # {n}") for n in range(RUNS)]

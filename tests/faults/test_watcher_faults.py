@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from injecting import python_path
 from mirrors import path_of
 from oracle import first_difference, transitions
 from support import kill9, wait_until
@@ -26,7 +27,6 @@ from motoko.store.internals.zeo_clients import AT_ONCE
 from motoko.store.server_address import address
 from motoko.store.watch_storage import CALL_DEADLINE_S, Disconnected, WatchStorage
 
-INJECT = Path(__file__).parent / "inject"
 RUNS = 20
 REACHED_S = 30.0
 REPLACED_S = 45.0  # silence of 10 s, looked at every 5 or 10 s
@@ -35,8 +35,7 @@ DELAY_MAX_S = 3.0
 
 def inject(point, number, name, file):
     """The environment that makes a watcher send itself a signal (see inject/sitecustomize.py)."""
-    path = os.pathsep.join([str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {"PYTHONPATH": path, "MOTOKO_FAULT_WATCHER": f"{point}:{number}:{name}:{file}"}
+    return {"PYTHONPATH": python_path(), "MOTOKO_FAULT_WATCHER": f"{point}:{number}:{name}:{file}"}
 
 
 def check(flow, told, study="mult"):
@@ -179,8 +178,7 @@ def test_frozen_and_replaced(scene):
 def test_more_pushes_than_the_queue_holds(workflow, monkeypatch, held):
     """They are dropped, and read from the log when the queue is empty."""
     flow = workflow()
-    path = os.pathsep.join([str(INJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("PYTHONPATH", python_path())
     monkeypatch.setenv("MOTOKO_FAULT_QUEUE", str(held))
     flow.supervise("--no-launchers")
     other, listener = Other(flow), Listener(flow)

@@ -6,7 +6,7 @@ import signal
 import stat
 
 import pytest
-from batch import executing, executions, failed, finished, job_of
+from batch import executing, executions, failed, finished, job_of, release_held
 from launching import GATE, go, identity, kill_daemon, place, start, stop
 from slurm_programs import SYSTEM_PATH
 from support import wait_until
@@ -102,13 +102,7 @@ class TestScheduler:
         runs = [session.create(f"{FINISH}# {n}", slurm_options=["hold"]) for n in range(3)]
         jobs = {job_of(session, run) for run in runs}
         cluster.forget_all()
-        held = wait_until(
-            lambda: len(found := cluster.jobs("PENDING")) == len(jobs) and found,
-            "as many jobs are in the queue",
-            timeout=60,
-        )
-        for job in held:
-            cluster.run("scontrol", "release", job["id"])
+        release_held(cluster, len(jobs))
         finished(session, *runs, timeout=90)
         for run in runs:
             assert run["attempt"] == 1 and len(executions(place(flow, run))) == 1

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from batch import executing, executions, failed, finished, job_of
+from batch import executing, executions, failed, finished, job_of, release_held
 from launching import GATE, go, place
 from support import wait_until
 from test_arrays import fan
@@ -180,13 +180,7 @@ def test_the_controller_forgets_them(batch, cluster, calls):
     runs = fan(session, 8, slurm_options=["hold"])
     assert len({job_of(session, run) for run in runs}) == 3
     cluster.forget_all()
-    held = wait_until(
-        lambda: len(found := cluster.jobs("PENDING")) == 3 and found,
-        "as many jobs are in the queue",
-        timeout=60,
-    )
-    for job in held:
-        cluster.run("scontrol", "release", job["id"])
+    release_held(cluster, 3)
     finished(session, *runs, timeout=90)
     for run in runs:
         assert len(executions(place(flow, run))) == 1 and run["attempt"] == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import spawning
 from support import wait_until
+from warming import standby_of
 
 from motoko.host.identity import Identity
 from motoko.host.living_processes import processes
@@ -83,16 +84,6 @@ def template_in(directory):
         yield Template(forker, directory)
     finally:
         forker.end()
-
-
-def standby_of(process):
-    """The run that a wrapper has forked ahead."""
-
-    def forked():
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        return Identity.of(int(children[0])) if children else None
-
-    return wait_until(forked, "a run is forked ahead")
 
 
 def gone(*identities):
