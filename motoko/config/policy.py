@@ -155,6 +155,11 @@ class Policy(msgspec.Struct, frozen=True):
         """Whether runs on this host are forked from a warm Python process, without a shell."""
         return self.python == WARM
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether a batch job executes several runs."""
+        return self.pack is not None and self.pack.runs > 1
+
     def changed(self, values: Mapping[str, Any]) -> Policy:
         """This policy with other values, which are checked; other names are left out.
 

@@ -49,9 +49,8 @@ class BatchStart:
     _entries: Mapping[str, Any] = field(default_factory=dict)
 
     def mark(self, entries: MutableMapping[str, Any]) -> None:
-        pack = self.prepared.policy.pack
         state = SUBMITTING
-        if pack is not None and pack.runs > 1:
+        if self.prepared.policy.is_packed:
             state = GATHERED if self.prepared.attempt > 1 else PACKING
         OwnEntries(entries).update(
             {

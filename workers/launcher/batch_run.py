@@ -81,7 +81,7 @@ class BatchRun:
     @property
     def is_packed(self) -> bool:
         """Whether its policy is that it is in a pack with others."""
-        return self.policy.pack is not None and self.policy.pack.runs > 1
+        return self.policy.is_packed
 
     @property
     def is_unsubmitted(self) -> bool:
