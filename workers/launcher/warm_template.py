@@ -52,14 +52,14 @@ def main(warm_run: Any) -> dict[str, Any]:
         problem = f"{type(error).__name__}: {error}"
         traceback.print_exc()
     modules.spare_detours()
-    zeo, rehearsal = part("warm_zeo"), part("warm_rehearsal")
+    zeo = part("warm_zeo")
     zeo.install()
     gc.collect()
     gc.freeze()
 
     def rehearse() -> None:
         modules.rehearse()
-        rehearsal.rehearse(zeo.WarmClient)
+        zeo.rehearse()
 
     written = [] if problem else pages.written_by(rehearse)
     tell_files(connection, problem, modules)

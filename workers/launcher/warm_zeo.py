@@ -37,7 +37,10 @@ _getsignal: Any = importlib.import_module("_signal").getsignal  # its public twi
 _client: Any = sys.modules.get("ZEO.asyncio.client")
 _futures: Any = sys.modules.get("ZEO.asyncio.futures")
 _storage: Any = sys.modules.get("ZEO.ClientStorage")
-_parts: Any = runpy.run_path(f"{os.path.dirname(__file__)}/warm_line.py")
+_parts, _rehearsal = (
+    runpy.run_path(f"{os.path.dirname(__file__)}/{name}.py")
+    for name in ("warm_line", "warm_rehearsal")
+)
 Loop, Unusual = _parts["Loop"], _parts["Unusual"]
 KEPT: list[Any] = []  # what runs find made
 _ClientThread: Any = getattr(_client, "ClientThread", object)
@@ -267,6 +270,11 @@ def install() -> None:
             init.__defaults__ = tuple(
                 WarmClient if default is _ClientThread else default for default in init.__defaults__
             )
-            part = runpy.run_path(f"{os.path.dirname(__file__)}/warm_rehearsal.py")
             with contextlib.suppress(Exception):  # of another BlackDynamite
-                KEPT.extend(part["rehearse"](WarmClient))
+                KEPT.extend(rehearse())
+
+
+def rehearse() -> list[Any]:
+    """Do what runs do first with their study; returns what is to be kept for them."""
+    kept: list[Any] = _rehearsal["rehearse"](WarmClient)
+    return kept
