@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +30,12 @@ from motoko.layout import Runtime, locate, snapshot_path
 
 @dataclass(frozen=True)
 class Daemon:
-    """One daemon's name and its workflow."""
+    """One daemon's name and its workflow; its configuration counts since then (since 1970)."""
 
     name: str
     config: WorkflowConfig
     runtime: Runtime
+    since: float
 
     @property
     def kind(self) -> str:
@@ -122,23 +124,24 @@ def running(name: str, workflow: str) -> Iterator[Daemon]:
 
 def configured(name: str, workflow: str) -> Daemon:
     """The daemon ``name``; raises ``MotokoError`` for a workflow that was never supervised."""
-    config = _taken_over(Path(workflow)) or load(workflow)
+    taken = _taken_over(Path(workflow)) or snapshot.Taken(time.time(), load(workflow))
+    config = taken.config
     runtime = locate(config)
     if runtime is None:
         raise MotokoError(
             f"no runtime directory is recorded for {config.directory}",
             hint="daemons are started by `motoko supervise`",
         )
-    return Daemon(name, config, runtime)
+    return Daemon(name, config, runtime, taken.since)
 
 
-def _taken_over(path: Path) -> WorkflowConfig | None:
+def _taken_over(path: Path) -> snapshot.Taken | None:
     """The configuration that the supervisor has read; the files may have changed since then.
 
     ``None`` without a supervisor, or with one of another version.
     """
-    taken = snapshot.read(snapshot_path(path.parent), path)
-    return None if taken is None else taken.config
+    kept = snapshot.read(snapshot_path(path.parent), path)
+    return None if kept is None else kept.taken[-1]
 
 
 def _be_nice(nice: int) -> None:

@@ -29,7 +29,7 @@ from motoko.host.clock import HEARTBEAT_S
 from motoko.host.locks import is_locked
 from motoko.workers.daemon import Daemon, arguments, as_process, running, told_to_end
 from motoko.workers.notifier import observing, saved
-from motoko.workers.notifier.occurrences import Seen, StudySeen, first_known, occurrences
+from motoko.workers.notifier.occurrences import Known, Seen, StudySeen, first_known, occurrences
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Notifier:
     def __init__(self, daemon: Daemon) -> None:
         self._config, self._runtime = daemon.config, daemon.runtime
         self._settings = daemon.config.notices
+        self._since = daemon.since
         self._outbox = saved.read(daemon.runtime)
         self._studies: dict[str, StudySeen] = {}
         # The newest transaction of each study, and the one that was looked at.
@@ -153,9 +154,10 @@ class Notifier:
             free=observing.free_bytes(self._config),
         )
         if known is None:
-            self._outbox.known = first_known(seen)
+            known = self._outbox.known = self._known_at_first(seen)
+            if known is None:
+                return
             saved.write(self._runtime, self._outbox)
-            return
         before = saved.encoded(self._outbox)
         for event, line in occurrences(seen, known, self._settings, time.time(), last=last):
             if event in self._settings.events:
@@ -163,6 +165,19 @@ class Notifier:
                 self._outbox.put(event, line)
         if saved.encoded(self._outbox) != before:
             saved.write(self._runtime, self._outbox)
+
+    def _known_at_first(self, seen: Seen) -> Known | None:
+        """What had happened before somebody was to be told; ``None`` if that cannot be read yet.
+
+        Runs may fail, and orchestrators end, while this process is being started.
+        """
+        ended = {}
+        for name, study in self._config.studies.items():
+            runs = observing.ended_since(self._runtime, study, self._since)
+            if runs is None:
+                return None
+            ended[name] = runs
+        return first_known(seen, ended, self._since)
 
     def _send(self) -> None:
         """Take in how the last message was sent, and begin the next one."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from motoko.config import WorkflowConfig
+from motoko.config import StudyConfig, WorkflowConfig
 from motoko.control import detached_requests
 from motoko.control.daemon_records import living_orchestrators
 from motoko.layout import Runtime
@@ -13,11 +13,15 @@ from motoko.mirror.mirror_file import MIRROR_ERRORS, NotUsable, check_readable
 from motoko.mirror.mirror_reading import reading
 from motoko.mirror.mirror_tables import RUNS, MirrorTables, Name
 from motoko.mirror.mirrored_rows import parts
+from motoko.runs.claims import recorded_at
+from motoko.runs.entries import OwnEntries
 from motoko.runs.entry_table import OWN
+from motoko.runs.paths import present_directory
 from motoko.runs.states import FAILED_STATES, FINISHED, UNENDED_STATES
 from motoko.workers.notifier.occurrences import StudySeen
 
 FAILURES = 100  # the failed runs that are looked at: those with the highest numbers
+ENDS = 100  # the runs whose ends are looked at
 _REASON_MAX = 200
 
 
@@ -48,16 +52,43 @@ def _study_in(tables: MirrorTables, study: str) -> StudySeen:
 
 def _failures(tables: MirrorTables, study: str) -> Iterator[tuple[int, str]]:
     """The last failed runs: their numbers, and a line for each."""
-    states = ", ".join(f"'{state}'" for state in sorted(FAILED_STATES))
-    where = (
-        f"runs.id IN (SELECT id FROM runs WHERE state IN ({states}) "
-        f"ORDER BY id DESC LIMIT {FAILURES})"
-    )
+    where = _last(FAILED_STATES, FAILURES)
     reason = (RUNS, [Name(False, OWN["failure_reason"].key), Name(False, "failure_reason")])
     for part in parts(tables, [reason], where):
         for number, why in zip(*part, strict=True):
             text = str(why or "no reason was recorded")[:_REASON_MAX]
             yield number, f"{study}.{number}: {text}"
+
+
+def ended_since(runtime: Runtime, study: StudyConfig, moment: float) -> dict[int, str] | None:
+    """The states of those of a study's last runs that have ended since a moment, by number.
+
+    ``None`` if the study's mirror cannot be read. The moment is in seconds since 1970.
+    """
+    names = ("state", "run_path", *(OWN[name].key for name in ("attempt", "attempt_ended")))
+    wanted = [(RUNS, [Name(False, name)]) for name in names]
+    try:
+        with reading(runtime.mirror(study.name)) as tables:
+            read = parts(tables, wanted, _last({FINISHED, *FAILED_STATES}, ENDS))
+            runs = [row for part in read for row in zip(*part, strict=True)]
+    except (*MIRROR_ERRORS, NotUsable):
+        return None
+    ended = {}
+    for number, *values in runs:
+        entries = {"id": number, **dict(zip(names, values, strict=True))}
+        directory = present_directory(study, entries)
+        own = OwnEntries(entries)
+        at = own.attempt_ended or (directory and recorded_at(directory, own.attempt))
+        if at and at >= moment:
+            ended[number] = str(entries["state"])
+    return ended
+
+
+def _last(states: Collection[str], most: int) -> str:
+    """SQL that holds for the runs with the highest numbers that are in one of the states."""
+    texts = ", ".join(f"'{state}'" for state in sorted(states))
+    chosen = f"SELECT id FROM runs WHERE state IN ({texts}) ORDER BY id DESC LIMIT {most}"
+    return f"runs.id IN ({chosen})"
 
 
 def look_at_orchestrators(runtime: Runtime) -> dict[str, int]:

@@ -14,6 +14,7 @@ import msgspec
 from motoko.config.notices import DISK, ENDED, FAILED, FINISHED, GIVEN_UP, STALLED, Notices
 from motoko.host.durations import counted, duration
 from motoko.host.sizes import megabytes
+from motoko.runs.states import FAILED_STATES
 
 FAILURES = 5  # runs that are named at once
 SETTLE_S = 5.0  # so long nothing must have run: the next runs may be about to be created
@@ -82,15 +83,25 @@ class Known(msgspec.Struct):
     is_stalled: bool = False
 
 
-def first_known(seen: Seen) -> Known:
-    """What needs not be told to somebody who has just begun to watch."""
-    return Known(
-        failed={study: at.failed for study, at in seen.studies.items()},
-        failures={study: at.failed_runs for study, at in seen.studies.items()},
-        over={study: at.over for study, at in seen.studies.items()},
-        ends={name: at for name, (at, _) in seen.ends.items()},
+def first_known(seen: Seen, ended: Mapping[str, Mapping[int, str]], since: float) -> Known:
+    """What needs not be told to somebody who wants to be told what has happened since a moment.
+
+    Args:
+        seen: the workflow now.
+        ended: the runs of each study that have ended since then: their states by number.
+        since: the moment (seconds since 1970).
+    """
+    known = Known(
+        ends={name: at for name, (at, _) in seen.ends.items() if at < since},
         orchestrators=sorted(seen.orchestrators),
     )
+    for study, at in seen.studies.items():
+        new = ended.get(study, {})
+        failed = sum(state in FAILED_STATES for state in new.values())
+        known.failed[study] = max(at.failed - failed, 0)
+        known.failures[study] = [number for number in at.failed_runs if number not in new]
+        known.over[study] = max(at.over - len(new), 0)
+    return known
 
 
 def occurrences(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def more_objects(flow):
     """How many more there are of each class, as far as that is one for every other run or more."""
     launching.CACHE_OBJECTS = CACHE
     config = load(flow.path)
-    daemon = Daemon("launcher:mult", config, locate(config))
+    daemon = Daemon("launcher:mult", config, locate(config), time.time())
     other = Other(flow)
     with Publisher(daemon.runtime.bus_publish) as publisher:
         publisher.connected(launching.BUS_DEADLINE_S)

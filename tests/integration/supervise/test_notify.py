@@ -22,11 +22,6 @@ SECRET = "hunter2hunter2"
 KILLS = int(os.environ.get("MOTOKO_KILLS", "6"))
 
 
-def has_looked(flow):
-    """Wait for the notifier's first look: what has failed before that is no news to it."""
-    wait_until((flow.directory / ".wf" / "notify.json").exists, "the notifier has looked")
-
-
 def test_each_message_comes_once(workflow):
     flow = workflow(studies=("mult",), created=False)
     place = flow.directory
@@ -42,7 +37,6 @@ def test_each_message_comes_once(workflow):
     done = flow.motoko("notify", "--test")
     assert done.stdout == "sent\n" and events() == ["test"], done.stderr
     flow.supervise()
-    has_looked(flow)
     session = Session(flow)
     try:
         session.create("exit 3")
@@ -57,6 +51,39 @@ def test_each_message_comes_once(workflow):
         assert "mult.1: launch.sh ended with exit code 3" in told.read_text()
     finally:
         session.close()
+
+
+def test_what_fails_before_the_first_look(workflow):
+    """It is told, unless it failed before the supervisor knew of ``notify:``."""
+    flow = workflow(studies=("mult",), created=False)
+    scripted(flow)
+    (flow.directory / "tell").write_text(TELL)
+    (flow.directory / "tell").chmod(0o700)
+    told = flow.directory / "told"
+
+    def fails(code):
+        session = Session(flow)
+        try:
+            (failure,) = session.ends(session.create(f"exit {code}"))
+            assert failure is not None
+        finally:
+            session.close()
+
+    flow.supervise()
+    fails(3)
+    assert flow.motoko("kill").returncode == 0
+    with flow.path.open("a") as file:
+        file.write("notify: {command: [./tell, x], events: [failed, finished]}\n")
+    flow.supervise()
+    notifier = flow.pids()["notifier"]
+    os.kill(notifier, signal.SIGSTOP)
+    fails(4)
+    # As if it had not looked, wherever it was stopped.
+    (flow.directory / ".wf" / "notify.json").unlink(missing_ok=True)
+    kill9(notifier)
+    wait_until(lambda: told.exists() and told.read_text().count("---") == 2, "it is told")
+    assert "finished: " in told.read_text()
+    assert "mult.2: launch.sh" in told.read_text() and "mult.1: " not in told.read_text()
 
 
 def test_one_message_in_five_minutes(workflow):
@@ -74,7 +101,6 @@ def test_one_message_in_five_minutes(workflow):
         return "\n".join(outbox()["waiting"].get("failed", [])).count("1 run of mult failed")
 
     flow.supervise()
-    has_looked(flow)
     session = Session(flow)
     try:
         session.create("exit 3")
@@ -156,7 +182,6 @@ def test_a_service_gets_the_messages(workflow, monkeypatch):
         assert [key for key, *_ in got] == [f"one:{SECRET}", f"two:{SECRET}"]
         got.clear()
         flow.supervise()
-        has_looked(flow)
         session = Session(flow)
         try:
             session.create("exit 3")

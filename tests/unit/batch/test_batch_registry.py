@@ -124,7 +124,7 @@ class TestLauncher:
     @pytest.fixture
     def executors(self, system, directory, news):
         config = load(directory)
-        daemon = Daemon("launcher:mult", config, Runtime(directory, directory / "sockets"))
+        daemon = Daemon("launcher:mult", config, Runtime(directory, directory / "sockets"), 0.0)
         slots = Slots(directory / "slots", 1)
         return Executors(daemon, config.studies["mult"], slots, None, news.put_nowait)
 

@@ -1,5 +1,7 @@
 """What the notifier tells, and how often."""
 
+import math
+
 import pytest
 
 from motoko.config.notices import Notices
@@ -22,8 +24,8 @@ def seen(*, orchestrators=None, awaits=0, ends=None, given_up=None, free=1000, *
 class Watch:
     """What is told, one look after the other."""
 
-    def __init__(self, first):
-        self.known, self.now = first_known(first), 0.0
+    def __init__(self, first, ended=None, since=math.inf):
+        self.known, self.now = first_known(first, ended or {}, since), 0.0
 
     def __call__(self, at, *, after=1.0, last=False):
         self.now += after
@@ -47,6 +49,16 @@ def test_failures():
     assert told["failed"].endswith("s.10: why\n  and 2 more")
     assert watch(seen(s=failed(8, active=3))) == {}  # two are retried
     assert "failed" in watch(seen(s=failed(9, active=2)))
+
+
+def test_what_has_happened_since_the_workflow_began_is_told():
+    now = seen(s=failed(3, finished=2), ends={"a": (4.0, ""), "b": (6.0, "")})
+    watch = Watch(now, {"s": {2: "FAILED", 5: "FINISHED"}}, since=5.0)
+    told = watch(now)
+    assert told["failed"] == "1 run of s failed\n  s.2: why"
+    assert told["ended"] == "orchestrator b has ended"
+    assert "finished" in watch(now, after=SETTLE_S)
+    assert Watch(now, {"t": {2: "FAILED"}}, since=6.5)(now) == {}
 
 
 def test_runs_fail_in_any_order():
