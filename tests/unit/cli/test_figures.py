@@ -1,5 +1,6 @@
 """Plots as files, and what is said where none can be drawn."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -10,6 +11,13 @@ from motoko.errors import ConfigError
 from motoko.reports.plotted import Axes, Plot, Series
 
 STARTS = {"p.png": b"\x89PNG", "p.SVG": b"<?xml", "p.pdf": b"%PDF"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fonts():
+    """Matplotlib looks for fonts once on a new machine, by a process, which tests refuse."""
+    with contextlib.suppress(ImportError):
+        import matplotlib.font_manager  # noqa: F401
 
 
 def plot(series, categories=(), by="mesh"):
