@@ -99,7 +99,8 @@ class Line:
             except OSError as error:
                 self.end(error)
                 return False
-            self._unsent = [data[count:]]
+            # Not an empty rest: the transports of Python 3.12 would try for ever to send it.
+            self._unsent = [data[count:]] if count < len(data) else []
             self._size = len(data) - count
         return not self._size
 
