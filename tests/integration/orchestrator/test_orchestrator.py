@@ -11,6 +11,7 @@ import sys
 import pytest
 from executing import execute, script
 from puppets import write
+from support import wait_until
 
 from motoko import (
     MotokoError,
@@ -80,7 +81,8 @@ class TestTheRest:
             assert [o["run_name"] for o in flow.ps()["orchestrators"]] == [workflow.run_name]
 
         execute(wf, main)
-        assert flow.ps()["orchestrators"] == []
+        # The supervisor hears of it a moment later.
+        wait_until(lambda: flow.ps()["orchestrators"] == [], "there is none any more")
 
     def test_pending_conflict_is_not_silent(self, wf, puppet):
         async def main():
