@@ -239,7 +239,7 @@ asyncio.run(main())
         async def main():
             run["bad"] = lambda: 0
             await turns()
-            with pytest.raises(Exception, match="pickle"):
+            with pytest.raises(Exception, match="'bad' cannot be saved"):
                 await wf.mult.select("state = CREATED")
             run["good"] = 1
             await wf.mult.select("state = CREATED")
