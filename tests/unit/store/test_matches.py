@@ -263,7 +263,8 @@ def test_a_change_costs_the_same_whatever_is_cached(base):
         for number in range(count):
             base.matches.find(predicate(base, f"x < {number}"))
         change()
-        costs.append(lines_of(change))
+        # A database may have something to tidy up meanwhile.
+        costs.append(min(lines_of(change) for _ in range(3)))
     assert costs[1] == pytest.approx(costs[0], abs=10)
 
 
