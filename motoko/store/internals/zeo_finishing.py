@@ -54,6 +54,9 @@ class FinishingClient(SendingClient):
             resolved = self._vote()
             if not self.locked:
                 return resolved, None, None
+            # Nobody may hear of this transaction before those that came before it. A client that
+            # finishes by a call of its own makes it a turn of the loop later: they are announced.
+            self.announce()
             try:
                 tid, clear = self.tpc_finish(number).args
             except Exception as error:  # noqa: BLE001 (the client raises it)

@@ -11,8 +11,10 @@ as a stopped process, is disconnected: a client of ZEO connects again when it go
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ZEO.StorageServer import ZEOStorage
 
@@ -47,6 +49,10 @@ relies_on(
 SENT_MAX = 4 << 20  # bytes of records: of a larger transaction, clients load what they need
 UNREAD_MAX = 32 << 10  # bytes that a client has not read yet: one that is behind gets no records
 BACKLOG_MAX = 64 << 20  # bytes of announcements that a client has left unread, all in all
+
+
+# By server: the arguments of :func:`_announce`, in the order of the transactions.
+_unannounced: WeakKeyDictionary[Any, deque[Any]] = WeakKeyDictionary()
 
 
 class SendingClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
@@ -85,8 +91,15 @@ class SendingClient(ZEOStorage):  # type: ignore[misc]  # ZEO has no types
         queue.insert(0, (tid, oids))
         clients = server.zeo_storages_by_storage_id[self.storage_id]
         others = [client for client in clients if client is not self]
-        # In the loop's next turn: the transaction is finished now.
-        self.connection.loop.call_soon(_announce, others, tid, oids, self._written)
+        # In the loop's next turn, or before a later one is finished: it is being finished now.
+        _unannounced.setdefault(server, deque()).append((others, tid, oids, self._written))
+        self.connection.loop.call_soon(self.announce)
+
+    def announce(self) -> None:
+        """Announce the transactions that have been finished, if that has not been done yet."""
+        waiting = _unannounced.setdefault(self.server, deque())
+        while waiting:
+            _announce(*waiting.popleft())
 
 
 def _announce(

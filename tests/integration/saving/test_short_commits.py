@@ -1,6 +1,9 @@
 """A commit to one study takes one round trip; all else about it is as if it took two."""
 
 import contextlib
+import functools
+import os
+import signal
 import threading
 
 import pytest
@@ -33,6 +36,7 @@ def client(workflow, request):
             stack.callback(made.close)
             return made
 
+        client.flow = flow
         yield client
 
 
@@ -140,6 +144,44 @@ def test_it_waits_for_a_commit_that_is_under_way(client):
     first.connection.tpc_finish(held)
     writing.join(DEADLINE_S)
     assert dict(saw(third).root["one"]) == {"x": 1} and dict(third.root["two"]) == {"y": 2}
+
+
+def test_nobody_hears_of_a_commit_after_a_later_one(client, calls, monkeypatch):
+    """Also if the server handles several commits in one go: it was stopped meanwhile."""
+    both, names = [client(), client()], ["one", "two"]
+    both[0].write(one=PersistentMapping(), two=PersistentMapping())
+    heard, noted = [], [calls(one) for one in both]
+    for one in both:
+        saw(one)
+        tids, cache = [], one.storage._cache
+        heard.append(tids)
+        monkeypatch.setattr(cache, "setLastTid", functools.partial(note, tids, cache.setLastTid))
+
+    def change(one, name, turn):
+        with one.manager:
+            one.root[name]["turn"] = turn
+
+    server = client.flow.pids()["zeo:mult"]
+    for turn in range(1, 21):
+        os.kill(server, signal.SIGSTOP)
+        writing = [
+            threading.Thread(target=change, args=(one, name, turn))
+            for one, name in zip(both, names, strict=True)
+        ]
+        for thread in writing:
+            thread.start()
+        wait_until(lambda turn=turn: [n.count("vote") for n in noted] == [turn, turn], "both vote")
+        os.kill(server, signal.SIGCONT)
+        for thread in writing:
+            thread.join(DEADLINE_S)
+        for one in both:
+            saw(one)
+    assert all(len(tids) > 20 and tids == sorted(tids) for tids in heard), heard
+
+
+def note(noted, call, argument):
+    noted.append(argument)
+    return call(argument)
 
 
 def test_servers_that_cannot_are_asked_as_ever(client, calls):
