@@ -12,6 +12,10 @@ from motoko.store.internals.zeo_finishing import FinishingClient
 from motoko.store.internals.zeo_short_commits import METHOD, ShortCommit
 
 
+class Server:
+    """It has nothing to announce."""
+
+
 class ServersSide(FinishingClient):
     """The server's side of a client, without server and client."""
 
@@ -19,6 +23,7 @@ class ServersSide(FinishingClient):
     greeting = None
 
     def __init__(self, finish, votes=True):
+        self.server = Server()
         self.connection = SimpleNamespace(motoko_greeting=self.greeting)
         self.lock_manager = SimpleNamespace(lock=lambda client, do: do())
         self._finish, self._votes = finish, votes
