@@ -23,11 +23,10 @@ from motoko.mirror.scalars import PLAIN, TIME, LeftOut, can_be_stored
 from motoko.reports.base_reading import reading_base
 from motoko.reports.mirrored_parameters import parameters
 from motoko.reports.overview import ALL_FAILURES, Overview
-from motoko.runs.claims import recorded_at
-from motoko.runs.entries import OwnEntries
 from motoko.runs.entry_table import OWN, PREFIX
 from motoko.runs.outdated import Outdated
 from motoko.runs.paths import present_directory
+from motoko.runs.run_times import ended_at
 from motoko.runs.states import FAILED_STATES, FINISHED, UNENDED_STATES
 
 log = logging.getLogger(__name__)
@@ -92,8 +91,7 @@ def _ended_at(entries: Mapping[str, Any], directory: Path | None) -> float | Non
     """When a started run ended (seconds since 1970), by its entries or its exit record."""
     if entries.get("start_time") is None or directory is None:
         return None
-    own = OwnEntries(entries)
-    return own.attempt_ended or recorded_at(directory, own.attempt)
+    return ended_at(entries, directory)
 
 
 @dataclass(frozen=True)

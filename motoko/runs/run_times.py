@@ -59,6 +59,19 @@ def times_of(entries: Mapping[str, Any], environment: Mapping[str, str]) -> dict
     return {**in_utc(entries, environment), "attempt_ended": ended}
 
 
+def ended_at(entries: Mapping[str, Any], directory: Path | None) -> float | None:
+    """When a run's last attempt ended (seconds since 1970), by its entries or its exit record.
+
+    Args:
+        entries: the run's entries.
+        directory: where the run's directory is now, if it has one.
+    """
+    own = OwnEntries(entries)
+    if own.attempt_ended is not None or directory is None:
+        return own.attempt_ended
+    return recorded_at(directory, own.attempt)
+
+
 def zone_of(environment: Mapping[str, str]) -> tzinfo | None:
     """The zone that a run's clock shows, if its environment names one; ``None``: this host's."""
     name = str(environment.get("TZ") or "").removeprefix(":")

@@ -13,10 +13,9 @@ from motoko.mirror.mirror_file import MIRROR_ERRORS, NotUsable, check_readable
 from motoko.mirror.mirror_reading import reading
 from motoko.mirror.mirror_tables import RUNS, MirrorTables, Name
 from motoko.mirror.mirrored_rows import parts
-from motoko.runs.claims import recorded_at
-from motoko.runs.entries import OwnEntries
 from motoko.runs.entry_table import OWN
 from motoko.runs.paths import present_directory
+from motoko.runs.run_times import ended_at
 from motoko.runs.states import FAILED_STATES, FINISHED, UNENDED_STATES
 from motoko.workers.notifier.occurrences import StudySeen
 
@@ -76,10 +75,8 @@ def ended_since(runtime: Runtime, study: StudyConfig, moment: float) -> dict[int
     ended = {}
     for number, *values in runs:
         entries = {"id": number, **dict(zip(names, values, strict=True))}
-        directory = present_directory(study, entries)
-        own = OwnEntries(entries)
-        at = own.attempt_ended or (directory and recorded_at(directory, own.attempt))
-        if at and at >= moment:
+        at = ended_at(entries, present_directory(study, entries))
+        if at is not None and at >= moment:
             ended[number] = str(entries["state"])
     return ended
 
