@@ -22,12 +22,17 @@ SECRET = "hunter2hunter2"
 KILLS = int(os.environ.get("MOTOKO_KILLS", "6"))
 
 
+def write_tell(flow):
+    tell = flow.directory / "tell"
+    tell.write_text(TELL)
+    tell.chmod(0o700)
+
+
 def test_each_message_comes_once(workflow):
     flow = workflow(studies=("mult",), created=False)
     place = flow.directory
     scripted(flow, "notify: {command: [./tell, x], events: [failed, finished, given_up]}\n")
-    (place / "tell").write_text(TELL)
-    (place / "tell").chmod(0o700)
+    write_tell(flow)
     told = place / "told"
 
     def events():
@@ -57,8 +62,7 @@ def test_what_fails_before_the_first_look(workflow):
     """It is told, unless it failed before the supervisor knew of ``notify:``."""
     flow = workflow(studies=("mult",), created=False)
     scripted(flow)
-    (flow.directory / "tell").write_text(TELL)
-    (flow.directory / "tell").chmod(0o700)
+    write_tell(flow)
     told = flow.directory / "told"
 
     def fails(code):
@@ -90,8 +94,7 @@ def test_one_message_in_five_minutes(workflow):
     """While the supervisor and the notifier are killed after each failure, and then once more."""
     flow = workflow(studies=("mult",), created=False)
     scripted(flow, "notify: {command: [./tell, x], events: [failed]}\n")
-    (flow.directory / "tell").write_text(TELL)
-    (flow.directory / "tell").chmod(0o700)
+    write_tell(flow)
     told, saved = flow.directory / "told", flow.directory / ".wf" / "notify.json"
 
     def outbox():
